@@ -1,0 +1,251 @@
+/**
+ * The treaty between the pool and the transports: a {@linkcode Connector} has
+ * one verb, and what it gives is a {@linkcode Connection}.
+ *
+ * @module
+ */
+
+import type { Command } from "./command.ts";
+import type { ResolvedHost } from "./host.ts";
+
+/**
+ * Makes connections. The pool never knows which adapter it talks to, so every
+ * adapter keeps this treaty:
+ *
+ * - `connect` settles within `timeoutMs`, whatever the peer does, with an
+ *   authenticated connection or a `DialError` that names the phase.
+ * - `signal` covers the whole dial: on abort the promise rejects with the
+ *   signal's reason and the socket is destroyed, not left to a timeout. After
+ *   `connect` has resolved the signal means nothing.
+ * - A failed dial leaves nothing behind: no socket, no timer, no listener, and
+ *   no unhandled rejection, also when the peer's errors keep coming.
+ * - An adapter does not retry, does not pool, and does not limit channels.
+ *   Those are the pool's to decide.
+ */
+export interface Connector {
+  /**
+   * Opens one connection.
+   *
+   * @param host Where to and as whom, with nothing left to look up.
+   * @param options The signal, the deadline, and the tunnel if there is one.
+   * @returns The connection, authenticated.
+   */
+  connect(host: ResolvedHost, options?: ConnectOptions): Promise<Connection>;
+}
+
+/** Options for {@linkcode Connector.connect}. */
+export interface ConnectOptions {
+  /** Aborts the dial and destroys its socket. No effect once connected. */
+  readonly signal?: AbortSignal;
+  /**
+   * The deadline of the whole dial, in milliseconds.
+   *
+   * @default {20_000}
+   */
+  readonly timeoutMs?: number;
+  /**
+   * Time between keepalive probes, in milliseconds; 0 for none.
+   *
+   * @default {15_000}
+   */
+  readonly keepaliveIntervalMs?: number;
+  /**
+   * Unanswered probes before the connection counts as lost, which is then
+   * after `(keepaliveCountMax + 1) * keepaliveIntervalMs` at the latest.
+   *
+   * @default {3}
+   */
+  readonly keepaliveCountMax?: number;
+  /**
+   * A byte stream to use instead of a TCP connection: a forward of a hop. The
+   * connection owns it from here on, and closes it also when the dial fails.
+   */
+  readonly tunnel?: Tunnel;
+  /** Told of what is worth a line in a log and fails nothing. Must not throw. */
+  readonly onNotice?: (notice: Notice) => void;
+}
+
+/** Something worth a line in a log that fails nothing. Holds no secret. */
+export interface Notice {
+  /** A stable identifier, such as `"host-key-accepted"` or `"insecure-host-key"`. */
+  readonly code: string;
+  /** One sentence for a person. */
+  readonly message: string;
+}
+
+/** Why a connection is closed. */
+export type ClosedReason =
+  /** `close()` was called on this side. */
+  | { readonly kind: "local" }
+  /** The peer ended it in an orderly way. */
+  | { readonly kind: "remote"; readonly message: string }
+  /** The link failed: a reset, a keepalive unanswered, a protocol error. */
+  | { readonly kind: "lost"; readonly message: string; readonly cause?: Error };
+
+/**
+ * One authenticated SSH transport, which carries many channels.
+ *
+ * Every promise it gives settles: with a result, or, when the connection ends
+ * first, with a `ConnectionLostError`, in the channel-open phase too.
+ */
+export interface Connection extends AsyncDisposable {
+  /** The host it leads to. */
+  readonly host: ResolvedHost;
+  /**
+   * Whether it has ended. Synchronous and true from the moment the end is
+   * known: the pool reads it on the warm path.
+   */
+  readonly isClosed: boolean;
+  /** Resolves when the connection has ended, with why. Never rejects. */
+  readonly closed: Promise<ClosedReason>;
+  /** Session channels that are open or being opened. Forwards do not count. */
+  readonly openChannels: number;
+  /**
+   * Runs a command and collects its output.
+   *
+   * @throws {ChannelOpenError} If the server refuses the channel; nothing ran.
+   * @throws {ConnectionLostError} If the connection ends first.
+   * @throws {ExecTimeoutError} If `timeoutMs` runs out.
+   * @throws {OutputLimitError} If the output outgrows `maxOutputBytes`.
+   */
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  /** Runs a command and collects its output as text. */
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  /** Runs a command and collects its output as the options say. */
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  /**
+   * Starts a command and gives its streams.
+   *
+   * @throws {ChannelOpenError} If the server refuses the channel; nothing ran.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
+  /**
+   * Opens a TCP connection from the host to a target, as `ssh -W` does. Absent
+   * where the adapter cannot.
+   *
+   * @throws {ChannelOpenError} If the server refuses.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  forwardOut?(
+    target: { readonly hostname: string; readonly port: number },
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Tunnel>;
+  /**
+   * Ends the connection: what is in flight on it is lost. Idempotent; settles
+   * in bounded time and never rejects.
+   */
+  close(): Promise<void>;
+}
+
+/** A two-way byte stream through a hop. */
+export interface Tunnel {
+  /** What the target sends. Ends when the target or the hop ends. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** What is sent to the target. */
+  readonly writable: WritableStream<Uint8Array>;
+  /** Ends it, in both directions. Idempotent, never throws. */
+  close(): void;
+}
+
+/** Options of a session channel. */
+export interface SpawnOptions {
+  /**
+   * Aborts: before the command was sent nothing runs; after it the remote
+   * process gets a signal (`TERM`) and its channel is closed. The promise
+   * rejects with the signal's reason at once, and does not wait for the remote
+   * process to end.
+   */
+  readonly signal?: AbortSignal;
+  /** Environment variables; the server must accept their names (`AcceptEnv`). */
+  readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Run it in a pseudo-terminal: standard error then arrives in standard
+   * output.
+   *
+   * @default {false}
+   */
+  readonly pty?: boolean;
+}
+
+/** Options of {@linkcode Connection.exec}. */
+export interface ExecOptions extends SpawnOptions {
+  /** What the command reads. Default: nothing, and end of file at once. */
+  readonly stdin?: string | Uint8Array | ReadableStream<Uint8Array>;
+  /**
+   * How output is returned: decoded as UTF-8, or as it came.
+   *
+   * @default {"text"}
+   */
+  readonly encoding?: "text" | "bytes";
+  /**
+   * How long the command may run once its channel is asked for, in
+   * milliseconds. Then it is stopped as on abort, and the call rejects with an
+   * `ExecTimeoutError` that has the output so far. Default: no limit.
+   */
+  readonly timeoutMs?: number;
+  /**
+   * How much output is collected, both streams together, in bytes. Beyond it
+   * the command is stopped and the call rejects with an `OutputLimitError`.
+   * Default: no limit.
+   */
+  readonly maxOutputBytes?: number;
+}
+
+/** How a remote process ended. */
+export interface CommandStatus {
+  /** Whether it exited with code 0. */
+  readonly success: boolean;
+  /** The exit code; `null` if a signal ended it, or the server did not say. */
+  readonly code: number | null;
+  /** The signal that ended it, such as `"TERM"`; `null` if none did. */
+  readonly signal: string | null;
+}
+
+/** How a remote process ended, and all that it wrote. */
+export interface ExecResult<T = string> extends CommandStatus {
+  /** Standard output. */
+  readonly stdout: T;
+  /** Standard error. */
+  readonly stderr: T;
+}
+
+/**
+ * A remote process, which reads like `Deno.ChildProcess`.
+ *
+ * Both outputs have to be consumed (or cancelled) for the process to end: SSH
+ * has flow control, and a full window stops the writer.
+ */
+export interface RemoteProcess extends AsyncDisposable {
+  /** What the process reads. Closing it is end of file. */
+  readonly stdin: WritableStream<Uint8Array>;
+  /** What it writes to standard output. Errors if the connection is lost. */
+  readonly stdout: ReadableStream<Uint8Array>;
+  /** What it writes to standard error. Errors if the connection is lost. */
+  readonly stderr: ReadableStream<Uint8Array>;
+  /**
+   * Settles when the channel is closed, by when its slot is free.
+   *
+   * Rejects with a `ConnectionLostError` if the connection ended first, and
+   * with the signal's reason after an abort. No unhandled rejection if unread.
+   */
+  readonly status: Promise<CommandStatus>;
+  /** Closes standard input, and collects both outputs and the status. */
+  output(): Promise<ExecResult<Uint8Array>>;
+  /**
+   * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
+   * forced commands and subsystems ignore it.
+   *
+   * @param signal Its name without SIG. Default: `"TERM"`.
+   */
+  kill(signal?: string): void;
+}

@@ -1,0 +1,118 @@
+/**
+ * The parser of host strings such as `user@host:port`.
+ *
+ * @module
+ */
+
+/** The parts of a host string; absent where the string does not say. */
+export interface HostParts {
+  readonly hostname: string;
+  readonly user?: string;
+  readonly port?: number;
+}
+
+/**
+ * Parses `user@host:port`, where user and port may be absent, and an IPv6
+ * address with a port stands in brackets. A leading `ssh://` is allowed.
+ *
+ * @param text The string.
+ * @returns Its parts; what the string does not say is absent.
+ * @throws {TypeError} If the string is no host; the message says why.
+ *
+ * @example Usage
+ * ```ts
+ * import { parseHost } from "@sshpool/sshpool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseHost("ops@[::1]:2222"), {
+ *   user: "ops",
+ *   hostname: "::1",
+ *   port: 2222,
+ * });
+ * ```
+ */
+export function parseHost(text: string): HostParts {
+  if (typeof text !== "string") {
+    throw new TypeError(
+      `Cannot parse the host: it is a ${typeof text}, must be a string or an object`,
+    );
+  }
+  let rest = text;
+  if (/^ssh:\/\//i.test(rest)) rest = rest.slice(6).replace(/\/$/, "");
+  const bad = (why: string) =>
+    // A string may hold "user:password@host": nothing of it but the part
+    // after the last "@" is ever shown.
+    new TypeError(
+      `Cannot parse the host ${JSON.stringify(redact(rest))}: ${why}`,
+    );
+  if (rest === "") throw bad("it is empty, must be like user@host:port");
+  // deno-lint-ignore no-control-regex -- control characters are what is refused
+  if (/[\s\x00-\x1f\x7f]/.test(rest)) {
+    throw bad("white space and control characters are not allowed");
+  }
+  const at = rest.lastIndexOf("@");
+  let user: string | undefined;
+  if (at >= 0) {
+    user = rest.slice(0, at);
+    rest = rest.slice(at + 1);
+    if (user === "") throw bad("the user before @ is empty");
+    if (user.includes(":")) {
+      throw bad("a password in it is not allowed, use the password option");
+    }
+  }
+  const { hostname, port } = splitPort(rest, bad);
+  return {
+    hostname,
+    ...(user === undefined ? {} : { user }),
+    ...(port === undefined ? {} : { port }),
+  };
+}
+
+function redact(text: string): string {
+  return text.slice(text.lastIndexOf("@") + 1);
+}
+
+function splitPort(
+  text: string,
+  bad: (why: string) => TypeError,
+): { hostname: string; port?: number } {
+  const bracketed = /^\[([^\[\]]*)\](?::(.*))?$/.exec(text);
+  if (bracketed) {
+    const [, address = "", port] = bracketed;
+    checkHostname(address, bad);
+    return port === undefined
+      ? { hostname: address }
+      : { hostname: address, port: parsePort(port, bad) };
+  }
+  const colons = text.split(":").length - 1;
+  if (colons === 1) {
+    const [hostname = "", port = ""] = text.split(":");
+    checkHostname(hostname, bad);
+    return { hostname, port: parsePort(port, bad) };
+  }
+  if (colons > 1 && !/^[0-9a-fA-F:.]+(%[\w.-]+)?$/.test(text)) {
+    throw bad("an IPv6 address with a port must be in brackets, as [::1]:22");
+  }
+  checkHostname(text, bad);
+  return { hostname: text };
+}
+
+function checkHostname(
+  hostname: string,
+  bad: (why: string) => TypeError,
+): void {
+  if (hostname === "") throw bad("the host name is empty");
+  if (hostname.startsWith("-")) {
+    throw bad("a host name must not start with -");
+  }
+  const odd = /[^\p{L}\p{N}\p{M}_.:%-]/u.exec(hostname);
+  if (odd) throw bad(`${JSON.stringify(odd[0])} is not allowed in a host name`);
+}
+
+function parsePort(text: string, bad: (why: string) => TypeError): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (!(port >= 1 && port <= 65535)) {
+    throw bad(`the port is ${JSON.stringify(text)}, must be 1 to 65535`);
+  }
+  return port;
+}

@@ -1,0 +1,11 @@
+/**
+ * The treaty, hosts, commands and errors: what every adapter and the pool share.
+ *
+ * @module
+ */
+
+export { type Command, commandLine } from "./command.ts";
+export * from "./connector.ts";
+export * from "./errors.ts";
+export * from "./host.ts";
+export { type HostParts, parseHost } from "./host_string.ts";
