@@ -1,0 +1,55 @@
+/**
+ * The data types of RFC 4251 section 5, as far as keys and agents need them.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+
+/** Reads values off a message; a message that is too short is an error. */
+export class ByteReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  /** @param bytes The message. */
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** A number of four bytes. */
+  uint32(): number {
+    return this.take(4).readUInt32BE(0);
+  }
+
+  /** A byte string with its length before it. */
+  string(): Buffer {
+    return this.take(this.uint32());
+  }
+
+  /** So many bytes as they are. */
+  take(length: number): Buffer {
+    if (this.#at + length > this.#bytes.length) {
+      throw new Error(
+        `Cannot read the message: ${length} bytes are wanted at ${this.#at}, ` +
+          `it has ${this.#bytes.length}`,
+      );
+    }
+    return this.#bytes.subarray(this.#at, this.#at += length);
+  }
+}
+
+/** Writes a number of four bytes. */
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+/** Writes a byte string with its length before it. */
+export function string(value: string | Uint8Array): Buffer {
+  const bytes = typeof value === "string" ? Buffer.from(value) : value;
+  return Buffer.concat([uint32(bytes.length), bytes]);
+}
+
+/** Puts the length of a message before it. */
+export const frame: (message: Uint8Array) => Buffer = string;
