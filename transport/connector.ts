@@ -153,6 +153,8 @@ export interface Tunnel {
   readonly readable: ReadableStream<Uint8Array>;
   /** What is sent to the target. */
   readonly writable: WritableStream<Uint8Array>;
+  /** Resolves when the tunnel has ended, from whichever side. Never rejects. */
+  readonly closed: Promise<void>;
   /** Ends it, in both directions. Idempotent, never throws. */
   close(): void;
 }
@@ -168,6 +170,11 @@ export interface SpawnOptions {
   readonly signal?: AbortSignal;
   /** Environment variables; the server must accept their names (`AcceptEnv`). */
   readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Called once, when the server has opened the channel and before the
+   * command is sent. A `ChannelOpenError` means that it was not called.
+   */
+  readonly onOpen?: () => void;
   /**
    * Run it in a pseudo-terminal: standard error then arrives in standard
    * output.
