@@ -9,59 +9,73 @@
 import ssh2, {
   type AnyAuthMethod,
   type AuthHandlerMiddleware,
+  type Client,
   type ConnectConfig,
+  type KeyboardInteractiveAuthMethod,
 } from "ssh2";
 import type { Notice } from "../connector.ts";
 import { AuthenticationError, DialError } from "../errors.ts";
-import {
-  hostName,
-  type InteractivePrompt,
-  type ResolvedHost,
-  type Secret,
-} from "../host.ts";
+import { hostName, type ResolvedHost } from "../host.ts";
 import { AgentClient } from "./_agent.ts";
-import { agentAuth } from "./_auth_agent.ts";
+import { OneKeyAgent } from "./_auth_agent.ts";
+import { revealPassword, startConversation } from "./_auth_interactive.ts";
 import {
   agentPath,
-  asNotice,
   type Attempt,
   environmentAgent,
   isExplicit,
+  type KeyAttempt,
   keyLabel,
-  makePlan,
+  planAttempts,
 } from "./_auth_plan.ts";
+import { attachToClient, needsAttaching, wireKey } from "./_auth_wire.ts";
 
 /** sshd's MaxAuthTries: the failure with this number ends the connection. */
 const MAX_ATTEMPTS = 6;
 
+/** ssh2 takes `false` for "nothing is left", which its types do not say. */
+const NOTHING_LEFT = false as unknown as AnyAuthMethod;
+
 /** Options for {@linkcode Authenticator}. */
 export interface AuthenticatorOptions {
-  /** Ends everything: no function is called and nothing is sent any more. */
-  readonly signal?: AbortSignal;
-  /** Told of credentials that are left out. */
-  readonly onNotice?: (notice: Notice) => void;
+  /** Ends it: no function is called and nothing is sent any more. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of credentials that cannot be used. */
+  readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
 
-/** Authenticates one dial. */
+/** What a server answered to an attempt. */
+interface Answer {
+  readonly methods: readonly string[];
+  readonly partial: boolean;
+}
+
+/**
+ * Authenticates one dial: `prepare()`, then give `connectConfig` and `handler`
+ * to ssh2's `connect()` and call `attach()` right after it, then `dispose()`.
+ */
 export class Authenticator {
   readonly #host: ResolvedHost;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onNotice: (notice: Notice) => void;
+  readonly #options: AuthenticatorOptions;
+  readonly #refused: string[] = [];
+  readonly #accepted: string[] = [];
   readonly #tried: string[] = [];
   readonly #problems: Error[] = [];
   #attempts: Attempt[] = [];
   #agent: AgentClient | undefined;
   #current: Attempt | undefined;
+  #answer: Answer | undefined;
   #offered: readonly string[] | undefined;
-  #failures = 0;
+  #attached = false;
   #disposed = false;
-  /** Ends the handshake when a conversation cannot go on. */
-  #giveUp: (() => void) | undefined;
 
+  /**
+   * @param host The host to log in to.
+   * @param options The signal, and who is told of credentials left out.
+   */
   constructor(host: ResolvedHost, options: AuthenticatorOptions = {}) {
     this.#host = host;
-    this.#signal = options.signal;
-    this.#onNotice = options.onNotice ?? (() => {});
+    this.#options = options;
   }
 
   /** What was tried, in order, such as `publickey id_ed25519 SHA256:...`. */
@@ -71,11 +85,12 @@ export class Authenticator {
 
   /** To spread into ssh2's `connect()`. */
   get connectConfig(): Partial<ConnectConfig> {
-    const config = { username: this.#host.user };
-    if (this.#host.agentForward !== true) return config;
-    const path = agentPath(this.#host) ?? environmentAgent();
-    if (path === undefined) return config;
-    return { ...config, agent: ssh2.createAgent(path), agentForward: true };
+    const username = this.#host.user;
+    const path = this.#host.agentForward === true
+      ? agentPath(this.#host) ?? environmentAgent()
+      : undefined;
+    if (path === undefined) return { username };
+    return { username, agent: ssh2.createAgent(path), agentForward: true };
   }
 
   /**
@@ -85,47 +100,76 @@ export class Authenticator {
    *   of them can be used.
    */
   async prepare(): Promise<void> {
-    const plan = await this.#race(
-      makePlan(this.#host, (agent) => this.#agent = agent),
+    const path = agentPath(this.#host);
+    if (path !== undefined) this.#agent = new AgentClient(path);
+    this.#attempts = await this.#race(
+      planAttempts(this.#host, this.#agent, (problem) => this.#skip(problem)),
     );
-    this.#attempts = plan.attempts;
-    for (const problem of plan.problems) this.#skip(problem);
     if (this.#attempts.length > 0) return;
-    const [problem] = plan.problems;
+    const [problem] = this.#problems;
     if (isExplicit(this.#host) && problem !== undefined) {
       throw new DialError("config", `${this.#cannot()}: ${problem.message}`, {
         host: hostName(this.#host),
-        cause: problem,
+        cause: problem.cause ?? problem,
       });
     }
-    // Some servers let anybody in, or know who it is by other means.
+    // Some servers let anybody in, or know by other means who it is.
     this.#attempts = [{ method: "none" }];
   }
 
-  /** ssh2's `authHandler`. */
-  readonly handler: AuthHandlerMiddleware = (left, partial, next) => {
-    this.#giveUp = () => next(NONE_LEFT);
-    this.#settle(left, partial);
-    this.#next().then((auth) => {
-      if (!this.#ended) next(auth ?? NONE_LEFT);
-    }, (error) => {
-      if (this.#ended) return;
-      this.#problems.push(error);
-      next(NONE_LEFT);
+  /**
+   * Learns from the client what the server answers, which ssh2 does not tell
+   * its handler in every case, and lets certificates be sent. To be called
+   * right after `client.connect()`. Without it plain keys, passwords and
+   * questions still work, but not a second factor after an agent's key.
+   *
+   * @param client The client.
+   */
+  attach(client: Client): void {
+    this.#attached = attachToClient(client, {
+      onFailure: (methods, partial) => this.#answer = { methods, partial },
+      onPasswordExpired: () => {
+        this.#problems.push(new Error("The password has expired"));
+        this.#finish?.();
+      },
     });
+  }
+
+  /** ssh2's `authHandler`. */
+  readonly handler: AuthHandlerMiddleware = (methods, partial, next) => {
+    this.#settle(methods, partial);
+    this.#finish = () => next(NOTHING_LEFT);
+    // It never rejects but when ssh2 cannot even end, which nothing can mend.
+    this.#proceed(next).catch(() => {});
   };
 
-  /** The error to reject with when the server has ended the authentication. */
+  /** Ends the handshake, also amid a conversation. */
+  #finish: (() => void) | undefined;
+
+  /**
+   * The error of a server that accepted nothing.
+   *
+   * @param cause What ended the connection, where it is known.
+   */
   error(cause?: Error): AuthenticationError {
     const offered = this.#offered ?? [];
+    // What was under way when the server hung up was refused as well.
+    const refused = this.#current === undefined
+      ? this.#refused
+      : [...this.#refused, ...this.#tried.slice(-1)];
     const parts: string[] = [];
-    if (this.#tried.length > 0) {
-      parts.push(`the server refused ${this.#tried.map(shown).join(", ")}`);
-    } else parts.push("there is no credential to offer");
+    if (this.#accepted.length > 0) {
+      parts.push(
+        `the server accepted ${listed(this.#accepted)} but wants more`,
+      );
+    }
+    if (refused.length > 0) parts.push(`the server refused ${listed(refused)}`);
+    if (this.#tried.length === 0) parts.push("no credential could be offered");
     parts.push(...this.#problems.map((it) => it.message));
     if (/too many auth/i.test(cause?.message ?? "")) {
       parts.push("it allows no more attempts");
     }
+    parts.push(...this.#leftOver());
     if (offered.length > 0) parts.push(`it offers ${offered.join(", ")}`);
     const problem = this.#problems[0];
     return new AuthenticationError(`${this.#cannot()}: ${parts.join("; ")}`, {
@@ -136,161 +180,170 @@ export class Authenticator {
     });
   }
 
-  /** Lets the agent go. Idempotent. */
+  /** Lets the agent go, whatever it is doing. Idempotent. */
   dispose(): void {
     this.#disposed = true;
-    this.#attempts = [];
     this.#agent?.dispose();
   }
 
   get #ended(): boolean {
-    return this.#disposed || this.#signal?.aborted === true;
+    return this.#disposed || this.#options.signal?.aborted === true;
   }
 
   #cannot(): string {
-    const { user } = this.#host;
-    return `Cannot authenticate as ${JSON.stringify(user)} on ${
+    const user = JSON.stringify(this.#host.user);
+    return `Cannot authenticate as ${user} on ${
       JSON.stringify(hostName(this.#host))
     }`;
   }
 
-  /** Notes the server's answer to the current attempt. */
-  #settle(left: readonly string[] | null, partial: boolean | null): void {
-    if (this.#current === undefined) return;
-    if (left !== null && left !== undefined) this.#offered = left;
-    if (partial !== true) this.#failures++;
+  #leftOver(): string[] {
+    const keys = this.#attempts.filter((it) =>
+      it.method === "publickey" && this.#isOffered(it.method)
+    );
+    if (keys.length === 0 || this.#refused.length === 0) return [];
+    return [
+      `${keys.length} more keys were not tried, the limit is ${MAX_ATTEMPTS} attempts`,
+    ];
+  }
+
+  /** Notes the server's answer to the attempt that was made. */
+  #settle(methods: readonly string[] | null, partial: boolean | null): void {
+    const attempt = this.#current;
+    if (attempt === undefined) return;
     this.#current = undefined;
+    const answer = this.#attached ? this.#answer : { methods, partial };
+    this.#answer = undefined;
+    const label = this.#tried.at(-1) ?? attempt.method;
+    // No answer: ssh2 or the agent gave up before the server was asked.
+    if (answer === undefined) return void this.#tried.pop();
+    // ssh2 repeats an old answer, or null, for agent keys when not attached.
+    if (answer.methods !== null) this.#offered = answer.methods;
+    if (answer.partial !== true) return void this.#refused.push(label);
+    this.#accepted.push(label);
+    const again = attempt.method === "keyboard-interactive" &&
+      this.#host.keyboardInteractive !== undefined;
+    // A second factor may be asked for in the same way as the first.
+    if (again) this.#attempts.unshift(attempt);
+  }
+
+  async #proceed(next: (auth: AnyAuthMethod) => void): Promise<void> {
+    for (let auth: AnyAuthMethod | undefined; !this.#ended;) {
+      try {
+        auth = await this.#next();
+        if (auth === undefined) break;
+        // ssh2 starts at once, and throws what it finds wrong with a key.
+        if (!this.#ended) next(auth);
+        return;
+      } catch (error) {
+        if (!this.#ended) this.#skip(toError(error));
+        this.#current = undefined;
+      }
+    }
+    if (!this.#ended) next(NOTHING_LEFT);
   }
 
   async #next(): Promise<AnyAuthMethod | undefined> {
-    for (;;) {
-      const attempt = this.#pick();
-      if (attempt === undefined) return undefined;
-      try {
-        const auth = await this.#race(this.#start(attempt));
-        this.#current = attempt;
-        return auth;
-      } catch (error) {
-        if (this.#ended) throw error;
-        this.#skip(error instanceof Error ? error : new Error(String(error)));
-      }
+    const index = this.#attempts.findIndex((it) => this.#mayTry(it));
+    const attempt = this.#attempts.splice(index, index < 0 ? 0 : 1)[0];
+    if (attempt === undefined) return undefined;
+    const auth = await this.#race(this.#start(attempt));
+    this.#current = attempt;
+    return auth;
+  }
+
+  #isOffered(method: string): boolean {
+    return method === "none" || (this.#offered?.includes(method) ?? true);
+  }
+
+  #mayTry({ method }: Attempt): boolean {
+    if (!this.#isOffered(method)) return false;
+    const others = new Set(this.#attempts.map((it) => it.method));
+    if (method === "keyboard-interactive") {
+      // A password is sent as such where it can be: the same wrong one twice
+      // would count as two failures.
+      const own = this.#host.keyboardInteractive !== undefined;
+      const password = this.#tried.includes("password") ||
+        others.has("password");
+      if (!own && password && this.#isOffered("password")) return false;
     }
-  }
-
-  /** Takes the next attempt that the server offers and the limit allows. */
-  #pick(): Attempt | undefined {
-    const index = this.#attempts.findIndex((attempt) => this.#mayTry(attempt));
-    return index < 0 ? undefined : this.#attempts.splice(index, 1)[0];
-  }
-
-  #mayTry(attempt: Attempt): boolean {
-    const isOffered = (method: string) =>
-      method === "none" || this.#offered === undefined ||
-      this.#offered.includes(method);
-    if (!isOffered(attempt.method)) return false;
-    const others = new Set(
-      this.#attempts.map((it) => it.method).filter(isOffered),
-    );
-    others.delete(attempt.method);
-    others.delete("none"); // sshd does not count a first "none".
-    // Keys must not use up the attempts that a password will need.
-    const reserved = attempt.method === "publickey" ? others.size : 0;
-    return this.#failures + 1 + reserved <= MAX_ATTEMPTS;
+    others.delete(method);
+    others.delete("none"); // sshd does not count a first one.
+    // Keys must not use up the attempts that other methods will need.
+    const reserved = method === "publickey"
+      ? [...others].filter((it) => this.#isOffered(it)).length
+      : 0;
+    return this.#refused.length + 1 + reserved <= MAX_ATTEMPTS;
   }
 
   async #start(attempt: Attempt): Promise<AnyAuthMethod> {
+    if (attempt.method === "publickey") return await this.#startKey(attempt);
     const username = this.#host.user;
-    if (attempt.method === "none") {
-      this.#tried.push("none");
-      return { type: "none", username };
-    }
-    if (attempt.method === "password") {
-      const password = await reveal(this.#host.password, "password");
-      this.#tried.push("password");
-      return { type: "password", username, password };
-    }
-    if (attempt.method === "keyboard-interactive") {
-      this.#tried.push("keyboard-interactive");
-      return {
-        type: "keyboard-interactive",
-        username,
-        prompt: this.#conversation(),
-      };
-    }
-    if ("key" in attempt) {
-      this.#tried.push(attempt.label);
-      return agentAuth(
-        username,
-        attempt.key,
-        this.#agent as AgentClient,
-        (error) => this.#skip(error),
+    const { method } = attempt;
+    const password = method === "password"
+      ? await revealPassword(this.#host)
+      : "";
+    this.#tried.push(method);
+    if (method === "none") return { type: method, username };
+    if (method === "password") return { type: method, username, password };
+    return { type: method, username, prompt: this.#prompt() };
+  }
+
+  async #startKey(attempt: KeyAttempt): Promise<AnyAuthMethod> {
+    const { name, blob, signer, fingerprintOf } = attempt;
+    const username = this.#host.user;
+    if (blob !== undefined && needsAttaching(blob) && !this.#attached) {
+      throw new Error(
+        `Cannot use the ${name}: keys of its type are not supported here`,
       );
     }
-    const { identity } = attempt;
-    const key = await identity.load(
+    if (!("load" in signer)) {
+      const agent = new OneKeyAgent(
+        this.#agent as AgentClient,
+        blob ?? signer.blob,
+        signer,
+        (error) => this.#skip(error),
+      );
+      this.#tried.push(keyLabel(name, fingerprintOf));
+      return { type: "agent", username, agent };
+    }
+    const local = await signer.load(
       this.#host.passphrase,
       hostName(this.#host),
     );
-    this.#tried.push(
-      identity.blob === undefined
-        ? keyLabel(attempt.label.slice(10), key.getPublicSSH())
-        : attempt.label,
-    );
+    const own = local.getPublicSSH();
+    this.#tried.push(keyLabel(name, fingerprintOf ?? own));
+    const key = blob === undefined || blob.equals(own)
+      ? local
+      : wireKey(blob, local);
     return { type: "publickey", username, key };
   }
 
-  #conversation() {
-    let passwordGiven = false;
-    return (
-      name: string,
-      instructions: string,
-      _language: string,
-      prompts: { prompt: string; echo?: boolean }[],
-      finish: (answers: string[]) => void,
-    ) => {
-      const asked = prompts.map(({ prompt, echo }): InteractivePrompt => ({
-        prompt,
-        echo: echo === true,
-      }));
-      const answer = async (): Promise<readonly string[]> => {
-        const { keyboardInteractive: callback, password } = this.#host;
-        if (callback !== undefined) {
-          return await callback({
-            name,
-            instructions,
-            prompts: asked,
-            host: hostName(this.#host),
-          });
-        }
-        if (passwordGiven || !asksForPassword(asked)) {
-          return asked.map(() => "");
-        }
-        passwordGiven = true;
-        return [await reveal(password, "password")];
-      };
-      this.#race(answer()).then((answers) => {
+  #prompt(): KeyboardInteractiveAuthMethod["prompt"] {
+    const converse = startConversation(this.#host);
+    return (name, instructions, _language, prompts, finish) => {
+      this.#race(converse(name, instructions, prompts)).then((answers) => {
+        if (!this.#ended) finish(answers);
+      }).catch((error) => {
         if (this.#ended) return;
-        finish(asked.map((_, index) => answers[index] ?? ""));
-      }, (error) => {
-        if (this.#ended) return;
-        this.#problems.push(
-          new Error("the keyboardInteractive function failed", {
-            cause: error,
-          }),
-        );
-        this.#giveUp?.();
+        // Amid a conversation there is no going on to another credential.
+        this.#problems.push(toError(error));
+        this.#finish?.();
       });
     };
   }
 
   #skip(problem: Error): void {
     this.#problems.push(problem);
-    this.#onNotice(asNotice(problem));
+    this.#options.onNotice?.({
+      code: "credential-skipped",
+      message: problem.message,
+    });
   }
 
   /** Settles when the signal aborts, whatever the other side does. */
   #race<T>(work: Promise<T>): Promise<T> {
-    const signal = this.#signal;
+    const { signal } = this.#options;
     if (signal === undefined) return work;
     return new Promise((resolve, reject) => {
       const onAbort = () => reject(signal.reason);
@@ -303,32 +356,14 @@ export class Authenticator {
   }
 }
 
-/**
- * ssh2 takes `false` for "there is nothing left", which its types do not say.
- */
-const NONE_LEFT = false as unknown as AnyAuthMethod;
-
-function shown(tried: string): string {
-  const [method = "", ...rest] = tried.split(" ");
-  return rest.length === 0 ? method : `${method} (${rest.join(" ")})`;
+/** `publickey (id_rsa SHA256:...), password` */
+function listed(tried: readonly string[]): string {
+  return tried.map((label) => {
+    const [method = "", ...rest] = label.split(" ");
+    return rest.length === 0 ? method : `${method} (${rest.join(" ")})`;
+  }).join(", ");
 }
 
-function asksForPassword(prompts: readonly InteractivePrompt[]): boolean {
-  const [only] = prompts;
-  return prompts.length === 1 && only !== undefined && !only.echo &&
-    /pass/i.test(only.prompt) && !/new/i.test(only.prompt);
-}
-
-async function reveal(
-  secret: Secret | undefined,
-  what: string,
-): Promise<string> {
-  if (typeof secret === "string") return secret;
-  try {
-    const value = await secret?.();
-    if (typeof value === "string") return value;
-  } catch (cause) {
-    throw new Error(`The ${what} function failed`, { cause });
-  }
-  throw new Error(`The ${what} function gave no string`);
+function toError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value));
 }

@@ -4,15 +4,16 @@
  * @module
  */
 
-import { basename } from "node:path";
-import { homedir } from "node:os";
-import process from "node:process";
+import type { Buffer } from "node:buffer";
 import { access } from "node:fs/promises";
-import type { Notice } from "../connector.ts";
+import { basename } from "node:path";
+import process from "node:process";
 import type { AuthMethod, ResolvedHost } from "../host.ts";
-import { AgentClient, type AgentKey } from "./_agent.ts";
+import type { AgentClient, AgentKey } from "./_agent.ts";
+import { isCertificate } from "./_auth_wire.ts";
 import {
   fingerprint,
+  home,
   type Identity,
   readIdentity,
   textIdentity,
@@ -23,28 +24,19 @@ export type Attempt =
   | { readonly method: "none" }
   | { readonly method: "password" }
   | { readonly method: "keyboard-interactive" }
-  | AgentAttempt
   | KeyAttempt;
 
-/** A key that an agent holds. */
-export interface AgentAttempt {
-  readonly method: "publickey";
-  readonly key: AgentKey;
-  readonly label: string;
-}
-
-/** A key that is read and used in this process. */
+/** A key, of an agent or of this process. */
 export interface KeyAttempt {
   readonly method: "publickey";
-  readonly identity: Identity;
-  readonly label: string;
-}
-
-/** A plan, and what had to be left out of it. */
-export interface Plan {
-  readonly attempts: Attempt[];
-  readonly agent: AgentClient | undefined;
-  readonly problems: Error[];
+  /** The file's name, or where the key is from. */
+  readonly name: string;
+  /** The key or certificate to show, where it can be known without a passphrase. */
+  readonly blob: Buffer | undefined;
+  /** The key by which errors call it. */
+  readonly fingerprintOf: Buffer | undefined;
+  /** Who signs. */
+  readonly signer: AgentKey | Identity;
 }
 
 /** The files that are tried when nothing else was given, as `ssh` has them. */
@@ -54,34 +46,41 @@ const DEFAULT_METHODS: readonly AuthMethod[] = [
   "keyboard-interactive",
   "password",
 ];
+/** An agent that hangs must not use up the dial: there may be other keys. */
 const AGENT_TIMEOUT_MS = 3_000;
 
 /**
  * Collects the credentials of a host. Nothing is decrypted and nobody is asked.
  *
  * @param host The host.
- * @param onNotice Told of what was left out.
- * @param onAgent Given the agent before it is talked to, so that it can be let go.
- * @returns The plan.
+ * @param agent The agent, if one is to be used.
+ * @param onProblem Told of what had to be left out.
+ * @returns The attempts, in order; empty if there is nothing to offer.
  */
-export async function makePlan(
+export async function planAttempts(
   host: ResolvedHost,
-  onAgent: (agent: AgentClient) => void,
-): Promise<Plan> {
-  const problems: Error[] = [];
-  const methods = host.authMethods ?? DEFAULT_METHODS;
-  const path = agentPath(host);
-  const agent = path === undefined || !methods.includes("publickey")
-    ? undefined
-    : new AgentClient(path);
-  if (agent !== undefined) onAgent(agent);
+  agent: AgentClient | undefined,
+  onProblem: (problem: Error) => void,
+): Promise<Attempt[]> {
   const attempts: Attempt[] = [];
-  for (const method of methods) {
+  for (const method of host.authMethods ?? DEFAULT_METHODS) {
     if (method === "publickey") {
-      attempts.push(...await publicKeys(host, agent, problems));
-    } else if (canTry(method, host)) attempts.push({ method } as Attempt);
+      const [identities, held] = await Promise.all([
+        readIdentities(host, onProblem),
+        listAgent(host, agent, onProblem),
+      ]);
+      attempts.push(
+        ...orderKeys(identities, held, host.identitiesOnly === true),
+      );
+    } else if (method === "none" || host.password !== undefined) {
+      attempts.push({ method });
+    } else if (
+      method !== "password" && host.keyboardInteractive !== undefined
+    ) {
+      attempts.push({ method });
+    }
   }
-  return { attempts, agent, problems };
+  return attempts;
 }
 
 /** Whether any credential was given for the host. */
@@ -91,30 +90,16 @@ export function isExplicit(host: ResolvedHost): boolean {
     host.agent === true || host.keyboardInteractive !== undefined;
 }
 
-function canTry(method: AuthMethod, host: ResolvedHost): boolean {
-  if (method === "none") return true;
-  if (method === "password") return host.password !== undefined;
-  return host.keyboardInteractive !== undefined || host.password !== undefined;
-}
-
-/** The agent's socket, if there is one to be used for the host's login. */
+/** The socket of the agent that the host's login may use. */
 export function agentPath(host: ResolvedHost): string | undefined {
   if (typeof host.agent === "string") return host.agent;
   if (host.agent === false) return undefined;
-  if (
-    host.agent === undefined && isExplicit(host) &&
-    host.identityFile === undefined
-  ) {
-    return undefined;
-  }
-  // A password or a key of the caller's own speaks for itself, also beside files.
-  if (
-    host.agent === undefined &&
-    (host.password !== undefined || host.privateKey !== undefined)
-  ) {
-    return undefined;
-  }
-  return environmentAgent();
+  if (host.agent === true) return environmentAgent();
+  // As with ssh, naming files does not keep the agent out. A password or a key
+  // as text is the caller's own: the agent's keys would only use up attempts.
+  const own = host.password !== undefined || host.privateKey !== undefined;
+  const files = host.identityFile !== undefined;
+  return !own && (files || !isExplicit(host)) ? environmentAgent() : undefined;
 }
 
 /** `SSH_AUTH_SOCK`, if it is set and may be read. */
@@ -126,16 +111,11 @@ export function environmentAgent(): string | undefined {
   }
 }
 
-async function publicKeys(
-  host: ResolvedHost,
-  agent: AgentClient | undefined,
-  problems: Error[],
-): Promise<Attempt[]> {
-  const [identities, held] = await Promise.all([
-    readIdentities(host, problems),
-    listAgent(agent, problems),
-  ]);
-  return orderKeys(identities, held, host.identitiesOnly === true);
+/** `publickey id_ed25519 SHA256:...`, as errors show it. */
+export function keyLabel(name: string, blob: Uint8Array | undefined): string {
+  const parts = ["publickey", name];
+  if (blob !== undefined) parts.push(fingerprint(blob));
+  return parts.join(" ");
 }
 
 /** OpenSSH's order: named keys that the agent holds, its others, then files. */
@@ -149,82 +129,104 @@ function orderKeys(
   const used = new Set<AgentKey>();
   for (const identity of identities) {
     const key = held.find((it) => identity.blob?.equals(it.blob));
-    const label = keyLabel(basename(identity.name), identity.blob);
-    if (key === undefined) files.push({ method: "publickey", identity, label });
-    else if (!used.has(key)) {
-      used.add(key);
-      named.push({ method: "publickey", key, label });
-    }
+    const place = key === undefined ? files : named;
+    if (key !== undefined && used.has(key)) continue;
+    const certificate = held.find((it) =>
+      identity.certificate?.equals(it.blob)
+    );
+    for (const it of [key, certificate]) if (it !== undefined) used.add(it);
+    place.push(...identityAttempts(identity, key, certificate));
   }
-  const others = namedOnly
-    ? []
-    : held.filter((key) => !used.has(key)).map((key): Attempt => ({
-      method: "publickey",
-      key,
-      label: keyLabel("agent key", key.blob),
-    }));
-  return [...named, ...others, ...files];
+  const others = held.filter((key) => !namedOnly && !used.has(key));
+  return [...named, ...others.map(agentAttempt), ...files];
 }
 
-/** `publickey id_ed25519 SHA256:...`, as errors show it. */
-export function keyLabel(name: string, blob: Uint8Array | undefined): string {
-  return ["publickey", name, ...(blob === undefined ? [] : [fingerprint(blob)])]
-    .join(" ");
+/** A key by its own name, and before it the certificate that lies beside it. */
+function identityAttempts(
+  identity: Identity,
+  key: AgentKey | undefined,
+  certificate: AgentKey | undefined,
+): Attempt[] {
+  const { blob } = identity;
+  const name = basename(identity.name);
+  const signer = key ?? identity;
+  const plain: Attempt = {
+    method: "publickey",
+    name,
+    blob,
+    fingerprintOf: blob,
+    signer,
+  };
+  if (identity.certificate === undefined) return [plain];
+  return [{
+    method: "publickey",
+    name: `${name} certificate`,
+    blob: identity.certificate,
+    fingerprintOf: blob ?? identity.certificate,
+    signer: certificate ?? signer,
+  }, plain];
+}
+
+function agentAttempt(key: AgentKey): Attempt {
+  return {
+    method: "publickey",
+    name: isCertificate(key.blob) ? "agent certificate" : "agent key",
+    blob: key.blob,
+    fingerprintOf: key.blob,
+    signer: key,
+  };
 }
 
 async function listAgent(
+  host: ResolvedHost,
   agent: AgentClient | undefined,
-  problems: Error[],
+  onProblem: (problem: Error) => void,
 ): Promise<AgentKey[]> {
-  if (agent === undefined) return [];
+  if (agent === undefined) {
+    if (host.agent === true) {
+      onProblem(new Error("Cannot use the agent: SSH_AUTH_SOCK is not set"));
+    }
+    return [];
+  }
   try {
     return await agent.list(AGENT_TIMEOUT_MS);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    problems.push(new Error(`Cannot use the agent: ${why}`, { cause }));
+    onProblem(new Error(`Cannot use the agent: ${why}`, { cause }));
     return [];
   }
 }
 
 async function readIdentities(
   host: ResolvedHost,
-  problems: Error[],
+  onProblem: (problem: Error) => void,
 ): Promise<Identity[]> {
-  const texts = host.privateKey === undefined
-    ? []
-    : Array.isArray(host.privateKey)
-    ? host.privateKey
-    : [host.privateKey];
+  const texts = listOf<string | Uint8Array>(host.privateKey).map(textIdentity);
   const paths = isExplicit(host)
-    ? list(host.identityFile)
+    ? listOf<string>(host.identityFile)
     : await defaultFiles();
-  const read = await Promise.all(
-    paths.map((path) =>
-      readIdentity(path).catch((error: Error) => {
-        problems.push(error);
-        return undefined;
-      })
-    ),
-  );
-  return [...texts.map(textIdentity), ...read.filter((it) => it !== undefined)];
+  const files = await Promise.all(paths.map(async (path) => {
+    try {
+      return [await readIdentity(path)];
+    } catch (error) {
+      onProblem(error as Error);
+      return [];
+    }
+  }));
+  return [...texts, ...files.flat()];
 }
 
 async function defaultFiles(): Promise<string[]> {
-  const paths = DEFAULT_FILES.map((name) => `${homedir()}/.ssh/${name}`);
-  const there = await Promise.all(
+  const folder = home();
+  if (folder === undefined) return [];
+  const paths = DEFAULT_FILES.map((name) => `${folder}/.ssh/${name}`);
+  const exist = await Promise.all(
     paths.map((path) => access(path).then(() => true, () => false)),
   );
-  return paths.filter((_, index) => there[index]);
+  return paths.filter((_, index) => exist[index]);
 }
 
-function list(
-  value: string | readonly string[] | undefined,
-): readonly string[] {
+function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
   if (value === undefined) return [];
-  return typeof value === "string" ? [value] : value;
-}
-
-/** A problem, as a notice. */
-export function asNotice(problem: Error): Notice {
-  return { code: "credential-skipped", message: problem.message };
+  return Array.isArray(value) ? value : [value as T];
 }

@@ -21,8 +21,6 @@ export interface Identity {
   readonly blob: Buffer | undefined;
   /** The certificate beside the key file, in wire format. */
   readonly certificate?: Buffer | undefined;
-  /** Whether there is a private part: a file may hold a public key alone. */
-  readonly hasPrivate: boolean;
   /** Parses the key, and asks for the passphrase if it needs one. */
   load(passphrase: Passphrase | undefined, host: string): Promise<ParsedKey>;
 }
@@ -70,7 +68,6 @@ export async function readIdentity(path: string): Promise<Identity> {
     name: path,
     blob,
     certificate: publicBlob(certificate),
-    hasPrivate: true,
     load: async (passphrase, host) => {
       const { mtimeMs, size } = await stat(full).catch(() => ({
         mtimeMs: 0,
@@ -94,7 +91,6 @@ export function textIdentity(key: string | Uint8Array): Identity {
   return {
     name: "privateKey",
     blob: publicBlob(text),
-    hasPrivate: true,
     load: (passphrase, host) =>
       loadOnce(stamp, text, passphrase, { key: "privateKey", host }),
   };
@@ -119,7 +115,7 @@ function publicOnly(
         }: it is a public key, and no agent holds the private one`,
       ),
     );
-  return { name, blob, certificate, hasPrivate: false, load };
+  return { name, blob, certificate, load };
 }
 
 const MAX_CACHED_KEYS = 100;
@@ -210,8 +206,16 @@ function reason(error: Error): string {
   return code === undefined ? error.message : String(code);
 }
 
+/** The home directory; `undefined` where the runtime may not be asked. */
+export function home(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    return undefined; // Deno without --allow-sys=homedir.
+  }
+}
+
 function expandHome(path: string): string {
-  return path === "~" || path.startsWith("~/")
-    ? homedir() + path.slice(1)
-    : path;
+  if (path !== "~" && !path.startsWith("~/")) return path;
+  return (home() ?? "~") + path.slice(1);
 }
