@@ -8,7 +8,12 @@
  */
 
 import { Buffer } from "node:buffer";
-import { createPrivateKey, type KeyObject } from "node:crypto";
+import {
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  type KeyObject,
+} from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2, { type ParsedKey } from "ssh2";
 import { ByteReader, string, uint32 } from "./_wire.ts";
@@ -17,6 +22,8 @@ const MAGIC = "openssh-key-v1\0";
 const CONTAINER =
   /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/;
 const PKCS8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/;
+const LEGACY =
+  /^-----BEGIN (RSA|EC|DSA) PRIVATE KEY-----\s*\n((?:[\w-]+:.*\n)*)([\s\S]+?)-----END \1 PRIVATE KEY-----$/;
 const PUBLIC_LINE =
   /^\s*((?:sk-)?(?:ssh|ecdsa)-[\w.@-]+)\s+([A-Za-z0-9+/]+={0,2})(?:\s|$)/;
 
@@ -53,23 +60,46 @@ export function parsePrivate(
   text: string,
   passphrase?: string,
 ): ParsedKey | Error {
-  const secretFailed = passphrase === undefined
-    ? undefined
-    : new Error("wrong passphrase");
   try {
-    const readable = PKCS8.test(text) ? fromPkcs8(text, passphrase) : text;
-    const parsed: unknown = ssh2.utils.parseKey(readable, passphrase);
-    // ssh2 gives a list for some formats, although its types do not say so.
-    const key = (Array.isArray(parsed) ? parsed[0] : parsed) as
-      | ParsedKey
-      | Error
-      | undefined;
-    if (key === undefined) return new Error("it holds no key");
-    if (key instanceof Error) return secretFailed ?? describe(key);
-    return key.isPrivateKey() ? key : new Error("it is a public key");
+    return readKey(text.trim(), passphrase);
   } catch (error) {
-    return secretFailed ?? describe(error);
+    // With a passphrase at hand there is next to nothing else that fails.
+    return passphrase === undefined
+      ? describe(error)
+      : new Error("wrong passphrase");
   }
+}
+
+function readKey(text: string, passphrase: string | undefined): ParsedKey {
+  if (PKCS8.test(text)) return parse(fromPkcs8(text, passphrase));
+  const legacy = LEGACY.exec(text);
+  if (legacy !== null) {
+    const [, kind = "", headers = "", body = ""] = legacy;
+    const der = decryptLegacy(Buffer.from(body, "base64"), headers, passphrase);
+    return parse(kind === "EC" ? ecContainer(der) : pem(kind, der));
+  }
+  const key = parse(text, passphrase);
+  if (!key.type.startsWith("ecdsa-")) return key;
+  // The number in the container has no leading zeros, or one too many, and
+  // Deno refuses the key that ssh2 makes of it: half of all there are.
+  return parse(
+    ecContainer(
+      Buffer.from(key.getPrivatePEM().replaceAll(/-.*-/g, ""), "base64"),
+    ),
+  );
+}
+
+function parse(text: string, passphrase?: string): ParsedKey {
+  const parsed: unknown = ssh2.utils.parseKey(text, passphrase);
+  // ssh2 gives a list for some formats, although its types do not say so.
+  const key = (Array.isArray(parsed) ? parsed[0] : parsed) as
+    | ParsedKey
+    | Error
+    | undefined;
+  if (key === undefined) throw new Error("it holds no key");
+  if (key instanceof Error) throw key;
+  if (!key.isPrivateKey()) throw new Error("it is a public key");
+  return key;
 }
 
 function describe(error: unknown): Error {
@@ -107,28 +137,100 @@ function fromPkcs8(text: string, passphrase: string | undefined): string {
   });
   const type = key.asymmetricKeyType;
   if (type === "rsa") {
-    return key.export({ type: "pkcs1", format: "pem" }).toString();
+    return key.export({ type: "pkcs1", format: "pem" }).toString().trim();
   }
   if (type === "ec") {
-    return key.export({ type: "sec1", format: "pem" }).toString();
+    return ecContainer(key.export({ type: "sec1", format: "der" }));
   }
-  if (type === "ed25519") return toContainer(key);
+  if (type === "ed25519") return edContainer(key);
   throw new Error(`SSH has no keys of type ${type}`);
 }
 
-/** Writes an Ed25519 key as OpenSSH does: PKCS8 is the only other format it has. */
-function toContainer(key: KeyObject): string {
+/**
+ * Takes the encryption of RFC 1421 off. ssh2 would leave the padding behind
+ * the key, which Deno does not forgive.
+ */
+function decryptLegacy(
+  body: Buffer,
+  headers: string,
+  passphrase: string | undefined,
+): Buffer {
+  const info = /^DEK-Info: *([\w-]+),([0-9A-Fa-f]+)/m.exec(headers);
+  if (info === null) return body;
+  const [, cipher = "", hex = ""] = info;
+  const length = /^aes-(\d+)/i.exec(cipher)?.[1];
+  const keyLength = length === undefined ? 24 : Number(length) / 8;
+  const iv = Buffer.from(hex, "hex");
+  const secret = Buffer.concat([
+    Buffer.from(passphrase ?? ""),
+    iv.subarray(0, 8),
+  ]);
+  let key: Buffer = Buffer.alloc(0);
+  for (let last: Buffer = key; key.length < keyLength;) {
+    last = createHash("md5").update(last).update(secret).digest();
+    key = Buffer.concat([key, last]);
+  }
+  const decipher = createDecipheriv(
+    cipher.toLowerCase(),
+    key.subarray(0, keyLength),
+    iv,
+  );
+  return Buffer.concat([decipher.update(body), decipher.final()]);
+}
+
+function pem(kind: string, der: Buffer): string {
+  const body = der.toString("base64").replace(/.{64}(?=.)/g, "$&\n");
+  return `-----BEGIN ${kind} PRIVATE KEY-----\n${body}\n-----END ${kind} PRIVATE KEY-----`;
+}
+
+/** Writes an Ed25519 key as OpenSSH does: it has no other form but PKCS8. */
+function edContainer(key: KeyObject): string {
   const { d = "", x = "" } = key.export({ format: "jwk" });
   const publicKey = Buffer.from(x, "base64url");
+  const both = Buffer.concat([Buffer.from(d, "base64url"), publicKey]);
   const blob = Buffer.concat([string("ssh-ed25519"), string(publicKey)]);
-  const secret = Buffer.concat([
-    uint32(0), // Two equal numbers, by which a wrong passphrase would be found.
-    uint32(0),
-    blob,
-    string(Buffer.concat([Buffer.from(d, "base64url"), publicKey])),
-    string(""),
+  return container(blob, Buffer.concat([blob, string(both)]));
+}
+
+interface Curve {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+const CURVES: Readonly<Record<string, Curve>> = {
+  "2a8648ce3d030107": { name: "nistp256", bytes: 32 },
+  "2b81040022": { name: "nistp384", bytes: 48 },
+  "2b81040023": { name: "nistp521", bytes: 66 },
+};
+
+/**
+ * Writes an ECDSA key of SEC1 as OpenSSH does, its number in full width: ssh2
+ * asks node:crypto for the public part of a SEC1 key, and Deno does not have
+ * that for P-521.
+ */
+function ecContainer(sec1: Buffer): string {
+  const reader = new ByteReader(new ByteReader(sec1).der(0x30));
+  reader.der(0x02); // The version.
+  const number = reader.der(0x04);
+  const curve =
+    CURVES[new ByteReader(reader.der(0xa0)).der(0x06).toString("hex")];
+  if (curve === undefined) throw new Error("SSH has no keys on its curve");
+  const point = new ByteReader(reader.der(0xa1)).der(0x03).subarray(1);
+  const scalar = Buffer.alloc(curve.bytes);
+  const significant = number.subarray(Math.max(0, number.length - curve.bytes));
+  significant.copy(scalar, curve.bytes - significant.length);
+  const blob = Buffer.concat([
+    string(`ecdsa-sha2-${curve.name}`),
+    string(curve.name),
+    string(point),
   ]);
-  const padding = Buffer.from([1, 2, 3, 4, 5, 6, 7]).subarray(
+  return container(blob, Buffer.concat([blob, string(scalar)]));
+}
+
+function container(blob: Buffer, fields: Buffer): string {
+  // Two equal numbers first, by which a wrong passphrase would be found.
+  const secret = Buffer.concat([uint32(0), uint32(0), fields, string("")]);
+  const padding = Buffer.of(1, 2, 3, 4, 5, 6, 7).subarray(
     0,
     -secret.length & 7,
   );
@@ -140,6 +242,6 @@ function toContainer(key: KeyObject): string {
     uint32(1),
     string(blob),
     string(Buffer.concat([secret, padding])),
-  ]).toString("base64").replace(/.{70}/g, "$&\n");
-  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${body}\n-----END OPENSSH PRIVATE KEY-----\n`;
+  ]);
+  return pem("OPENSSH", body);
 }

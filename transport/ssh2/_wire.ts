@@ -26,6 +26,20 @@ export class ByteReader {
     return this.take(this.uint32());
   }
 
+  /** The content of a DER element, which must have this tag. */
+  der(tag: number): Buffer {
+    const [found] = this.take(1);
+    if (found !== tag) {
+      throw new Error(`Cannot read the key: tag ${found}, must be ${tag}`);
+    }
+    const [first = 0] = this.take(1);
+    if (first < 0x80) return this.take(first);
+    const length = this.take(first & 0x7f);
+    return this.take(
+      length.length > 4 ? Infinity : length.readUIntBE(0, length.length),
+    );
+  }
+
   /** So many bytes as they are. */
   take(length: number): Buffer {
     if (this.#at + length > this.#bytes.length) {
