@@ -1,0 +1,83 @@
+/**
+ * How long a host is left alone after a failed dial.
+ *
+ * @module
+ */
+
+import { AuthenticationError, HostKeyError } from "../transport/errors.ts";
+import { HostCooldownError } from "./errors.ts";
+import type { BackoffOptions } from "./options.ts";
+
+/** The failures of one host, and when it may be dialled again. */
+export class Cooldown {
+  readonly #options: Required<BackoffOptions>;
+  readonly #pauseMs: (failures: number) => number;
+  #failures = 0;
+  #until = 0;
+  #error: unknown;
+
+  constructor(
+    options: Required<BackoffOptions>,
+    pauseMs: (failures: number) => number,
+  ) {
+    this.#options = options;
+    this.#pauseMs = pauseMs;
+  }
+
+  /** How long the host is still left alone, in milliseconds. */
+  get remainingMs(): number {
+    return this.#until === 0 ? 0 : Math.max(0, this.#until - performance.now());
+  }
+
+  /** The last failure since a dial succeeded. */
+  get lastError(): unknown {
+    return this.#error;
+  }
+
+  /** A dial succeeded. */
+  succeeded(): void {
+    this.#failures = this.#until = 0;
+    this.#error = undefined;
+  }
+
+  /** An attempt was throttled, and the dial goes on. */
+  throttled(error: unknown): void {
+    this.#error = error;
+  }
+
+  /** A dial failed; gives the pause in milliseconds. */
+  failed(error: unknown): number {
+    this.#error = error;
+    const pauseMs = isRefusal(error)
+      ? this.#options.refusedMs
+      : this.#pauseMs(++this.#failures);
+    this.#until = performance.now() + pauseMs;
+    return pauseMs;
+  }
+
+  /** The error for a caller who comes too early. */
+  check(name: string): unknown {
+    const retryAfterMs = Math.ceil(this.remainingMs);
+    if (retryAfterMs === 0) return undefined;
+    // A refused credential stays refused: the same error, and no login.
+    if (isRefusal(this.#error)) return this.#error;
+    return new HostCooldownError(
+      `Cannot connect to "${name}": host is cooling down for ${retryAfterMs} ms`,
+      { host: name, retryAfterMs, cause: this.#error },
+    );
+  }
+}
+
+/** Whether a dial would only fail again, and might get the address locked out. */
+function isRefusal(error: unknown): boolean {
+  for (
+    let e = error;
+    e instanceof Error;
+    e = e.cause
+  ) {
+    if (e instanceof AuthenticationError || e instanceof HostKeyError) {
+      return true;
+    }
+  }
+  return false;
+}

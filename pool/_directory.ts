@@ -1,0 +1,147 @@
+/**
+ * From what a caller names to the lane of that host.
+ *
+ * @module
+ */
+
+import type { Notice } from "../transport/connector.ts";
+import type { HostLike, ResolvedHost } from "../transport/host.ts";
+import type { HostResolver } from "../transport/resolver.ts";
+import type { Lane } from "./_lane.ts";
+import { hostKey } from "./_host_key.ts";
+
+interface Memo {
+  /** What the caller's object held when it was resolved. */
+  readonly copy: unknown;
+  readonly lane: Lane;
+}
+
+/** Below this many, forgotten lanes are not worth looking for. */
+const FIRST_PRUNE = 64;
+
+/** Finds lanes: by string and by object in a look, by key where it must. */
+export class Directory {
+  readonly #resolver: HostResolver;
+  readonly #makeLane: (host: ResolvedHost, key: string) => Lane;
+  readonly #onNotice: (host: HostLike, notice: Notice) => void;
+  readonly #byKey = new Map<string, Lane>();
+  readonly #byString = new Map<string, Lane>();
+  #byObject = new WeakMap<object, Memo>();
+  #pruneAt = FIRST_PRUNE;
+
+  constructor(
+    resolver: HostResolver,
+    makeLane: (host: ResolvedHost, key: string) => Lane,
+    onNotice: (host: HostLike, notice: Notice) => void,
+  ) {
+    this.#resolver = resolver;
+    this.#makeLane = makeLane;
+    this.#onNotice = onNotice;
+  }
+
+  /** Every lane. */
+  get lanes(): Iterable<Lane> {
+    return this.#byKey.values();
+  }
+
+  /** The lane, if it is known without any work. */
+  known(host: HostLike): Lane | undefined {
+    if (typeof host === "string") return this.#byString.get(host);
+    const memo = this.#byObject.get(host);
+    // A caller that changes its object means another host: with the old
+    // password's connection it would be let in with the new one.
+    return memo !== undefined && isSame(host, memo.copy)
+      ? memo.lane
+      : undefined;
+  }
+
+  /**
+   * The lane, found or made. A string whose lane is not in use is resolved
+   * anew, so that a change of the configuration is seen.
+   *
+   * @throws {TypeError} If the host is malformed.
+   */
+  find(host: HostLike): Lane | Promise<Lane> {
+    const lane = this.known(host);
+    if (lane !== undefined && (lane.isLive || typeof host !== "string")) {
+      return this.#byKey.get(lane.key) === lane ? lane : this.#adopt(lane);
+    }
+    const copy = typeof host === "string" ? undefined : snapshot(host);
+    const resolved = this.#resolver.resolve(host, {
+      onNotice: (notice) => this.#onNotice(host, notice),
+    });
+    return resolved instanceof Promise
+      ? resolved.then((resolved) => this.#remember(host, copy, resolved))
+      : this.#remember(host, copy, resolved);
+  }
+
+  /** The lane of a host with nothing left to look up. */
+  laneOf(host: ResolvedHost): Lane {
+    const key = hostKey(host);
+    let lane = this.#byKey.get(key);
+    if (lane === undefined) {
+      lane = this.#adopt(this.#makeLane(host, key));
+    }
+    return lane;
+  }
+
+  #remember(host: HostLike, copy: unknown, resolved: ResolvedHost): Lane {
+    const lane = this.laneOf(resolved);
+    if (typeof host === "string") this.#byString.set(host, lane);
+    else this.#byObject.set(host, { copy, lane });
+    return lane;
+  }
+
+  /** A lane that was pruned while an object still led to it comes back. */
+  #adopt(lane: Lane): Lane {
+    const twin = this.#byKey.get(lane.key);
+    if (twin !== undefined) return twin;
+    this.#prune();
+    this.#byKey.set(lane.key, lane);
+    return lane;
+  }
+
+  /**
+   * Forgets lanes without connection, waiter or cool-down. Only when their
+   * number has doubled, so that it costs nothing to speak of.
+   */
+  #prune(): void {
+    if (this.#byKey.size < this.#pruneAt) return;
+    for (const lane of this.#byKey.values()) {
+      if (lane.isEmpty) this.#byKey.delete(lane.key);
+    }
+    for (const [name, lane] of this.#byString) {
+      if (!this.#byKey.has(lane.key)) this.#byString.delete(name);
+    }
+    this.#pruneAt = Math.max(FIRST_PRUNE, 2 * this.#byKey.size);
+  }
+}
+
+/** A deep copy of plain data; functions stay what they are. */
+function snapshot(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Uint8Array) return value.slice();
+  if (Array.isArray(value)) return value.map(snapshot);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [name, snapshot(field)]),
+  );
+}
+
+function isSame(value: unknown, copy: unknown): boolean {
+  if (value === copy) return true;
+  if (
+    typeof value !== "object" || typeof copy !== "object" || value === null ||
+    copy === null
+  ) {
+    return false;
+  }
+  const a = value as Record<string, unknown>;
+  const b = copy as Record<string, unknown>;
+  let fields = 0;
+  for (const name in a) {
+    fields++;
+    if (a[name] !== b[name] && !isSame(a[name], b[name])) return false;
+  }
+  for (const _ in b) fields--;
+  return fields === 0;
+}

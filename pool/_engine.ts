@@ -1,0 +1,215 @@
+/**
+ * The rooms of one pool, put together: what is behind its face.
+ *
+ * @module
+ */
+
+import type { Connector } from "../transport/connector.ts";
+import {
+  type HostLike,
+  hostName,
+  type ResolvedHost,
+} from "../transport/host.ts";
+import type { HostResolver } from "../transport/resolver.ts";
+import { Closings } from "./_closings.ts";
+import type { Core } from "./_core.ts";
+import { DialWindow } from "./_dial_window.ts";
+import { Directory } from "./_directory.ts";
+import type { Entry } from "./_entry.ts";
+import { IdleOrder } from "./_idle_order.ts";
+import { Journal } from "./_journal.ts";
+import { Lane } from "./_lane.ts";
+import { LeaseLedger } from "./_lease_ledger.ts";
+import { Permits } from "./_permits.ts";
+import { execOn, spawnOn } from "./_run.ts";
+import { SharedConnection } from "./_shared_connection.ts";
+import { poolStats } from "./_stats.ts";
+import { PoolClosedError } from "./errors.ts";
+import type { PoolStats } from "./events.ts";
+import {
+  checkNumber,
+  checkOptions,
+  type CloseOptions,
+  type ConnectionPoolOptions,
+  type Limits,
+} from "./options.ts";
+
+/** Owns the lanes and the limits, and their end. */
+export class Engine implements Core {
+  readonly limits: Limits;
+  readonly connector: Connector;
+  readonly journal: Journal;
+  readonly permits: Permits;
+  readonly window: DialWindow;
+  readonly idle: IdleOrder;
+  readonly entries: Set<Entry> = new Set();
+  readonly ledger: LeaseLedger;
+  readonly #directory: Directory;
+  readonly #closings = new Closings();
+  #lastSeq = 0;
+  #closed: Promise<void> | undefined;
+  /** Ends the drain of `close()`. */
+  #endDrain: (() => void) | undefined;
+  #drainTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ConnectionPoolOptions, resolver: HostResolver) {
+    this.limits = checkOptions(options);
+    this.connector = options.connector;
+    this.journal = new Journal(options.observer);
+    this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
+    this.window = new DialWindow(this.limits.maxConcurrentDials);
+    this.idle = new IdleOrder(this.limits, {
+      onIdle: (entry) => this.#endIdle(entry),
+      onTick: (now) => this.#endOld(now),
+    });
+    this.ledger = new LeaseLedger(this.journal, this.limits.leakDetectionMs);
+    this.#directory = new Directory(
+      resolver,
+      (host, key) => this.#makeLane(host, key),
+      (host, notice) => {
+        const name = typeof host === "string" ? host : hostName(host);
+        this.journal.record({ type: "notice", host: name, notice });
+      },
+    );
+  }
+
+  get lanes(): Iterable<Lane> {
+    return this.#directory.lanes;
+  }
+
+  get isClosing(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  /** The lane of a host, if finding it takes no work. */
+  known(host: HostLike): Lane | undefined {
+    return this.#directory.known(host);
+  }
+
+  /** The lane of a host. */
+  find(host: HostLike): Lane | Promise<Lane> {
+    return this.#directory.find(host);
+  }
+
+  nextSeq(): number {
+    return ++this.#lastSeq;
+  }
+
+  pauseMs(failures: number): number {
+    const { initialMs, maxMs, factor, jitter } = this.limits.backoff;
+    const pauseMs = Math.min(maxMs, initialMs * factor ** (failures - 1));
+    return pauseMs * (1 - jitter * Math.random());
+  }
+
+  pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<Entry> {
+    const lane = this.#directory.laneOf(hop);
+    // The target's waiters have deadlines; the hop's wait ends with theirs.
+    return lane.acquire("pin", { signal, timeoutMs: 0 });
+  }
+
+  closing(done: Promise<unknown>): void {
+    this.#closings.add(done);
+    if (this.entries.size === 0) this.#endDrain?.();
+  }
+
+  /** Settles when everything that is being closed now is closed. */
+  closings(): Promise<void> {
+    return this.#closings.settled();
+  }
+
+  closedError(host?: string): PoolClosedError {
+    const what = host === undefined ? "the host" : `"${host}"`;
+    return new PoolClosedError(
+      `Cannot serve ${what}: the pool is closed`,
+      { host },
+    );
+  }
+
+  stats(): PoolStats {
+    return poolStats(this);
+  }
+
+  async closeAll(): Promise<void> {
+    for (const lane of this.lanes) {
+      lane.reject(
+        new PoolClosedError(
+          `Cannot serve "${lane.name}": all connections are being closed`,
+          { host: lane.name },
+        ),
+      );
+    }
+    for (const entry of [...this.entries]) entry.end("requested");
+    await this.closings();
+  }
+
+  close(options: CloseOptions = {}): Promise<void> {
+    const given = options.drainTimeoutMs ?? this.limits.drainTimeoutMs;
+    const drainMs = checkNumber("drainTimeoutMs", given, 0, 2 ** 31 - 1, false);
+    if (this.#closed === undefined) {
+      // A deferred promise first: closing calls back into the pool, which must
+      // know by then that it is closing.
+      let done!: () => void;
+      this.#closed = new Promise((resolve) => done = resolve);
+      this.#close(drainMs).then(done);
+    } else if (options.drainTimeoutMs !== undefined) {
+      this.#limitDrain(drainMs);
+    }
+    return this.#closed;
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    for (const lane of this.lanes) lane.reject(this.closedError(lane.name));
+    for (const entry of [...this.entries]) entry.drain("requested");
+    if (this.entries.size > 0 && drainMs > 0) {
+      await new Promise<void>((resolve) => {
+        this.#endDrain = resolve;
+        this.#limitDrain(drainMs);
+      });
+      clearTimeout(this.#drainTimer);
+      this.#endDrain = undefined;
+    }
+    for (const entry of [...this.entries]) entry.end("requested");
+    this.idle.stop();
+    await this.closings();
+  }
+
+  #limitDrain(ms: number): void {
+    if (this.#endDrain === undefined) return;
+    clearTimeout(this.#drainTimer);
+    this.#drainTimer = setTimeout(this.#endDrain, ms);
+  }
+
+  #makeLane(host: ResolvedHost, key: string): Lane {
+    return new Lane(
+      this,
+      host,
+      key,
+      (lane, entry) =>
+        new SharedConnection(entry, {
+          exec: (command, options) => execOn(this, lane, command, options),
+          spawn: (command, options) => spawnOn(this, lane, command, options),
+        }),
+    );
+  }
+
+  #evict(): boolean {
+    for (const entry of this.idle) {
+      // A lease given back early may have left a channel open.
+      if (entry.isBusy || !entry.isCounted) continue;
+      entry.end("lru");
+      return true;
+    }
+    return false;
+  }
+
+  #endIdle(entry: Entry): void {
+    if (entry.isBusy) this.idle.touch(entry);
+    else entry.end("idle");
+  }
+
+  #endOld(now: number): void {
+    for (const entry of [...this.entries]) {
+      if (entry.expiresAt <= now) entry.drain("lifetime");
+    }
+  }
+}

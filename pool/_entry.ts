@@ -1,0 +1,191 @@
+/**
+ * One pooled connection: its slots, its age, and whether it is idle.
+ *
+ * @module
+ */
+
+import type { ClosedReason, Connection } from "../transport/connector.ts";
+import type { CloseCause } from "./events.ts";
+import type { Permit } from "./_permits.ts";
+import type { Ticket } from "./_lease_ledger.ts";
+import { ListNode } from "./_linked_list.ts";
+import { SessionBelief } from "./_session_belief.ts";
+
+/** What an entry tells its lane. */
+export interface EntryOwner {
+  /** The slots of each connection of this host. */
+  readonly sessionLimit: number;
+  /** A slot came free. */
+  onSlotFreed(entry: Entry): void;
+  /** The last slot or pin went. */
+  onIdle(entry: Entry): void;
+  /** An idle connection was handed out to look at. */
+  onTouch(entry: Entry): void;
+  /** The first slot or pin was taken. */
+  onBusy(entry: Entry): void;
+  /** It gives no slots any more. */
+  onDraining(entry: Entry): void;
+  /** The connection has ended, or is ended by the pool. */
+  onGone(entry: Entry, cause: CloseCause, reason?: ClosedReason): void;
+}
+
+/** `open` gives slots; `draining` keeps what it has; `gone` has left the pool. */
+export type EntryState = "open" | "draining" | "gone";
+
+/** What a new entry is made of. */
+export interface EntryParts {
+  readonly connection: Connection;
+  readonly permit: Permit;
+  /** The hop that carries this connection, pinned. */
+  readonly hop?: Entry | undefined;
+  /** When it is to be replaced, as of `Date.now()`. */
+  readonly expiresAt: number;
+}
+
+/**
+ * A state machine that only its lane drives:
+ *
+ *     open ---------------- drain() ----> draining --+
+ *      |  \__ takeSlot/giveSlot               |      | last slot or pin gone
+ *      |                                      |      |
+ *      +-- end(), or the connection closes ---+------+--> gone
+ */
+export class Entry extends ListNode<Entry> {
+  readonly connection: Connection;
+  readonly hop: Entry | undefined;
+  readonly expiresAt: number;
+  /** What is believed of the server's session limit. */
+  readonly belief: SessionBelief = new SessionBelief();
+  /** When the sweeper saw it idle; 0 if it was used since. For `IdleOrder`. */
+  idleSince = 0;
+  /** Leases that are out; their channels are not seen. For `Lease`. */
+  leases = 0;
+  /** What the leases of this connection share. For `LeaseLedger`. */
+  ticket: WeakRef<Ticket> | undefined = undefined;
+  /** Leases that may still share it. For `LeaseLedger`. */
+  ticketsLeft = 0;
+  /** The promise that `getConnection()` gives out; set by the lane. */
+  shared!: Promise<Connection>;
+  readonly #owner: EntryOwner;
+  readonly #permit: Permit;
+  #state: EntryState = "open";
+  #drainCause: CloseCause = "lifetime";
+  #slots = 0;
+  #pins = 0;
+
+  constructor(owner: EntryOwner, parts: EntryParts) {
+    super();
+    this.#owner = owner;
+    this.connection = parts.connection;
+    this.hop = parts.hop;
+    this.expiresAt = parts.expiresAt;
+    this.#permit = parts.permit;
+    this.connection.closed.then((reason) => this.#leave("ended", reason));
+  }
+
+  /** Where it is in its life. */
+  get state(): EntryState {
+    return this.#state;
+  }
+
+  /** Whether its end makes room below the cap. */
+  get isCounted(): boolean {
+    return this.#permit.isCounted;
+  }
+
+  /** Slots that are taken. */
+  get slots(): number {
+    return this.#slots;
+  }
+
+  /** Whether a channel, a lease or a tunnel is on it. */
+  get isBusy(): boolean {
+    return this.#slots > 0 || this.#pins > 0 ||
+      this.connection.openChannels > 0;
+  }
+
+  /**
+   * Channels that count against the limit: slots, or, where a lease was given
+   * back with its channel still open, the channels.
+   */
+  get load(): number {
+    const open = this.connection.openChannels;
+    return open > this.#slots ? open : this.#slots;
+  }
+
+  /** Whether it can take one more session now. */
+  get hasRoom(): boolean {
+    const { load } = this;
+    return this.#state === "open" && load < this.#owner.sessionLimit &&
+      load < this.belief.ceiling;
+  }
+
+  /** Takes a slot. The caller has seen that there is one, in the same turn. */
+  takeSlot(): void {
+    if (this.#slots >= this.#owner.sessionLimit) {
+      throw new Error(
+        `Bug: slot ${
+          this.#slots + 1
+        } of ${this.#owner.sessionLimit} handed out`,
+      );
+    }
+    if (this.#slots++ === 0 && this.#pins === 0) this.#owner.onBusy(this);
+  }
+
+  /** Gives a slot back. */
+  giveSlot(): void {
+    if (this.#slots === 0) throw new Error("Bug: slot given back twice");
+    this.#slots--;
+    this.belief.slotFreed();
+    if (this.#state === "gone") return;
+    if (this.#slots === 0 && this.#pins === 0) this.#settle();
+    else this.#owner.onSlotFreed(this);
+  }
+
+  /** Keeps the connection while a tunnel is on it. */
+  addPin(): void {
+    if (this.#pins++ === 0 && this.#slots === 0) this.#owner.onBusy(this);
+  }
+
+  /** Gives a pin back. */
+  removePin(): void {
+    if (this.#pins === 0) throw new Error("Bug: pin given back twice");
+    this.#pins--;
+    if (this.#state === "gone") return;
+    if (this.#slots === 0 && this.#pins === 0) this.#settle();
+  }
+
+  /** Counts a hand-out as a use. */
+  touch(): void {
+    if (this.#state === "open" && this.#slots === 0 && this.#pins === 0) {
+      this.#owner.onTouch(this);
+    }
+  }
+
+  /** Gives no new slots; ends when the last one is back. */
+  drain(cause: CloseCause): void {
+    if (this.#state !== "open") return;
+    this.#state = "draining";
+    this.#drainCause = cause;
+    this.#owner.onDraining(this);
+    if (!this.isBusy) this.end(cause);
+  }
+
+  /** Ends it now: what is in flight on it is lost. */
+  end(cause: CloseCause): void {
+    this.#leave(cause, undefined);
+  }
+
+  #settle(): void {
+    if (this.#state === "draining") this.end(this.#drainCause);
+    else this.#owner.onIdle(this);
+  }
+
+  #leave(cause: CloseCause, reason: ClosedReason | undefined): void {
+    if (this.#state === "gone") return;
+    this.#state = "gone";
+    this.#owner.onGone(this, cause, reason);
+    this.hop?.removePin();
+    this.#permit.release();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Gives the slots of forgotten leases back, and reports leases held for long.
+ *
+ * @module
+ */
+
+import { hostName } from "../transport/host.ts";
+import type { Entry } from "./_entry.ts";
+import type { Journal } from "./_journal.ts";
+import { unref } from "./_timers.ts";
+
+/** What outlives a ticket: whose slots it stood for, and how many are out. */
+interface Account {
+  readonly entry: Entry;
+  open: number;
+}
+
+/**
+ * Shared by several leases, since registering each for garbage collection
+ * would cost more than the rest of `acquire()`. Only leases that are not
+ * released hold it, so when it is collected, every lease that it still counts
+ * was forgotten.
+ */
+export class Ticket {
+  readonly account: Account;
+
+  constructor(account: Account) {
+    this.account = account;
+  }
+}
+
+/** Leases per ticket: one that is held for long delays the others of its ticket. */
+const TICKET_SIZE = 64;
+
+/** Watches the leases of one pool. */
+export class LeaseLedger {
+  readonly #journal: Journal;
+  readonly #detectionMs: number;
+  readonly #collected: FinalizationRegistry<Account>;
+
+  constructor(journal: Journal, detectionMs: number) {
+    this.#journal = journal;
+    this.#detectionMs = detectionMs;
+    this.#collected = new FinalizationRegistry((account) =>
+      reclaim(account, journal)
+    );
+  }
+
+  /** The ticket for one more lease on this connection. */
+  ticket(entry: Entry): Ticket {
+    let ticket = entry.ticketsLeft > 0 ? entry.ticket?.deref() : undefined;
+    if (ticket === undefined) {
+      const account: Account = { entry, open: 0 };
+      ticket = new Ticket(account);
+      // Weak here: an idle connection must not keep its ticket from being
+      // collected.
+      entry.ticket = new WeakRef(ticket);
+      entry.ticketsLeft = TICKET_SIZE;
+      this.#collected.register(ticket, account);
+    }
+    entry.ticketsLeft--;
+    ticket.account.open++;
+    return ticket;
+  }
+
+  /** A timer that reports the lease that is being made, if that is wanted. */
+  watch(entry: Entry): ReturnType<typeof setTimeout> | undefined {
+    if (this.#detectionMs === 0) return undefined;
+    const heldMs = this.#detectionMs;
+    const host = hostName(entry.connection.host);
+    const stack = new Error("Lease acquired here").stack ?? "";
+    return unref(setTimeout(() => {
+      this.#journal.record({ type: "leak", host, heldMs, stack });
+    }, heldMs));
+  }
+}
+
+function reclaim(account: Account, journal: Journal): void {
+  const { entry, open } = account;
+  const host = hostName(entry.connection.host);
+  if (open === 0) return;
+  account.open = 0;
+  journal.record({ type: "reclaimed", host, slots: open });
+  for (let i = 0; i < open; i++) {
+    entry.leases--;
+    entry.giveSlot();
+  }
+}

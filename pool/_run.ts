@@ -1,0 +1,225 @@
+/**
+ * Runs something on a slot, and again where nothing can have run.
+ *
+ * @module
+ */
+
+import type { Command } from "../transport/command.ts";
+import type {
+  Connection,
+  ExecResult,
+  RemoteProcess,
+} from "../transport/connector.ts";
+import { ChannelOpenError, ConnectionLostError } from "../transport/errors.ts";
+import { hostName } from "../transport/host.ts";
+import type { Core } from "./_core.ts";
+import type { Entry } from "./_entry.ts";
+import type { Lane } from "./_lane.ts";
+import type { Attempt } from "./_session_belief.ts";
+import type { RetryCause } from "./events.ts";
+import {
+  acquireTimeout,
+  type ExecOptions,
+  type SpawnOptions,
+} from "./options.ts";
+
+/** What to run, and how. */
+export interface Job<T> {
+  /** Begins it; `onOpen` is to be called when the channel is open. */
+  start(connection: Connection, onOpen: () => void): Promise<T>;
+  /** What keeps the slot after `start` has resolved. */
+  hold?(value: T): Promise<unknown>;
+  /** Whether it may run twice. */
+  readonly idempotent: boolean;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+}
+
+/** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
+const OPEN_CONNECT_FAILED = 2;
+
+/** Runs a job on a slot of its host. */
+export async function run<T>(
+  core: Core,
+  lane: Lane,
+  job: Job<T>,
+): Promise<T> {
+  const { signal } = job;
+  let seq: number | undefined;
+  let lost = 0;
+  let deadlineAt = 0;
+  for (;;) {
+    const entry = lane.tryTake() ??
+      await lane.acquire("slot", patience(job, deadlineAt), seq);
+    const attempt = entry.belief.begin();
+    try {
+      // The hand-off may have crossed an abort: the slot goes on to the next.
+      signal?.throwIfAborted();
+      const value = await job.start(
+        entry.connection,
+        () => entry.belief.opened(attempt),
+      );
+      release(entry, attempt, job.hold?.(value));
+      return value;
+    } catch (error) {
+      const cause = retryCause(core, lane, {
+        entry,
+        attempt,
+        job,
+        error,
+        lost,
+      });
+      finish(entry, attempt, isOrphan(error));
+      if (cause === undefined) throw explained(entry, error);
+      if (cause !== "channel-open") lost++;
+      core.journal.record({ type: "retry", host: lane.name, cause });
+      // It keeps its place: everybody else in the queue came later.
+      seq ??= 0;
+      deadlineAt ||= job.timeoutMs === 0
+        ? Infinity
+        : performance.now() + job.timeoutMs;
+    }
+  }
+}
+
+function patience(job: Job<unknown>, deadlineAt: number) {
+  const { signal, timeoutMs } = job;
+  if (deadlineAt === 0 || deadlineAt === Infinity) return { signal, timeoutMs };
+  return { signal, timeoutMs: Math.max(1, deadlineAt - performance.now()) };
+}
+
+function release(
+  entry: Entry,
+  attempt: Attempt,
+  hold: Promise<unknown> | undefined,
+): void {
+  if (hold === undefined) {
+    finish(entry, attempt, false);
+  } else {
+    hold.then(
+      () => finish(entry, attempt, false),
+      (error) => finish(entry, attempt, isOrphan(error)),
+    );
+  }
+}
+
+function finish(entry: Entry, attempt: Attempt, orphaned: boolean): void {
+  entry.belief.ended(attempt, orphaned);
+  entry.giveSlot();
+}
+
+/** A command that we stopped may live on in the server, and keep its session. */
+function isOrphan(error: unknown): boolean {
+  return !(error instanceof ChannelOpenError) &&
+    !(error instanceof ConnectionLostError);
+}
+
+interface Failure {
+  readonly entry: Entry;
+  readonly attempt: Attempt;
+  readonly job: Job<unknown>;
+  readonly error: unknown;
+  /** How often the connection was lost under this job. */
+  readonly lost: number;
+}
+
+/** Why the job is to be tried again; `undefined` if it must not. */
+function retryCause(
+  core: Core,
+  lane: Lane,
+  failure: Failure,
+): RetryCause | undefined {
+  const { entry, attempt, job, error, lost } = failure;
+  if (core.isClosing || job.signal?.aborted) return undefined;
+  if (error instanceof ChannelOpenError && !attempt.isOpen) {
+    if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
+    return judge(lane, entry, attempt) ? "channel-open" : undefined;
+  }
+  if (!(error instanceof ConnectionLostError) || lost > 0) return undefined;
+  if (!error.mayHaveRun) return "not-sent";
+  return job.idempotent ? "idempotent" : undefined;
+}
+
+/** Whether a refused channel is worth another try. */
+function judge(lane: Lane, entry: Entry, attempt: Attempt): boolean {
+  const foreign = entry.connection.openChannels > entry.slots;
+  const verdict = entry.belief.refused(attempt, foreign || entry.leases > 0);
+  switch (verdict.kind) {
+    case "refused":
+      return false;
+    case "limit":
+      lane.learn(verdict.limit);
+      return true;
+    case "clogged":
+      entry.drain("discarded");
+      return true;
+    case "wait":
+      return true;
+  }
+}
+
+/** Names the hop whose end took the connection with it. */
+function explained(entry: Entry, error: unknown): unknown {
+  const { hop } = entry;
+  if (!(error instanceof ConnectionLostError) || hop?.state !== "gone") {
+    return error;
+  }
+  return new ConnectionLostError(
+    `${error.message}: its hop "${hostName(hop.connection.host)}" was lost`,
+    {
+      host: error.host,
+      mayHaveRun: error.mayHaveRun,
+      output: error.output,
+      cause: error,
+    },
+  );
+}
+
+/** Runs a command on a slot of the lane; the line is known to be good. */
+export function execOn(
+  core: Core,
+  lane: Lane,
+  command: Command,
+  options: ExecOptions = {},
+): Promise<ExecResult<string | Uint8Array>> {
+  return run(core, lane, {
+    start: (connection, opened) =>
+      connection.exec(command, {
+        ...options,
+        onOpen: both(opened, options.onOpen),
+      }),
+    // A stream is used up by the first try.
+    idempotent: options.idempotent === true &&
+      !(options.stdin instanceof ReadableStream),
+    signal: options.signal,
+    timeoutMs: acquireTimeout(core.limits, options),
+  });
+}
+
+/** Starts a command on a slot of the lane, which it keeps until it has ended. */
+export function spawnOn(
+  core: Core,
+  lane: Lane,
+  command: Command,
+  options: SpawnOptions = {},
+): Promise<RemoteProcess> {
+  return run(core, lane, {
+    start: (connection, opened) =>
+      connection.spawn(command, {
+        ...options,
+        onOpen: both(opened, options.onOpen),
+      }),
+    hold: (process) => process.status,
+    idempotent: false,
+    signal: options.signal,
+    timeoutMs: acquireTimeout(core.limits, options),
+  });
+}
+
+function both(first: () => void, second: (() => void) | undefined): () => void {
+  if (second === undefined) return first;
+  return () => {
+    first();
+    second();
+  };
+}

@@ -1,0 +1,129 @@
+/**
+ * What one connection's refusals say about the server's session limit.
+ *
+ * @module
+ */
+
+/**
+ * How long a server may take to free a session after our CLOSE, in
+ * milliseconds. OpenSSH frees it one turn of its loop later, and a CLOSE and
+ * an OPEN that arrive together are handled in the same turn.
+ */
+const REAP_MS = 50;
+
+/** Refusals at one number of sessions that make a pause to find out worth it. */
+const DOUBTS = 3;
+
+/** One attempt to open a session channel. */
+export interface Attempt {
+  readonly startedAt: number;
+  isOpen: boolean;
+}
+
+/** What a refusal says. */
+export type Verdict =
+  /** The server refuses sessions as such: tell the caller. */
+  | { readonly kind: "refused" }
+  /** Nothing is learned: try again when a session has ended, or in a moment. */
+  | { readonly kind: "wait" }
+  /** The server allows just so many sessions. */
+  | { readonly kind: "limit"; readonly limit: number }
+  /** Sessions of stopped commands live on in the server: use another connection. */
+  | { readonly kind: "clogged" };
+
+/**
+ * Tells a low `MaxSessions` from a session that the server has not reaped yet.
+ * Both look the same: CHANNEL_OPEN_FAILURE, reason 2, while others are open.
+ *
+ * A refusal is evidence of a limit only if the connection had been quiet: no
+ * session ended within {@linkcode REAP_MS} before the attempt, nor during it.
+ * Under constant churn there is no such moment, so after a few doubtful
+ * refusals the connection pauses for one, and the next burst gives certainty.
+ * No limit below what was once open at the same time is ever learned.
+ */
+export class SessionBelief {
+  /** No more sessions than this for the moment. */
+  ceiling = Infinity;
+  #open = 0;
+  #peak = 0;
+  #lastEndAt = -Infinity;
+  #pausedUntil = 0;
+  #doubts = 0;
+  #refusalsInARow = 0;
+  #orphans = 0;
+
+  /** Notes that a channel is asked for. */
+  begin(): Attempt {
+    return { startedAt: performance.now(), isOpen: false };
+  }
+
+  /** The server opened it. */
+  opened(attempt: Attempt): void {
+    attempt.isOpen = true;
+    this.#refusalsInARow = 0;
+    if (++this.#open > this.#peak) {
+      this.#peak = this.#open;
+      this.#doubts = 0;
+    }
+  }
+
+  /**
+   * The attempt is over.
+   *
+   * @param orphaned We closed the channel and the process may live on, in
+   * which case sshd keeps its session.
+   */
+  ended(attempt: Attempt, orphaned: boolean): void {
+    if (!attempt.isOpen) return;
+    attempt.isOpen = false;
+    this.#open--;
+    if (orphaned) this.#orphans++;
+    this.#lastEndAt = performance.now();
+  }
+
+  /** A slot came back, so one more session may fit. */
+  slotFreed(): void {
+    if (this.#pausedUntil === 0) this.ceiling = Infinity;
+  }
+
+  /** The server refused the attempt with reason 2. */
+  refused(attempt: Attempt, foreignChannels: boolean): Verdict {
+    const others = this.#open;
+    const now = performance.now();
+    const quiet = attempt.startedAt - this.#lastEndAt >= REAP_MS;
+    this.#refusalsInARow++;
+    if (others === 0 && quiet && this.#orphans === 0) {
+      return { kind: "refused" };
+    }
+    if (this.#orphans > 0 && this.#refusalsInARow > DOUBTS) {
+      return { kind: "clogged" };
+    }
+    this.ceiling = others;
+    const certain = quiet && this.#orphans === 0 && !foreignChannels;
+    if (certain && others >= this.#peak) {
+      return { kind: "limit", limit: others };
+    }
+    if (others >= this.#peak && ++this.#doubts >= DOUBTS) {
+      this.#doubts = 0;
+      this.ceiling = 0;
+      this.#pausedUntil = now + REAP_MS;
+    }
+    return { kind: "wait" };
+  }
+
+  /** When to look again, from now, in milliseconds; `undefined` if all is well. */
+  get recheckMs(): number | undefined {
+    if (this.ceiling === Infinity) return undefined;
+    if (this.#pausedUntil > 0) {
+      return Math.max(1, this.#pausedUntil - performance.now());
+    }
+    return Math.min(REAP_MS, 2 ** Math.min(this.#refusalsInARow, 6));
+  }
+
+  /** The moment to look again has come. */
+  recheck(): void {
+    if (this.#pausedUntil > performance.now()) return;
+    this.#pausedUntil = 0;
+    this.ceiling = Infinity;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * What `getConnection()` gives out.
+ *
+ * @module
+ */
+
+import type { Command } from "../transport/command.ts";
+import type {
+  ClosedReason,
+  Connection,
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  SpawnOptions,
+  Tunnel,
+} from "../transport/connector.ts";
+import { ConnectionLostError } from "../transport/errors.ts";
+import { hostName, type ResolvedHost } from "../transport/host.ts";
+import type { Entry } from "./_entry.ts";
+
+/** How a shared connection reaches its host's schedule. */
+export interface Scheduler {
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
+}
+
+/**
+ * A connection that many callers hold. Its channels take slots as those of
+ * `pool.exec()` do, so a hundred commands at once are queued and not refused;
+ * one for which this connection has no slot may run on another to the same
+ * host. Its life is that of the one connection: once that has ended, every
+ * call rejects.
+ */
+export class SharedConnection implements Connection {
+  readonly #entry: Entry;
+  readonly #scheduler: Scheduler;
+
+  constructor(entry: Entry, scheduler: Scheduler) {
+    this.#entry = entry;
+    this.#scheduler = scheduler;
+  }
+
+  get host(): ResolvedHost {
+    return this.#entry.connection.host;
+  }
+
+  get isClosed(): boolean {
+    return this.#entry.connection.isClosed;
+  }
+
+  get closed(): Promise<ClosedReason> {
+    return this.#entry.connection.closed;
+  }
+
+  get openChannels(): number {
+    return this.#entry.connection.openChannels;
+  }
+
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  async exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>> {
+    this.#check();
+    return await this.#scheduler.exec(command, options);
+  }
+
+  async spawn(
+    command: Command,
+    options?: SpawnOptions,
+  ): Promise<RemoteProcess> {
+    this.#check();
+    return await this.#scheduler.spawn(command, options);
+  }
+
+  async forwardOut(
+    target: { readonly hostname: string; readonly port: number },
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Tunnel> {
+    this.#check();
+    const entry = this.#entry;
+    if (entry.connection.forwardOut === undefined) {
+      throw new TypeError(
+        `Cannot forward through "${
+          hostName(this.host)
+        }": its connector does not support it`,
+      );
+    }
+    // A tunnel is no session and takes no slot, but it keeps the connection.
+    entry.addPin();
+    try {
+      const tunnel = await entry.connection.forwardOut(target, options);
+      tunnel.closed.then(() => entry.removePin());
+      return tunnel;
+    } catch (error) {
+      entry.removePin();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#entry.end("requested");
+    return this.#entry.connection.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (!this.isClosed && this.#entry.state !== "gone") return;
+    const name = hostName(this.host);
+    throw new ConnectionLostError(
+      `Cannot use the connection to "${name}": it has ended`,
+      { host: name },
+    );
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Why a caller's patience ended, in one sentence and in numbers.
+ *
+ * @module
+ */
+
+import type { Core } from "./_core.ts";
+import type { Lane } from "./_lane.ts";
+import {
+  AcquireTimeoutError,
+  type WaitReason,
+  type WaitSnapshot,
+} from "./errors.ts";
+
+/** The error for a waiter of this lane whose time is up, before it leaves. */
+export function waitedTooLong(
+  lane: Lane,
+  core: Core,
+  waitedMs: number,
+): AcquireTimeoutError {
+  const snapshot: WaitSnapshot = {
+    reason: reasonOf(lane),
+    waitedMs,
+    connections: lane.open.length,
+    slotsInUse: lane.open.reduce((sum, entry) => sum + entry.load, 0),
+    slots: lane.open.length * lane.sessionLimit,
+    waiting: lane.waiting,
+    dialing: lane.dialing,
+    poolConnections: core.entries.size,
+    maxConnections: core.limits.maxConnections,
+  };
+  return new AcquireTimeoutError(
+    `Cannot acquire "${lane.name}" within ${Math.round(waitedMs)} ms: ${
+      sentence(snapshot)
+    }`,
+    { host: lane.name, cause: lane.cooldown.lastError, snapshot },
+  );
+}
+
+function reasonOf(lane: Lane): WaitReason {
+  const failing = lane.cooldown.lastError !== undefined;
+  if (lane.open.length > 0) return "busy";
+  if (lane.dialing > 0) return failing ? "dial-failing" : "dialing";
+  return lane.cooldown.remainingMs > 0 ? "cooling-down" : "cap";
+}
+
+function sentence(s: WaitSnapshot): string {
+  switch (s.reason) {
+    case "busy":
+      return `all ${s.slots} slots of ${s.connections} connections are busy, ${s.waiting} callers wait`;
+    case "dialing":
+      return "the dial is still under way";
+    case "dial-failing":
+      return "dials keep failing";
+    case "cooling-down":
+      return "the host is cooling down";
+    case "cap":
+      return `${s.poolConnections} connections of ${s.maxConnections} are open and busy`;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Failures that are the pool's own: a wait that was too long, a pool that is
+ * closed, a host that is left alone for a while.
+ *
+ * @module
+ */
+
+import { SshError, type SshErrorOptions } from "../transport/errors.ts";
+
+/** The pool was closed before the call, or while the call waited. Nothing has run. */
+export class PoolClosedError extends SshError {
+  override readonly code = "SSH_POOL_CLOSED";
+  override readonly phase = "closed";
+}
+
+/** Why a caller had to wait for so long. */
+export type WaitReason =
+  /** `maxConnections` is reached and every connection is busy. */
+  | "cap"
+  /** Every slot of every connection of the host is taken. */
+  | "busy"
+  /** A dial is in flight, or waits for its turn. */
+  | "dialing"
+  /** Dials keep failing and are retried. */
+  | "dial-failing"
+  /** The host cools down after failures. */
+  | "cooling-down";
+
+/** What a pool looked like when a caller's patience ended. */
+export interface WaitSnapshot {
+  /** Why the caller waited. */
+  readonly reason: WaitReason;
+  /** How long it waited, in milliseconds. */
+  readonly waitedMs: number;
+  /** Live connections of the host. */
+  readonly connections: number;
+  /** Slots of the host that are taken. */
+  readonly slotsInUse: number;
+  /** Slots of the host in all. */
+  readonly slots: number;
+  /** Callers that wait for the host, this one included. */
+  readonly waiting: number;
+  /** Dials of the host in flight. */
+  readonly dialing: number;
+  /** Live connections of the pool. */
+  readonly poolConnections: number;
+  /** The pool's `maxConnections`. */
+  readonly maxConnections: number;
+}
+
+/** Options for {@linkcode AcquireTimeoutError}. */
+export interface AcquireTimeoutErrorOptions extends SshErrorOptions {
+  /** What the pool looked like. */
+  readonly snapshot: WaitSnapshot;
+}
+
+/** A caller waited longer than `acquireTimeoutMs`. Nothing has run. */
+export class AcquireTimeoutError extends SshError {
+  override readonly code = "SSH_ACQUIRE_TIMEOUT";
+  override readonly phase = "acquire";
+  /** Why: what the pool looked like. */
+  readonly snapshot: WaitSnapshot;
+
+  /**
+   * @param message What failed.
+   * @param options The host and the snapshot.
+   */
+  constructor(message: string, options: AcquireTimeoutErrorOptions) {
+    super(message, options);
+    this.snapshot = options.snapshot;
+  }
+}
+
+/** Options for {@linkcode HostCooldownError}. */
+export interface HostCooldownErrorOptions extends SshErrorOptions {
+  /** When a dial may be tried again, from now, in milliseconds. */
+  readonly retryAfterMs: number;
+}
+
+/**
+ * The host could not be reached a moment ago and is not dialled again yet. The
+ * last failure is the `cause`. Nothing has run.
+ */
+export class HostCooldownError extends SshError {
+  override readonly code = "SSH_HOST_COOLDOWN";
+  override readonly phase = "cooldown";
+  /** When a dial may be tried again, from the throw, in milliseconds. */
+  readonly retryAfterMs: number;
+
+  /**
+   * @param message What failed.
+   * @param options The host, the cause and the time left.
+   */
+  constructor(message: string, options: HostCooldownErrorOptions) {
+    super(message, options);
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * The pool, for any connector. Nothing in it depends on npm.
+ *
+ * @module
+ */
+
+export {
+  AcquireTimeoutError,
+  type AcquireTimeoutErrorOptions,
+  HostCooldownError,
+  type HostCooldownErrorOptions,
+  PoolClosedError,
+  type WaitReason,
+  type WaitSnapshot,
+} from "./errors.ts";
+export type {
+  CloseCause,
+  HostStats,
+  PoolCounters,
+  PoolEvent,
+  PoolObserver,
+  PoolStats,
+  RetryCause,
+} from "./events.ts";
+export { Lease } from "./lease.ts";
+export type {
+  AcquireOptions,
+  BackoffOptions,
+  CloseOptions,
+  ConnectionPoolOptions,
+  ExecOptions as PoolExecOptions,
+  SpawnOptions as PoolSpawnOptions,
+} from "./options.ts";
+export { ConnectionPool, type WarmResult } from "./pool.ts";
+export * from "../transport/mod.ts";

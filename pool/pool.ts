@@ -1,0 +1,320 @@
+/**
+ * The face of the pool.
+ *
+ * @module
+ */
+
+import { type Command, commandLine } from "../transport/command.ts";
+import type {
+  Connection,
+  ExecResult,
+  RemoteProcess,
+} from "../transport/connector.ts";
+import type { HostLike } from "../transport/host.ts";
+import { PlainResolver } from "../transport/resolver.ts";
+import { Engine } from "./_engine.ts";
+import type { Entry } from "./_entry.ts";
+import type { Lane } from "./_lane.ts";
+import { execOn, spawnOn } from "./_run.ts";
+import type { Patience } from "./_waiter.ts";
+import type { PoolStats } from "./events.ts";
+import { Lease } from "./lease.ts";
+import {
+  type AcquireOptions,
+  acquireTimeout,
+  type CloseOptions,
+  type ConnectionPoolOptions,
+  type ExecOptions,
+  type SpawnOptions,
+} from "./options.ts";
+
+/** How warming one host went. */
+export interface WarmResult {
+  /** The host, as it was named. */
+  readonly host: HostLike;
+  /** Whether it has a connection now. */
+  readonly ok: boolean;
+  /** Why it has none. */
+  readonly error?: unknown;
+}
+
+/**
+ * An SSH connection pool: concurrent callers for one host await one dial,
+ * commands share a handful of connections, and every promise settles.
+ *
+ * This one takes any {@linkcode Connector}; that of the package's main entry
+ * point comes with ssh2.
+ *
+ * @example Usage
+ * ```ts
+ * import { ConnectionPool } from "@sshpool/sshpool/pool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const connector = new MemoryConnector();
+ * await using pool = new ConnectionPool({ connector });
+ * const { stdout } = await pool.exec("ops@db1", ["echo", "hello"]);
+ * assertEquals(stdout, "hello\n");
+ * ```
+ */
+export class ConnectionPool implements AsyncDisposable {
+  readonly #engine: Engine;
+
+  /**
+   * @param options The connector, and the limits.
+   * @throws {TypeError} If an option has the wrong type or is unknown.
+   * @throws {RangeError} If a number is out of range.
+   */
+  constructor(options: ConnectionPoolOptions) {
+    this.#engine = new Engine(options, options.resolver ?? new PlainResolver());
+  }
+
+  /** Live connections. */
+  get size(): number {
+    return this.#engine.entries.size;
+  }
+
+  /** The names of the hosts that have a connection, as `user@host:port`. */
+  get activeHosts(): string[] {
+    const names = new Set<string>();
+    for (const lane of this.#engine.lanes) {
+      if (lane.entries.size > 0) names.add(lane.name);
+    }
+    return [...names];
+  }
+
+  /**
+   * A connection to the host: the one that everybody shares, or a new one.
+   * Callers that come while it is dialled await the same dial.
+   *
+   * Channels that are opened on it take slots, as those of the pool do.
+   *
+   * @param host The host.
+   * @param options Abort and patience.
+   * @returns The connection. It stays the pool's: do not close it, unless it
+   * is to end for everybody.
+   * @throws {DialError} If the dial fails.
+   * @throws {HostCooldownError} If the host failed a moment ago.
+   * @throws {AcquireTimeoutError} If it takes too long.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
+    const entry = this.#engine.known(host)?.primary;
+    if (
+      entry !== undefined && !entry.connection.isClosed &&
+      options?.signal?.aborted !== true
+    ) {
+      entry.touch();
+      // The same promise for everybody: a warm hand-out allocates nothing.
+      return entry.shared;
+    }
+    return this.#getConnection(host, options);
+  }
+
+  async #getConnection(
+    host: HostLike,
+    options: AcquireOptions | undefined,
+  ): Promise<Connection> {
+    const lane = await this.#lane(host, options);
+    const entry = await lane.acquire("look", this.#patience(options));
+    return entry.shared;
+  }
+
+  /**
+   * Borrows a slot: the right to open one session channel.
+   *
+   * @param host The host.
+   * @param options Abort and patience.
+   * @returns The lease; give it back with `release()` or `using`.
+   * @throws {DialError} If the dial fails.
+   * @throws {HostCooldownError} If the host failed a moment ago.
+   * @throws {AcquireTimeoutError} If it takes too long.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
+    if (options === undefined) {
+      const lane = this.#engine.known(host);
+      const entry = lane?.tryTake();
+      if (entry !== undefined) return Promise.resolve(this.#lease(entry));
+    }
+    return this.#acquire(host, options);
+  }
+
+  async #acquire(
+    host: HostLike,
+    options: AcquireOptions | undefined,
+  ): Promise<Lease> {
+    const lane = await this.#lane(host, options);
+    const entry = lane.tryTake() ??
+      await lane.acquire("slot", this.#patience(options));
+    if (options?.signal?.aborted) {
+      // The hand-off crossed the abort: the slot goes on to the next.
+      entry.giveSlot();
+      throw options.signal.reason;
+    }
+    return this.#lease(entry);
+  }
+
+  /** A lane in use: nothing has to be looked up, and nothing awaited. */
+  #live(host: HostLike): Lane | undefined {
+    const lane = this.#engine.known(host);
+    return lane?.isLive ? lane : undefined;
+  }
+
+  async #lane(
+    host: HostLike,
+    options: AcquireOptions | undefined,
+  ): Promise<Lane> {
+    options?.signal?.throwIfAborted();
+    if (this.#engine.isClosing) throw this.#engine.closedError();
+    return await this.#engine.find(host);
+  }
+
+  #patience(options: AcquireOptions | undefined): Patience {
+    return {
+      signal: options?.signal,
+      timeoutMs: acquireTimeout(this.#engine.limits, options),
+    };
+  }
+
+  #lease(entry: Entry): Lease {
+    const { ledger } = this.#engine;
+    return new Lease(entry, ledger.ticket(entry), ledger.watch(entry));
+  }
+
+  /**
+   * Runs a command and collects its output. A non-zero exit is a result, not
+   * an error.
+   *
+   * What cannot have run is tried again by the pool; a command that was sent
+   * is repeated only if it is `idempotent`.
+   *
+   * @param host The host.
+   * @param command The command; an array is quoted for a POSIX shell.
+   * @param options Abort, patience, input, limits.
+   * @returns How it ended, and what it wrote.
+   * @throws {DialError} If the dial fails.
+   * @throws {HostCooldownError} If the host failed a moment ago.
+   * @throws {AcquireTimeoutError} If no slot comes free in time.
+   * @throws {ChannelOpenError} If the server refuses sessions as such.
+   * @throws {ConnectionLostError} If the connection ends under the command.
+   * @throws {ExecTimeoutError} If it runs longer than `timeoutMs`.
+   * @throws {OutputLimitError} If it writes more than `maxOutputBytes`.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  exec(
+    host: HostLike,
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  /** Runs a command and collects its output as text. */
+  exec(
+    host: HostLike,
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  /** Runs a command and collects its output as the options say. */
+  exec(
+    host: HostLike,
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  async exec(
+    host: HostLike,
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>> {
+    const line = commandLine(command);
+    const lane = this.#live(host) ?? await this.#lane(host, options);
+    return await execOn(this.#engine, lane, line, options);
+  }
+
+  /**
+   * Starts a command and gives its streams. Its slot is taken until its
+   * channel is closed.
+   *
+   * @param host The host.
+   * @param command The command; an array is quoted for a POSIX shell.
+   * @param options Abort and patience.
+   * @returns The process.
+   * @throws {DialError} If the dial fails.
+   * @throws {HostCooldownError} If the host failed a moment ago.
+   * @throws {AcquireTimeoutError} If no slot comes free in time.
+   * @throws {ChannelOpenError} If the server refuses sessions as such.
+   * @throws {ConnectionLostError} If the connection ends first.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  async spawn(
+    host: HostLike,
+    command: Command,
+    options?: SpawnOptions,
+  ): Promise<RemoteProcess> {
+    const line = commandLine(command);
+    const lane = this.#live(host) ?? await this.#lane(host, options);
+    return await spawnOn(this.#engine, lane, line, options);
+  }
+
+  /**
+   * Dials ahead, so that the first command finds a connection.
+   *
+   * @param hosts The hosts; all are dialled at once, as far as the limits go.
+   * @param options Abort and patience.
+   * @returns For each host, in order, whether it has a connection now.
+   */
+  warm(
+    hosts: Iterable<HostLike>,
+    options?: AcquireOptions,
+  ): Promise<WarmResult[]> {
+    return Promise.all(Array.from(hosts, async (host) => {
+      try {
+        await this.getConnection(host, options);
+        return { host, ok: true };
+      } catch (error) {
+        return { host, ok: false, error };
+      }
+    }));
+  }
+
+  /**
+   * Ends the connections of a host; what runs on them is lost. Callers that
+   * wait get a fresh one.
+   *
+   * @param host The host.
+   */
+  async removeConnection(host: HostLike): Promise<void> {
+    const lane = await this.#engine.find(host);
+    lane.endConnections("requested");
+    await this.#engine.closings();
+  }
+
+  /**
+   * Ends every connection now; what runs on them is lost, and callers that
+   * wait get a `PoolClosedError`. The pool stays usable.
+   */
+  closeAll(): Promise<void> {
+    return this.#engine.closeAll();
+  }
+
+  /**
+   * Ends the pool for good: new calls, and callers that wait, get a
+   * `PoolClosedError`; what runs may run on for `drainTimeoutMs` and is lost
+   * then. Afterwards no timer and no socket is left.
+   *
+   * A second call may shorten the wait of the first.
+   *
+   * @param options How long running work may go on.
+   */
+  close(options?: CloseOptions): Promise<void> {
+    return this.#engine.close(options);
+  }
+
+  /** Ends the pool as `close()` does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** What the pool looks like now, and what it has counted. */
+  stats(): PoolStats {
+    return this.#engine.stats();
+  }
+}
