@@ -28,10 +28,8 @@ import {
   keyLabel,
   planAttempts,
 } from "./_auth_plan.ts";
+import { type Answer, AttemptQueue, MAX_ATTEMPTS } from "./_auth_queue.ts";
 import { attachToClient, needsAttaching, wireKey } from "./_auth_wire.ts";
-
-/** sshd's MaxAuthTries: the failure with this number ends the connection. */
-const MAX_ATTEMPTS = 6;
 
 /** ssh2 takes `false` for "nothing is left", which its types do not say. */
 const NOTHING_LEFT = false as unknown as AnyAuthMethod;
@@ -44,12 +42,6 @@ export interface AuthenticatorOptions {
   readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
 
-/** What a server answered to an attempt. */
-interface Answer {
-  readonly methods: readonly string[];
-  readonly partial: boolean;
-}
-
 /**
  * Authenticates one dial: `prepare()`, then give `connectConfig` and `handler`
  * to ssh2's `connect()` and call `attach()` right after it, then `dispose()`.
@@ -57,15 +49,12 @@ interface Answer {
 export class Authenticator {
   readonly #host: ResolvedHost;
   readonly #options: AuthenticatorOptions;
-  readonly #refused: string[] = [];
-  readonly #accepted: string[] = [];
   readonly #tried: string[] = [];
   readonly #problems: Error[] = [];
-  #attempts: Attempt[] = [];
+  #queue = new AttemptQueue([], false);
   #agent: AgentClient | undefined;
   #current: Attempt | undefined;
   #answer: Answer | undefined;
-  #offered: readonly string[] | undefined;
   #attached = false;
   #disposed = false;
 
@@ -102,10 +91,17 @@ export class Authenticator {
   async prepare(): Promise<void> {
     const path = agentPath(this.#host);
     if (path !== undefined) this.#agent = new AgentClient(path);
-    this.#attempts = await this.#race(
+    const attempts = await this.#race(
       planAttempts(this.#host, this.#agent, (problem) => this.#skip(problem)),
     );
-    if (this.#attempts.length > 0) return;
+    const hasCallback = this.#host.keyboardInteractive !== undefined;
+    // Some servers let anybody in, or know by other means who it is.
+    const none = [{ method: "none" }] as const;
+    this.#queue = new AttemptQueue(
+      attempts.length > 0 ? attempts : none,
+      hasCallback,
+    );
+    if (attempts.length > 0) return;
     const [problem] = this.#problems;
     if (isExplicit(this.#host) && problem !== undefined) {
       throw new DialError("config", `${this.#cannot()}: ${problem.message}`, {
@@ -113,8 +109,6 @@ export class Authenticator {
         cause: problem.cause ?? problem,
       });
     }
-    // Some servers let anybody in, or know by other means who it is.
-    this.#attempts = [{ method: "none" }];
   }
 
   /**
@@ -146,22 +140,22 @@ export class Authenticator {
   /** Ends the handshake, also amid a conversation. */
   #finish: (() => void) | undefined;
 
+  /** Asked for once, also where it is sent in one way after the other. */
+  #password: Promise<string> | undefined;
+
   /**
    * The error of a server that accepted nothing.
    *
    * @param cause What ended the connection, where it is known.
    */
   error(cause?: Error): AuthenticationError {
-    const offered = this.#offered ?? [];
+    const { accepted, offered, keysLeft } = this.#queue;
     // What was under way when the server hung up was refused as well.
-    const refused = this.#current === undefined
-      ? this.#refused
-      : [...this.#refused, ...this.#tried.slice(-1)];
+    const pending = this.#current === undefined ? [] : this.#tried.slice(-1);
+    const refused = [...this.#queue.refused, ...pending];
     const parts: string[] = [];
-    if (this.#accepted.length > 0) {
-      parts.push(
-        `the server accepted ${listed(this.#accepted)} but wants more`,
-      );
+    if (accepted.length > 0) {
+      parts.push(`the server accepted ${listed(accepted)} but wants more`);
     }
     if (refused.length > 0) parts.push(`the server refused ${listed(refused)}`);
     if (this.#tried.length === 0) parts.push("no credential could be offered");
@@ -169,7 +163,11 @@ export class Authenticator {
     if (/too many auth/i.test(cause?.message ?? "")) {
       parts.push("it allows no more attempts");
     }
-    parts.push(...this.#leftOver());
+    if (keysLeft > 0) {
+      parts.push(
+        `${keysLeft} more keys were not tried, the limit is ${MAX_ATTEMPTS} attempts`,
+      );
+    }
     if (offered.length > 0) parts.push(`it offers ${offered.join(", ")}`);
     const problem = this.#problems[0];
     return new AuthenticationError(`${this.#cannot()}: ${parts.join("; ")}`, {
@@ -197,34 +195,18 @@ export class Authenticator {
     }`;
   }
 
-  #leftOver(): string[] {
-    const keys = this.#attempts.filter((it) =>
-      it.method === "publickey" && this.#isOffered(it.method)
-    );
-    if (keys.length === 0 || this.#refused.length === 0) return [];
-    return [
-      `${keys.length} more keys were not tried, the limit is ${MAX_ATTEMPTS} attempts`,
-    ];
-  }
-
   /** Notes the server's answer to the attempt that was made. */
   #settle(methods: readonly string[] | null, partial: boolean | null): void {
     const attempt = this.#current;
     if (attempt === undefined) return;
     this.#current = undefined;
+    // Not attached, ssh2 gives null or an older answer for an agent's key.
     const answer = this.#attached ? this.#answer : { methods, partial };
     this.#answer = undefined;
     const label = this.#tried.at(-1) ?? attempt.method;
-    // No answer: ssh2 or the agent gave up before the server was asked.
-    if (answer === undefined) return void this.#tried.pop();
-    // ssh2 repeats an old answer, or null, for agent keys when not attached.
-    if (answer.methods !== null) this.#offered = answer.methods;
-    if (answer.partial !== true) return void this.#refused.push(label);
-    this.#accepted.push(label);
-    const again = attempt.method === "keyboard-interactive" &&
-      this.#host.keyboardInteractive !== undefined;
-    // A second factor may be asked for in the same way as the first.
-    if (again) this.#attempts.unshift(attempt);
+    if (answer !== undefined) this.#queue.settle(attempt, label, answer);
+    // Else ssh2 or the agent gave up, and the server was not asked.
+    else this.#tried.pop();
   }
 
   async #proceed(next: (auth: AnyAuthMethod) => void): Promise<void> {
@@ -244,45 +226,18 @@ export class Authenticator {
   }
 
   async #next(): Promise<AnyAuthMethod | undefined> {
-    const index = this.#attempts.findIndex((it) => this.#mayTry(it));
-    const attempt = this.#attempts.splice(index, index < 0 ? 0 : 1)[0];
+    const attempt = this.#queue.take();
     if (attempt === undefined) return undefined;
     const auth = await this.#race(this.#start(attempt));
     this.#current = attempt;
     return auth;
   }
 
-  #isOffered(method: string): boolean {
-    return method === "none" || (this.#offered?.includes(method) ?? true);
-  }
-
-  #mayTry({ method }: Attempt): boolean {
-    if (!this.#isOffered(method)) return false;
-    const others = new Set(this.#attempts.map((it) => it.method));
-    if (method === "keyboard-interactive") {
-      // A password is sent as such where it can be: the same wrong one twice
-      // would count as two failures.
-      const own = this.#host.keyboardInteractive !== undefined;
-      const password = this.#tried.includes("password") ||
-        others.has("password");
-      if (!own && password && this.#isOffered("password")) return false;
-    }
-    others.delete(method);
-    others.delete("none"); // sshd does not count a first one.
-    // Keys must not use up the attempts that other methods will need.
-    const reserved = method === "publickey"
-      ? [...others].filter((it) => this.#isOffered(it)).length
-      : 0;
-    return this.#refused.length + 1 + reserved <= MAX_ATTEMPTS;
-  }
-
   async #start(attempt: Attempt): Promise<AnyAuthMethod> {
     if (attempt.method === "publickey") return await this.#startKey(attempt);
     const username = this.#host.user;
     const { method } = attempt;
-    const password = method === "password"
-      ? await revealPassword(this.#host)
-      : "";
+    const password = method === "password" ? await this.#revealPassword() : "";
     this.#tried.push(method);
     if (method === "none") return { type: method, username };
     if (method === "password") return { type: method, username, password };
@@ -320,7 +275,10 @@ export class Authenticator {
   }
 
   #prompt(): KeyboardInteractiveAuthMethod["prompt"] {
-    const converse = startConversation(this.#host);
+    const converse = startConversation(
+      this.#host,
+      () => this.#revealPassword(),
+    );
     return (name, instructions, _language, prompts, finish) => {
       this.#race(converse(name, instructions, prompts)).then((answers) => {
         if (!this.#ended) finish(answers);
@@ -331,6 +289,10 @@ export class Authenticator {
         this.#finish?.();
       });
     };
+  }
+
+  #revealPassword(): Promise<string> {
+    return this.#password ??= revealPassword(this.#host);
   }
 
   #skip(problem: Error): void {

@@ -32,9 +32,13 @@ export type Conversation = (
  * answer to "New password:", nor to "Verification code:".
  *
  * @param host The host.
+ * @param password Gives its password.
  * @returns The one who answers.
  */
-export function startConversation(host: ResolvedHost): Conversation {
+export function startConversation(
+  host: ResolvedHost,
+  password: () => Promise<string>,
+): Conversation {
   let passwordGiven = false;
   return async (name, instructions, asked) => {
     const prompts = asked.map(({ prompt, echo }) => ({
@@ -47,7 +51,7 @@ export function startConversation(host: ResolvedHost): Conversation {
         return prompts.map(() => "");
       }
       passwordGiven = true;
-      return [await revealPassword(host)];
+      return [await password()];
     }
     const request = { name, instructions, prompts, host: hostName(host) };
     const answers = await guarded(
