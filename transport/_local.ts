@@ -1,0 +1,58 @@
+/**
+ * Who and where this process is. Each question may need a permission that was
+ * not given, so each is asked late, on its own, and may be answered "unknown".
+ *
+ * @module
+ */
+
+import * as os from "node:os";
+import process from "node:process";
+
+/** What `ask` gives, or `undefined` where the runtime refuses to say. */
+export function allowed<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
+}
+
+/** One variable of the environment; `undefined` if unset, or not readable. */
+export function readEnv(name: string): string | undefined {
+  return allowed(() => process.env[name]);
+}
+
+/** The whole environment; `undefined` if it may not be read. */
+export function readWholeEnv(): Record<string, string> | undefined {
+  return allowed(() => {
+    const entries = Object.entries(process.env);
+    return Object.fromEntries(entries.map(([k, v]) => [k, v ?? ""]));
+  });
+}
+
+/** The name of the local user, if it can be found. */
+export function localUser(): string | undefined {
+  const name = allowed(() => os.userInfo().username) ||
+    readEnv("USER") || readEnv("LOGNAME") || readEnv("USERNAME");
+  return name || undefined;
+}
+
+/**
+ * The home directory of the local user, if it can be found. The user database
+ * comes before `HOME`, as OpenSSH has it.
+ */
+export function homeDirectory(): string | undefined {
+  const home = allowed(() => os.userInfo().homedir) ||
+    readEnv("HOME") || allowed(() => os.homedir());
+  return home || undefined;
+}
+
+/** The number of the local user; `undefined` where there is none. */
+export function localUid(): number | undefined {
+  return allowed(() => process.getuid?.());
+}
+
+/** The name of this machine, if it can be found. */
+export function localHostname(): string | undefined {
+  return allowed(() => os.hostname()) || undefined;
+}

@@ -1,0 +1,70 @@
+/**
+ * From what a caller names to a host with nothing left to look up.
+ *
+ * @module
+ */
+
+import type { Notice } from "./connector.ts";
+import type { HostLike, ResolvedHost } from "./host.ts";
+import { parseHost } from "./host_string.ts";
+import { resolveHost } from "./_resolve.ts";
+
+/** Options for {@linkcode HostResolver.resolve}. */
+export interface ResolveOptions {
+  /** Told of what is worth a line in a log and fails nothing. Must not throw. */
+  readonly onNotice?: (notice: Notice) => void;
+}
+
+/** Turns what a caller names into a host with nothing left to look up. */
+export interface HostResolver {
+  /**
+   * Resolves a host.
+   *
+   * A resolver that has no file to read for it answers at once, without a
+   * promise: the pool's warm path lives from that.
+   *
+   * @param host A string or an object.
+   * @param options Who is told of notices.
+   * @returns A frozen copy with user, port and hops filled in. What a resolver
+   * made itself is given back as it is.
+   * @throws {TypeError} If the host is malformed.
+   */
+  resolve(
+    host: HostLike,
+    options?: ResolveOptions,
+  ): ResolvedHost | Promise<ResolvedHost>;
+}
+
+/**
+ * Resolves without any file: parses strings, checks objects, fills in port 22
+ * and the local user's name, and flattens the hops: a hop's own `jump` comes
+ * before it. Synchronous.
+ *
+ * @example Usage
+ * ```ts
+ * import { PlainResolver } from "@sshpool/sshpool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const host = new PlainResolver().resolve({
+ *   hostname: "db1",
+ *   user: "ops",
+ *   jump: "ops@gate:2222",
+ * });
+ * assertEquals(host.port, 22);
+ * assertEquals(host.jump, [{ hostname: "gate", user: "ops", port: 2222 }]);
+ * ```
+ */
+export class PlainResolver implements HostResolver {
+  /**
+   * Resolves a host.
+   *
+   * @param host A string or an object.
+   * @param _options Not used: there is nothing to notice.
+   * @returns A frozen copy, with user, port and hops filled in.
+   * @throws {TypeError} If the host is malformed, if its hops lead back to it,
+   * or if it names no user and the local user's name cannot be read.
+   */
+  resolve(host: HostLike, _options?: ResolveOptions): ResolvedHost {
+    return resolveHost(host, (text) => parseHost(text));
+  }
+}

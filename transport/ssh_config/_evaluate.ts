@@ -1,0 +1,258 @@
+/**
+ * What a configuration says about one host: the walk over the blocks that
+ * match, in which the first value of a keyword wins.
+ *
+ * @module
+ */
+
+import type { Notice } from "../connector.ts";
+import { errorAt, SshConfigError } from "./errors.ts";
+import {
+  type Criterion,
+  type MatchSubject,
+  meetsCriteria,
+} from "./_criteria.ts";
+import { indexOf } from "./_index.ts";
+import { asciiLowerCase } from "./_lexer.ts";
+import { matchPattern, matchPatternList } from "./_pattern.ts";
+import type {
+  Block,
+  Directive,
+  HostPattern,
+  ParsedFile,
+  Setting,
+} from "./_parser.ts";
+import { expand, type TokenSource } from "./_tokens.ts";
+
+/** What is asked. */
+export interface Query {
+  /** The host, as the caller named it. */
+  readonly name: string;
+  /** The user that the caller named. */
+  readonly user?: string | undefined;
+  /** The port that the caller named. */
+  readonly port?: number | undefined;
+}
+
+/** What the evaluation needs to know of the world. */
+export interface World {
+  readonly localUser: () => string | undefined;
+  readonly home: () => string | undefined;
+  /** Runs a command of `Match exec`; absent if that is not allowed. */
+  readonly exec?: ((command: string) => boolean) | undefined;
+}
+
+// As OpenSSH.
+const MAX_IDENTITIES = 100;
+// Files that include files many times over would take for ever.
+const MAX_VISITS = 200_000;
+
+/** The state of one evaluation, and when it is done, its result. */
+export class Evaluation {
+  /** What `HostName` makes of the name, in lower case. */
+  hostname: string;
+  /** Settings in force that have no effect here. */
+  readonly ignored = new Map<string, Setting>();
+  /** What was found on the way. */
+  readonly notices: Notice[] = [];
+  readonly #query: Query;
+  readonly #world: World;
+  readonly #settings = new Map<string, Setting[]>();
+  #visits = 0;
+  #final = false;
+
+  /** Evaluates files for a query. */
+  constructor(
+    files: readonly ParsedFile[],
+    query: Query,
+    options: { readonly world: World; readonly wantsFinal: boolean },
+  ) {
+    this.#query = query;
+    this.#world = options.world;
+    this.hostname = query.name;
+    for (const file of files) this.#walk(file, true);
+    this.hostname = asciiLowerCase(this.#target());
+    if (!options.wantsFinal) return;
+    this.#final = true;
+    for (const file of files) this.#walk(file, true);
+  }
+
+  /** The setting of a keyword that is in force. */
+  get(name: string): Setting | undefined {
+    return this.#settings.get(name)?.[0];
+  }
+
+  /** All settings of a keyword, for those that add up. */
+  all(name: string): readonly Setting[] {
+    return this.#settings.get(name) ?? [];
+  }
+
+  /** The remote user, if the caller or the configuration names one. */
+  get user(): string | undefined {
+    return this.#query.user ?? this.get("user")?.values[0];
+  }
+
+  /** The port. */
+  get port(): number {
+    return this.#query.port ?? Number(this.get("port")?.values[0] ?? 22);
+  }
+
+  /** What is in force, by keyword, as it was written. */
+  settings(): Readonly<Record<string, readonly string[]>> {
+    const entries = [...this.#settings].map(([name, list]) =>
+      [name, Object.freeze(list.flatMap((s) => s.values))] as const
+    );
+    return Object.freeze(Object.fromEntries(entries));
+  }
+
+  /** What tokens stand for, as far as it is known by now. */
+  tokens(): TokenSource {
+    const jump = this.get("proxyjump")?.values.at(-1) ?? "none";
+    return {
+      hostname: this.#target(),
+      originalHost: this.#query.name,
+      port: this.port,
+      user: this.user ?? this.#world.localUser() ?? "",
+      hostKeyAlias: this.get("hostkeyalias")?.values[0]?.toLowerCase(),
+      jumpHost: jump === "none" ? "" : jump,
+      localUser: this.#world.localUser,
+      home: this.#world.home,
+    };
+  }
+
+  #target(): string {
+    if (this.#final) return this.hostname;
+    const setting = this.get("hostname");
+    if (setting === undefined) return this.#query.name;
+    return setting.values[0]!.replace(/%([^]?)/g, (_, token: string) => {
+      if (token === "%") return "%";
+      if (token === "h") return this.#query.name;
+      throw errorAt(setting, `%${token} is no token that may stand here`);
+    });
+  }
+
+  // `active` false: the file is included by a block that does not match, and
+  // nothing in it can. OpenSSH reads it nonetheless, for its mistakes.
+  #walk(file: ParsedFile, active: boolean): void {
+    const index = indexOf(file);
+    if (!active && !index.hasUnknown) return;
+    if (++this.#visits > MAX_VISITS) {
+      throw new SshConfigError("Include leads to too many files", {
+        file: file.path,
+      });
+    }
+    const name = this.#final ? this.hostname : this.#query.name;
+    for (const block of index.candidates(name)) {
+      const applies = active && this.#matches(block, name);
+      for (const directive of block.directives) this.#apply(directive, applies);
+    }
+  }
+
+  #matches(block: Block, name: string): boolean {
+    const { condition } = block;
+    if (condition.kind === "start") return true;
+    if (condition.kind === "host") return matchesHost(condition.patterns, name);
+    return meetsCriteria(condition.criteria, this.#subject(block));
+  }
+
+  #subject(block: Block): MatchSubject {
+    const tokens = this.tokens();
+    return {
+      host: tokens.hostname,
+      originalHost: this.#query.name,
+      user: tokens.user,
+      localUser: this.#world.localUser() ?? "",
+      tag: this.get("tag")?.values[0] ?? "",
+      final: this.#final,
+      exec: (command) =>
+        this.#world.exec?.(expand(command, tokens, block, { shell: true })),
+      unsupported: (criterion) => this.#unsupported(criterion, block),
+    };
+  }
+
+  #unsupported(criterion: Criterion, block: Block): void {
+    const exec = criterion.name === "exec";
+    this.notices.push({
+      code: exec ? "ssh-config-match-exec" : "ssh-config-not-honoured",
+      message: `${block.file}:${block.line}: Match ${criterion.name} ` +
+        (exec
+          ? "is not run (allowMatchExec is off), so the block does not apply"
+          : "is not honoured, so the block does not apply"),
+    });
+  }
+
+  #apply(directive: Directive, active: boolean): void {
+    switch (directive.kind) {
+      case "include":
+        for (const file of directive.files) this.#walk(file, active);
+        break;
+      case "unknown":
+        this.#checkUnknown(directive.name, directive);
+        break;
+      case "setting":
+        if (active) this.#set(directive);
+    }
+  }
+
+  #checkUnknown(name: string, place: Directive): void {
+    const list = this.get("ignoreunknown")?.values[0];
+    if (
+      list !== undefined && matchPatternList(name, list, { lowerCase: true })
+    ) {
+      return;
+    }
+    throw errorAt(
+      place,
+      `Bad configuration option: ${JSON.stringify(name.slice(0, 60))}`,
+    );
+  }
+
+  #set(setting: Setting): void {
+    const { name, keyword, values } = setting;
+    if (values.length === 0) return;
+    if (keyword.ignored) {
+      if (!this.ignored.has(name)) this.ignored.set(name, setting);
+    } else if (keyword.adds) {
+      this.#add(setting);
+    } else if (!this.#isTaken(name)) {
+      // "none" leaves a time as it is: unset, and open for a later value.
+      if (keyword.kind === "time" && values[0] === "none") return;
+      this.#settings.set(name, [setting]);
+    }
+  }
+
+  #isTaken(name: string): boolean {
+    if (this.#settings.has(name)) return true;
+    // The two compete: whichever comes first shuts out the other.
+    if (name === "proxycommand") return this.#settings.has("proxyjump");
+    if (name === "proxyjump") return this.#settings.has("proxycommand");
+    return false;
+  }
+
+  #add(setting: Setting): void {
+    let list = this.#settings.get(setting.name) ?? [];
+    if (setting.name === "sendenv") {
+      for (const value of setting.values) {
+        list = value.startsWith("-")
+          ? list.filter((s) => !matchPattern(s.values[0]!, value.slice(1)))
+          : [...list, { ...setting, values: [value] }];
+      }
+    } else if (list.every((s) => s.values[0] !== setting.values[0])) {
+      list = [...list, setting];
+    }
+    if (setting.name === "identityfile" && list.length > MAX_IDENTITIES) {
+      throw errorAt(setting, `more than ${MAX_IDENTITIES} IdentityFiles`);
+    }
+    this.#settings.set(setting.name, list);
+  }
+}
+
+function matchesHost(patterns: readonly HostPattern[], name: string): boolean {
+  let found = false;
+  for (const { text, negated } of patterns) {
+    if (!matchPattern(name, text)) continue;
+    if (negated) return false;
+    found = true;
+  }
+  return found;
+}

@@ -1,0 +1,136 @@
+/**
+ * The wildcards of `Include`: `*`, `?` and `[a-z]`, in every part of a path.
+ *
+ * @module
+ */
+
+import { readdir, stat } from "node:fs/promises";
+
+/** One element of a pattern: a run of anything, or a test of one character. */
+type Element = "run" | ((char: string) => boolean);
+
+const MAGIC = /[*?[\\]/;
+
+/** Told of every path that the answer depends on. */
+export type Watch = (path: string) => void;
+
+/**
+ * Finds the files that a pattern names, in order.
+ *
+ * @param pattern An absolute path with wildcards.
+ * @param watch Told of the directories that were read, and of plain paths.
+ */
+export async function expandGlob(
+  pattern: string,
+  watch: Watch,
+): Promise<string[]> {
+  let found = [""];
+  const parts = pattern.split("/").filter((p) => p !== "");
+  for (const part of parts) {
+    found = MAGIC.test(part)
+      ? (await Promise.all(found.map((dir) => children(dir, part, watch))))
+        .flat()
+      : found.map((dir) => `${dir}/${part}`);
+  }
+  if (!MAGIC.test(pattern)) {
+    watch(found[0]!);
+    return await exists(found[0]!) ? found : [];
+  }
+  // The last parts may be plain, as in "*/config".
+  const there = await Promise.all(found.map(exists));
+  return found.filter((_, index) => there[index]).sort(byCode);
+}
+
+function byCode(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+async function children(
+  dir: string,
+  part: string,
+  watch: Watch,
+): Promise<string[]> {
+  const path = dir === "" ? "/" : dir;
+  watch(path);
+  const names = await readdir(path).catch((error) => {
+    if (isAbsent(error)) return [];
+    throw error;
+  });
+  const elements = compile(part);
+  return names
+    .filter((name) => !name.startsWith(".") || part.startsWith("."))
+    .filter((name) => fits(name, elements))
+    .map((name) => `${dir}/${name}`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether an error says that there is no such file. */
+export function isAbsent(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+function compile(part: string): Element[] {
+  const elements: Element[] = [];
+  for (let at = 0; at < part.length; at++) {
+    const char = part[at]!;
+    if (char === "*") elements.push("run");
+    else if (char === "?") elements.push(() => true);
+    else if (char === "[") {
+      const end = part.indexOf(
+        "]",
+        at + (/^\[[!^]/.test(part.slice(at)) ? 3 : 2),
+      );
+      if (end < 0) elements.push((c) => c === "[");
+      else {
+        elements.push(charClass(part.slice(at + 1, end)));
+        at = end;
+      }
+    } else if (char === "\\" && at + 1 < part.length) {
+      const literal = part[++at]!;
+      elements.push((c) => c === literal);
+    } else elements.push((c) => c === char);
+  }
+  return elements;
+}
+
+function charClass(body: string): (char: string) => boolean {
+  const negated = /^[!^]/.test(body);
+  const set = negated ? body.slice(1) : body;
+  const ranges = [...set.matchAll(/([^])-([^])|([^])/g)].map((m) =>
+    m[3] === undefined ? [m[1]!, m[2]!] as const : [m[3], m[3]] as const
+  );
+  return (c) => negated !== ranges.some(([low, high]) => low <= c && c <= high);
+}
+
+// The same walk as matchPattern(), over elements.
+function fits(name: string, elements: readonly Element[]): boolean {
+  let n = 0;
+  let e = 0;
+  let star = -1;
+  let resume = 0;
+  while (n < name.length) {
+    const element = elements[e];
+    if (element === "run") {
+      star = e++;
+      resume = n;
+    } else if (element !== undefined && element(name[n]!)) {
+      e++;
+      n++;
+    } else if (star >= 0) {
+      e = star + 1;
+      n = ++resume;
+    } else return false;
+  }
+  while (elements[e] === "run") e++;
+  return e === elements.length;
+}

@@ -1,0 +1,169 @@
+/**
+ * The arguments of each kind of keyword: checked where they stand, whether or
+ * not their block matches, as OpenSSH does.
+ *
+ * @module
+ */
+
+import { errorAt, type Place } from "./errors.ts";
+import type { Keyword } from "./_keywords.ts";
+import { checkJump } from "./_jump.ts";
+
+/** An argument list, and the text it came from. */
+export interface Arguments {
+  /** The words. */
+  readonly words: readonly string[];
+  /** The text behind the keyword, not split. */
+  readonly text: string;
+}
+
+// As OpenSSH: time values are held in an int.
+const MAX_INT = 2 ** 31 - 1;
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86400,
+  w: 604800,
+};
+
+/**
+ * Reads a time such as `90`, `1h30m` or `2d`.
+ *
+ * @returns The seconds; `undefined` if it is no time.
+ */
+export function parseTime(text: string): number | undefined {
+  if (!/^(?:\d+[smhdw]?)+$/i.test(text) || text.length > 100) return undefined;
+  let total = 0;
+  for (const [, count = "", unit = ""] of text.matchAll(/(\d+)([a-z]?)/gi)) {
+    total += Number(count) * UNITS[unit.toLowerCase()]!;
+    if (total > MAX_INT) return undefined;
+  }
+  return total;
+}
+
+/**
+ * Checks the arguments of a keyword.
+ *
+ * @returns The values: words in the spelling that OpenSSH prints.
+ * @throws {SshConfigError} If they are not what the keyword takes.
+ */
+export function readValues(
+  keyword: Keyword,
+  args: Arguments,
+  place: Place,
+): readonly string[] {
+  switch (keyword.kind) {
+    case "any":
+      return args.words;
+    case "command":
+      return [args.text.replace(/^[ \t\r\n=]+/, "")];
+    case "jump":
+      return checkJump(args.text, place);
+    case "strings":
+      return readStrings(keyword, args.words, place);
+    case "sendenv":
+      return readSendEnv(args.words, place);
+    case "setenv":
+      return readSetEnv(args.words, place);
+    default:
+      return [readOne(keyword, args.words, place)];
+  }
+}
+
+function readOne(
+  keyword: Keyword,
+  words: readonly string[],
+  place: Place,
+): string {
+  const [word = "", ...extra] = words;
+  if (word === "") {
+    throw errorAt(place, `${keyword.name} has no argument`);
+  }
+  const value = readWord(keyword, word, place);
+  if (extra.length > 0) {
+    throw errorAt(
+      place,
+      `${keyword.name} takes one argument, has ${words.length} (quote white space)`,
+    );
+  }
+  return value;
+}
+
+function readWord(keyword: Keyword, word: string, place: Place): string {
+  const bad = (must: string) =>
+    errorAt(
+      place,
+      `${keyword.name} is ${
+        JSON.stringify(word.slice(0, 60))
+      }, must be ${must}`,
+    );
+  switch (keyword.kind) {
+    case "choice": {
+      const choices = keyword.choices!;
+      const key = word.toLowerCase();
+      if (Object.hasOwn(choices, key)) return choices[key]!;
+      throw bad(Object.keys(choices).join(", "));
+    }
+    case "port": {
+      const port = /^\d+$/.test(word) ? Number(word) : 0;
+      if (port >= 1 && port <= 65535) return String(port);
+      throw bad("1 to 65535");
+    }
+    case "integer": {
+      const value = /^[+-]?\d+$/.test(word) ? Number(word) : NaN;
+      if (Math.abs(value) <= MAX_INT) return String(value);
+      throw bad("a whole number");
+    }
+    case "time": {
+      if (word === "none") return word;
+      const seconds = parseTime(word);
+      if (seconds !== undefined) return String(seconds);
+      throw bad("a time, such as 90 or 1h30m");
+    }
+    case "algorithms": {
+      if (/^[-+^]?[^,\s]+(?:,[^,\s]+)*$/.test(word)) return word;
+      throw bad("names with commas between");
+    }
+    default:
+      return word;
+  }
+}
+
+function readStrings(
+  keyword: Keyword,
+  words: readonly string[],
+  place: Place,
+): readonly string[] {
+  if (words.includes("")) {
+    throw errorAt(place, `${keyword.name} has an empty argument`);
+  }
+  if (words.length > 1 && words.some((w) => w.toLowerCase() === "none")) {
+    throw errorAt(place, `${keyword.name} none must be alone`);
+  }
+  return words;
+}
+
+function readSendEnv(
+  words: readonly string[],
+  place: Place,
+): readonly string[] {
+  for (const word of words) {
+    if (word === "" || word.includes("=")) {
+      throw errorAt(place, "SendEnv takes names of variables, without =");
+    }
+  }
+  return words;
+}
+
+function readSetEnv(words: readonly string[], place: Place): readonly string[] {
+  for (const word of words) {
+    // Not shown: what is set may be a secret.
+    if (!word.includes("=")) {
+      throw errorAt(place, "SetEnv takes NAME=VALUE, an argument has no =");
+    }
+  }
+  return words;
+}

@@ -1,0 +1,66 @@
+/**
+ * What is wrong with a configuration, and where.
+ *
+ * @module
+ */
+
+import { SshError, type SshErrorOptions } from "../errors.ts";
+
+/** Options for {@linkcode SshConfigError}. */
+export interface SshConfigErrorOptions extends SshErrorOptions {
+  /** The file that the problem is in, if it is in one. */
+  readonly file?: string | undefined;
+  /** The number of the line, the first being 1, if it is in one. */
+  readonly line?: number | undefined;
+}
+
+/** A configuration cannot be read or used. Nothing was dialled. */
+export class SshConfigError extends SshError {
+  /** A stable identifier. */
+  override readonly code = "SSH_CONFIG";
+  /** The step that failed. */
+  override readonly phase = "config";
+  /** The file that the problem is in, if it is in one. */
+  readonly file: string | undefined;
+  /** The number of the line, the first being 1, if it is in one. */
+  readonly line: number | undefined;
+
+  /**
+   * Makes the error.
+   *
+   * @param message What is wrong; the place is put before it.
+   * @param options Where it is, and the cause.
+   */
+  constructor(message: string, options: SshConfigErrorOptions = {}) {
+    const { file, line } = options;
+    const place = file === undefined
+      ? ""
+      : line === undefined
+      ? `${file}: `
+      : `${file}:${line}: `;
+    super(place + message, options);
+    this.file = file;
+    this.line = line;
+  }
+}
+
+/** A place in a file. */
+export interface Place {
+  /** The file. */
+  readonly file: string;
+  /** The number of the line, the first being 1. */
+  readonly line: number;
+}
+
+/** Makes an error at a place. */
+export function errorAt(
+  place: Place,
+  message: string,
+  options: ErrorOptions = {},
+): SshConfigError {
+  return new SshConfigError(message, {
+    ...options,
+    file: place.file,
+    line: place.line,
+  });
+}

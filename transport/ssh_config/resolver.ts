@@ -1,0 +1,188 @@
+/**
+ * The resolver that reads ssh_config.
+ *
+ * @module
+ */
+
+import type { HostLike, ResolvedHost, SshHost } from "../host.ts";
+import { parseHost } from "../host_string.ts";
+import type { HostResolver, ResolveOptions } from "../resolver.ts";
+import { hasString, resolveHost } from "../_resolve.ts";
+import { checkedHost } from "../_validate_host.ts";
+import {
+  loadSshConfig,
+  type SshConfig,
+  type SshConfigOptions,
+  type SshConfigResult,
+} from "./config.ts";
+import { SshConfigError } from "./errors.ts";
+
+/** Options for {@linkcode SshConfigResolver}. */
+export interface SshConfigResolverOptions extends SshConfigOptions {
+  /**
+   * How long files are taken to be unchanged before they are looked at again,
+   * in milliseconds.
+   *
+   * @default {1_000}
+   */
+  readonly recheckMs?: number;
+}
+
+const MAX_MEMO = 50_000;
+
+/**
+ * Resolves strings by the user's ssh_config, so that `"web-1"` means what
+ * `ssh web-1` means.
+ *
+ * A string is parsed as `user@host:port`, then its host is looked up; user and
+ * port in the string win over the configuration. An object is complete: it is
+ * taken as it is, and no file is asked. Strings among its `jump` are looked up.
+ *
+ * The files are read when they are first needed, and again once one of them
+ * has changed. In between the answer is synchronous, and the same object for
+ * the same string.
+ *
+ * @example Usage
+ * ```ts ignore
+ * import { SshConfigResolver } from "@sshpool/sshpool";
+ *
+ * const host = await new SshConfigResolver().resolve("web-1");
+ * console.log(host.hostname, host.port, host.jump);
+ * ```
+ */
+export class SshConfigResolver implements HostResolver {
+  readonly #options: SshConfigOptions;
+  readonly #recheckMs: number;
+  readonly #memo = new Map<string, ResolvedHost>();
+  readonly #reported = new Set<string>();
+  #config: SshConfig | undefined;
+  #checkedAt = -Infinity;
+  #loading: Promise<SshConfig> | undefined;
+
+  /**
+   * Makes a resolver. No file is read yet.
+   *
+   * @param options Which files, and what they may do.
+   * @throws {TypeError} If `files` is no array of paths.
+   * @throws {RangeError} If `recheckMs` is negative.
+   */
+  constructor(options: SshConfigResolverOptions = {}) {
+    const { recheckMs = 1_000, ...rest } = options;
+    if (!(recheckMs >= 0)) {
+      throw new RangeError(
+        `Cannot make the resolver: recheckMs is ${recheckMs}, must be 0 or more`,
+      );
+    }
+    const { files } = rest;
+    const ok = files === undefined ||
+      (Array.isArray(files) && files.every((f) => typeof f === "string" && f));
+    if (!ok) {
+      throw new TypeError(
+        "Cannot make the resolver: files must be an array of paths",
+      );
+    }
+    this.#options = files === undefined ? rest : { ...rest, files: [...files] };
+    this.#recheckMs = recheckMs;
+  }
+
+  /**
+   * Resolves a host.
+   *
+   * @param host A string to look up, or an object.
+   * @param options Who is told of notices; each is told once.
+   * @returns A frozen copy with everything filled in; a promise of it if files
+   * have to be looked at first.
+   * @throws {TypeError} If the host is malformed.
+   * @throws {SshConfigError} If the configuration cannot be read or used.
+   */
+  resolve(
+    host: HostLike,
+    options: ResolveOptions = {},
+  ): ResolvedHost | Promise<ResolvedHost> {
+    if (!hasString(host)) return resolveHost(host, parseHost);
+    if (
+      this.#config !== undefined &&
+      performance.now() - this.#checkedAt < this.#recheckMs
+    ) return this.#answer(host, this.#config, options);
+    return this.#refresh().then((c) => this.#answer(host, c, options));
+  }
+
+  /**
+   * Gives the configuration, read anew if it has changed.
+   *
+   * @returns The configuration.
+   * @throws {SshConfigError} If it cannot be read.
+   */
+  config(): Promise<SshConfig> {
+    return this.#refresh();
+  }
+
+  // One look at the files however many callers ask at once.
+  #refresh(): Promise<SshConfig> {
+    return this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined;
+    });
+  }
+
+  async #load(): Promise<SshConfig> {
+    const startedAt = performance.now();
+    if (this.#config === undefined || !await this.#config.isCurrent()) {
+      // A broken file must not leave the old answers in force.
+      this.#config = undefined;
+      this.#memo.clear();
+      this.#config = await loadSshConfig(this.#options);
+    }
+    this.#checkedAt = startedAt;
+    return this.#config;
+  }
+
+  #answer(
+    host: HostLike,
+    config: SshConfig,
+    options: ResolveOptions,
+  ): ResolvedHost {
+    const known = typeof host === "string" ? this.#memo.get(host) : undefined;
+    if (known !== undefined) return known;
+    const result = resolveHost(host, (text, { tunnelled }) => {
+      const found = lookUp(config, text);
+      this.#report(found, options);
+      return tunnelled ? withoutProxy(found.host) : found.host;
+    });
+    if (typeof host === "string" && this.#config === config) {
+      if (this.#memo.size >= MAX_MEMO) this.#memo.clear();
+      this.#memo.set(host, result);
+    }
+    return result;
+  }
+
+  #report(result: SshConfigResult, { onNotice }: ResolveOptions): void {
+    if (onNotice === undefined) return;
+    for (const notice of result.notices) {
+      if (this.#reported.has(notice.message)) continue;
+      this.#reported.add(notice.message);
+      onNotice(notice);
+    }
+  }
+}
+
+function lookUp(config: SshConfig, text: string): SshConfigResult {
+  const { hostname, ...named } = parseHost(text);
+  const result = config.compute(hostname, named);
+  try {
+    checkedHost(result.host);
+  } catch (cause) {
+    throw new SshConfigError(
+      `Cannot use what ssh_config says about ${hostname}: ${
+        (cause as Error).message
+      }`,
+      { cause, host: hostname },
+    );
+  }
+  return result;
+}
+
+// `ssh -J a,b c` reaches b through a, whatever b's own configuration says.
+function withoutProxy(host: SshHost): SshHost {
+  const { jump: _jump, proxyCommand: _proxyCommand, ...rest } = host;
+  return rest;
+}
