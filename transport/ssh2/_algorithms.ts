@@ -4,6 +4,7 @@
  * @module
  */
 
+import { getCiphers, getHashes } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { Algorithms as Ssh2Algorithms } from "ssh2";
 import { DialError } from "../errors.ts";
@@ -121,7 +122,37 @@ export function defaultCiphers(runtime: Runtime): readonly string[] {
     : [...GCM, CHACHA, ...CTR];
 }
 
-const RUNTIME = detectRuntime();
+// ssh2 throws for a name whose cipher or hash the runtime lacks: Deno has no
+// aes192-cbc, and BoringSSL, under Bun, no bare chacha20.
+const CIPHERS = available(
+  {
+    defaults: defaultCiphers(detectRuntime()),
+    legacy: LEGACY_CIPHERS,
+  },
+  getCiphers(),
+  cipherOf,
+);
+const MACS = available(MAC, getHashes(), hashOf);
+
+function available(
+  { defaults, legacy }: Catalogue,
+  has: readonly string[],
+  primitive: (name: string) => string,
+): Catalogue {
+  const can = (name: string) => has.includes(primitive(name));
+  return { defaults: defaults.filter(can), legacy: legacy.filter(can) };
+}
+
+function cipherOf(name: string): string {
+  if (name === CHACHA) return "chacha20";
+  if (name === "3des-cbc") return "des-ede3-cbc";
+  return name.replace("@openssh.com", "").replace("aes", "aes-");
+}
+
+function hashOf(name: string): string {
+  const hash = /^hmac-(sha1|sha2-256|sha2-512|md5|ripemd160)/.exec(name)?.[1];
+  return (hash ?? "").replace("sha2-", "sha");
+}
 
 /**
  * The algorithms to offer to a host.
@@ -137,7 +168,6 @@ export function algorithmsFor(
   knownHostKeyAlgorithms: readonly string[] = [],
 ): Ssh2Algorithms {
   const asked = host.algorithms ?? {};
-  const cipher = { defaults: defaultCiphers(RUNTIME), legacy: LEGACY_CIPHERS };
   const resolve = (
     field: string,
     list: AlgorithmList | undefined,
@@ -146,8 +176,8 @@ export function algorithmsFor(
   const hostKey = resolve("hostKey", asked.hostKey, HOST_KEY);
   const lists = {
     kex: resolve("kex", asked.kex, KEX),
-    cipher: resolve("cipher", asked.cipher, cipher),
-    hmac: resolve("mac", asked.mac, MAC),
+    cipher: resolve("cipher", asked.cipher, CIPHERS),
+    hmac: resolve("mac", asked.mac, MACS),
     // A list of the caller's own stands as it is, as in OpenSSH.
     serverHostKey: isReplacement(asked.hostKey)
       ? hostKey
