@@ -1,0 +1,489 @@
+/**
+ * The connections of a {@linkcode MemoryConnector}.
+ *
+ * @module
+ */
+
+import { type Command, commandLine } from "../command.ts";
+import type {
+  ClosedReason,
+  Connection,
+  ConnectOptions,
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  SpawnOptions,
+  Tunnel,
+} from "../connector.ts";
+import {
+  ChannelOpenError,
+  ConnectionLostError,
+  ExecTimeoutError,
+  OutputLimitError,
+  SshError,
+} from "../errors.ts";
+import { hostName, type ResolvedHost } from "../host.ts";
+import { type CommandResult, findScript } from "./commands.ts";
+import { pass, until } from "./_gate.ts";
+import { MemoryChannel, statusOf, toBytes } from "./_memory_channel.ts";
+import { MemoryTunnel } from "./_memory_tunnel.ts";
+import type { MemoryConnectorOptions } from "./memory_connector.ts";
+import type { Outcome } from "./outcome.ts";
+
+/** What a connection tells its connector. */
+export interface MemoryLedger {
+  /** A session channel was accepted. */
+  channelOpened(connection: MemoryConnection): void;
+  /** The connection has ended. */
+  connectionEnded(connection: MemoryConnection): void;
+}
+
+const TURN = Promise.resolve();
+const decoder = new TextDecoder();
+
+/**
+ * A connection to nowhere that keeps the whole treaty, and a hand on its
+ * switches: {@linkcode MemoryConnection.drop}, `freeze` and `thaw`.
+ *
+ * @example Lose a connection under a command
+ * ```ts
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector();
+ * const host = { hostname: "db1", port: 22, user: "ops" };
+ * const connection = await connector.connect(host);
+ * const running = connection.exec("cat", { stdin: new ReadableStream() });
+ * connection.drop("cable cut");
+ * await assertRejects(() => running, Error, "cable cut");
+ * ```
+ */
+export class MemoryConnection implements Connection {
+  /** The host it leads to. */
+  readonly host: ResolvedHost;
+  /** Resolves when it has ended, with why. */
+  readonly closed: Promise<ClosedReason>;
+  /** Whether it has ended, or is ending. */
+  isClosed = false;
+  /** Session channels that are open or being opened. */
+  openChannels = 0;
+  /** The most session channels that were ever open at once. */
+  peakChannels = 0;
+  /** Session channels that were asked for so far. */
+  channelsAsked = 0;
+  /** The forwards that were opened through it, as `hostname:port`. */
+  readonly forwards: string[] = [];
+  readonly #options: MemoryConnectorOptions;
+  readonly #ledger: MemoryLedger;
+  readonly #connect: ConnectOptions;
+  readonly #channels: Set<MemoryChannel> = new Set();
+  readonly #tunnels: Set<MemoryTunnel> = new Set();
+  readonly #reaping: Set<ReturnType<typeof setTimeout>> = new Set();
+  readonly #end: AbortController = new AbortController();
+  #serverSessions = 0;
+  #ended!: (reason: ClosedReason) => void;
+  #closing: Promise<void> | undefined;
+  #frozen: { thawed: Promise<void>; thaw: () => void } | undefined;
+  #keepalive: ReturnType<typeof setTimeout> | undefined;
+
+  /** Made by {@linkcode MemoryConnector.connect}. */
+  constructor(
+    host: ResolvedHost,
+    parts: {
+      options: MemoryConnectorOptions;
+      ledger: MemoryLedger;
+      connect: ConnectOptions;
+    },
+  ) {
+    this.host = host;
+    this.#options = parts.options;
+    this.#ledger = parts.ledger;
+    this.#connect = parts.connect;
+    this.closed = new Promise((resolve) => this.#ended = resolve);
+  }
+
+  /** Runs a scripted command and collects its output as bytes. */
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  /** Runs a scripted command and collects its output as text. */
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  /** Runs a scripted command and collects its output as the options say. */
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  exec(
+    command: Command,
+    options: ExecOptions = {},
+  ): Promise<ExecResult<string | Uint8Array>> {
+    try {
+      const line = commandLine(command);
+      const script = this.#isPlain(options)
+        ? findScript(line, this.#options.commands)
+        : undefined;
+      // Without gates a command takes one turn of the microtask queue, so that
+      // a bench over this connection measures the pool.
+      return typeof script === "object"
+        ? this.#execPlain(script, options)
+        : this.#execGated(line, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Starts a scripted command and gives its streams. */
+  async spawn(
+    command: Command,
+    options: SpawnOptions = {},
+  ): Promise<RemoteProcess> {
+    const line = commandLine(command);
+    options.signal?.throwIfAborted();
+    const channel = this.#open(line);
+    const stop = () => channel.fail(options.signal?.reason);
+    options.signal?.addEventListener("abort", stop, { once: true });
+    const forget = () => options.signal?.removeEventListener("abort", stop);
+    channel.status.then(forget, forget);
+    await this.#start(channel, options);
+    return channel;
+  }
+
+  /**
+   * Opens a forward, which echoes what is written to it. A connection that is
+   * made over it (`options.tunnel`) lives as long as this one.
+   */
+  async forwardOut(
+    target: { readonly hostname: string; readonly port: number },
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    options.signal?.throwIfAborted();
+    if (this.isClosed) throw this.#lostError("it is closed", false);
+    const stop = new AbortController();
+    const onEnd = () => stop.abort(this.#end.signal.reason);
+    const onAbort = () => stop.abort(options.signal?.reason);
+    this.#end.signal.addEventListener("abort", onEnd);
+    options.signal?.addEventListener("abort", onAbort);
+    try {
+      if (this.#frozen) await until(this.#frozen.thawed, stop.signal);
+      const gate = this.#options.onForward?.(this, target);
+      if (gate !== undefined) {
+        await this.#gate(gate, stop.signal, "Cannot open a forward", 1);
+      }
+    } finally {
+      this.#end.signal.removeEventListener("abort", onEnd);
+      options.signal?.removeEventListener("abort", onAbort);
+    }
+    return this.#tunnel(`${target.hostname}:${target.port}`);
+  }
+
+  /**
+   * Ends it from this side. At once closed, and settled at once too, unless
+   * the script's `onClose` says otherwise.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /**
+   * Ends it as if the link had failed. All that is in flight is rejected and
+   * `isClosed` is true when this returns.
+   *
+   * @param message What the errors say.
+   */
+  drop(message = "the link failed"): void {
+    this.#finish({ kind: "lost", message });
+  }
+
+  /**
+   * Ends it as if the server had said goodbye.
+   *
+   * @param message What the errors say.
+   */
+  dropByServer(message = "disconnected by the server"): void {
+    this.#finish({ kind: "remote", message });
+  }
+
+  /**
+   * Makes it a black hole: no answer to anything, until `thaw`, or until its
+   * keepalive (the one that `connect` was given; none by default) finds out.
+   */
+  freeze(): void {
+    if (this.isClosed || this.#frozen) return;
+    let thaw!: () => void;
+    const thawed = new Promise<void>((resolve) => thaw = resolve);
+    this.#frozen = { thawed, thaw };
+    const { keepaliveIntervalMs = 0, keepaliveCountMax = 3 } = this.#connect;
+    if (keepaliveIntervalMs <= 0) return;
+    this.#keepalive = setTimeout(
+      () => this.drop("keepalive probes were not answered"),
+      keepaliveIntervalMs * (keepaliveCountMax + 1),
+    );
+  }
+
+  /** Ends a freeze; what hung goes on. */
+  thaw(): void {
+    clearTimeout(this.#keepalive);
+    this.#frozen?.thaw();
+    this.#frozen = undefined;
+  }
+
+  /** Closes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #isPlain(options: ExecOptions): boolean {
+    const { onOpen, onExec, onChannelClose } = this.#options;
+    return onOpen === undefined && onExec === undefined &&
+      onChannelClose === undefined && this.#frozen === undefined &&
+      options.stdin === undefined && options.maxOutputBytes === undefined;
+  }
+
+  async #execPlain(
+    script: CommandResult,
+    options: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>> {
+    options.signal?.throwIfAborted();
+    this.#take();
+    try {
+      await TURN;
+      if (this.isClosed) {
+        throw this.#end.signal.reason;
+      }
+      options.signal?.throwIfAborted();
+      options.onOpen?.();
+      options.signal?.throwIfAborted();
+      return {
+        ...statusOf(script),
+        stdout: encode(script.stdout, options),
+        stderr: encode(script.stderr, options),
+      };
+    } finally {
+      this.#give();
+    }
+  }
+
+  async #execGated(
+    line: string,
+    options: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>> {
+    const { signal, timeoutMs, maxOutputBytes = Infinity } = options;
+    signal?.throwIfAborted();
+    const channel = this.#open(line);
+    const stop = () => channel.fail(signal?.reason);
+    signal?.addEventListener("abort", stop, { once: true });
+    const timer = timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => this.#timeOut(channel, timeoutMs), timeoutMs);
+    let bytes = 0;
+    try {
+      await this.#start(channel, options);
+      const result = await channel.collect(options.stdin, (more) => {
+        bytes += more;
+        if (bytes > maxOutputBytes) this.#limit(channel, maxOutputBytes);
+      });
+      return {
+        ...result,
+        stdout: encode(result.stdout, options),
+        stderr: encode(result.stderr, options),
+      };
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Sends the open request, then the command: a gate before each. */
+  async #start(channel: MemoryChannel, options: SpawnOptions): Promise<void> {
+    const { onOpen, onExec, onChannelClose, commands } = this.#options;
+    const signal = channel.signal;
+    try {
+      if (this.#frozen) await until(this.#frozen.thawed, signal);
+      const n = this.channelsAsked;
+      const open = onOpen?.(this, n);
+      await this.#gate(open, signal, "Cannot open a session channel", 1);
+      options.onOpen?.();
+      signal.throwIfAborted();
+      channel.sent = true;
+      const exec = onExec?.(channel.line, this);
+      await this.#gate(exec, signal, "Cannot run the command", 0);
+    } catch (error) {
+      channel.fail(error);
+      throw error;
+    }
+    const script = findScript(channel.line, commands);
+    channel.run(script, { ...this.host.env, ...options.env }, async () => {
+      if (this.#frozen) await until(this.#frozen.thawed, signal);
+      await pass(onChannelClose?.(channel.line, this), signal);
+    });
+  }
+
+  async #gate(
+    outcome: Outcome,
+    signal: AbortSignal,
+    what: string,
+    reason: number,
+  ): Promise<void> {
+    try {
+      await pass(outcome, signal);
+    } catch (error) {
+      if (signal.aborted || error instanceof SshError) throw error;
+      const { message } = error as Error;
+      const host = hostName(this.host);
+      throw new ChannelOpenError(`${what} on "${host}": ${message}`, {
+        reason,
+        host,
+        cause: error,
+      });
+    }
+  }
+
+  #open(line: string): MemoryChannel {
+    this.#take();
+    const channel = new MemoryChannel(line, {
+      release: (ended) => {
+        this.#channels.delete(ended);
+        this.#give();
+      },
+    });
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  /** Looks and takes in one go, as the server does when the request arrives. */
+  #take(): void {
+    if (this.isClosed) throw this.#lostError("it is closed", false);
+    this.channelsAsked++;
+    const { maxSessions = Infinity } = this.#options;
+    const limit = typeof maxSessions === "function"
+      ? maxSessions(this.host)
+      : maxSessions;
+    if (this.#serverSessions >= limit) {
+      const host = hostName(this.host);
+      throw new ChannelOpenError(
+        `Cannot open a session channel on "${host}": open failed`,
+        { reason: 2, host },
+      );
+    }
+    this.#serverSessions++;
+    this.openChannels++;
+    this.peakChannels = Math.max(this.peakChannels, this.openChannels);
+    this.#ledger.channelOpened(this);
+  }
+
+  #give(): void {
+    this.openChannels--;
+    const { reapMs = 0, reapTurns = 0 } = this.#options;
+    if (reapMs === 0 && reapTurns === 0) this.#serverSessions--;
+    else if (!this.isClosed) this.#reapLater(reapMs, reapTurns);
+  }
+
+  #reapLater(ms: number, turns: number): void {
+    if (ms > 0) {
+      const timer = setTimeout(() => {
+        this.#reaping.delete(timer);
+        this.#serverSessions--;
+      }, ms);
+      this.#reaping.add(timer);
+      return;
+    }
+    const next = (left: number): void => {
+      if (left === 0) this.#serverSessions--;
+      else TURN.then(() => next(left - 1));
+    };
+    next(turns);
+  }
+
+  #tunnel(target: string): Tunnel {
+    const tunnel = new MemoryTunnel(target);
+    this.forwards.push(target);
+    this.#tunnels.add(tunnel);
+    tunnel.closed.then(() => this.#tunnels.delete(tunnel));
+    return tunnel;
+  }
+
+  #timeOut(channel: MemoryChannel, timeoutMs: number): void {
+    const host = hostName(this.host);
+    channel.fail(
+      new ExecTimeoutError(
+        `Cannot finish the command on "${host}" in ${timeoutMs} ms`,
+        {
+          timeoutMs,
+          host,
+          mayHaveRun: channel.sent,
+          output: channel.collected,
+        },
+      ),
+    );
+  }
+
+  #limit(channel: MemoryChannel, bytes: number): void {
+    const host = hostName(this.host);
+    channel.fail(
+      new OutputLimitError(
+        `Cannot collect the output on "${host}": it is longer than ${bytes} bytes`,
+        { host },
+      ),
+    );
+  }
+
+  #lostError(
+    message: string,
+    mayHaveRun: boolean,
+    channel?: MemoryChannel,
+  ): ConnectionLostError {
+    const host = hostName(this.host);
+    return new ConnectionLostError(
+      `Lost the connection to "${host}": ${message}`,
+      {
+        host,
+        mayHaveRun,
+        output: channel?.sent ? channel.collected : undefined,
+      },
+    );
+  }
+
+  async #close(): Promise<void> {
+    if (this.isClosed) return;
+    this.#cut("it was closed on this side");
+    try {
+      await pass(this.#options.onClose?.(this), new AbortController().signal);
+    } catch {
+      // The treaty: close() never rejects.
+    }
+    this.#ended({ kind: "local" });
+    this.#ledger.connectionEnded(this);
+  }
+
+  #finish(reason: Exclude<ClosedReason, { kind: "local" }>): void {
+    if (this.isClosed) return;
+    this.#cut(reason.message);
+    this.#ended(reason);
+    this.#ledger.connectionEnded(this);
+  }
+
+  /** Fails all that is in flight, and stops every timer. */
+  #cut(message: string): void {
+    this.isClosed = true;
+    this.#end.abort(this.#lostError(message, false));
+    for (const channel of [...this.#channels]) {
+      channel.fail(this.#lostError(message, channel.sent, channel));
+    }
+    for (const tunnel of this.#tunnels) tunnel.close();
+    for (const timer of this.#reaping) clearTimeout(timer);
+    clearTimeout(this.#keepalive);
+    this.#connect.tunnel?.close();
+  }
+}
+
+function encode(
+  chunk: string | Uint8Array = "",
+  options: ExecOptions,
+): string | Uint8Array {
+  if (options.encoding === "bytes") return toBytes(chunk);
+  return typeof chunk === "string" ? chunk : decoder.decode(chunk);
+}
