@@ -4,7 +4,6 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import type { Notice } from "./connector.ts";
 import { HostKeyError } from "./errors.ts";
 import {
@@ -13,6 +12,7 @@ import {
   hostName,
   type ResolvedHost,
 } from "./host.ts";
+import { fingerprint as compute } from "./known_hosts/_fingerprint.ts";
 import { knownHostsCheck } from "./known_hosts/mod.ts";
 
 /** The check of one dial: made before it, asked once during the key exchange. */
@@ -99,8 +99,7 @@ export async function prepareHostKeyCheck(
  * ```
  */
 export function fingerprint(key: Uint8Array): `SHA256:${string}` {
-  const digest = createHash("sha256").update(key).digest("base64");
-  return `SHA256:${digest.replace(/=+$/, "")}`;
+  return compute(key);
 }
 
 function isPin(value: unknown): value is Pin {
