@@ -59,7 +59,7 @@ export class Engine implements Core {
     this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
     this.window = new DialWindow(this.limits.maxConcurrentDials);
     this.idle = new IdleOrder(this.limits, {
-      onIdle: (entry) => this.#endIdle(entry),
+      onIdle: (entry) => entry.end("idle"),
       onTick: (now) => this.#endOld(now),
     });
     this.ledger = new LeaseLedger(this.journal, this.limits.leakDetectionMs);
@@ -193,18 +193,12 @@ export class Engine implements Core {
   }
 
   #evict(): boolean {
-    for (const entry of this.idle) {
-      // A lease given back early may have left a channel open.
-      if (entry.isBusy || !entry.isCounted) continue;
+    for (const entry of this.idle.idle()) {
+      if (!entry.isCounted) continue;
       entry.end("lru");
       return true;
     }
     return false;
-  }
-
-  #endIdle(entry: Entry): void {
-    if (entry.isBusy) this.idle.touch(entry);
-    else entry.end("idle");
   }
 
   #endOld(now: number): void {

@@ -21,8 +21,6 @@ export interface EntryOwner {
   onIdle(entry: Entry): void;
   /** An idle connection was handed out to look at. */
   onTouch(entry: Entry): void;
-  /** The first slot or pin was taken. */
-  onBusy(entry: Entry): void;
   /** It gives no slots any more. */
   onDraining(entry: Entry): void;
   /** The connection has ended, or is ended by the pool. */
@@ -113,13 +111,6 @@ export class Entry extends ListNode<Entry> {
     return open > this.#slots ? open : this.#slots;
   }
 
-  /** Whether it can take one more session now. */
-  get hasRoom(): boolean {
-    const { load } = this;
-    return this.#state === "open" && load < this.#owner.sessionLimit &&
-      load < this.belief.ceiling;
-  }
-
   /** Takes a slot. The caller has seen that there is one, in the same turn. */
   takeSlot(): void {
     if (this.#slots >= this.#owner.sessionLimit) {
@@ -129,7 +120,7 @@ export class Entry extends ListNode<Entry> {
         } of ${this.#owner.sessionLimit} handed out`,
       );
     }
-    if (this.#slots++ === 0 && this.#pins === 0) this.#owner.onBusy(this);
+    this.#slots++;
   }
 
   /** Gives a slot back. */
@@ -144,7 +135,7 @@ export class Entry extends ListNode<Entry> {
 
   /** Keeps the connection while a tunnel is on it. */
   addPin(): void {
-    if (this.#pins++ === 0 && this.#slots === 0) this.#owner.onBusy(this);
+    this.#pins++;
   }
 
   /** Gives a pin back. */

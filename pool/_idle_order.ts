@@ -1,6 +1,6 @@
 /**
- * The order in which connections went idle, and the one timer that ends those
- * that stay idle for too long or live for too long.
+ * The order in which connections were last used, and the one timer that ends
+ * those that stay idle for too long or live for too long.
  *
  * @module
  */
@@ -18,9 +18,11 @@ export interface Sweep {
 }
 
 /**
- * Idle connections, least recently used first.
+ * Connections, least recently used first.
  *
- * A hand-out costs no look at the clock (which takes longer than the rest of
+ * One that is busy keeps its place and is passed over: it goes to the tail
+ * when its last channel ends, so taking and giving a slot costs one move. A
+ * hand-out costs no look at the clock (which takes longer than the rest of
  * it): it moves the connection to the tail, unstamped. The timer stamps what it
  * finds unstamped, all of which stand together at the tail, and ends what has
  * been stamped for the idle timeout, which stands at the head:
@@ -28,7 +30,7 @@ export interface Sweep {
  *     head  A 12:00:00   B 12:00:05   C 12:00:05   D -   E -  tail
  *           next to go                              used since the last tick
  *
- * So a connection ends no earlier than its timeout and one tick later at most.
+ * So an idle connection ends no earlier than its timeout and one tick later at most.
  */
 export class IdleOrder {
   readonly #list = new LinkedList<Entry>();
@@ -51,19 +53,11 @@ export class IdleOrder {
     this.#sweep = sweep;
   }
 
-  /** The least recently used idle connection. */
-  get oldest(): Entry | undefined {
-    return this.#list.head;
-  }
-
-  /** How many connections are idle. */
-  get size(): number {
-    return this.#list.size;
-  }
-
-  /** Idle connections, least recently used first. */
-  [Symbol.iterator](): Generator<Entry> {
-    return this.#list[Symbol.iterator]();
+  /** The idle connections, least recently used first. */
+  *idle(): Generator<Entry> {
+    for (const entry of this.#list) {
+      if (!entry.isBusy) yield entry;
+    }
   }
 
   /** A connection went idle, or an idle one was handed out. */
@@ -74,11 +68,10 @@ export class IdleOrder {
     if (!this.#tickIsNear) this.#armTick();
   }
 
-  /** A connection is busy again, or gone. */
+  /** A connection is gone. With the last one the timer goes too. */
   remove(entry: Entry): void {
     this.#list.remove(entry);
-    // The timer stays as it is: it finds nothing, and is not armed again.
-    // Disarming here would cost two timer calls for every command.
+    if (this.#list.size === 0) this.stop();
   }
 
   /** Counts a connection whose age has to be watched. */
@@ -154,9 +147,16 @@ export class IdleOrder {
   #endOverdue(now: number): void {
     if (this.#idleTimeoutMs === 0) return;
     for (const entry of this.#list) {
-      if (entry.idleSince + this.#idleTimeoutMs > now) break;
       // A clock that was set back must not make idleness last for hours.
-      this.#sweep.onIdle(entry);
+      entry.idleSince = Math.min(entry.idleSince, now);
+      if (entry.idleSince + this.#idleTimeoutMs > now) break;
+      if (entry.isBusy) this.#passOver(entry, now);
+      else this.#sweep.onIdle(entry);
     }
+  }
+
+  #passOver(entry: Entry, now: number): void {
+    entry.idleSince = now;
+    this.#list.moveToTail(entry);
   }
 }

@@ -53,7 +53,7 @@ export class Lane implements EntryOwner, Dialler {
   readonly #looks = new LinkedList<Waiter>();
   readonly #dials = new Set<DialAttempt>();
   readonly #spill: SpillRule;
-  #learned = Infinity;
+  #sessionLimit: number;
   #tick: ReturnType<typeof setTimeout> | undefined;
   #tickAt = 0;
   #isPumping = false;
@@ -71,6 +71,7 @@ export class Lane implements EntryOwner, Dialler {
     this.name = hostName(host);
     this.cooldown = new Cooldown(core.limits.backoff, core.pauseMs);
     this.#spill = new SpillRule();
+    this.#sessionLimit = core.limits.maxSessionsPerConnection;
     this.#face = face;
   }
 
@@ -86,7 +87,7 @@ export class Lane implements EntryOwner, Dialler {
 
   /** Slots of each connection. */
   get sessionLimit(): number {
-    return Math.min(this.#learned, this.#core.limits.maxSessionsPerConnection);
+    return this.#sessionLimit;
   }
 
   /** Every live connection of the host, draining ones too. */
@@ -158,7 +159,7 @@ export class Lane implements EntryOwner, Dialler {
   /** Learns that the server allows fewer sessions. */
   learn(limit: number): void {
     if (limit >= this.sessionLimit) return;
-    this.#learned = limit;
+    this.#sessionLimit = limit;
     this.#core.journal.record({
       type: "limit-learned",
       host: this.name,
@@ -204,10 +205,6 @@ export class Lane implements EntryOwner, Dialler {
 
   onTouch(entry: Entry): void {
     this.#core.idle.touch(entry);
-  }
-
-  onBusy(entry: Entry): void {
-    this.#core.idle.remove(entry);
   }
 
   onDraining(entry: Entry): void {
@@ -446,13 +443,14 @@ export class Lane implements EntryOwner, Dialler {
    */
   #leastLoaded(): Entry | undefined {
     let best: Entry | undefined;
+    let bestLoad = this.sessionLimit;
     let stale: Entry | undefined;
     for (const entry of this.#open) {
+      const { load } = entry;
       if (entry.connection.isClosed) stale = entry;
-      else if (
-        entry.hasRoom && (best === undefined || entry.load < best.load)
-      ) {
+      else if (load < bestLoad && load < entry.belief.ceiling) {
         best = entry;
+        bestLoad = load;
       }
     }
     // One at a time; the next look finds the next.
