@@ -1,0 +1,97 @@
+/**
+ * The rival of every bench over SSH: the npm package ssh2 by itself, as its
+ * README shows it, and as somebody who knows it well would tune it.
+ *
+ * @module
+ */
+
+import { connect, type Socket } from "node:net";
+import { once } from "node:events";
+import { Buffer } from "node:buffer";
+// @ts-types="@types/ssh2"
+import ssh2 from "ssh2";
+
+/** A connection of bare ssh2. */
+export type BareClient = ssh2.Client;
+
+/** Where to connect and as whom. Any host key is accepted, ssh2's default. */
+export interface BareHost {
+  readonly hostname: string;
+  readonly port: number;
+  readonly user: string;
+  readonly privateKey: string;
+}
+
+/** Connects as the README does: `new Client().connect({...})`. */
+export function dialBare(host: BareHost): Promise<BareClient> {
+  return ready(host, {});
+}
+
+/** Connects as an expert does: over a socket of one's own, with `noDelay`. */
+export async function dialTuned(host: BareHost): Promise<BareClient> {
+  const sock: Socket = connect({
+    host: host.hostname,
+    port: host.port,
+    noDelay: true,
+  });
+  await once(sock, "connect");
+  return ready(host, { sock });
+}
+
+function ready(
+  host: BareHost,
+  config: ssh2.ConnectConfig,
+): Promise<BareClient> {
+  const { promise, resolve, reject } = Promise.withResolvers<BareClient>();
+  const client = new ssh2.Client();
+  client.on("ready", () => resolve(client)).on("error", reject);
+  client.on("close", () => reject(new Error("Closed before it was ready")));
+  client.connect({
+    host: host.hostname,
+    port: host.port,
+    username: host.user,
+    privateKey: host.privateKey,
+    ...config,
+  });
+  return promise;
+}
+
+/** Runs a command as the README does, and gives what it wrote. */
+export function execBare(client: BareClient, command: string): Promise<string> {
+  return execOver(client, command, (chunks) => String(Buffer.concat(chunks)));
+}
+
+/** Runs a command, and gives how many bytes it wrote. */
+export function drainBare(
+  client: BareClient,
+  command: string,
+): Promise<number> {
+  // Collected too, because the pool's exec collects.
+  return execOver(client, command, (chunks) => Buffer.concat(chunks).length);
+}
+
+function execOver<T>(
+  client: BareClient,
+  command: string,
+  result: (chunks: Buffer[]) => T,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  client.exec(command, (error, stream) => {
+    if (error) return reject(error);
+    const chunks: Buffer[] = [];
+    stream.on("close", (code: number | null) => {
+      if (code === 0) resolve(result(chunks));
+      else reject(new Error(`Exit code ${code}`));
+    });
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.stderr.on("data", () => {});
+  });
+  return promise;
+}
+
+/** Ends a connection, and waits until it has ended. */
+export async function endBare(client: BareClient): Promise<void> {
+  const closed = once(client, "close");
+  client.end();
+  await closed;
+}

@@ -1,0 +1,270 @@
+/**
+ * The warm path against the resource pools of npm, and its cost as hosts and
+ * waiters grow in number.
+ *
+ * The rivals hold one plain object, which is ready: what is timed is the
+ * hand-out alone. Each is used as its README shows, with its own defaults.
+ *
+ * @module
+ */
+
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { createPool } from "generic-pool";
+import { Pool as LightningPool } from "lightning-pool";
+import { Pool as TarnPool } from "tarn";
+import type { ConnectionPool } from "../pool/mod.ts";
+import { memoryPool, type PoolOverMemory } from "./_memory.ts";
+import { claim, ratio, reportOf } from "./_report.ts";
+import { scenario, size } from "./_scenario.ts";
+
+reportOf(import.meta);
+
+const BATCH = 1000;
+const N = size(200, 10);
+const WARMUP = size(50, 5);
+const HOST = "ops@db1:22";
+const group = "warm hand-out";
+
+const FLOOR = "floor: await of a promise in a Map";
+const GET = "sshpool getConnection";
+const ACQUIRE = "sshpool acquire + release";
+const RIVALS = ["generic-pool", "tarn", "lightning-pool"];
+
+const common = { group, n: N, warmup: WARMUP, batch: BATCH };
+
+/** A warm pool: one host, one connection, dialled. */
+async function warm(): Promise<PoolOverMemory> {
+  const fixture = memoryPool();
+  await fixture.pool.getConnection(HOST);
+  return fixture;
+}
+
+scenario({
+  ...common,
+  name: GET,
+  baseline: true,
+  open: warm,
+  async run({ pool }) {
+    for (let i = 0; i < BATCH; i++) await pool.getConnection(HOST);
+  },
+  check: ({ connector }) => assertEquals(connector.dials, 1),
+  dials: ({ connector }) => connector.dials,
+});
+
+scenario({
+  ...common,
+  name: ACQUIRE,
+  open: warm,
+  async run({ pool }) {
+    for (let i = 0; i < BATCH; i++) (await pool.acquire(HOST)).release();
+  },
+  check({ pool, connector }) {
+    assertEquals(connector.dials, 1);
+    assertNoneWaits(pool);
+  },
+  dials: ({ connector }) => connector.dials,
+});
+
+scenario({
+  ...common,
+  name: FLOOR,
+  open: () => new Map([[HOST, Promise.resolve({})]]),
+  async run(memo) {
+    for (let i = 0; i < BATCH; i++) await memo.get(HOST);
+  },
+});
+
+/** What the three have in common once each is called its own way. */
+interface Rival {
+  handOut(times: number): Promise<Resource | undefined>;
+}
+
+interface Resource {
+  readonly name: string;
+}
+const resource: Resource = { name: HOST };
+const factory = {
+  create: (): Promise<Resource> => Promise.resolve(resource),
+  destroy: (): Promise<void> => Promise.resolve(),
+};
+
+const rivals: Record<string, () => Rival & AsyncDisposable> = {
+  "generic-pool"() {
+    const pool = createPool(factory, { max: 10 });
+    return {
+      async handOut(times) {
+        let client: Resource | undefined;
+        for (let i = 0; i < times; i++) {
+          client = await pool.acquire();
+          await pool.release(client);
+        }
+        return client;
+      },
+      async [Symbol.asyncDispose]() {
+        await pool.drain();
+        await pool.clear();
+      },
+    };
+  },
+  tarn() {
+    const pool = new TarnPool<Resource>({ ...factory, min: 0, max: 10 });
+    return {
+      async handOut(times) {
+        let client: Resource | undefined;
+        for (let i = 0; i < times; i++) {
+          client = await pool.acquire().promise;
+          pool.release(client);
+        }
+        return client;
+      },
+      async [Symbol.asyncDispose]() {
+        await pool.destroy();
+      },
+    };
+  },
+  "lightning-pool"() {
+    const pool = new LightningPool<Resource>(factory, { max: 10 });
+    pool.start();
+    return {
+      async handOut(times) {
+        let client: Resource | undefined;
+        for (let i = 0; i < times; i++) {
+          client = await pool.acquire();
+          pool.release(client);
+        }
+        return client;
+      },
+      async [Symbol.asyncDispose]() {
+        await pool.close();
+      },
+    };
+  },
+};
+
+for (const name of RIVALS) {
+  scenario({
+    ...common,
+    name,
+    async open() {
+      const rival = rivals[name]!();
+      assertStrictEquals(await rival.handOut(1), resource);
+      return rival;
+    },
+    run: async (rival) => void await rival.handOut(BATCH),
+  });
+}
+
+claim({
+  text: "the fastest of the three pools over getConnection",
+  actual(rows) {
+    const all = RIVALS.map((name) => ratio(rows, name, GET));
+    return all.includes(undefined) ? undefined : Math.min(...all as number[]);
+  },
+  atLeast: 3,
+});
+claim({
+  text: "getConnection over the floor",
+  actual: (rows) => ratio(rows, GET, FLOOR),
+  atMost: 2.5,
+});
+claim({
+  text: "acquire + release over getConnection",
+  actual: (rows) => ratio(rows, ACQUIRE, GET),
+  atMost: 3,
+});
+
+// The curve over hosts: each acquire takes the next host of them all.
+const HOSTS = [1, 100, size(10_000, 1000)];
+const overHosts = (count: number) => `acquire + release, ${count} hosts`;
+
+for (const count of HOSTS) {
+  scenario({
+    name: overHosts(count),
+    group: "curve over hosts",
+    baseline: count === 1,
+    n: N,
+    warmup: WARMUP,
+    batch: BATCH,
+    async open() {
+      const fixture = memoryPool({
+        maxConnections: count,
+        maxConcurrentDials: 1000,
+      });
+      const names = Array.from({ length: count }, (_, i) => `ops@host${i}:22`);
+      await Promise.all(names.map((name) => fixture.pool.getConnection(name)));
+      return { ...fixture, names, next: 0 };
+    },
+    async run(fixture) {
+      const { pool, names } = fixture;
+      for (let i = 0; i < BATCH; i++) {
+        const name = names[fixture.next++ % count]!;
+        (await pool.acquire(name)).release();
+      }
+    },
+    check({ connector, pool }) {
+      assertEquals(connector.dials, count);
+      assertEquals(pool.size, count);
+    },
+    dials: ({ connector }) => connector.dials,
+  });
+}
+
+// The curve over waiters: so many callers at once for the one slot there is.
+// A sample is one caller's share: the time of them all over their number.
+const WAITERS = [1, 100, size(10_000, 1000)];
+const overWaiters = (count: number) => `acquire + release, ${count} waiters`;
+
+for (const count of WAITERS) {
+  const rounds = Math.max(1, BATCH / count);
+  scenario({
+    name: overWaiters(count),
+    group: "curve over waiters",
+    baseline: count === 1,
+    n: size(50, 5),
+    warmup: size(20, 2),
+    batch: rounds * (count + 1),
+    async open() {
+      const fixture = memoryPool({
+        maxConnectionsPerHost: 1,
+        maxSessionsPerConnection: 1,
+      });
+      await fixture.pool.getConnection(HOST);
+      return { ...fixture, served: [] as number[] };
+    },
+    async run({ pool, served }) {
+      for (let round = 0; round < rounds; round++) {
+        served.length = 0;
+        const first = await pool.acquire(HOST);
+        const waiting = Array.from({ length: count }, async (_, i) => {
+          const lease = await pool.acquire(HOST);
+          served.push(i);
+          lease.release();
+        });
+        first.release();
+        await Promise.all(waiting);
+      }
+    },
+    check({ pool, connector, served }) {
+      assertEquals(connector.dials, 1);
+      assertEquals(served, Array.from({ length: count }, (_, i) => i));
+      assertNoneWaits(pool);
+    },
+    dials: ({ connector }) => connector.dials,
+  });
+}
+
+claim({
+  text: `acquire + release, ${HOSTS.at(-1)} hosts over 1`,
+  actual: (rows) => ratio(rows, overHosts(HOSTS.at(-1)!), overHosts(1)),
+  atMost: 3,
+});
+claim({
+  text: `acquire + release, ${WAITERS.at(-1)} waiters over 1`,
+  actual: (rows) => ratio(rows, overWaiters(WAITERS.at(-1)!), overWaiters(1)),
+  atMost: 3,
+});
+
+function assertNoneWaits(pool: ConnectionPool): void {
+  const { waiting, slotsInUse } = pool.stats();
+  assertEquals({ waiting, slotsInUse }, { waiting: 0, slotsInUse: 0 });
+}
