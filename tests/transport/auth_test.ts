@@ -249,7 +249,7 @@ sshdTest(
     assertEquals(error.tried.length, 2);
     assertMatch(
       error.message,
-      /refused publickey \(a SHA256:\S+\), publickey \(b SHA256:\S+\); it allows no more attempts; /,
+      /refused publickey \(a SHA256:\S+\), publickey \(b SHA256:\S+\); the server allows no more attempts; it offers publickey$/,
     );
   },
 );
@@ -658,5 +658,58 @@ Deno.test({
       `Cannot decrypt the key ${JSON.stringify(locked)}: wrong passphrase`,
     );
     assertFalse(Deno.inspect(error).includes("wr0ng"));
+  },
+});
+
+Deno.test({
+  name:
+    `Authenticator signs with its own key at once, and asks before it troubles an agent${
+      noKeygen ? ` (${keygenHint})` : ""
+    }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const [key = ""] = await keys(dir.path, "id");
+    await using agent = await startAgent(dir.path);
+    await agent.add(key);
+    const signed: boolean[] = [];
+    await using server = await startServer((context) => {
+      if (context.method !== "publickey") return context.reject(["publickey"]);
+      signed.push(context.signature !== undefined);
+      context.accept();
+    });
+    await login({ ...server.host, identityFile: key, agent: false });
+    assertEquals(signed.splice(0), [true]);
+    await login({ ...server.host, identityFile: key, agent: agent.path });
+    assertEquals(signed, [false, true]);
+  },
+});
+
+Deno.test({
+  name: `Authenticator goes on where the agent does not sign${
+    noKeygen ? ` (${keygenHint})` : ""
+  }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const [key = ""] = await keys(dir.path, "id");
+    const agent = await startAgent(dir.path);
+    await agent.add(key);
+    await using server = await startServer((context) => {
+      if (context.method === "password") return context.accept();
+      if (context.method !== "publickey") return context.reject();
+      // The agent dies between the question and the signature.
+      agent[Symbol.asyncDispose]().then(() => context.accept());
+    });
+    const { ok, tried, notices } = await login({
+      ...server.host,
+      agent: agent.path,
+      password: "right",
+    });
+    assertEquals([ok, tried], [true, ["password"]]);
+    assertMatch(
+      notices[0]?.message ?? "",
+      /^Cannot sign with the agent's key: /,
+    );
   },
 });

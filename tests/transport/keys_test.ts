@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import type { SshHost } from "../../transport/host.ts";
@@ -7,6 +14,7 @@ import {
   readIdentity,
   textIdentity,
 } from "../../transport/ssh2/_keys.ts";
+import { string, uint32 } from "../../transport/ssh2/_wire.ts";
 import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
 import {
   fingerprintOf,
@@ -209,4 +217,78 @@ Deno.test("readIdentity() names a file that is missing, or no key", async () => 
   const other = join(dir.path, "other");
   await Deno.writeTextFile(other, "hello\n");
   await assertRejects(() => readIdentity(other), KeyError, "it is no key file");
+});
+
+Deno.test({
+  name:
+    `readIdentity() gives a typed error or a right key, whatever a file holds${
+      noKeygen ? ` (${keygenHint})` : ""
+    }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const texts: string[] = [];
+    for (
+      const [type, format] of [["ed25519", "RFC4716"], ["ecdsa", "PEM"], [
+        "ecdsa",
+        "PKCS8",
+      ], ["rsa", "PEM"]] as const
+    ) {
+      const path = await keygen(join(dir.path, `${type}-${format}`), {
+        type,
+        format,
+      });
+      texts.push(await Deno.readTextFile(path));
+    }
+    const path = join(dir.path, "mutant");
+    let seed = 1;
+    const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n;
+    let refused = 0;
+    for (let i = 0; i < 400; i++) {
+      const text = texts[i % texts.length] ?? "";
+      const at = random(text.length);
+      const mutants = [
+        text.slice(0, at),
+        text.slice(0, at) + "AAA/" + text.slice(at + 4),
+        text.slice(0, at) + "\n\n" + text.slice(at),
+        text.slice(0, at) + text.slice(at + 1 + random(80)),
+      ];
+      await Deno.writeTextFile(path, mutants[random(4)] ?? "");
+      try {
+        const identity = await readIdentity(path);
+        const key = await identity.load(undefined, "h");
+        if (identity.blob !== undefined) {
+          assertEquals(identity.blob, key.getPublicSSH());
+        }
+      } catch (error) {
+        assertInstanceOf(error, KeyError);
+        refused++;
+      }
+    }
+    assert(refused > 100, `${refused} of 400 were refused`);
+  },
+});
+
+Deno.test("textIdentity() refuses what would take for ever", async () => {
+  const forged = Buffer.concat([
+    Buffer.from("openssh-key-v1\0"),
+    string("aes256-ctr"),
+    string("bcrypt"),
+    string(Buffer.concat([string("salt"), uint32(0xffffffff)])),
+    uint32(1),
+    string(Buffer.concat([string("ssh-ed25519"), string(Buffer.alloc(32))])),
+    string(Buffer.alloc(64)),
+  ]).toString("base64");
+  const text =
+    `-----BEGIN OPENSSH PRIVATE KEY-----\n${forged}\n-----END OPENSSH PRIVATE KEY-----`;
+  await assertRejects(
+    () => textIdentity(text).load("secret", "h"),
+    KeyError,
+    "its passphrase takes 4294967295 rounds, the limit is 1000",
+  );
+  const started = performance.now();
+  const lines = `-----BEGIN RSA PRIVATE KEY-----${"\n".repeat(200_000)}`;
+  await assertRejects(() => textIdentity(lines).load(undefined, "h"), KeyError);
+  // A quadratic parser takes minutes.
+  assert(performance.now() - started < 5_000);
 });

@@ -28,8 +28,13 @@ import {
   keyLabel,
   planAttempts,
 } from "./_auth_plan.ts";
-import { type Answer, AttemptQueue, MAX_ATTEMPTS } from "./_auth_queue.ts";
-import { attachToClient, needsAttaching, wireKey } from "./_auth_wire.ts";
+import { type Answer, AttemptQueue } from "./_auth_queue.ts";
+import {
+  attachToClient,
+  isCertificate,
+  needsAttaching,
+  wireKey,
+} from "./_auth_wire.ts";
 
 /** ssh2 takes `false` for "nothing is left", which its types do not say. */
 const NOTHING_LEFT = false as unknown as AnyAuthMethod;
@@ -149,27 +154,18 @@ export class Authenticator {
    * @param cause What ended the connection, where it is known.
    */
   error(cause?: Error): AuthenticationError {
-    const { accepted, offered, keysLeft } = this.#queue;
     // What was under way when the server hung up was refused as well.
     const pending = this.#current === undefined ? [] : this.#tried.slice(-1);
-    const refused = [...this.#queue.refused, ...pending];
-    const parts: string[] = [];
-    if (accepted.length > 0) {
-      parts.push(`the server accepted ${listed(accepted)} but wants more`);
-    }
-    if (refused.length > 0) parts.push(`the server refused ${listed(refused)}`);
-    if (this.#tried.length === 0) parts.push("no credential could be offered");
-    parts.push(...this.#problems.map((it) => it.message));
+    const parts = [
+      ...this.#queue.describe(pending),
+      ...this.#problems.map((it) => it.message),
+    ];
     if (/too many auth/i.test(cause?.message ?? "")) {
-      parts.push("it allows no more attempts");
+      parts.push("the server allows no more attempts");
     }
-    if (keysLeft > 0) {
-      parts.push(
-        `${keysLeft} more keys were not tried, the limit is ${MAX_ATTEMPTS} attempts`,
-      );
-    }
+    const { offered } = this.#queue;
     if (offered.length > 0) parts.push(`it offers ${offered.join(", ")}`);
-    const problem = this.#problems[0];
+    const problem = this.#problems.at(-1);
     return new AuthenticationError(`${this.#cannot()}: ${parts.join("; ")}`, {
       host: hostName(this.#host),
       tried: [...this.#tried],
@@ -219,6 +215,7 @@ export class Authenticator {
         return;
       } catch (error) {
         if (!this.#ended) this.#skip(toError(error));
+        if (this.#current !== undefined) this.#tried.pop();
         this.#current = undefined;
       }
     }
@@ -268,9 +265,8 @@ export class Authenticator {
     );
     const own = local.getPublicSSH();
     this.#tried.push(keyLabel(name, fingerprintOf ?? own));
-    const key = blob === undefined || blob.equals(own)
-      ? local
-      : wireKey(blob, local);
+    const shown = blob !== undefined && isCertificate(blob) ? blob : undefined;
+    const key = shown === undefined ? local : wireKey(shown, local);
     return { type: "publickey", username, key };
   }
 
@@ -316,14 +312,6 @@ export class Authenticator {
       );
     });
   }
-}
-
-/** `publickey (id_rsa SHA256:...), password` */
-function listed(tried: readonly string[]): string {
-  return tried.map((label) => {
-    const [method = "", ...rest] = label.split(" ");
-    return rest.length === 0 ? method : `${method} (${rest.join(" ")})`;
-  }).join(", ");
 }
 
 function toError(value: unknown): Error {

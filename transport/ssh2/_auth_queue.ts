@@ -7,7 +7,7 @@
 import type { Attempt } from "./_auth_plan.ts";
 
 /** sshd's MaxAuthTries: the failure with this number ends the connection. */
-export const MAX_ATTEMPTS = 6;
+const MAX_ATTEMPTS = 6;
 
 /** What a server answered to an attempt. */
 export interface Answer {
@@ -36,27 +36,9 @@ export class AttemptQueue {
     this.#hasCallback = hasCallback;
   }
 
-  /** The attempts that the server refused. */
-  get refused(): readonly string[] {
-    return this.#refused;
-  }
-
-  /** The attempts that the server accepted, wanting more. */
-  get accepted(): readonly string[] {
-    return this.#accepted;
-  }
-
   /** The methods that the server says can continue; empty if it has not said. */
   get offered(): readonly string[] {
     return this.#offered ?? [];
-  }
-
-  /** How many keys the limit has kept back. */
-  get keysLeft(): number {
-    if (this.#refused.length === 0) return 0;
-    return this.#attempts.filter((it) =>
-      it.method === "publickey" && this.#isOffered(it.method)
-    ).length;
   }
 
   /** Takes the next attempt, if there is one to be made. */
@@ -82,6 +64,35 @@ export class AttemptQueue {
     if (again) this.#attempts.unshift(attempt);
   }
 
+  /**
+   * What became of it all, for the message of an error.
+   *
+   * @param pending Attempts that the server gave no answer to but hung up.
+   */
+  describe(pending: readonly string[]): string[] {
+    const refused = [...this.#refused, ...pending];
+    const parts: string[] = [];
+    if (this.#accepted.length > 0) {
+      parts.push(
+        `the server accepted ${listed(this.#accepted)} but wants more`,
+      );
+    }
+    if (refused.length > 0) parts.push(`the server refused ${listed(refused)}`);
+    if (parts.length === 0) parts.push("no credential could be offered");
+    const left =
+      this.#attempts.filter((it) =>
+        it.method === "publickey" && this.#isOffered(it.method)
+      ).length;
+    if (left > 0 && this.#refused.length > 0 && pending.length === 0) {
+      parts.push(
+        `${left} more ${
+          left === 1 ? "key was" : "keys were"
+        } not tried, the limit is ${MAX_ATTEMPTS} attempts`,
+      );
+    }
+    return parts;
+  }
+
   #isOffered(method: string): boolean {
     return method === "none" || (this.#offered?.includes(method) ?? true);
   }
@@ -103,4 +114,12 @@ export class AttemptQueue {
       : 0;
     return this.#refused.length + 1 + reserved <= MAX_ATTEMPTS;
   }
+}
+
+/** `publickey (id_rsa SHA256:...), password` */
+function listed(tried: readonly string[]): string {
+  return tried.map((label) => {
+    const [method = "", ...rest] = label.split(" ");
+    return rest.length === 0 ? method : `${method} (${rest.join(" ")})`;
+  }).join(", ");
 }

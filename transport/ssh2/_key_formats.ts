@@ -23,9 +23,20 @@ const CONTAINER =
   /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/;
 const PKCS8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/;
 const LEGACY =
-  /^-----BEGIN (RSA|EC|DSA) PRIVATE KEY-----\s*\n((?:[\w-]+:.*\n)*)([\s\S]+?)-----END \1 PRIVATE KEY-----$/;
+  /^-----BEGIN (RSA|EC|DSA) PRIVATE KEY-----[ \t]*\r?\n((?:[\w-]+:.*\n)*)([\s\S]+?)-----END \1 PRIVATE KEY-----$/;
 const PUBLIC_LINE =
   /^\s*((?:sk-)?(?:ssh|ecdsa)-[\w.@-]+)\s+([A-Za-z0-9+/]+={0,2})(?:\s|$)/;
+
+/**
+ * ssh2 hashes in JavaScript, and nothing else runs meanwhile: 24 rounds, which
+ * ssh-keygen takes, are a fifth of a second. A forged number would be forever.
+ */
+const MAX_ROUNDS = 1000;
+
+/** What is wrong with a key whatever the passphrase. */
+class KeyFormatError extends Error {
+  override readonly name = "KeyFormatError";
+}
 
 /** Whether a private key needs a passphrase. */
 export function isEncrypted(text: string): boolean {
@@ -63,6 +74,7 @@ export function parsePrivate(
   try {
     return readKey(text.trim(), passphrase);
   } catch (error) {
+    if (error instanceof KeyFormatError) return error;
     // With a passphrase at hand there is next to nothing else that fails.
     return passphrase === undefined
       ? describe(error)
@@ -78,7 +90,17 @@ function readKey(text: string, passphrase: string | undefined): ParsedKey {
     const der = decryptLegacy(Buffer.from(body, "base64"), headers, passphrase);
     return parse(kind === "EC" ? ecContainer(der) : pem(kind, der));
   }
+  const opened = openContainer(text);
+  const rounds = opened?.rounds ?? 0;
+  if (rounds > MAX_ROUNDS) {
+    throw new KeyFormatError(
+      `its passphrase takes ${rounds} rounds, the limit is ${MAX_ROUNDS}`,
+    );
+  }
   const key = parse(text, passphrase);
+  if (opened !== undefined && !opened.publicKey.equals(key.getPublicSSH())) {
+    throw new KeyFormatError("its two parts are of different keys");
+  }
   if (!key.type.startsWith("ecdsa-")) return key;
   // The number in the container has no leading zeros, or one too many, and
   // Deno refuses the key that ssh2 makes of it: half of all there are.
@@ -108,6 +130,8 @@ function describe(error: unknown): Error {
 
 interface Container {
   readonly cipher: string;
+  /** How often the passphrase is hashed. */
+  readonly rounds: number;
   readonly publicKey: Buffer;
 }
 
@@ -121,9 +145,10 @@ function openContainer(text: string): Container | undefined {
     }
     const cipher = reader.string().toString();
     reader.string(); // The key derivation.
-    reader.string(); // Its options.
+    const options = new ByteReader(reader.string());
+    const rounds = cipher === "none" ? 0 : (options.string(), options.uint32());
     reader.uint32(); // The number of keys, of which OpenSSH writes one.
-    return { cipher, publicKey: reader.string() };
+    return { cipher, rounds, publicKey: reader.string() };
   } catch {
     return undefined; // Cut short: parsing it will say so.
   }
@@ -143,7 +168,7 @@ function fromPkcs8(text: string, passphrase: string | undefined): string {
     return ecContainer(key.export({ type: "sec1", format: "der" }));
   }
   if (type === "ed25519") return edContainer(key);
-  throw new Error(`SSH has no keys of type ${type}`);
+  throw new KeyFormatError(`SSH has no keys of type ${type}`);
 }
 
 /**
@@ -214,7 +239,9 @@ function ecContainer(sec1: Buffer): string {
   const number = reader.der(0x04);
   const curve =
     CURVES[new ByteReader(reader.der(0xa0)).der(0x06).toString("hex")];
-  if (curve === undefined) throw new Error("SSH has no keys on its curve");
+  if (curve === undefined) {
+    throw new KeyFormatError("SSH has no keys on its curve");
+  }
   const point = new ByteReader(reader.der(0xa1)).der(0x03).subarray(1);
   const scalar = Buffer.alloc(curve.bytes);
   const significant = number.subarray(Math.max(0, number.length - curve.bytes));

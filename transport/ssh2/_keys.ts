@@ -13,6 +13,9 @@ import type { ParsedKey } from "ssh2";
 import type { Passphrase, PassphraseRequest } from "../host.ts";
 import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
 
+/** The longest key file, in bytes: a key of 16384 bits takes 13 KB. */
+const MAX_KEY_BYTES = 256 * 1024;
+
 /** A private key that may not have been read yet. */
 export interface Identity {
   /** The path as it was given, or `"privateKey"`. */
@@ -55,8 +58,10 @@ export async function readIdentity(path: string): Promise<Identity> {
     }
     return publicOnly(path, known, publicBlob(certificate));
   }
-  const blob = publicBlob(text) ?? known;
-  if (!/PRIVATE KEY|^PuTTY-User-Key/.test(text)) {
+  const isPrivate = text.length <= MAX_KEY_BYTES &&
+    /PRIVATE KEY|^PuTTY-User-Key/.test(text);
+  const blob = publicBlob(text.slice(0, MAX_KEY_BYTES)) ?? known;
+  if (!isPrivate) {
     if (blob !== undefined) {
       return publicOnly(path, blob, publicBlob(certificate));
     }
