@@ -51,6 +51,7 @@ export class Engine implements Core {
   /** Ends the drain of `close()`. */
   #endDrain: (() => void) | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
+  #serveTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionPoolOptions, resolver: HostResolver) {
     this.limits = checkOptions(options);
@@ -170,6 +171,7 @@ export class Engine implements Core {
     }
     for (const entry of [...this.entries]) entry.end("requested");
     this.idle.stop();
+    clearTimeout(this.#serveTimer);
     await this.closings();
   }
 
@@ -192,13 +194,28 @@ export class Engine implements Core {
     );
   }
 
+  /** Ends the least recently used idle connection, if there is one. */
   #evict(): boolean {
     for (const entry of this.idle.idle()) {
       if (!entry.isCounted) continue;
+      if (entry.isFresh && entry.idleSince === 0) {
+        // Its caller has the promise but has not run yet. One turn later it
+        // either has a channel on it, or has left it idle.
+        entry.isFresh = false;
+        this.#serveSoon();
+        return false;
+      }
       entry.end("lru");
       return true;
     }
     return false;
+  }
+
+  #serveSoon(): void {
+    this.#serveTimer ??= setTimeout(() => {
+      this.#serveTimer = undefined;
+      this.permits.serve();
+    }, 0);
   }
 
   #endOld(now: number): void {

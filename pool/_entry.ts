@@ -56,6 +56,8 @@ export class Entry extends ListNode<Entry> {
   readonly belief: SessionBelief = new SessionBelief();
   /** When the sweeper saw it idle; 0 if it was used since. For `IdleOrder`. */
   idleSince = 0;
+  /** Handed out to look at, and not looked at for eviction since. */
+  isFresh = false;
   /** Leases that are out; their channels are not seen. For `Lease`. */
   leases = 0;
   /** What the leases of this connection share. For `LeaseLedger`. */
@@ -148,6 +150,7 @@ export class Entry extends ListNode<Entry> {
 
   /** Counts a hand-out as a use. */
   touch(): void {
+    this.isFresh = true;
     if (this.#state === "open" && this.#slots === 0 && this.#pins === 0) {
       this.#owner.onTouch(this);
     }

@@ -130,7 +130,8 @@ export class IdleOrder {
       this.#arm(this.#ageTick);
     }
     const head = this.#list.head;
-    if (head !== undefined && this.#idleTimeoutMs > 0) {
+    // An unstamped head was touched by the sweep, which armed the next tick.
+    if (head !== undefined && head.idleSince > 0 && this.#idleTimeoutMs > 0) {
       const left = head.idleSince + this.#idleTimeoutMs - now;
       this.#arm(Math.max(1, left));
     }
@@ -147,16 +148,14 @@ export class IdleOrder {
   #endOverdue(now: number): void {
     if (this.#idleTimeoutMs === 0) return;
     for (const entry of this.#list) {
+      // Unstamped again: handed out or passed over by this very sweep, and so
+      // are all behind it. The next tick stamps them.
+      if (entry.idleSince === 0) break;
       // A clock that was set back must not make idleness last for hours.
       entry.idleSince = Math.min(entry.idleSince, now);
       if (entry.idleSince + this.#idleTimeoutMs > now) break;
-      if (entry.isBusy) this.#passOver(entry, now);
+      if (entry.isBusy) this.touch(entry);
       else this.#sweep.onIdle(entry);
     }
-  }
-
-  #passOver(entry: Entry, now: number): void {
-    entry.idleSince = now;
-    this.#list.moveToTail(entry);
   }
 }
