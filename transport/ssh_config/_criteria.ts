@@ -5,7 +5,7 @@
  */
 
 import { errorAt, type Place } from "./errors.ts";
-import { takeWord } from "./_lexer.ts";
+import { asciiLowerCase, takeWord } from "./_lexer.ts";
 import { matchPatternList } from "./_pattern.ts";
 
 /** A criterion that takes an argument. */
@@ -149,9 +149,9 @@ function isMet(
     case "final":
       return subject.final;
     case "host":
-      return matchPatternList(subject.host, list, { lowerCase: true });
+      return matchesName(subject.host, list);
     case "originalhost":
-      return matchPatternList(subject.originalHost, list, { lowerCase: true });
+      return matchesName(subject.originalHost, list);
     case "user":
       return matchPatternList(subject.user, list);
     case "localuser":
@@ -163,4 +163,9 @@ function isMet(
     default:
       return undefined;
   }
+}
+
+// Unlike `Host`, which minds the case.
+function matchesName(name: string, list: string): boolean {
+  return matchPatternList(asciiLowerCase(name), list, { lowerCase: true });
 }

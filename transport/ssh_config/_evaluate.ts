@@ -60,6 +60,8 @@ export class Evaluation {
   readonly #settings = new Map<string, Setting[]>();
   #visits = 0;
   #final = false;
+  /** Whether `hostname` is known, so that `HostName` has no more say. */
+  #decided = false;
 
   /** Evaluates files for a query. */
   constructor(
@@ -72,6 +74,7 @@ export class Evaluation {
     this.hostname = query.name;
     for (const file of files) this.#walk(file, true);
     this.hostname = asciiLowerCase(this.#target());
+    this.#decided = true;
     if (!options.wantsFinal) return;
     this.#final = true;
     for (const file of files) this.#walk(file, true);
@@ -121,7 +124,7 @@ export class Evaluation {
   }
 
   #target(): string {
-    if (this.#final) return this.hostname;
+    if (this.#decided) return this.hostname;
     const setting = this.get("hostname");
     if (setting === undefined) return this.#query.name;
     return setting.values[0]!.replace(/%([^]?)/g, (_, token: string) => {
@@ -214,7 +217,7 @@ export class Evaluation {
       if (!this.ignored.has(name)) this.ignored.set(name, setting);
     } else if (keyword.adds) {
       this.#add(setting);
-    } else if (!this.#isTaken(name)) {
+    } else if (!this.#isTaken(name) || this.#namesAgent(setting)) {
       // "none" leaves a time as it is: unset, and open for a later value.
       if (keyword.kind === "time" && values[0] === "none") return;
       this.#settings.set(name, [setting]);
@@ -223,10 +226,20 @@ export class Evaluation {
 
   #isTaken(name: string): boolean {
     if (this.#settings.has(name)) return true;
-    // The two compete: whichever comes first shuts out the other.
-    if (name === "proxycommand") return this.#settings.has("proxyjump");
+    // The two compete: whichever comes first shuts out the other, but for
+    // "ProxyJump none", after which there may still be a ProxyCommand.
+    if (name === "proxycommand") {
+      return (this.get("proxyjump")?.values[0] ?? "none") !== "none";
+    }
     if (name === "proxyjump") return this.#settings.has("proxycommand");
     return false;
+  }
+
+  // OpenSSH holds the flag and the socket apart: a socket that comes after a
+  // "yes" is the one that is forwarded.
+  #namesAgent({ name, values }: Setting): boolean {
+    return name === "forwardagent" && !isFlag(values[0]!) &&
+      /^(?:yes|true)$/i.test(this.get(name)?.values[0] ?? "");
   }
 
   #add(setting: Setting): void {
@@ -245,6 +258,10 @@ export class Evaluation {
     }
     this.#settings.set(setting.name, list);
   }
+}
+
+function isFlag(text: string): boolean {
+  return /^(?:yes|true|no|false)$/i.test(text);
 }
 
 function matchesHost(patterns: readonly HostPattern[], name: string): boolean {

@@ -159,11 +159,15 @@ function readSendEnv(
 }
 
 function readSetEnv(words: readonly string[], place: Place): readonly string[] {
+  const first = new Map<string, string>();
   for (const word of words) {
+    const at = word.indexOf("=");
     // Not shown: what is set may be a secret.
-    if (!word.includes("=")) {
+    if (at < 0) {
       throw errorAt(place, "SetEnv takes NAME=VALUE, an argument has no =");
     }
+    const name = word.slice(0, at);
+    if (!first.has(name)) first.set(name, word);
   }
-  return words;
+  return [...first.values()];
 }
