@@ -10,6 +10,7 @@ import type { DialWindow } from "./_dial_window.ts";
 import type { Entry } from "./_entry.ts";
 import type { IdleOrder } from "./_idle_order.ts";
 import type { Journal } from "./_journal.ts";
+import type { LeaseLedger } from "./_lease_ledger.ts";
 import type { Permits } from "./_permits.ts";
 import type { PoolClosedError } from "./errors.ts";
 import type { Limits } from "./options.ts";
@@ -22,6 +23,7 @@ export interface Core {
   readonly permits: Permits;
   readonly window: DialWindow;
   readonly idle: IdleOrder;
+  readonly ledger: LeaseLedger;
   /** Every connection of the pool. */
   readonly entries: Set<Entry>;
   /** Whether the pool is closing: nothing new begins. */

@@ -13,7 +13,7 @@ import { hostKey } from "./_host_key.ts";
 interface Memo {
   /** What the caller's object held when it was resolved. */
   readonly copy: unknown;
-  readonly lane: Lane;
+  lane: Lane;
 }
 
 /** Below this many, forgotten lanes are not worth looking for. */
@@ -64,7 +64,7 @@ export class Directory {
   find(host: HostLike): Lane | Promise<Lane> {
     const lane = this.known(host);
     if (lane !== undefined && (lane.isLive || typeof host !== "string")) {
-      return this.#byKey.get(lane.key) === lane ? lane : this.#adopt(lane);
+      return this.current(lane);
     }
     const copy = typeof host === "string" ? undefined : snapshot(host);
     const resolved = this.#resolver.resolve(host, {
@@ -75,14 +75,18 @@ export class Directory {
       : this.#remember(host, copy, resolved);
   }
 
+  /**
+   * The lane that stands for the host of this one: a lane that was forgotten
+   * while a caller still held it comes back, unless there is a new one.
+   */
+  current(lane: Lane): Lane {
+    return this.#byKey.get(lane.key) ?? this.#adopt(lane);
+  }
+
   /** The lane of a host with nothing left to look up. */
   laneOf(host: ResolvedHost): Lane {
     const key = hostKey(host);
-    let lane = this.#byKey.get(key);
-    if (lane === undefined) {
-      lane = this.#adopt(this.#makeLane(host, key));
-    }
-    return lane;
+    return this.#byKey.get(key) ?? this.#adopt(this.#makeLane(host, key));
   }
 
   #remember(host: HostLike, copy: unknown, resolved: ResolvedHost): Lane {
@@ -92,10 +96,7 @@ export class Directory {
     return lane;
   }
 
-  /** A lane that was pruned while an object still led to it comes back. */
   #adopt(lane: Lane): Lane {
-    const twin = this.#byKey.get(lane.key);
-    if (twin !== undefined) return twin;
     this.#prune();
     this.#byKey.set(lane.key, lane);
     return lane;

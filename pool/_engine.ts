@@ -61,7 +61,8 @@ export class Engine implements Core {
     this.window = new DialWindow(this.limits.maxConcurrentDials);
     this.idle = new IdleOrder(this.limits, {
       onIdle: (entry) => entry.end("idle"),
-      onTick: (now) => this.#endOld(now),
+      onTick: () => this.ledger.cool(),
+      onAgeTick: (now) => this.#endOld(now),
     });
     this.ledger = new LeaseLedger(this.journal, this.limits.leakDetectionMs);
     this.#directory = new Directory(
@@ -127,6 +128,7 @@ export class Engine implements Core {
   }
 
   stats(): PoolStats {
+    this.ledger.cool();
     return poolStats(this);
   }
 
@@ -182,16 +184,14 @@ export class Engine implements Core {
   }
 
   #makeLane(host: ResolvedHost, key: string): Lane {
-    return new Lane(
-      this,
-      host,
-      key,
-      (lane, entry) =>
+    return new Lane(this, host, key, {
+      face: (lane, entry) =>
         new SharedConnection(entry, {
           exec: (command, options) => execOn(this, lane, command, options),
           spawn: (command, options) => spawnOn(this, lane, command, options),
         }),
-    );
+      current: (lane) => this.#directory.current(lane),
+    });
   }
 
   /** Ends the least recently used idle connection, if there is one. */

@@ -62,8 +62,6 @@ export class Entry extends ListNode<Entry> {
   leases = 0;
   /** What the leases of this connection share. For `LeaseLedger`. */
   ticket: WeakRef<Ticket> | undefined = undefined;
-  /** Leases that may still share it. For `LeaseLedger`. */
-  ticketsLeft = 0;
   /** The promise that `getConnection()` gives out; set by the lane. */
   shared!: Promise<Connection>;
   readonly #owner: EntryOwner;

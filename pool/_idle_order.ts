@@ -13,8 +13,10 @@ import { unref } from "./_timers.ts";
 export interface Sweep {
   /** Ends a connection that was idle for too long. */
   onIdle(entry: Entry): void;
-  /** Told at each tick while there are connections, to look at their age. */
+  /** Told at each tick while there are connections. */
   onTick(now: number): void;
+  /** Told at each tick while connections have a lifetime, to look at their age. */
+  onAgeTick(now: number): void;
 }
 
 /**
@@ -123,10 +125,11 @@ export class IdleOrder {
     this.#dueAt = 0;
     this.#tickIsNear = false;
     const now = Date.now();
+    this.#sweep.onTick(now);
     this.#stamp(now);
     this.#endOverdue(now);
     if (this.#lifetimes > 0) {
-      this.#sweep.onTick(now);
+      this.#sweep.onAgeTick(now);
       this.#arm(this.#ageTick);
     }
     const head = this.#list.head;

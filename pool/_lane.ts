@@ -27,6 +27,17 @@ interface DialAttempt {
   done: Promise<void>;
 }
 
+/** What a lane needs of the pool around it. */
+export interface LaneOwner {
+  /** Makes what `getConnection()` gives out for an entry. */
+  face(lane: Lane, entry: Entry): Connection;
+  /**
+   * The lane that stands for the host of this one: itself, also if it was
+   * forgotten meanwhile, or the one that took its place.
+   */
+  current(lane: Lane): Lane;
+}
+
 /**
  * The lane of one host. Every change of state ends in `#pump()`, the only code
  * that hands out connections and begins dials:
@@ -46,7 +57,7 @@ export class Lane implements EntryOwner, Dialler {
   readonly name: string;
   readonly cooldown: Cooldown;
   readonly #core: Core;
-  readonly #face: (lane: Lane, entry: Entry) => Connection;
+  readonly #owner: LaneOwner;
   readonly #open: Entry[] = [];
   readonly #all = new Set<Entry>();
   readonly #queue = new LinkedList<Waiter>();
@@ -58,13 +69,7 @@ export class Lane implements EntryOwner, Dialler {
   #tickAt = 0;
   #isPumping = false;
 
-  /** @param face Makes what `getConnection()` gives out for an entry. */
-  constructor(
-    core: Core,
-    host: ResolvedHost,
-    key: string,
-    face: (lane: Lane, entry: Entry) => Connection,
-  ) {
+  constructor(core: Core, host: ResolvedHost, key: string, owner: LaneOwner) {
     this.#core = core;
     this.host = host;
     this.key = key;
@@ -72,7 +77,7 @@ export class Lane implements EntryOwner, Dialler {
     this.cooldown = new Cooldown(core.limits.backoff, core.pauseMs);
     this.#spill = new SpillRule();
     this.#sessionLimit = core.limits.maxSessionsPerConnection;
-    this.#face = face;
+    this.#owner = owner;
   }
 
   /** The connection that `getConnection()` shares: the oldest. */
@@ -107,7 +112,7 @@ export class Lane implements EntryOwner, Dialler {
 
   /** Whether the lane may be forgotten. */
   get isEmpty(): boolean {
-    return this.#open.length === 0 && this.#dials.size === 0 &&
+    return this.#all.size === 0 && this.#dials.size === 0 &&
       this.waiting === 0 && this.cooldown.remainingMs === 0;
   }
 
@@ -136,6 +141,11 @@ export class Lane implements EntryOwner, Dialler {
     patience: Patience,
     seq: number = this.#core.nextSeq(),
   ): Promise<Entry> {
+    // Between finding the lane and this call there may have been an `await`,
+    // in which an empty lane may be forgotten, and even replaced: two lanes of
+    // one host would dial twice, and close() would not see one of them.
+    const lane = this.#owner.current(this);
+    if (lane !== this) return lane.acquire(claim, patience, seq);
     if (patience.signal?.aborted) return Promise.reject(patience.signal.reason);
     if (this.#core.isClosing) {
       return Promise.reject(this.#core.closedError(this.name));
@@ -152,6 +162,7 @@ export class Lane implements EntryOwner, Dialler {
     );
     if (claim === "slot") this.#enqueue(waiter);
     else this.#looks.push(waiter);
+    this.#core.ledger.cool();
     this.#pump();
     return waiter.promise;
   }
@@ -345,7 +356,7 @@ export class Lane implements EntryOwner, Dialler {
         ? Infinity
         : Date.now() + maxLifetimeMs * (0.9 + 0.2 * Math.random()),
     });
-    entry.shared = Promise.resolve(this.#face(this, entry));
+    entry.shared = Promise.resolve(this.#owner.face(this, entry));
     this.#open.push(entry);
     this.#all.add(entry);
     this.#core.entries.add(entry);

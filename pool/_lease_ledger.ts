@@ -12,7 +12,10 @@ import { unref } from "./_timers.ts";
 /** What outlives a ticket: whose slots it stood for, and how many are out. */
 interface Account {
   readonly entry: Entry;
+  /** Leases that are out. */
   open: number;
+  /** Leases that may still be given out under the ticket. */
+  left: number;
 }
 
 /**
@@ -37,6 +40,8 @@ export class LeaseLedger {
   readonly #journal: Journal;
   readonly #detectionMs: number;
   readonly #collected: FinalizationRegistry<Account>;
+  /** The last ticket used: looking through a WeakRef costs more than a compare. */
+  #hot: Ticket | undefined;
 
   constructor(journal: Journal, detectionMs: number) {
     this.#journal = journal;
@@ -48,19 +53,33 @@ export class LeaseLedger {
 
   /** The ticket for one more lease on this connection. */
   ticket(entry: Entry): Ticket {
-    let ticket = entry.ticketsLeft > 0 ? entry.ticket?.deref() : undefined;
-    if (ticket === undefined) {
-      const account: Account = { entry, open: 0 };
-      ticket = new Ticket(account);
-      // Weak here: an idle connection must not keep its ticket from being
-      // collected.
-      entry.ticket = new WeakRef(ticket);
-      entry.ticketsLeft = TICKET_SIZE;
-      this.#collected.register(ticket, account);
-    }
-    entry.ticketsLeft--;
+    const hot = this.#hot;
+    const ticket = hot !== undefined && hot.account.entry === entry &&
+        hot.account.left > 0
+      ? hot
+      : this.#heat(entry);
+    ticket.account.left--;
     ticket.account.open++;
     return ticket;
+  }
+
+  /**
+   * Lets go of the ticket in use, so that nothing but leases holds it. Called
+   * when a caller has to wait, from time to time, and when statistics are read.
+   */
+  cool(): void {
+    this.#hot = undefined;
+  }
+
+  #heat(entry: Entry): Ticket {
+    const left = entry.ticket?.deref();
+    if (left !== undefined && left.account.left > 0) return this.#hot = left;
+    const account: Account = { entry, open: 0, left: TICKET_SIZE };
+    const ticket = new Ticket(account);
+    // Weak in the entry: a connection must not keep its ticket alive.
+    entry.ticket = new WeakRef(ticket);
+    this.#collected.register(ticket, account);
+    return this.#hot = ticket;
   }
 
   /** A timer that reports the lease that is being made, if that is wanted. */
