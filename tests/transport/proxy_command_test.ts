@@ -131,13 +131,11 @@ unixTest(
   async () => {
     for (
       const command of [
-        "sleep 600",
-        "sh -c 'trap \"\" HUP TERM; echo up; while :; do sleep 0.1; done'",
+        "sh -c 'echo $$; exec sleep 600'",
+        "sh -c 'trap \"\" HUP TERM; echo $$; while :; do sleep 0.1; done'",
       ]
     ) {
-      const stream = open(
-        `sh -c 'echo $$; exec ${command.replaceAll("'", "'\\''")}'`,
-      );
+      const stream = open(command);
       const pid = await new Promise<number>((resolve) =>
         stream.once(
           "data",

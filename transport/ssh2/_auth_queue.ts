@@ -83,7 +83,10 @@ export class AttemptQueue {
       this.#attempts.filter((it) =>
         it.method === "publickey" && this.#isOffered(it.method)
       ).length;
-    if (left > 0 && this.#refused.length > 0 && pending.length === 0) {
+    // When the server hangs up earlier, it is not our limit that ended it.
+    const hasEnded = refused.length > 0 &&
+      (pending.length === 0 || refused.length >= MAX_ATTEMPTS);
+    if (left > 0 && hasEnded) {
       parts.push(
         `${left} more ${
           left === 1 ? "key was" : "keys were"

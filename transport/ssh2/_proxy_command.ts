@@ -13,6 +13,8 @@ import { hostName, type ResolvedHost } from "../host.ts";
 
 /** How much of standard error is kept for the message, in bytes. */
 const STDERR_TAIL_BYTES = 1024;
+/** What a shell would act upon; white space and control characters with it. */
+const UNSAFE = /[\s\p{Cc}'"`$\\;&<>|(){}*?[\]!#~]/u;
 /** How long a command may take to die of SIGHUP before it is killed. */
 const KILL_AFTER_MS = 500;
 
@@ -117,7 +119,7 @@ class ProxyCommandStream extends Duplex {
     if (this.#exited || this.#child.pid === undefined) return callback(error);
     // "close" is emitted once the process is gone, so that whoever waits for it
     // leaves no process behind.
-    const killer = setTimeout(() => this.#child.kill("SIGKILL"), KILL_AFTER_MS);
+    const killer = setTimeout(() => kill(this.#child), KILL_AFTER_MS);
     this.#child.once("exit", () => {
       clearTimeout(killer);
       callback(error);
@@ -133,6 +135,15 @@ function start(command: string): ChildProcessWithoutNullStreams {
   // "exec" so that there is no shell between us and the command: signals and
   // the exit code are then the command's own.
   return spawn(userShell(), ["-c", `exec ${command}`]);
+}
+
+/** Not `child.kill()`, which in Deno does nothing the second time. */
+function kill(child: ChildProcessWithoutNullStreams): void {
+  try {
+    if (child.pid !== undefined) process.kill(child.pid, "SIGKILL");
+  } catch {
+    // It has just gone by itself.
+  }
 }
 
 function userShell(): string {
@@ -156,9 +167,7 @@ function expandTokens(command: string, host: ResolvedHost): string {
     if (value === undefined) return token;
     // A host name out of some file must not become a command, so what a shell
     // would act upon is refused, as OpenSSH has done since 9.6.
-    if (
-      letter !== "%" && /[\s'"`$\\;&<>|(){}*?\[\]!#~\x00-\x1f]|^-/.test(value)
-    ) {
+    if (letter !== "%" && (value.startsWith("-") || UNSAFE.test(value))) {
       throw new DialError(
         "config",
         `Cannot run the proxy command for ${JSON.stringify(hostName(host))}: ` +
