@@ -64,7 +64,9 @@ export class Directory {
   find(host: HostLike): Lane | Promise<Lane> {
     const lane = this.known(host);
     if (lane !== undefined && (lane.isLive || typeof host !== "string")) {
-      return this.current(lane);
+      const current = this.current(lane);
+      if (current !== lane) this.#byObject.get(host as object)!.lane = current;
+      return current;
     }
     const copy = typeof host === "string" ? undefined : snapshot(host);
     const resolved = this.#resolver.resolve(host, {
