@@ -1,5 +1,6 @@
 /**
- * Hosts for tests: {@linkcode MemoryConnector}, which needs no network.
+ * Hosts for tests: {@linkcode MemoryConnector}, which needs no network, and
+ * {@linkcode EmbeddedServer}, a real SSH server in the process.
  *
  * @module
  */
@@ -11,6 +12,10 @@ export type {
   Commands,
   CommandScript,
 } from "./commands.ts";
+export {
+  EmbeddedServer,
+  type EmbeddedServerOptions,
+} from "./embedded_server.ts";
 export { MemoryConnection, type MemoryLedger } from "./memory_connection.ts";
 export {
   MemoryConnector,

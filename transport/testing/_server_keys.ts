@@ -1,0 +1,50 @@
+/** Keys of the embedded server, made once per process. */
+
+import { createHash } from "node:crypto";
+// @ts-types="@types/ssh2"
+import ssh2 from "ssh2";
+
+/** A key pair as text, and its fingerprint. */
+export interface KeyPair {
+  readonly privateKey: string;
+  readonly publicKey: string;
+  readonly fingerprint: `SHA256:${string}`;
+}
+
+const made = new Map<string, KeyPair>();
+
+/** The key pair of this name, made on first use: some take milliseconds. */
+export function keyPair(name: string): KeyPair {
+  const known = made.get(name);
+  if (known) return known;
+  const pair = ssh2.utils.generateKeyPairSync("ed25519", { comment: name });
+  const key = {
+    privateKey: pair.private,
+    publicKey: pair.public,
+    fingerprint: fingerprint(pair.public),
+  };
+  made.set(name, key);
+  return key;
+}
+
+/** The public part of a key in SSH wire format. */
+export function publicBlob(key: string | Uint8Array): Uint8Array {
+  return parse(key).getPublicSSH();
+}
+
+/** `SHA256:...` of a key, public or private. */
+export function fingerprint(key: string | Uint8Array): `SHA256:${string}` {
+  const hash = createHash("sha256").update(publicBlob(key)).digest("base64");
+  return `SHA256:${hash.replace(/=+$/, "")}`;
+}
+
+/** Parses a key; a bad one is an error that shows nothing of it. */
+export function parse(key: string | Uint8Array): ssh2.ParsedKey {
+  const parsed = ssh2.utils.parseKey(
+    typeof key === "string" ? key : new TextDecoder().decode(key),
+  );
+  if (parsed instanceof Error) {
+    throw new TypeError(`Cannot parse the key: ${parsed.message}`);
+  }
+  return Array.isArray(parsed) ? parsed[0]! : parsed;
+}
