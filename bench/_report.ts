@@ -117,7 +117,7 @@ function judge(rows: ReadonlyMap<string, Row>): Verdict[] {
 }
 
 function describe(fact: Fact): string {
-  return `${fact.text}: ${formatCount(fact.value)} ${fact.unit}`;
+  return `${fact.text}: ${formatCount(fact.value)} ${fact.unit}`.trimEnd();
 }
 
 function pronounce(verdict: Verdict): string {

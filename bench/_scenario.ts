@@ -142,11 +142,11 @@ class Meter<T> {
       await this.#spec.check?.(fixture);
       if (this.#spec.fresh) await this.#close();
     }
-    addRow(this.#spec.name, () => this.#row());
     await warmedUp;
   }
 
   #record(elapsed: number, latencies: unknown): void {
+    if (this.#runs === 0) addRow(this.#spec.name, () => this.#row());
     this.#elapsedMs += elapsed;
     this.#runs++;
     if (Array.isArray(latencies)) {

@@ -10,6 +10,7 @@ import { once } from "node:events";
 import { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
+import type { SshHost } from "../mod.ts";
 
 /** A connection of bare ssh2. */
 export type BareClient = ssh2.Client;
@@ -20,6 +21,15 @@ export interface BareHost {
   readonly port: number;
   readonly user: string;
   readonly privateKey: string;
+}
+
+/** What bare ssh2 needs of a host with a key in text. */
+export function bareHost(host: SshHost): BareHost {
+  const { hostname, port = 22, user, privateKey } = host;
+  if (user === undefined || typeof privateKey !== "string") {
+    throw new Error("Bug: the host of a bench has no user or no key");
+  }
+  return { hostname, port, user, privateKey };
 }
 
 /** Connects as the README does: `new Client().connect({...})`. */

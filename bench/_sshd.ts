@@ -10,7 +10,6 @@ import {
   type SshdOptions,
   startSshd,
 } from "../tests/_sshd.ts";
-import type { BareHost } from "./_ssh2.ts";
 
 export { noSshd };
 
@@ -32,17 +31,17 @@ export function sharedSshd(options: SshdOptions = {}): Promise<Sshd> {
 }
 
 function killAtEnd(sshd: Sshd): Sshd {
-  globalThis.addEventListener("unload", () => {
+  let killed = false;
+  const kill = () => {
+    if (killed) return;
+    killed = true;
     // The hook is synchronous: the kill is too, up to waiting for its end.
     sshd.kill();
     Deno.removeSync(sshd.dir, { recursive: true });
-  });
+  };
+  // An uncaught error ends the file without "unload".
+  for (const end of ["unload", "error", "unhandledrejection"]) {
+    globalThis.addEventListener(end, kill);
+  }
   return sshd;
-}
-
-/** What bare ssh2 needs to know to log in. */
-export function bareHost(sshd: Sshd, hostname = "127.0.0.1"): BareHost {
-  const { port, user, privateKey } = sshd.host();
-  if (port === undefined || user === undefined) throw new Error("Bug: no host");
-  return { hostname, port, user, privateKey: String(privateKey) };
 }

@@ -222,7 +222,7 @@ for (const count of WAITERS) {
     baseline: count === 1,
     n: size(50, 5),
     warmup: size(20, 2),
-    batch: rounds * (count + 1),
+    batch: rounds * count,
     async open() {
       const fixture = memoryPool({
         maxConnectionsPerHost: 1,

@@ -1,0 +1,35 @@
+/**
+ * A real SSH server in the same process: dial, warm commands and a burst,
+ * without an sshd to install. Client and server share one thread, so that each
+ * figure holds the server's work too, for the rival as for the pool.
+ *
+ * @module
+ */
+
+import { EmbeddedServer } from "../transport/testing/mod.ts";
+import { scenariosOver } from "./_over_ssh.ts";
+import { claim, ratio, reportOf } from "./_report.ts";
+import { size } from "./_scenario.ts";
+
+reportOf(import.meta);
+
+let started: Promise<EmbeddedServer> | undefined;
+const server = () => started ??= EmbeddedServer.start({ maxSessions: 10 });
+
+const names = scenariosOver({
+  label: "embedded",
+  hint: "",
+  host: async () => (await server()).host(),
+  accepted: async () => (await server()).accepted,
+}, {
+  dials: size(50, 3),
+  execs: size(500, 10),
+  bareExecs: size(100, 5),
+  bursts: size(20, 1),
+});
+
+claim({
+  text: "warm exec, ssh2's time over sshpool's",
+  actual: (rows) => ratio(rows, names.warmBare, names.warm),
+  atLeast: 1,
+});
