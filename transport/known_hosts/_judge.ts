@@ -56,14 +56,22 @@ const ALGORITHMS: readonly (readonly [algorithm: string, type: string])[] = [
 
 /**
  * The algorithms by which a server shows one of the known keys, best first.
+ * A type whose first key is revoked is not preferred, as in OpenSSH.
  *
  * @param known What the files have for the host.
  * @returns Names of algorithms; empty if no key is known.
  */
 export function preferredAlgorithms(known: readonly KnownKey[]): string[] {
-  const types = new Set(
-    known.filter(({ marker }) => marker === "plain")
-      .map(({ type }) => type.startsWith("rsa-sha2-") ? "ssh-rsa" : type),
+  const firsts = new Map<string, string>();
+  for (const { marker, type, key } of known) {
+    const base = type.startsWith("rsa-sha2-") ? "ssh-rsa" : type;
+    if (marker === "plain" && !firsts.has(base)) firsts.set(base, key);
+  }
+  const revoked = new Set(
+    known.filter(({ marker }) => marker === "revoked").map(({ key }) => key),
   );
-  return ALGORITHMS.filter(([, type]) => types.has(type)).map(([name]) => name);
+  return ALGORITHMS.filter(([, type]) => {
+    const first = firsts.get(type);
+    return first !== undefined && !revoked.has(first);
+  }).map(([name]) => name);
 }
