@@ -1,0 +1,250 @@
+/**
+ * A TCP proxy on loopback that does to a connection what networks do.
+ *
+ * @example
+ * ```ts
+ * await using proxy = await FaultProxy.start(server.port);
+ * const host = server.host({ port: proxy.port });
+ * proxy.stall(); // a black hole: no answer, no reset
+ * ```
+ *
+ * @module
+ */
+
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  type Server,
+  type Socket,
+} from "node:net";
+
+/** One connection through the proxy. */
+export class FaultLink {
+  /** Bytes that arrived from the client. */
+  bytesUp = 0;
+  /** Bytes that arrived from the server. */
+  bytesDown = 0;
+  /** The delay of each chunk, in milliseconds, in each direction. */
+  delayMs: number;
+  #client: Socket;
+  #server: Socket;
+  #stalled = false;
+  #budget = Infinity;
+  #queues = new Map<Socket, { due: number; data: Uint8Array | null }[]>();
+  #timers = new Map<Socket, ReturnType<typeof setTimeout>>();
+
+  constructor(client: Socket, server: Socket, delayMs: number) {
+    this.#client = client;
+    this.#server = server;
+    this.delayMs = delayMs;
+    this.#wire(client, server, (n) => this.bytesUp += n);
+    this.#wire(server, client, (n) => this.bytesDown += n);
+  }
+
+  /** Whether both sockets are gone. */
+  get isClosed(): boolean {
+    return this.#client.destroyed && this.#server.destroyed;
+  }
+
+  /**
+   * Swallows what comes from now on, ends included: a black hole. What it
+   * swallows is kept, and goes on its way on `resume`.
+   */
+  stall(): void {
+    this.#stalled = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  /** Ends a stall. */
+  resume(): void {
+    this.#stalled = false;
+    this.#flush(this.#client);
+    this.#flush(this.#server);
+  }
+
+  /** Ends both connections with a TCP reset. */
+  reset(): void {
+    this.#client.resetAndDestroy();
+    this.#server.resetAndDestroy();
+  }
+
+  /** Sends the client an end of file, and lets its own data through. */
+  halfClose(): void {
+    this.#client.end();
+  }
+
+  /** Resets the connection once the server has sent `bytes` more. */
+  dropAfterBytes(bytes: number): void {
+    this.#budget = bytes;
+  }
+
+  /** Destroys both sockets; resolves when they are closed. */
+  async destroy(): Promise<void> {
+    this.stall();
+    const closed = [this.#client, this.#server]
+      .filter((socket) => !socket.closed)
+      .map((socket) => new Promise((done) => socket.once("close", done)));
+    this.#client.destroy();
+    this.#server.destroy();
+    await Promise.all(closed);
+  }
+
+  #wire(from: Socket, to: Socket, count: (bytes: number) => void): void {
+    this.#queues.set(to, []);
+    from.on("data", (data: Uint8Array) => {
+      count(data.length);
+      this.#push(to, data);
+    });
+    from.on("end", () => this.#push(to, null));
+    from.on("error", () => {});
+    // An orderly end comes as "end" first, and waits in the queue behind data.
+    from.on("close", (failed: boolean) => {
+      if (failed && !this.#stalled) to.resetAndDestroy();
+    });
+  }
+
+  #push(to: Socket, data: Uint8Array | null): void {
+    this.#queues.get(to)!.push({ due: Date.now() + this.delayMs, data });
+    this.#flush(to);
+  }
+
+  #flush(to: Socket): void {
+    const queue = this.#queues.get(to)!;
+    while (!this.#stalled && queue.length > 0) {
+      const wait = queue[0]!.due - Date.now();
+      if (wait > 0) return this.#later(to, wait);
+      this.#send(to, queue.shift()!.data);
+    }
+  }
+
+  #later(to: Socket, ms: number): void {
+    if (this.#timers.has(to)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(to);
+      this.#flush(to);
+    }, ms);
+    this.#timers.set(to, timer);
+  }
+
+  #send(to: Socket, data: Uint8Array | null): void {
+    if (to.destroyed) return;
+    if (data === null) return void to.end();
+    if (to !== this.#client) return void to.write(data);
+    if (data.length < this.#budget) {
+      this.#budget -= data.length;
+      return void to.write(data);
+    }
+    // The reset may overtake the last bytes, as on any network.
+    to.write(data.subarray(0, this.#budget), () => this.reset());
+    this.stall();
+  }
+}
+
+/** The proxy; its switches act on every link, and on links to come. */
+export class FaultProxy implements AsyncDisposable {
+  /** Connections accepted so far, oldest first. */
+  readonly links: FaultLink[] = [];
+  /** Connections refused so far. */
+  refused = 0;
+  /** Resets each new connection. */
+  refuseNew = false;
+  /** Reset each new connection after this many bytes from the server. */
+  dropNewAfterBytes = Infinity;
+  #server: Server;
+  #target: { port: number; host: string };
+  #delayMs = 0;
+  #stalled = false;
+
+  private constructor(target: { port: number; host: string }) {
+    this.#target = target;
+    this.#server = createServer({ allowHalfOpen: true }, (c) => this.#admit(c));
+  }
+
+  /** Starts a proxy to a port. */
+  static async start(port: number, host = "127.0.0.1"): Promise<FaultProxy> {
+    const proxy = new FaultProxy({ port, host });
+    await new Promise<void>((resolve, reject) => {
+      proxy.#server.once("error", reject);
+      proxy.#server.listen(0, "127.0.0.1", resolve);
+    });
+    return proxy;
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Links that are open. */
+  get open(): FaultLink[] {
+    return this.links.filter((link) => !link.isClosed);
+  }
+
+  /** The delay of each chunk in each direction, in milliseconds. */
+  get delayMs(): number {
+    return this.#delayMs;
+  }
+
+  set delayMs(ms: number) {
+    this.#delayMs = ms;
+    for (const link of this.links) link.delayMs = ms;
+  }
+
+  /** Makes every link a black hole, and those to come. */
+  stall(): void {
+    this.#stalled = true;
+    for (const link of this.open) link.stall();
+  }
+
+  /** Ends a stall. */
+  resume(): void {
+    this.#stalled = false;
+    for (const link of this.open) link.resume();
+  }
+
+  /** Resets every link. */
+  reset(): void {
+    for (const link of this.open) link.reset();
+  }
+
+  /** Half-closes every link towards the client. */
+  halfClose(): void {
+    for (const link of this.open) link.halfClose();
+  }
+
+  /** Resets every open link after `bytes` more from the server. */
+  dropAfterBytes(bytes: number): void {
+    for (const link of this.open) link.dropAfterBytes(bytes);
+  }
+
+  /** Ends it; no socket is left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise<void>((done) =>
+      this.#server.close(() => done())
+    );
+    await Promise.all(this.links.map((link) => link.destroy()));
+    await closed;
+  }
+
+  #admit(client: Socket): void {
+    if (this.refuseNew) {
+      this.refused++;
+      client.on("error", () => {});
+      return void client.resetAndDestroy();
+    }
+    client.setNoDelay(true);
+    const server = connect({
+      ...this.#target,
+      noDelay: true,
+      allowHalfOpen: true,
+    });
+    const link = new FaultLink(client, server, this.#delayMs);
+    if (this.#stalled) link.stall();
+    if (this.dropNewAfterBytes < Infinity) {
+      link.dropAfterBytes(this.dropNewAfterBytes);
+    }
+    this.links.push(link);
+  }
+}
