@@ -7,6 +7,7 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { createServer } from "node:net";
 import { join } from "node:path";
 // @ts-types="@types/ssh2"
@@ -14,6 +15,7 @@ import type { KeyboardAuthContext, PasswordAuthContext } from "ssh2";
 import { DialError } from "../../transport/errors.ts";
 import type { SshHost } from "../../transport/host.ts";
 import { Authenticator } from "../../transport/ssh2/_auth.ts";
+import { string, uint32 } from "../../transport/ssh2/_wire.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../_sshd.ts";
 import {
   fingerprintOf,
@@ -594,6 +596,42 @@ Deno.test({
     auth.dispose();
     await gone.promise;
     await new Promise((resolve) => mute.close(resolve));
+  },
+});
+
+Deno.test({
+  name: "Authenticator leaves an agent that waits for its owner, on abort",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using dir = await tempDir();
+    const path = join(dir.path, "agent");
+    const controller = new AbortController();
+    const gone = Promise.withResolvers<void>();
+    const blob = Buffer.concat([
+      string("ssh-ed25519"),
+      string(Buffer.alloc(32)),
+    ]);
+    const list = Buffer.concat([
+      Buffer.of(12),
+      uint32(1),
+      string(blob),
+      string("key"),
+    ]);
+    const agent = createServer((socket) => {
+      socket.on("data", (request: Buffer) => {
+        if (request[4] === 11) return socket.write(string(list));
+        // It would wait here for as long as its owner is away.
+        socket.on("close", () => gone.resolve());
+        controller.abort();
+      });
+    });
+    await new Promise<void>((resolve) => agent.listen(path, resolve));
+    await using server = await startServer((context) => context.accept());
+    const { signal } = controller;
+    const { ok } = await login({ ...server.host, agent: path }, { signal });
+    assertFalse(ok);
+    await gone.promise;
+    await new Promise((resolve) => agent.close(resolve));
   },
 });
 
