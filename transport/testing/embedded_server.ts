@@ -12,12 +12,8 @@ import {
   type Socket,
 } from "node:net";
 // @ts-types="@types/ssh2"
-import ssh2, {
-  type AuthenticationType,
-  type Connection,
-  type ServerConfig,
-} from "ssh2";
-import type { SshHost } from "../host.ts";
+import ssh2, { type Connection, type ServerConfig } from "ssh2";
+import type { AuthMethod, SshHost } from "../host.ts";
 import type { Commands } from "./commands.ts";
 import { authenticator } from "./_server_auth.ts";
 import { fingerprint, keyPair } from "./_server_keys.ts";
@@ -44,11 +40,15 @@ export interface EmbeddedServerOptions {
     }[];
   };
   /** Methods that are all needed, in this order. Default: any one will do. */
-  requireMethods?: readonly AuthenticationType[];
+  requireMethods?: readonly AuthMethod[];
   /** Host keys, as private keys. Default: one that is made once per process. */
   hostKeys?: readonly string[];
-  /** Algorithms to offer, as ssh2 takes them. */
-  algorithms?: ServerConfig["algorithms"];
+  /** Algorithms to offer, best first. Default: those of ssh2. */
+  algorithms?: {
+    readonly kex?: readonly string[];
+    readonly cipher?: readonly string[];
+    readonly mac?: readonly string[];
+  };
   /** What the commands do. */
   commands?: Commands;
   /**
@@ -141,7 +141,7 @@ export class EmbeddedServer implements AsyncDisposable {
     this.clientKey = keyPair("client").privateKey;
     this.#ssh = new ssh2.Server({
       hostKeys,
-      ...options.algorithms ? { algorithms: options.algorithms } : {},
+      ...algorithmsOf(options),
     }, (client) => this.#serve(client));
   }
 
@@ -368,4 +368,15 @@ export class EmbeddedServer implements AsyncDisposable {
       channel.pipe(target).pipe(channel);
     });
   }
+}
+
+/** Names of algorithms are plain strings here, and an enumeration in ssh2's types. */
+function algorithmsOf(
+  { algorithms }: EmbeddedServerOptions,
+): Pick<ServerConfig, "algorithms"> {
+  if (algorithms === undefined) return {};
+  const { kex, cipher, mac: hmac } = algorithms;
+  const given = Object.entries({ kex, cipher, hmac })
+    .filter(([, names]) => names !== undefined);
+  return { algorithms: Object.fromEntries(given) };
 }
