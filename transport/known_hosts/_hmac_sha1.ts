@@ -8,7 +8,13 @@
 
 const IPAD = 0x36363636;
 const OPAD = 0x5c5c5c5c;
-const IV = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0];
+const IV = Int32Array.of(
+  0x67452301,
+  0xefcdab89,
+  0x98badcfe,
+  0x10325476,
+  0xc3d2e1f0,
+);
 
 /** Tells whether hashed names stand for one name. */
 export class HashedNameMatcher {
@@ -16,6 +22,7 @@ export class HashedNameMatcher {
   readonly #message: Int32Array;
   readonly #schedule = new Int32Array(80);
   readonly #state = new Int32Array(5);
+  readonly #inner = new Int32Array(5);
 
   /** @param name The name, as bytes. */
   constructor(name: Uint8Array) {
@@ -42,14 +49,17 @@ export class HashedNameMatcher {
       for (let i = 0; i < 16; i++) schedule[i] = this.#message[block + i]!;
       compress(state, schedule);
     }
-    const inner = state.slice();
+    this.#inner.set(state);
     this.#start(words, at, OPAD);
     schedule.fill(0, 5, 16);
-    schedule.set(inner);
+    schedule.set(this.#inner);
     schedule[5] = 0x80000000;
     schedule[15] = (64 + 20) * 8;
     compress(state, schedule);
-    return state.every((word, i) => word === words[at + 5 + i]);
+    for (let i = 0; i < 5; i++) {
+      if (state[i] !== words[at + 5 + i]) return false;
+    }
+    return true;
   }
 
   /** Hashes the block of the salt, which is the key of the HMAC. */
@@ -70,14 +80,16 @@ function compress(state: Int32Array, w: Int32Array): void {
   let a = state[0]!, b = state[1]!, c = state[2]!, d = state[3]!;
   let e = state[4]!;
   for (let i = 0; i < 80; i++) {
+    // Every sum is cut to 32 bits at once: a larger one would be a double.
     const f = i < 20
-      ? ((b & c) | (~b & d)) + 0x5a827999
+      ? (((b & c) | (~b & d)) + 0x5a827999) | 0
       : i < 40
-      ? (b ^ c ^ d) + 0x6ed9eba1
+      ? ((b ^ c ^ d) + 0x6ed9eba1) | 0
       : i < 60
-      ? ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc
-      : (b ^ c ^ d) + 0xca62c1d6;
-    const t = (((a << 5) | (a >>> 27)) + f + e + w[i]!) | 0;
+      ? (((b & c) | (b & d) | (c & d)) - 0x70e44324) | 0
+      : ((b ^ c ^ d) - 0x359d3e2a) | 0;
+    const g = (((a << 5) | (a >>> 27)) + f) | 0;
+    const t = (((g + e) | 0) + w[i]!) | 0;
     e = d;
     d = c;
     c = (b << 30) | (b >>> 2);
