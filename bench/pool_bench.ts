@@ -54,6 +54,20 @@ scenario({
   dials,
 });
 
+const CALLER = "1 caller on one host, 1 ms dial";
+
+// What a dial of 1 ms lasts with this runtime's timers: 2 ms is usual.
+scenario({
+  name: CALLER,
+  n: size(100, 10),
+  warmup: 5,
+  fresh: true,
+  open: () => memoryPool({ dialMs: 1 }),
+  run: async ({ pool }) => void await pool.getConnection(HOST),
+  check: ({ connector }) => assertEquals(connector.dials, 1),
+  dials,
+});
+
 const CALLERS = "100 callers on one host, 1 ms dial, each";
 
 // A sample is what one caller waited, from the moment all of them called.
@@ -178,9 +192,12 @@ scenario({
 });
 
 claim({
-  text: "p99 of a caller among 100 over a 1 ms dial",
-  actual: (rows) => rows.get(CALLERS)?.p99,
-  atMost: 2,
+  text: "p99 of a caller among 100 over a 1 ms dial, beyond the dial",
+  actual(rows) {
+    const [all, one] = [rows.get(CALLERS), rows.get(CALLER)];
+    return all && one && all.p99 - one.p50;
+  },
+  atMost: 1,
   unit: "ms",
 });
 claim({
