@@ -35,7 +35,9 @@ const UNITS: Readonly<Record<string, number>> = {
  * @returns The seconds; `undefined` if it is no time.
  */
 export function parseTime(text: string): number | undefined {
-  if (!/^(?:\d+[smhdw]?)+$/i.test(text) || text.length > 100) return undefined;
+  // Every unit but the last is needed, or the pattern could split the digits
+  // in exponentially many ways.
+  if (text === "" || !/^(?:\d+[smhdw])*\d*$/i.test(text)) return undefined;
   let total = 0;
   for (const [, count = "", unit = ""] of text.matchAll(/(\d+)([a-z]?)/gi)) {
     total += Number(count) * UNITS[unit.toLowerCase()]!;
