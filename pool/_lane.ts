@@ -74,7 +74,10 @@ export class Lane implements EntryOwner, Dialler {
     this.host = host;
     this.key = key;
     this.name = hostName(host);
-    this.cooldown = new Cooldown(core.limits.backoff, core.pauseMs);
+    this.cooldown = new Cooldown(
+      core.limits.backoff,
+      (failures) => core.pauseMs(failures),
+    );
     this.#spill = new SpillRule();
     this.#sessionLimit = core.limits.maxSessionsPerConnection;
     this.#owner = owner;

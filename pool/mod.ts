@@ -22,6 +22,7 @@ export type {
   PoolStats,
   RetryCause,
 } from "./events.ts";
+export type { FanOutOptions, FanOutResult, FanOutWork } from "./fan_out.ts";
 export { Lease } from "./lease.ts";
 export type {
   AcquireOptions,

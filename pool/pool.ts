@@ -18,6 +18,12 @@ import type { Lane } from "./_lane.ts";
 import { execOn, spawnOn } from "./_run.ts";
 import type { Patience } from "./_waiter.ts";
 import type { PoolStats } from "./events.ts";
+import {
+  fanOut,
+  type FanOutOptions,
+  type FanOutResult,
+  type FanOutWork,
+} from "./fan_out.ts";
 import { Lease } from "./lease.ts";
 import {
   type AcquireOptions,
@@ -252,6 +258,43 @@ export class ConnectionPool implements AsyncDisposable {
     const line = commandLine(command);
     const lane = this.#live(host) ?? await this.#lane(host, options);
     return await spawnOn(this.#engine, lane, line, options);
+  }
+
+  /**
+   * Works on many hosts, several at once, and yields each result when it is
+   * there. The failure of one host is its result and stops nothing. Leaving
+   * the loop aborts what is under way.
+   *
+   * @param hosts The hosts.
+   * @param work What to do on each, with this pool say; its signal aborts when
+   * the loop is left.
+   * @param options How many at once, and abort.
+   * @returns The results, in the order in which they come.
+   * @throws {RangeError} If `concurrency` is not a whole number from 1.
+   *
+   * @example Usage
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   *
+   * await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+   * const hosts = ["ops@web-1", "ops@web-2"];
+   * for await (
+   *   const { host, ...result } of pool.fanOut(
+   *     hosts,
+   *     (host, signal) => pool.exec(host, "uptime", { signal }),
+   *   )
+   * ) {
+   *   console.log(host, result.ok ? result.value.code : result.error);
+   * }
+   * ```
+   */
+  fanOut<T>(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    work: FanOutWork<T>,
+    options?: FanOutOptions,
+  ): AsyncIterable<FanOutResult<T>> {
+    return fanOut(hosts, work, options);
   }
 
   /**
