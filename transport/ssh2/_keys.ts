@@ -126,12 +126,16 @@ function publicOnly(
 const MAX_CACHED_KEYS = 100;
 const cache = new Map<string, Promise<ParsedKey>>();
 const cacheSecret = randomBytes(32);
+// A function is known by being the same object: what one caller's function
+// opened is not open to another's.
+const askers = new WeakMap<object, number>();
+let lastAsker = 0;
 
 /**
  * One question per key, however many dials want it. The parsed key is kept and
  * the passphrase is not. Whoever gives a passphrase as text finds only what
- * that same passphrase has opened: else a wrong one would work after a right
- * one.
+ * that same passphrase has opened, and whoever gives a function what that same
+ * function has: else a wrong one would work after a right one.
  */
 function loadOnce(
   stamp: string,
@@ -155,7 +159,11 @@ function loadOnce(
 
 function passphraseIdentity(passphrase: Passphrase | undefined): string {
   if (passphrase === undefined) return "none";
-  if (typeof passphrase === "function") return "asked";
+  if (typeof passphrase === "function") {
+    let id = askers.get(passphrase);
+    if (id === undefined) askers.set(passphrase, id = ++lastAsker);
+    return `asked ${id}`;
+  }
   return createHmac("sha256", cacheSecret).update(passphrase).digest("hex");
 }
 
