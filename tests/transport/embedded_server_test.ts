@@ -315,6 +315,24 @@ Deno.test("EmbeddedServer.freeze() answers nothing until thaw()", () =>
     await running;
   }));
 
+Deno.test("EmbeddedServer.freeze() holds back what commands write", async () => {
+  const gate = Promise.withResolvers<void>();
+  const late = () => gate.promise.then(() => ({ stdout: "late" }));
+  await withServer({ commands: { late } }, async (server, { client }) => {
+    let done = false;
+    const running = run(client, "late").then(() => done = true);
+    await until(() => server.sessions === 1);
+    // A round trip later the command runs, too.
+    await run(client, "true");
+    server.freeze();
+    gate.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert(!done);
+    server.thaw();
+    await running;
+  });
+});
+
 Deno.test("EmbeddedServer.dropAll() ends connections and their sessions", () =>
   withServer({}, async (server, { client, socket }) => {
     await open(client, "cat");
