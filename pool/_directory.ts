@@ -26,7 +26,8 @@ export class Directory {
   readonly #onNotice: (host: HostLike, notice: Notice) => void;
   readonly #byKey = new Map<string, Lane>();
   readonly #byString = new Map<string, Lane>();
-  #byObject = new WeakMap<object, Memo>();
+  readonly #byObject = new WeakMap<object, Memo>();
+  readonly #resolving = new Map<HostLike, Promise<Lane>>();
   #pruneAt = FIRST_PRUNE;
 
   constructor(
@@ -68,13 +69,24 @@ export class Directory {
       if (current !== lane) this.#byObject.get(host as object)!.lane = current;
       return current;
     }
+    return this.#resolving.get(host) ?? this.#resolve(host);
+  }
+
+  #resolve(host: HostLike): Lane | Promise<Lane> {
     const copy = typeof host === "string" ? undefined : snapshot(host);
     const resolved = this.#resolver.resolve(host, {
       onNotice: (notice) => this.#onNotice(host, notice),
     });
-    return resolved instanceof Promise
-      ? resolved.then((resolved) => this.#remember(host, copy, resolved))
-      : this.#remember(host, copy, resolved);
+    if (!(resolved instanceof Promise)) {
+      return this.#remember(host, copy, resolved);
+    }
+    // One look at the files for everybody who names the host meanwhile. Only
+    // for strings: an object may change under a look that is under way.
+    const lane = resolved
+      .then((resolved) => this.#remember(host, copy, resolved))
+      .finally(() => this.#resolving.delete(host));
+    if (typeof host === "string") this.#resolving.set(host, lane);
+    return lane;
   }
 
   /**
@@ -137,6 +149,10 @@ function isSame(value: unknown, copy: unknown): boolean {
     copy === null
   ) {
     return false;
+  }
+  if (value instanceof Uint8Array) {
+    return copy instanceof Uint8Array && value.length === copy.length &&
+      value.every((byte, i) => byte === copy[i]);
   }
   const a = value as Record<string, unknown>;
   const b = copy as Record<string, unknown>;

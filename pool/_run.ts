@@ -176,13 +176,13 @@ function explained(entry: Entry, error: unknown): unknown {
 }
 
 /** Runs a command on a slot of the lane; the line is known to be good. */
-export function execOn(
+export async function execOn(
   core: Core,
   lane: Lane,
   command: Command,
   options: ExecOptions = {},
 ): Promise<ExecResult<string | Uint8Array>> {
-  return run(core, lane, {
+  return await run(core, lane, {
     start: (connection, opened) =>
       connection.exec(command, {
         ...options,
@@ -197,13 +197,13 @@ export function execOn(
 }
 
 /** Starts a command on a slot of the lane, which it keeps until it has ended. */
-export function spawnOn(
+export async function spawnOn(
   core: Core,
   lane: Lane,
   command: Command,
   options: SpawnOptions = {},
 ): Promise<RemoteProcess> {
-  return run(core, lane, {
+  return await run(core, lane, {
     start: (connection, opened) =>
       connection.spawn(command, {
         ...options,

@@ -114,16 +114,10 @@ export class ConnectionPool implements AsyncDisposable {
       // The same promise for everybody: a warm hand-out allocates nothing.
       return entry.shared;
     }
-    return this.#getConnection(host, options);
-  }
-
-  async #getConnection(
-    host: HostLike,
-    options: AcquireOptions | undefined,
-  ): Promise<Connection> {
-    const lane = await this.#lane(host, options);
-    const entry = await lane.acquire("look", this.#patience(options));
-    return entry.shared;
+    return this.#on(host, options, async (lane) => {
+      const entry = await lane.acquire("look", this.#patience(options));
+      return entry.shared;
+    });
   }
 
   /**
@@ -143,14 +137,13 @@ export class ConnectionPool implements AsyncDisposable {
       const entry = lane?.tryTake();
       if (entry !== undefined) return Promise.resolve(this.#lease(entry));
     }
-    return this.#acquire(host, options);
+    return this.#on(host, options, (lane) => this.#borrow(lane, options));
   }
 
-  async #acquire(
-    host: HostLike,
+  async #borrow(
+    lane: Lane,
     options: AcquireOptions | undefined,
   ): Promise<Lease> {
-    const lane = await this.#lane(host, options);
     const entry = lane.tryTake() ??
       await lane.acquire("slot", this.#patience(options));
     if (options?.signal?.aborted) {
@@ -161,19 +154,24 @@ export class ConnectionPool implements AsyncDisposable {
     return this.#lease(entry);
   }
 
-  /** A lane in use: nothing has to be looked up, and nothing awaited. */
-  #live(host: HostLike): Lane | undefined {
-    const lane = this.#engine.known(host);
-    return lane?.isLive ? lane : undefined;
-  }
-
-  async #lane(
+  /**
+   * Finds the lane and goes on with it in the same turn, unless a file has to
+   * be read first: of a hundred callers that come at once the first makes the
+   * lane, and the others find it in use.
+   */
+  #on<T>(
     host: HostLike,
     options: AcquireOptions | undefined,
-  ): Promise<Lane> {
-    options?.signal?.throwIfAborted();
-    if (this.#engine.isClosing) throw this.#engine.closedError();
-    return await this.#engine.find(host);
+    use: (lane: Lane) => Promise<T>,
+  ): Promise<T> {
+    try {
+      options?.signal?.throwIfAborted();
+      if (this.#engine.isClosing) throw this.#engine.closedError();
+      const lane = this.#engine.find(host);
+      return lane instanceof Promise ? lane.then(use) : use(lane);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #patience(options: AcquireOptions | undefined): Patience {
@@ -225,14 +223,16 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>>;
-  async exec(
+  exec(
     host: HostLike,
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    const line = commandLine(command);
-    const lane = this.#live(host) ?? await this.#lane(host, options);
-    return await execOn(this.#engine, lane, line, options);
+    return this.#on(
+      host,
+      options,
+      (lane) => execOn(this.#engine, lane, commandLine(command), options),
+    );
   }
 
   /**
@@ -250,14 +250,16 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {PoolClosedError} If the pool is closed.
    */
-  async spawn(
+  spawn(
     host: HostLike,
     command: Command,
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    const line = commandLine(command);
-    const lane = this.#live(host) ?? await this.#lane(host, options);
-    return await spawnOn(this.#engine, lane, line, options);
+    return this.#on(
+      host,
+      options,
+      (lane) => spawnOn(this.#engine, lane, commandLine(command), options),
+    );
   }
 
   /**
