@@ -79,13 +79,10 @@ export async function flush(): Promise<void> {
 
 /** How a promise stands: its value, its error, or `"pending"`. */
 export async function stateOf(promise: Promise<unknown>): Promise<unknown> {
-  const pending = Symbol();
+  let state: unknown = "pending";
+  promise.then((value) => state = value, (error) => state = error);
   await flush();
-  const state = await Promise.race([
-    promise.catch((error) => error),
-    Promise.resolve(pending),
-  ]);
-  return state === pending ? "pending" : state;
+  return state;
 }
 
 /** The error of a promise that has to reject. */

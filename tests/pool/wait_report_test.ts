@@ -1,0 +1,134 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { AcquireTimeoutError, type WaitSnapshot } from "../../pool/mod.ts";
+import { DialError } from "../../transport/errors.ts";
+import { errorOf, FakeTime, flush, Kit } from "./_kit.ts";
+
+/** Waits for `host` for five seconds of fake time; gives why it was in vain. */
+async function waitInVain(
+  kit: Kit,
+  time: FakeTime,
+  host = "ops@db1",
+): Promise<WaitSnapshot> {
+  const waiting = errorOf(
+    kit.pool.acquire(host, { acquireTimeoutMs: 5_000 }),
+  );
+  await time.advance(5_000);
+  const error = await waiting;
+  assert(error instanceof AcquireTimeoutError);
+  assertEquals([error.code, error.phase], ["SSH_ACQUIRE_TIMEOUT", "acquire"]);
+  assertEquals([error.host, error.mayHaveRun], [`${host}:22`, false]);
+  assertStringIncludes(error.message, `"${host}:22" within 5000 ms`);
+  assertEquals(error.snapshot.waitedMs, 5_000);
+  assertEquals(kit.pool.stats().counters.acquireTimeouts, 1);
+  return error.snapshot;
+}
+
+Deno.test("AcquireTimeoutError says busy when every slot is taken", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, {
+    maxConnectionsPerHost: 1,
+    maxSessionsPerConnection: 1,
+  });
+  using _held = await kit.pool.acquire("ops@db1");
+  assertEquals(await waitInVain(kit, time), {
+    reason: "busy",
+    waitedMs: 5_000,
+    connections: 1,
+    slotsInUse: 1,
+    slots: 1,
+    waiting: 1,
+    dialing: 0,
+    poolConnections: 1,
+    maxConnections: 100,
+  });
+});
+
+Deno.test("AcquireTimeoutError says dialing when the dial takes too long", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ onDial: () => "never" });
+  const { reason, dialing, connections } = await waitInVain(kit, time);
+  assertEquals([reason, dialing, connections], ["dialing", 1, 0]);
+  assertEquals(kit.connector.aborted, 1, "nobody waits for it any more");
+});
+
+Deno.test("AcquireTimeoutError says dial-failing when dials are throttled again and again, and has the last failure as its cause", async () => {
+  using time = new FakeTime();
+  const throttled = new DialError("banner", "Dropped", { throttled: true });
+  await using kit = new Kit({ onDial: () => throttled });
+  const waiting = errorOf(
+    kit.pool.acquire("ops@db1", { acquireTimeoutMs: 5_000 }),
+  );
+  await time.advance(5_000);
+  const error = await waiting;
+  assert(error instanceof AcquireTimeoutError);
+  assertEquals(error.snapshot.reason, "dial-failing");
+  assertEquals(error.cause, throttled);
+});
+
+Deno.test("AcquireTimeoutError says cap when other hosts have every connection", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, { maxConnections: 1 });
+  using _held = await kit.pool.acquire("ops@db2");
+  const { reason, poolConnections, maxConnections } = await waitInVain(
+    kit,
+    time,
+  );
+  assertEquals([reason, poolConnections, maxConnections], ["cap", 1, 1]);
+  assertEquals(kit.connector.dials, 1);
+});
+
+Deno.test("AcquireTimeoutError says cooling-down when a host lost its connection after a failed dial", async () => {
+  using time = new FakeTime();
+  const refused = new DialError("tcp", "Connection refused");
+  await using kit = new Kit({
+    onDial: (host, attempt) =>
+      host.hostname === "db1" && attempt === 2 ? refused : "ok",
+  }, {
+    maxConnections: 2,
+    maxSessionsPerConnection: 1,
+    backoff: { initialMs: 20_000, jitter: 0 },
+  });
+  using _busy = await kit.pool.acquire("ops@db1");
+  const waiting = errorOf(
+    kit.pool.acquire("ops@db1", { acquireTimeoutMs: 5_000 }),
+  );
+  await time.advance(1_000); // the second connection fails
+  assertEquals(kit.connector.dialsByHost.get("ops@db1:22"), 2);
+  using _other = await kit.pool.acquire("ops@db2");
+  const third = kit.pool.acquire("ops@db3");
+  await flush();
+  kit.connection(0).drop(); // its permit goes to db3, which came first
+  using _third = await third;
+  await time.advance(5_000);
+  const error = await waiting;
+  assert(error instanceof AcquireTimeoutError);
+  assertEquals(error.snapshot.reason, "cooling-down");
+  assertEquals(error.cause, refused);
+});
+
+Deno.test("ConnectionPool waits for ever with an acquireTimeoutMs of 0", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, {
+    maxConnectionsPerHost: 1,
+    maxSessionsPerConnection: 1,
+    acquireTimeoutMs: 0,
+  });
+  const held = await kit.pool.acquire("ops@db1");
+  const waiter = kit.pool.exec("ops@db1", "echo at last");
+  await time.advance(60_000); // twice the default
+  held.release();
+  assertEquals((await waiter).stdout, "at last\n");
+});
+
+Deno.test("ConnectionPool leaves no timer of a wait that was served", async () => {
+  using time = new FakeTime();
+  const kit = new Kit({}, { idleTimeoutMs: 0, maxSessionsPerConnection: 1 });
+  const first = await kit.pool.acquire("ops@db1");
+  const second = kit.pool.acquire("ops@db1");
+  await flush();
+  assert(time.pending > 0);
+  first.release();
+  (await second).release();
+  await kit.pool.close();
+  assertEquals(time.pending, 0);
+});
