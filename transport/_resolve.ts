@@ -56,6 +56,7 @@ function resolve(
 ): ResolvedHost {
   if (isResolved(host)) return host;
   if (path.includes(host)) throw cycle(path, host);
+  if (path.length > MAX_HOPS) throw tooLong(path);
   const found = checkedHost(
     typeof host === "string" ? lookup(host, { tunnelled }) : host,
   );
@@ -83,13 +84,7 @@ function flatten(
     const alone = Object.freeze(hop);
     resolved.add(alone);
     hops.push(...jump, alone);
-    if (hops.length > MAX_HOPS) {
-      throw new TypeError(
-        `Cannot resolve the hops of ${
-          describe(path[0])
-        }: more than ${MAX_HOPS}`,
-      );
-    }
+    if (hops.length > MAX_HOPS) throw tooLong(path);
   }
   return hops;
 }
@@ -125,6 +120,12 @@ function requireLocalUser(host: SshHost): string {
   throw new TypeError(
     `Cannot find the local user's name for ${host.hostname}: name the user, ` +
       `as in "user@${host.hostname}", or allow reading it (--allow-sys or --allow-env=USER)`,
+  );
+}
+
+function tooLong(path: readonly HostLike[]): TypeError {
+  return new TypeError(
+    `Cannot resolve the hops of ${describe(path[0])}: more than ${MAX_HOPS}`,
   );
 }
 

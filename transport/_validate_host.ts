@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isIPv6 } from "node:net";
 import type { SshHost } from "./host.ts";
 
 /** What a field may hold. */
@@ -39,6 +40,12 @@ const isKey = (v: unknown): boolean =>
   (typeof v === "string" && v !== "") || isBytes(v);
 const isInteger = (low: number, high: number) => (v: unknown): boolean =>
   Number.isInteger(v) && (v as number) >= low && (v as number) <= high;
+
+function isHostname(value: unknown): boolean {
+  if (typeof value !== "string" || !HOSTNAME.test(value)) return false;
+  // Only an address has colons: "db1:22" belongs into two fields.
+  return !value.includes(":") || isIPv6(value.replace(/%.*$/, ""));
+}
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
@@ -83,7 +90,7 @@ const MAX_MS = 2 ** 31 - 1;
 const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
   hostname: {
     allowed: "a host name or an IP address (without user, brackets or port)",
-    accepts: (v) => typeof v === "string" && HOSTNAME.test(v),
+    accepts: isHostname,
   },
   port: {
     allowed: "an integer from 1 to 65535",

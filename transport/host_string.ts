@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isIPv6 } from "node:net";
+
 /** The parts of a host string; absent where the string does not say. */
 export interface HostParts {
   readonly hostname: string;
@@ -90,7 +92,7 @@ function splitPort(
     checkHostname(hostname, bad);
     return { hostname, port: parsePort(port, bad) };
   }
-  if (colons > 1 && !/^[0-9a-fA-F:.]+(%[\w.-]+)?$/.test(text)) {
+  if (colons > 1 && !isAddress(text)) {
     throw bad("an IPv6 address with a port must be in brackets, as [::1]:22");
   }
   checkHostname(text, bad);
@@ -102,6 +104,9 @@ function checkHostname(
   bad: (why: string) => TypeError,
 ): void {
   if (hostname === "") throw bad("the host name is empty");
+  if (hostname.includes(":") && !isAddress(hostname)) {
+    throw bad(`${JSON.stringify(hostname)} is no IPv6 address`);
+  }
   if (hostname.startsWith("-")) {
     throw bad("a host name must not start with -");
   }
@@ -115,4 +120,9 @@ function parsePort(text: string, bad: (why: string) => TypeError): number {
     throw bad(`the port is ${JSON.stringify(text)}, must be 1 to 65535`);
   }
   return port;
+}
+
+// The name of an interface may stand behind it: fe80::1%eth0.
+function isAddress(text: string): boolean {
+  return isIPv6(text.replace(/%[\w.-]+$/, ""));
 }

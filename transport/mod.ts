@@ -9,3 +9,4 @@ export * from "./connector.ts";
 export * from "./errors.ts";
 export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
+export * from "./resolver.ts";

@@ -102,9 +102,10 @@ export class Evaluation {
 
   /** What is in force, by keyword, as it was written. */
   settings(): Readonly<Record<string, readonly string[]>> {
-    const entries = [...this.#settings].map(([name, list]) =>
-      [name, Object.freeze(list.flatMap((s) => s.values))] as const
-    );
+    const entries = [...this.#settings].filter(([, list]) => list.length > 0)
+      .map(([name, list]) =>
+        [name, Object.freeze(list.flatMap((s) => s.values))] as const
+      );
     return Object.freeze(Object.fromEntries(entries));
   }
 
@@ -242,21 +243,30 @@ export class Evaluation {
       /^(?:yes|true)$/i.test(this.get(name)?.values[0] ?? "");
   }
 
+  // In place: a list that is copied for every line takes quadratic time.
   #add(setting: Setting): void {
-    let list = this.#settings.get(setting.name) ?? [];
-    if (setting.name === "sendenv") {
-      for (const value of setting.values) {
-        list = value.startsWith("-")
-          ? list.filter((s) => !matchPattern(s.values[0]!, value.slice(1)))
-          : [...list, { ...setting, values: [value] }];
-      }
-    } else if (list.every((s) => s.values[0] !== setting.values[0])) {
-      list = [...list, setting];
+    const list = this.#settings.get(setting.name) ?? [];
+    this.#settings.set(setting.name, list);
+    if (setting.name === "sendenv") addNames(list, setting);
+    else if (list.every((s) => s.values[0] !== setting.values[0])) {
+      list.push(setting);
     }
     if (setting.name === "identityfile" && list.length > MAX_IDENTITIES) {
       throw errorAt(setting, `more than ${MAX_IDENTITIES} IdentityFiles`);
     }
-    this.#settings.set(setting.name, list);
+  }
+}
+
+function addNames(list: Setting[], setting: Setting): void {
+  for (const value of setting.values) {
+    if (!value.startsWith("-")) list.push({ ...setting, values: [value] });
+    else {
+      const kept = list.filter((s) =>
+        !matchPattern(s.values[0]!, value.slice(1))
+      );
+      list.length = 0;
+      for (const item of kept) list.push(item);
+    }
   }
 }
 
