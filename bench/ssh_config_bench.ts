@@ -1,0 +1,84 @@
+/**
+ * A large ssh_config: reading it, and asking it for one host.
+ *
+ * Each answer is checked once before it is timed.
+ */
+
+import { assertEquals } from "@std/assert";
+import { indexOf } from "../transport/ssh_config/_index.ts";
+import { parseFile } from "../transport/ssh_config/_parser.ts";
+import {
+  loadSshConfig,
+  SshConfigResolver,
+} from "../transport/ssh_config/mod.ts";
+
+/** A configuration with that many hosts, a few patterns, and defaults. */
+function configOf(hosts: number): string {
+  const blocks = Array.from({ length: hosts }, (_, n) => `
+Host host-${n}
+  HostName 10.${n >> 16 & 255}.${n >> 8 & 255}.${n & 255}
+  User user-${n % 7}
+  Port ${1024 + n % 50_000}
+  IdentityFile ~/.ssh/id_${n % 3}
+`);
+  return `${blocks.join("")}
+Host host-*9 !host-*99
+  ServerAliveInterval 30
+Match originalhost host-5*
+  Ciphers aes256-gcm@openssh.com
+Host *
+  ConnectTimeout 10
+  StrictHostKeyChecking accept-new
+`;
+}
+
+const small = configOf(1_000);
+const large = configOf(10_000);
+assertEquals(parseFile(large, "config").blocks.length, 10_004);
+
+const dir = await Deno.makeTempDir({ prefix: "sshpool-bench-" });
+const path = `${dir}/config`;
+await Deno.writeTextFile(path, large);
+const options = { files: [path], home: "/home/u" };
+const config = await loadSshConfig(options);
+const resolver = new SshConfigResolver({ ...options, recheckMs: 2 ** 31 });
+const first = await resolver.resolve("host-9999");
+await Deno.remove(dir, { recursive: true });
+
+assertEquals(config.compute("host-9999").host.hostname, "10.0.39.15");
+assertEquals(first, resolver.resolve("host-9999"));
+
+Deno.bench("parse 1,000 hosts", { group: "ssh_config: read" }, () => {
+  parseFile(small, "config");
+});
+
+Deno.bench("parse 10,000 hosts", { group: "ssh_config: read" }, () => {
+  parseFile(large, "config");
+});
+
+Deno.bench(
+  "parse and index 10,000 hosts",
+  { group: "ssh_config: read" },
+  () => {
+    indexOf(parseFile(large, "config"));
+  },
+);
+
+let next = 0;
+Deno.bench(
+  "cold lookup of 10,000 hosts",
+  { group: "ssh_config: look up" },
+  () => {
+    // A port that was not asked for before: the answer is computed anew.
+    const port = 1 + (++next >> 13) % 65_535;
+    config.compute(`host-${next % 10_000}`, { port });
+  },
+);
+
+Deno.bench("warm lookup", { group: "ssh_config: look up" }, () => {
+  config.compute("host-9999");
+});
+
+Deno.bench("warm resolve", { group: "ssh_config: look up" }, () => {
+  resolver.resolve("host-9999");
+});
