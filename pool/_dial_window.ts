@@ -52,6 +52,9 @@ export class DialWindow {
    * @param front Go first: this dial had its turn before, and was throttled.
    */
   take(signal: AbortSignal, front: boolean): Promise<void> {
+    // A signal that has aborted tells nobody again: the dial would keep its
+    // place for nothing.
+    if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#queue.size === 0 && this.#inFlight < this.size) {
       this.#inFlight++;
       return Promise.resolve();
