@@ -28,7 +28,13 @@ export type Kind =
   | "any";
 
 /** What is known of a keyword. */
-export interface Keyword {
+export interface Keyword extends Entry {
+  /** The name in lower case. */
+  readonly key: string;
+}
+
+/** A line of the tables below. */
+interface Entry {
   /** The name as the manual writes it. */
   readonly name: string;
   /** How its arguments are read. */
@@ -51,7 +57,7 @@ const STRICT = {
 const FAMILIES = { any: "any", inet: "inet", inet6: "inet6" } as const;
 const PUBKEY = { ...YES_NO, unbound: "yes", "host-bound": "yes" } as const;
 
-const HONOURED: readonly Keyword[] = [
+const HONOURED: readonly Entry[] = [
   { name: "AddressFamily", kind: "choice", choices: FAMILIES },
   { name: "BindAddress", kind: "string" },
   { name: "Ciphers", kind: "algorithms" },
@@ -132,15 +138,15 @@ const ALIASES: Readonly<Record<string, string>> = {
   tisauthentication: "kbdinteractiveauthentication",
 };
 
-function ignoredKeywords(): Keyword[] {
+function ignoredKeywords(): Entry[] {
   return [
-    ...IGNORED_CHOICES.split(" ").map((name): Keyword => ({
+    ...IGNORED_CHOICES.split(" ").map((name): Entry => ({
       name,
       kind: "choice",
       choices: YES_NO,
       ignored: true,
     })),
-    ...IGNORED.split(" ").map((name): Keyword => ({
+    ...IGNORED.split(" ").map((name): Entry => ({
       name,
       kind: "any",
       ignored: true,
@@ -149,7 +155,10 @@ function ignoredKeywords(): Keyword[] {
 }
 
 const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(
-  [...HONOURED, ...ignoredKeywords()].map((k) => [k.name.toLowerCase(), k]),
+  [...HONOURED, ...ignoredKeywords()].map((entry) => {
+    const key = entry.name.toLowerCase();
+    return [key, { ...entry, key }];
+  }),
 );
 
 /** Gives what is known of a keyword, which is written in lower case. */

@@ -21,6 +21,9 @@ export interface Line {
 }
 
 const DELIMITER = /[ \t\r\n"=]/;
+// How nearly every line is written. What does not fit takes the long way, to
+// the same result.
+const PLAIN = /^[ \t]*([A-Za-z0-9]+)[ \t]+([!-<>-~](?:[^\0]*[!-~])?)$/;
 const LEADING = /^[ \t\r\n]*/;
 
 function skipSpace(text: string): string {
@@ -57,6 +60,10 @@ export function takeWord(text: string): Word | undefined {
  * unclosed quote, which OpenSSH passes over in silence.
  */
 export function takeKeyword(line: string): Line | undefined {
+  const plain = PLAIN.exec(line);
+  if (plain !== null) {
+    return { keyword: plain[1]!.toLowerCase(), rest: plain[2]! };
+  }
   // A line ends at a NUL as the strings of C do.
   const nul = line.indexOf("\0");
   const text = trimEnd(nul < 0 ? line : line.slice(0, nul));

@@ -149,6 +149,6 @@ function directiveOf(
   const keyword = findKeyword(name);
   if (keyword === undefined) return { kind: "unknown", name, ...place };
   const values = readValues(keyword, { words, text }, place);
-  const own = keyword.name.toLowerCase();
-  return { kind: "setting", keyword, name: own, values, ...place };
+  const { file, line } = place;
+  return { kind: "setting", keyword, name: keyword.key, values, file, line };
 }
