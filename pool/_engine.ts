@@ -34,6 +34,9 @@ import {
   type Limits,
 } from "./options.ts";
 
+/** How often a starved host looks for channels that ended unnoticed. */
+const LOOK_AGAIN_MS = 50;
+
 /** Owns the lanes and the limits, and their end. */
 export class Engine implements Core {
   readonly limits: Limits;
@@ -208,14 +211,21 @@ export class Engine implements Core {
       entry.end("lru");
       return true;
     }
+    for (const entry of this.entries) {
+      // Its lease was given back early: nobody tells when its channel ends.
+      if (entry.slots === 0 && entry.connection.openChannels > 0) {
+        this.#serveSoon(LOOK_AGAIN_MS);
+        break;
+      }
+    }
     return false;
   }
 
-  #serveSoon(): void {
+  #serveSoon(ms = 0): void {
     this.#serveTimer ??= setTimeout(() => {
       this.#serveTimer = undefined;
       this.permits.serve();
-    }, 0);
+    }, ms);
   }
 
   #endOld(now: number): void {

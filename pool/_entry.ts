@@ -25,6 +25,8 @@ export interface EntryOwner {
   onDraining(entry: Entry): void;
   /** The connection has ended, or is ended by the pool. */
   onGone(entry: Entry, cause: CloseCause, reason?: ClosedReason): void;
+  /** All that it held is given back. */
+  onCleared(entry: Entry): void;
 }
 
 /** `open` gives slots; `draining` keeps what it has; `gone` has left the pool. */
@@ -179,5 +181,8 @@ export class Entry extends ListNode<Entry> {
     this.#owner.onGone(this, cause, reason);
     this.hop?.removePin();
     this.#permit.release();
+    // Only now: a lane that dialled anew with this permit still out would have
+    // another host's connection evicted for it.
+    this.#owner.onCleared(this);
   }
 }

@@ -240,6 +240,9 @@ export class Lane implements EntryOwner, Dialler {
     });
     // Also when it ended by itself: its socket and its listeners go with it.
     this.#core.closing(entry.connection.close());
+  }
+
+  onCleared(_entry: Entry): void {
     this.#pump();
   }
 
