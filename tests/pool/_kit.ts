@@ -121,6 +121,7 @@ export class FakeTime implements Disposable {
   };
   readonly #timers = new Set<FakeTimer>();
   #nowMs = 1_000_000;
+  #dateShiftMs = 1_700_000_000_000;
 
   constructor() {
     const fake = {
@@ -130,7 +131,7 @@ export class FakeTime implements Disposable {
       },
     };
     Object.assign(globalThis, fake);
-    Date.now = () => this.#nowMs;
+    Date.now = () => this.#nowMs + this.#dateShiftMs;
     performance.now = () => this.#nowMs;
   }
 
@@ -157,6 +158,11 @@ export class FakeTime implements Disposable {
       await flush();
     }
     this.#nowMs = end;
+  }
+
+  /** Sets the clock on the wall; time goes on as before. */
+  shiftDate(ms: number): void {
+    this.#dateShiftMs += ms;
   }
 
   /** Gives the real clock back. */
