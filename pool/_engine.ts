@@ -176,6 +176,7 @@ export class Engine implements Core {
     }
     for (const entry of [...this.entries]) entry.end("requested");
     this.idle.stop();
+    this.ledger.stop();
     clearTimeout(this.#serveTimer);
     await this.closings();
   }

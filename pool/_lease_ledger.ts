@@ -42,6 +42,7 @@ export class LeaseLedger {
   readonly #collected: FinalizationRegistry<Account>;
   /** The last ticket used: looking through a WeakRef costs more than a compare. */
   #hot: Ticket | undefined;
+  readonly #watches = new Set<() => void>();
 
   constructor(journal: Journal, detectionMs: number) {
     this.#journal = journal;
@@ -82,15 +83,30 @@ export class LeaseLedger {
     return this.#hot = ticket;
   }
 
-  /** A timer that reports the lease that is being made, if that is wanted. */
-  watch(entry: Entry): ReturnType<typeof setTimeout> | undefined {
+  /**
+   * Arms the timer that reports the lease that is being made, if that is
+   * wanted; gives what disarms it.
+   */
+  watch(entry: Entry): (() => void) | undefined {
     if (this.#detectionMs === 0) return undefined;
     const heldMs = this.#detectionMs;
     const host = hostName(entry.connection.host);
     const stack = new Error("Lease acquired here").stack ?? "";
-    return unref(setTimeout(() => {
+    const disarm = () => {
+      clearTimeout(timer);
+      this.#watches.delete(disarm);
+    };
+    const timer = unref(setTimeout(() => {
+      this.#watches.delete(disarm);
       this.#journal.record({ type: "leak", host, heldMs, stack });
     }, heldMs));
+    this.#watches.add(disarm);
+    return disarm;
+  }
+
+  /** Disarms every timer: the pool has ended. */
+  stop(): void {
+    for (const disarm of this.#watches) disarm();
   }
 }
 

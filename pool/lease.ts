@@ -31,7 +31,7 @@ export class Lease implements Disposable {
   readonly connection: Connection;
   #entry: Entry | undefined;
   #ticket: Ticket | undefined;
-  #watch: ReturnType<typeof setTimeout> | undefined;
+  #unwatch: (() => void) | undefined;
 
   /**
    * Leases come from `ConnectionPool.acquire()`.
@@ -41,12 +41,12 @@ export class Lease implements Disposable {
   constructor(
     entry: Entry,
     ticket: Ticket,
-    watch: ReturnType<typeof setTimeout> | undefined,
+    unwatch: (() => void) | undefined,
   ) {
     this.connection = entry.connection;
     this.#entry = entry;
     this.#ticket = ticket;
-    this.#watch = watch;
+    this.#unwatch = unwatch;
     entry.leases++;
   }
 
@@ -61,7 +61,7 @@ export class Lease implements Disposable {
     const ticket = this.#ticket;
     if (entry === undefined || ticket === undefined) return;
     this.#entry = this.#ticket = undefined;
-    if (this.#watch !== undefined) clearTimeout(this.#watch);
+    this.#unwatch?.();
     ticket.account.open--;
     entry.leases--;
     entry.giveSlot();
