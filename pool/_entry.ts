@@ -125,11 +125,16 @@ export class Entry extends ListNode<Entry> {
     this.#slots++;
   }
 
-  /** Gives a slot back. */
-  giveSlot(): void {
+  /**
+   * Gives a slot back.
+   *
+   * @param hadSession False if the server had refused the channel: asking for
+   * the same again at once would only spin.
+   */
+  giveSlot(hadSession = true): void {
     if (this.#slots === 0) throw new Error("Bug: slot given back twice");
     this.#slots--;
-    this.belief.slotFreed();
+    if (hadSession) this.belief.sessionEnded();
     if (this.#state === "gone") return;
     if (this.#slots === 0 && this.#pins === 0) this.#settle();
     else this.#owner.onSlotFreed(this);

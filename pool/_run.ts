@@ -104,8 +104,9 @@ function release(
 }
 
 function finish(entry: Entry, attempt: Attempt, orphaned: boolean): void {
+  const hadSession = attempt.isOpen;
   entry.belief.ended(attempt, orphaned);
-  entry.giveSlot();
+  entry.giveSlot(hadSession);
 }
 
 /** A command that we stopped may live on in the server, and keep its session. */

@@ -45,6 +45,8 @@ export class SessionBelief {
   /** No more sessions than this for the moment. */
   ceiling = Infinity;
   #open = 0;
+  /** Attempts without an answer, in the order in which they were made. */
+  readonly #unanswered = new Set<Attempt>();
   #peak = 0;
   #lastEndAt = -Infinity;
   #pausedUntil = 0;
@@ -54,11 +56,15 @@ export class SessionBelief {
 
   /** Notes that a channel is asked for. */
   begin(): Attempt {
-    return { startedAt: performance.now(), isOpen: false };
+    const attempt = { startedAt: performance.now(), isOpen: false };
+    this.#unanswered.add(attempt);
+    return attempt;
   }
 
   /** The server opened it. */
   opened(attempt: Attempt): void {
+    // An answer to what was given up meanwhile: nobody would end it.
+    if (!this.#unanswered.delete(attempt)) return;
     attempt.isOpen = true;
     this.#refusalsInARow = 0;
     if (++this.#open > this.#peak) {
@@ -74,6 +80,7 @@ export class SessionBelief {
    * which case sshd keeps its session.
    */
   ended(attempt: Attempt, orphaned: boolean): void {
+    this.#unanswered.delete(attempt);
     if (!attempt.isOpen) return;
     attempt.isOpen = false;
     this.#open--;
@@ -81,8 +88,8 @@ export class SessionBelief {
     this.#lastEndAt = performance.now();
   }
 
-  /** A slot came back, so one more session may fit. */
-  slotFreed(): void {
+  /** A session ended, so one more may fit. */
+  sessionEnded(): void {
     if (this.#pausedUntil === 0) this.ceiling = Infinity;
   }
 
@@ -91,15 +98,18 @@ export class SessionBelief {
     const others = this.#open;
     const now = performance.now();
     const quiet = attempt.startedAt - this.#lastEndAt >= REAP_MS;
+    // Answers may overtake each other where the client is another process, and
+    // an earlier attempt may have the session that this one was refused.
+    const [first] = this.#unanswered;
+    this.#unanswered.delete(attempt);
+    const certain = quiet && this.#orphans === 0 && !foreignChannels &&
+      first === attempt;
     this.#refusalsInARow++;
-    if (others === 0 && quiet && this.#orphans === 0) {
-      return { kind: "refused" };
-    }
+    if (others === 0 && certain) return { kind: "refused" };
     if (this.#orphans > 0 && this.#refusalsInARow > DOUBTS) {
       return { kind: "clogged" };
     }
-    this.ceiling = others;
-    const certain = quiet && this.#orphans === 0 && !foreignChannels;
+    this.ceiling = others + this.#unanswered.size;
     if (certain && others >= this.#peak) {
       return { kind: "limit", limit: others };
     }
