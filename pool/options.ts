@@ -222,7 +222,7 @@ const BACKOFF_RULES = {
   readonly [number, number, boolean, number]
 >;
 
-const OTHER_FIELDS = new Set(["connector", "resolver", "backoff", "observer"]);
+const OTHER_FIELDS = ["connector", "resolver", "backoff", "observer"];
 
 /** The longest delay that timers take, about 24 days. */
 const MAX_MS = 2 ** 31 - 1;
@@ -239,15 +239,7 @@ export function checkOptions(options: ConnectionPoolOptions): Limits {
       `Cannot create the pool: options is ${options}, must be an object`,
     );
   }
-  for (const field of Object.keys(options)) {
-    if (!(field in RULES) && !OTHER_FIELDS.has(field)) {
-      throw new TypeError(
-        `Cannot create the pool: there is no option "${field}", allowed are ${
-          [...OTHER_FIELDS, ...Object.keys(RULES)].join(", ")
-        }`,
-      );
-    }
-  }
+  checkNames(options, [...OTHER_FIELDS, ...Object.keys(RULES)], "");
   checkMember(options.connector, "connector", "connect");
   if (options.resolver !== undefined) {
     checkMember(options.resolver, "resolver", "resolve");
@@ -258,10 +250,31 @@ export function checkOptions(options: ConnectionPoolOptions): Limits {
       `Cannot create the pool: observer is a ${typeof observer}, must be a function`,
     );
   }
+  if (typeof backoff !== "object" || backoff === null) {
+    throw new TypeError(
+      `Cannot create the pool: backoff is ${show(backoff)}, must be an object`,
+    );
+  }
+  checkNames(backoff, Object.keys(BACKOFF_RULES), "backoff.");
   return Object.freeze({
     ...numbers(RULES, options, ""),
     backoff: Object.freeze(numbers(BACKOFF_RULES, backoff, "backoff.")),
   });
+}
+
+function checkNames(
+  options: object,
+  allowed: readonly string[],
+  prefix: string,
+): void {
+  for (const field of Object.keys(options)) {
+    if (allowed.includes(field)) continue;
+    throw new TypeError(
+      `Cannot create the pool: there is no option "${prefix}${field}", allowed are ${
+        allowed.join(", ")
+      }`,
+    );
+  }
 }
 
 function checkMember(value: unknown, field: string, member: string): void {
