@@ -24,8 +24,13 @@ let lastFunctionId = 0;
  */
 export function hostKey(host: ResolvedHost): string {
   const hmac = createHmac("sha256", SECRET);
-  hmac.update(serialize(host));
+  hmac.update(serialize(unlabelled(host)));
   return `${hostName(host)}#${hmac.digest("base64url")}`;
+}
+
+/** Without the labels of the host and its hops; `env` may well have an `alias`. */
+function unlabelled({ alias: _, jump, ...rest }: ResolvedHost): object {
+  return jump === undefined ? rest : { ...rest, jump: jump.map(unlabelled) };
 }
 
 function serialize(value: unknown): string {
@@ -46,7 +51,7 @@ function serializeObject(value: object | null): string {
   }
   if (Array.isArray(value)) return `[${value.map(serialize).join(",")}]`;
   const fields = Object.entries(value)
-    .filter(([name, field]) => name !== "alias" && field !== undefined)
+    .filter(([_, field]) => field !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, field]) => `${JSON.stringify(name)}=${serialize(field)}`);
   return `{${fields.join(",")}}`;
