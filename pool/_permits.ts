@@ -61,9 +61,15 @@ export class Permits {
 
   /** Gives a permit, or puts the lane in line: `startDial()` is called then. */
   request(lane: Dialler): Permit | undefined {
-    if (this.#starved.size === 0 && this.#hasRoom()) return this.#take();
-    this.#starved.add(lane);
-    return undefined;
+    // While the line is served, and while room is made for somebody, the line
+    // is the only way: a permit that comes back then is promised already.
+    if (this.#serving || this.#starved.size > 0 || !this.#hasRoom()) {
+      this.#starved.add(lane);
+      return undefined;
+    }
+    const permit = this.#take();
+    if (this.#starved.size > 0) this.serve();
+    return permit;
   }
 
   /** A permit beyond the cap, for a hop. */
@@ -94,7 +100,14 @@ export class Permits {
   }
 
   #hasRoom(): boolean {
-    return this.#inUse < this.#max || this.#evict();
+    if (this.#inUse < this.#max) return true;
+    const wasServing = this.#serving;
+    this.#serving = true;
+    try {
+      return this.#evict();
+    } finally {
+      this.#serving = wasServing;
+    }
   }
 
   #take(): Permit {
