@@ -10,6 +10,10 @@ import type { Permit } from "./_permits.ts";
 import type { Ticket } from "./_lease_ledger.ts";
 import { ListNode } from "./_linked_list.ts";
 import { SessionBelief } from "./_session_belief.ts";
+import { unref } from "./_timers.ts";
+
+/** How often a draining connection looks for the end of stray channels. */
+const LINGER_MS = 50;
 
 /** What an entry tells its lane. */
 export interface EntryOwner {
@@ -60,8 +64,10 @@ export class Entry extends ListNode<Entry> {
   idleSince = 0;
   /** Handed out to look at, and not looked at for eviction since. */
   isFresh = false;
-  /** Leases that are out; their channels are not seen. For `Lease`. */
+  /** Leases that are out; their channels are not seen. */
   leases = 0;
+  /** A lease was given back with its channel open, which nobody sees end. */
+  hasStrays = false;
   /** What the leases of this connection share. For `LeaseLedger`. */
   ticket: WeakRef<Ticket> | undefined = undefined;
   /** The promise that `getConnection()` gives out; set by the lane. */
@@ -72,6 +78,7 @@ export class Entry extends ListNode<Entry> {
   #drainCause: CloseCause = "lifetime";
   #slots = 0;
   #pins = 0;
+  #lingering: unknown;
 
   constructor(owner: EntryOwner, parts: EntryParts) {
     super();
@@ -140,6 +147,14 @@ export class Entry extends ListNode<Entry> {
     else this.#owner.onSlotFreed(this);
   }
 
+  /** Gives the slot of a lease back. */
+  giveLease(): void {
+    this.leases--;
+    this.belief.leaseEnded();
+    this.giveSlot();
+    if (this.connection.openChannels > this.#slots) this.hasStrays = true;
+  }
+
   /** Keeps the connection while a tunnel is on it. */
   addPin(): void {
     this.#pins++;
@@ -167,22 +182,37 @@ export class Entry extends ListNode<Entry> {
     this.#state = "draining";
     this.#drainCause = cause;
     this.#owner.onDraining(this);
-    if (!this.isBusy) this.end(cause);
+    if (this.#slots === 0 && this.#pins === 0) this.#endWhenClear();
   }
 
   /** Ends it now: what is in flight on it is lost. */
   end(cause: CloseCause): void {
-    this.#leave(cause, undefined);
+    // One that was lost, and is noticed only now, was not ended by the pool.
+    this.#leave(this.connection.isClosed ? "ended" : cause, undefined);
   }
 
   #settle(): void {
-    if (this.#state === "draining") this.end(this.#drainCause);
+    if (this.#state === "draining") this.#endWhenClear();
     else this.#owner.onIdle(this);
+  }
+
+  /**
+   * A channel whose lease was given back early still runs, and nobody tells
+   * when it ends: a look now and then costs less than its output.
+   */
+  #endWhenClear(): void {
+    if (this.#state === "gone") return;
+    if (!this.isBusy) return this.end(this.#drainCause);
+    clearTimeout(this.#lingering as number);
+    this.#lingering = unref(
+      setTimeout(() => this.#endWhenClear(), LINGER_MS),
+    );
   }
 
   #leave(cause: CloseCause, reason: ClosedReason | undefined): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
+    clearTimeout(this.#lingering as number);
     this.#owner.onGone(this, cause, reason);
     this.hop?.removePin();
     this.#permit.release();

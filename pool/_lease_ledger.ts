@@ -116,8 +116,5 @@ function reclaim(account: Account, journal: Journal): void {
   if (open === 0) return;
   account.open = 0;
   journal.record({ type: "reclaimed", host, slots: open });
-  for (let i = 0; i < open; i++) {
-    entry.leases--;
-    entry.giveSlot();
-  }
+  for (let i = 0; i < open; i++) entry.giveLease();
 }

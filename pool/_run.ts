@@ -143,8 +143,10 @@ function retryCause(
 
 /** Whether a refused channel is worth another try. */
 function judge(lane: Lane, entry: Entry, attempt: Attempt): boolean {
-  const foreign = entry.connection.openChannels > entry.slots;
-  const verdict = entry.belief.refused(attempt, foreign || entry.leases > 0);
+  // Where nothing is open, no stray is.
+  if (entry.connection.openChannels === 0) entry.hasStrays = false;
+  const foreign = entry.leases > 0 || entry.hasStrays;
+  const verdict = entry.belief.refused(attempt, foreign);
   switch (verdict.kind) {
     case "refused":
       return false;

@@ -49,6 +49,8 @@ export class SessionBelief {
   readonly #unanswered = new Set<Attempt>();
   #peak = 0;
   #lastEndAt = -Infinity;
+  /** Something ended since the last attempt; it counts as of the next one. */
+  #endedUnseen = false;
   #pausedUntil = 0;
   #doubts = 0;
   #refusalsInARow = 0;
@@ -57,6 +59,10 @@ export class SessionBelief {
   /** Notes that a channel is asked for. */
   begin(): Attempt {
     const attempt = { startedAt: performance.now(), isOpen: false };
+    if (this.#endedUnseen) {
+      this.#endedUnseen = false;
+      this.#lastEndAt = attempt.startedAt;
+    }
     this.#unanswered.add(attempt);
     return attempt;
   }
@@ -80,12 +86,21 @@ export class SessionBelief {
    * which case sshd keeps its session.
    */
   ended(attempt: Attempt, orphaned: boolean): void {
-    this.#unanswered.delete(attempt);
+    // What is given up unanswered the server may open all the same, and reaps.
+    if (this.#unanswered.delete(attempt)) this.#lastEndAt = performance.now();
     if (!attempt.isOpen) return;
     attempt.isOpen = false;
     this.#open--;
     if (orphaned) this.#orphans++;
     this.#lastEndAt = performance.now();
+  }
+
+  /**
+   * A lease was given back: a session of it may have ended just now. The clock
+   * is left alone here, since looking at it costs as much as all the rest.
+   */
+  leaseEnded(): void {
+    this.#endedUnseen = true;
   }
 
   /** A session ended, so one more may fit. */

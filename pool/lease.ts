@@ -63,8 +63,7 @@ export class Lease implements Disposable {
     this.#entry = this.#ticket = undefined;
     this.#unwatch?.();
     ticket.account.open--;
-    entry.leases--;
-    entry.giveSlot();
+    entry.giveLease();
   }
 
   /**
