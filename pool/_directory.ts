@@ -5,6 +5,7 @@
  */
 
 import type { Notice } from "../transport/connector.ts";
+import { discreet } from "../transport/discreet.ts";
 import type { HostLike, ResolvedHost } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import type { Lane } from "./_lane.ts";
@@ -100,7 +101,8 @@ export class Directory {
   /** The lane of a host with nothing left to look up. */
   laneOf(host: ResolvedHost): Lane {
     const key = hostKey(host);
-    return this.#byKey.get(key) ?? this.#adopt(this.#makeLane(host, key));
+    return this.#byKey.get(key) ??
+      this.#adopt(this.#makeLane(discreet(host), key));
   }
 
   #remember(host: HostLike, copy: unknown, resolved: ResolvedHost): Lane {

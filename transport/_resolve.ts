@@ -4,6 +4,7 @@
  * @module
  */
 
+import { discreet } from "./discreet.ts";
 import {
   type HostLike,
   hostName,
@@ -65,8 +66,8 @@ function resolve(
   const base = { ...rest, user, port: found.port ?? 22 };
   const hops = flatten(jumpList(jump), lookup, [...path, host]);
   checkChain(base, hops);
-  const result = Object.freeze(
-    hops.length === 0 ? base : { ...base, jump: Object.freeze(hops) },
+  const result = discreet(
+    hops.length === 0 ? base : { ...base, jump: hops },
   );
   resolved.add(result);
   return result;
@@ -81,7 +82,7 @@ function flatten(
   const hops: ResolvedHost[] = [];
   for (const [index, entry] of jumps.entries()) {
     const { jump = [], ...hop } = resolve(entry, lookup, path, index > 0);
-    const alone = Object.freeze(hop);
+    const alone = discreet(hop);
     resolved.add(alone);
     hops.push(...jump, alone);
     if (hops.length > MAX_HOPS) throw tooLong(path);

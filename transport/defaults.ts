@@ -4,6 +4,7 @@
  * @module
  */
 
+import { discreet } from "./discreet.ts";
 import type { HostLike, ResolvedHost, SshHost } from "./host.ts";
 import {
   type HostResolver,
@@ -42,12 +43,10 @@ export function withDefaults(
   const { hostname: _, port: __, user: ___, ...checked } = new PlainResolver()
     .resolve({ hostname: "defaults", user: "defaults", ...defaults });
   const fill = (host: ResolvedHost): ResolvedHost =>
-    Object.freeze({
+    discreet({
       ...checked,
       ...host,
-      ...(host.jump === undefined
-        ? {}
-        : { jump: Object.freeze(host.jump.map(fill)) }),
+      ...(host.jump === undefined ? {} : { jump: host.jump.map(fill) }),
     });
   return {
     resolve(host: HostLike, options?: ResolveOptions) {

@@ -22,6 +22,7 @@ import {
   OutputLimitError,
   SshError,
 } from "../errors.ts";
+import { discreet } from "../discreet.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type CommandResult, findScript } from "./commands.ts";
 import { pass, until } from "./_gate.ts";
@@ -95,7 +96,7 @@ export class MemoryConnection implements Connection {
       connect: ConnectOptions;
     },
   ) {
-    this.host = host;
+    this.host = discreet(host);
     this.#options = parts.options;
     this.#ledger = parts.ledger;
     this.#connect = parts.connect;
