@@ -130,10 +130,21 @@ Deno.test("ConnectionPool shows no secret in any error", async () => {
   assertTellsNothing(kit.events, "an event");
 });
 
-Deno.test("Lease shows no secret of its pool", async () => {
+Deno.test("A connection and a lease print where they lead, and no credential", async () => {
   await using kit = new Kit();
-  using lease = await kit.pool.acquire(secretive("db1"));
-  const { connection: _, ...rest } = lease;
-  assertTellsNothing(rest, "a lease's own fields");
-  assert(!JSON.stringify(lease.isReleased).includes(MARK));
+  const host = secretive("db1");
+  const connection = await kit.pool.getConnection(host);
+  using lease = await kit.pool.acquire(host);
+  assertEquals(connection.host.password, host.password, "for who asks");
+  for (const value of [connection, lease, lease.connection, connection.host]) {
+    for (
+      const text of [
+        Deno.inspect(value, { depth: 20 }),
+        inspect(value, { depth: 20 }),
+        JSON.stringify(value),
+        String(value),
+      ]
+    ) assert(!text.includes(MARK), text);
+  }
+  assert(Deno.inspect(connection.host).includes("db1"));
 });

@@ -1,0 +1,219 @@
+// The rules by which the files hang together: who may import whom, what stays
+// private, and what the package exports.
+
+import { assertEquals } from "@std/assert";
+
+const root = new URL("../", import.meta.url);
+
+/** What the pool may know of the transports: no adapter. */
+const POOL_MAY_IMPORT = [
+  "command",
+  "connector",
+  "discreet",
+  "errors",
+  "host",
+  "mod",
+  "resolver",
+].map((name) => `transport/${name}.ts`);
+
+/** The adapters, each of which knows none of the others. */
+const ADAPTERS = ["transport/ssh2/", "transport/openssh/"];
+
+/** Rule breaks that are known, and wait to be put right. */
+const TOLERATED: readonly string[] = [
+  "transport/host_key.ts imports transport/known_hosts/_fingerprint.ts",
+  "transport/ssh_config/mod.ts exports from ./_keywords.ts",
+];
+
+interface File {
+  readonly path: string;
+  /** Without comments. */
+  readonly code: string;
+  /** The files of this package that it imports or exports from. */
+  readonly imports: readonly string[];
+  /** Those of them that it needs when it runs, and not for a type alone. */
+  readonly needs: readonly string[];
+  /** What else it imports. */
+  readonly packages: readonly string[];
+}
+
+async function* sources(folder: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(new URL(folder, root))) {
+    if (entry.isDirectory) yield* sources(`${folder}${entry.name}/`);
+    else if (entry.name.endsWith(".ts")) yield `${folder}${entry.name}`;
+  }
+}
+
+/** Takes comments out; what looks like one in a string is left. */
+function uncommented(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+}
+
+async function read(path: string): Promise<File> {
+  const url = new URL(path, root);
+  const code = uncommented(await Deno.readTextFile(url));
+  const found = [
+    ...code.matchAll(/^(?:import|export)\b([^;'"]*?)\bfrom\s+"([^"]+)"/gm),
+    ...code.matchAll(/^import\s+()"([^"]+)"/gm),
+    ...code.matchAll(/\bimport\(()\s*"([^"]+)"\s*\)/g),
+  ].map(([, names = "", specifier = ""]) => ({ names, specifier }));
+  const own = found.filter(({ specifier }) => specifier.startsWith("."))
+    .map(({ names, specifier }) => ({
+      isType: isTypeOnly(names),
+      path: new URL(specifier, url).href.slice(root.href.length),
+    }));
+  return {
+    path,
+    code,
+    imports: own.map(({ path }) => path),
+    needs: own.filter(({ isType }) => !isType).map(({ path }) => path),
+    packages: found.map(({ specifier }) => specifier)
+      .filter((specifier) => !specifier.startsWith(".")),
+  };
+}
+
+/** `type {...}`, or braces in which everything is a `type`. */
+function isTypeOnly(names: string): boolean {
+  if (/^\s*type\b/.test(names)) return true;
+  const [, list] = /^\s*\{([^}]*)\}\s*$/.exec(names) ?? [];
+  return list !== undefined &&
+    list.split(",").map((name) => name.trim()).filter((name) => name !== "")
+      .every((name) => name.startsWith("type "));
+}
+
+async function readLibrary(): Promise<File[]> {
+  const files = [await read("mod.ts")];
+  for (const folder of ["pool/", "transport/"]) {
+    for await (const path of sources(folder)) files.push(await read(path));
+  }
+  return files;
+}
+
+const library = await readLibrary();
+const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
+
+/** Every import of the library that breaks a rule. */
+function offences(isWrong: (from: File, to: string) => boolean): string[] {
+  return library.flatMap((file) =>
+    file.imports.filter((to) => isWrong(file, to))
+      .map((to) => `${file.path} imports ${to}`)
+  );
+}
+
+Deno.test("the library's imports were found at all", () => {
+  const all = library.flatMap((file) => file.imports);
+  assertEquals(all.length > 200 && library.length > 50, true);
+  const lane = library.find((file) => file.path === "pool/_lane.ts");
+  assertEquals(lane?.imports.includes("transport/connector.ts"), true);
+});
+
+Deno.test("the pool imports no adapter, and of the transports their types and errors alone", () => {
+  const wrong = offences(({ path }, to) =>
+    path.startsWith("pool/") && !to.startsWith("pool/") &&
+    !POOL_MAY_IMPORT.includes(to)
+  );
+  assertEquals(wrong, []);
+});
+
+Deno.test("no transport imports the pool, and no adapter another", () => {
+  const wrong = offences(({ path }, to) => {
+    if (!path.startsWith("transport/")) return false;
+    const own = ADAPTERS.find((folder) => path.startsWith(folder));
+    return to.startsWith("pool/") || to === "mod.ts" ||
+      (own !== undefined &&
+        (to.startsWith("transport/testing/") ||
+          ADAPTERS.some((other) => other !== own && to.startsWith(other))));
+  });
+  assertEquals(wrong, []);
+});
+
+Deno.test("the library imports neither bench nor tests", () => {
+  const outside = offences((_file, to) =>
+    !/^(pool\/|transport\/|mod\.ts$)/.test(to)
+  );
+  assertEquals(outside, []);
+});
+
+Deno.test("a file whose name begins with _ is used in its folder alone", () => {
+  const wrong = offences((file, to) =>
+    to.slice(folderOf(to).length).startsWith("_") &&
+    !folderOf(file.path).startsWith(folderOf(to))
+  );
+  assertEquals(wrong.filter((line) => !TOLERATED.includes(line)), []);
+});
+
+Deno.test("an entry point exports nothing of a file whose name begins with _", () => {
+  const wrong = library.filter(({ path }) => /(^|\/)mod\.ts$/.test(path))
+    .flatMap(({ path, code }) =>
+      [...code.matchAll(/^export[^;]*from\s+"([^"]*\/_[^"]*)"/gm)]
+        .map(([, from]) => `${path} exports from ${from}`)
+    );
+  assertEquals(wrong.filter((line) => !TOLERATED.includes(line)), []);
+});
+
+Deno.test("no files need each other in a circle", () => {
+  const byPath = new Map(library.map((file) => [file.path, file]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) {
+      circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
+      return;
+    }
+    if (done.has(path)) return;
+    for (const to of byPath.get(path)?.needs ?? []) {
+      visit(to, [...trail, path]);
+    }
+    done.add(path);
+  };
+  for (const path of byPath.keys()) visit(path, []);
+  assertEquals(circles, []);
+});
+
+Deno.test("the library runs without Deno, and without syntax that Node 20 lacks", () => {
+  const wrong = library.filter(({ code }) =>
+    /\bDeno\.(?!unrefTimer)/.test(code.replaceAll("Deno?.", "")) ||
+    /^\s*(await )?using \w+ =/m.test(code)
+  ).map(({ path }) => path);
+  assertEquals(wrong, []);
+});
+
+Deno.test("the library depends on ssh2 and on Node's builtins alone, and the pool on none of npm", () => {
+  const packages = library.flatMap((file) =>
+    file.packages.filter((name) =>
+      !name.startsWith("node:") &&
+      !(name === "ssh2" && file.path.startsWith("transport/"))
+    ).map((name) => `${file.path} imports ${name}`)
+  );
+  assertEquals(packages, []);
+});
+
+interface Dependency {
+  readonly specifier: string;
+  readonly code?: { readonly specifier?: string };
+  readonly type?: { readonly specifier?: string };
+}
+
+Deno.test("the entry point ./pool reaches no module of npm", async () => {
+  const entry = new URL("pool/mod.ts", root).href;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", entry],
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    modules: { specifier: string; dependencies?: Dependency[] }[];
+  };
+  const reached = modules.flatMap(({ specifier, dependencies = [] }) => [
+    specifier,
+    ...dependencies.flatMap(({ code, type }) => [
+      code?.specifier,
+      type?.specifier,
+    ]),
+  ]);
+  const foreign = reached.filter((specifier) =>
+    specifier !== undefined &&
+    !/^(node:|file:)/.test(specifier)
+  );
+  assertEquals(foreign, []);
+  const own = reached.filter((specifier) => specifier?.startsWith("file:"));
+  assertEquals(own.filter((specifier) => specifier?.includes("ssh2")), []);
+});
