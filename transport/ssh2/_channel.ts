@@ -1,0 +1,359 @@
+/**
+ * Channels: one state for each, and the one table that tells a channel which
+ * the server closed from one that died with its connection.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { CommandStatus } from "../connector.ts";
+import {
+  ChannelOpenError,
+  type ConnectionLostError,
+  type ConnectionLostErrorOptions,
+} from "../errors.ts";
+import {
+  type OpenCallback,
+  PACKET_BYTES,
+  type RawChannel,
+  type RawClient,
+  type RawProtocol,
+  WINDOW_BYTES,
+} from "./_internals.ts";
+
+/** Gives the error of an operation that the end of the connection broke. */
+export type Lost = (
+  doing: string,
+  details?: LostDetails,
+) => ConnectionLostError;
+
+/** What such an error says of a command. */
+export type LostDetails = Pick<
+  ConnectionLostErrorOptions,
+  "mayHaveRun" | "output"
+>;
+
+/** Told of what happens on a channel. Must not throw. */
+export interface ChannelObserver {
+  /** The server opened it. */
+  opened(): void;
+  /** Output; `false` asks for a pause until {@linkcode Channel.resume}. */
+  stdout(chunk: Buffer): boolean;
+  /** Error output; the same. */
+  stderr(chunk: Buffer): boolean;
+  /** No more output will come, though the channel is still open. */
+  eof(): void;
+  /** The server closed it, on a live connection. */
+  closed(): void;
+  /** It never opened. */
+  refused(error: ChannelOpenError): void;
+  /** The connection ended first. */
+  lost(): void;
+}
+
+/** Where a `direct-tcpip` channel leads to. */
+export interface ForwardTarget {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+type State = "opening" | "open" | "ended";
+
+/** One channel. Made by {@linkcode ChannelTable.open}. */
+export class Channel {
+  readonly #table: ChannelTable;
+  readonly #observer: ChannelObserver;
+  #state: State = "opening";
+  #raw: RawChannel | undefined;
+  #abandoned = false;
+  #sentEof = false;
+  #pendingWrite: (() => void) | undefined;
+
+  constructor(table: ChannelTable, observer: ChannelObserver) {
+    this.#table = table;
+    this.#observer = observer;
+  }
+
+  /** Whether it can be written to. */
+  get isOpen(): boolean {
+    return this.#state === "open" && !this.#abandoned &&
+      this.#raw?.outgoing.state === "open";
+  }
+
+  /** How the command ended, as far as the server has said. */
+  get status(): CommandStatus {
+    const { code, signal } = this.#raw?._exit ?? {};
+    return {
+      success: code === 0,
+      code: code ?? null,
+      signal: signal === undefined ? null : signal.replace(/^SIG/, ""),
+    };
+  }
+
+  /** Whether the server has said how the command ended, and sent all output. */
+  get isComplete(): boolean {
+    return this.#raw?._exit.code !== undefined &&
+      this.#raw.incoming.state !== "open";
+  }
+
+  /**
+   * Sends a request and waits for the answer.
+   *
+   * @param send Writes the request; its id is the channel's on the far side.
+   * @param done Told whether it was granted. Not called if the channel ends
+   * first.
+   */
+  request(
+    send: (protocol: RawProtocol, id: number) => void,
+    done: (granted: boolean) => void,
+  ): void {
+    const raw = this.#raw;
+    if (!this.isOpen || raw === undefined) return;
+    raw._callbacks.push((failed) => {
+      // ssh2 fails what is outstanding when a channel closes, too: that is
+      // `closed` or `lost`, and not a refusal.
+      if (raw.incoming.state !== "closed" && this.#state === "open") {
+        done(!failed);
+      }
+    });
+    this.tell(send);
+  }
+
+  /** Sends a message that has no answer. Nothing happens once it is closed. */
+  tell(send: (protocol: RawProtocol, id: number) => void): void {
+    const raw = this.#raw;
+    if (!this.isOpen || raw === undefined) return;
+    this.#guard(() => send(this.#table.raw._protocol, raw.outgoing.id));
+  }
+
+  /**
+   * Sends data, as the far side's window allows. One write at a time.
+   *
+   * @returns `undefined` if all of it was sent, else a promise that resolves
+   * when it was, or when the channel has ended: ssh2 itself never calls back
+   * for a write that the end of a channel overtook.
+   */
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    const raw = this.#raw;
+    if (!this.isOpen || raw === undefined || chunk.length === 0) {
+      return undefined;
+    }
+    let sent = false;
+    this.#guard(() =>
+      raw._write(toBuffer(chunk), null, () => {
+        sent = true;
+        this.#flushed();
+      })
+    );
+    if (sent || !this.isOpen) return undefined;
+    return new Promise((resolve) => this.#pendingWrite = resolve);
+  }
+
+  /** Says that nothing more will be written. */
+  eof(): void {
+    if (this.#sentEof || !this.isOpen) return;
+    this.#sentEof = true;
+    this.#guard(() => this.#raw?.eof());
+  }
+
+  /** Lets output flow again. */
+  resume(): void {
+    if (this.#state === "open" && this.#raw?.incoming.state !== "closed") {
+      this.#guard(() => this.#raw?._read(0));
+    }
+  }
+
+  /** Sends a signal to the remote process. */
+  signal(name: string): void {
+    // After our end of file ssh2's own check would refuse, sshd does not.
+    const raw = this.#raw;
+    if (raw === undefined || this.#state !== "open") return;
+    if (raw.outgoing.state !== "open" && raw.outgoing.state !== "eof") return;
+    this.#guard(() => this.#table.raw._protocol.signal(raw.outgoing.id, name));
+  }
+
+  /**
+   * Closes it: at once if it is open, else as soon as the server has opened
+   * it. Its slot counts until the server has closed its side as well.
+   */
+  close(): void {
+    this.#abandoned = true;
+    if (this.#state !== "open") return;
+    // What still arrives is dropped, and its window refilled, so that the
+    // far side's CLOSE is not held up behind a full window.
+    this.resume();
+    this.#guard(() => this.#raw?.close());
+    this.#flushed();
+  }
+
+  /** For the table: the server's answer to the request to open. */
+  onOpen(raw: RawChannel): void {
+    this.#raw = raw;
+    this.#state = "open";
+    this.#divert(raw);
+    if (this.#abandoned) this.#guard(() => raw.close());
+    else this.#observer.opened();
+  }
+
+  /** For the table: it has ended. */
+  onEnd(tell: (observer: ChannelObserver) => void): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#flushed();
+    if (!this.#abandoned) tell(this.#observer);
+  }
+
+  /**
+   * Takes what arrives before it goes through a stream. That is cheaper than
+   * two stream machines for each command, and in order: when the server's
+   * CLOSE is read, all output has been handed over.
+   */
+  #divert(raw: RawChannel): void {
+    const observer = this.#observer;
+    raw.push = (chunk) => {
+      if (this.#abandoned) return true;
+      if (chunk !== null) return observer.stdout(chunk);
+      // ssh2 says it again when the channel closes.
+      if (raw.incoming.state === "eof") observer.eof();
+      return true;
+    };
+    raw.stderr.push = (chunk) =>
+      chunk === null || this.#abandoned || observer.stderr(chunk);
+  }
+
+  #flushed(): void {
+    const resolve = this.#pendingWrite;
+    this.#pendingWrite = undefined;
+    resolve?.();
+  }
+
+  /** ssh2 throws on a protocol that has ended; then `lost` is on its way. */
+  #guard(send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.#table.onBroken(error);
+    }
+  }
+}
+
+/** The channels of one connection. */
+export class ChannelTable {
+  /** ssh2's client. */
+  readonly raw: RawClient;
+  readonly #channels = new Map<number, Channel>();
+  readonly #host: string;
+  readonly #onBroken: (error: unknown) => void;
+  #sessions = new Set<Channel>();
+
+  /**
+   * @param raw The client, which the table watches from here on.
+   * @param host The name of the host, for messages.
+   * @param onBroken Told when nothing can be sent any more.
+   */
+  constructor(
+    raw: RawClient,
+    host: string,
+    onBroken: (error: unknown) => void,
+  ) {
+    this.raw = raw;
+    this.#host = host;
+    this.#onBroken = onBroken;
+    this.#watch();
+  }
+
+  /** Session channels that are open or being opened. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** Asks the server for a channel: a session, or a forward to a target. */
+  open(observer: ChannelObserver, target?: ForwardTarget): Channel {
+    const channel = new Channel(this, observer);
+    let id = -1;
+    const callback: OpenCallback = (error, raw) => {
+      if (error === undefined) return channel.onOpen(raw);
+      // Without a reason it is the end of the connection, and `end()` tells.
+      if (typeof error.reason !== "number") return;
+      const { reason, message } = error;
+      this.#end(id, (it) => it.refused(this.#refusal(message, reason)));
+    };
+    callback.type = target === undefined ? "session" : "direct-tcpip";
+    id = this.raw._chanMgr.add(callback);
+    this.#channels.set(id, channel);
+    if (target === undefined) this.#sessions.add(channel);
+    try {
+      this.#request(id, target);
+    } catch (error) {
+      this.onBroken(error);
+    }
+    return channel;
+  }
+
+  /** Ends all that is open: the connection is gone. */
+  end(): void {
+    for (const id of [...this.#channels.keys()]) {
+      this.#end(id, (observer) => observer.lost());
+    }
+  }
+
+  /** For channels: nothing can be sent any more. */
+  onBroken(error: unknown): void {
+    this.#onBroken(error);
+  }
+
+  #request(id: number, target: ForwardTarget | undefined): void {
+    const { _protocol: protocol } = this.raw;
+    if (target === undefined) {
+      return protocol.session(id, WINDOW_BYTES, PACKET_BYTES);
+    }
+    protocol.directTcpip(id, WINDOW_BYTES, PACKET_BYTES, {
+      srcIP: "127.0.0.1",
+      srcPort: 0,
+      dstIP: target.hostname,
+      dstPort: target.port,
+    });
+  }
+
+  #refusal(message: string, reason: number): ChannelOpenError {
+    const why = message.replace(/^\(SSH\) Channel open failure: ?/, "");
+    return new ChannelOpenError(
+      `Cannot open a channel on ${JSON.stringify(this.#host)}: the server ` +
+        `refused with reason ${reason}${why === "" ? "" : `: ${why}`}`,
+      { host: this.#host, reason },
+    );
+  }
+
+  #end(id: number, tell: (observer: ChannelObserver) => void): void {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return;
+    this.#channels.delete(id);
+    // Before anybody is told: whoever is told may open the next one.
+    this.#sessions.delete(channel);
+    channel.onEnd(tell);
+  }
+
+  #watch(): void {
+    const handlers = this.raw._protocol._handlers;
+    const { CHANNEL_CLOSE, GLOBAL_REQUEST } = handlers;
+    // Only the server's own message comes this way. When a connection dies
+    // ssh2 closes its channels too, but by another road.
+    handlers.CHANNEL_CLOSE = (protocol, id) => {
+      CHANNEL_CLOSE(protocol, id);
+      this.#end(id, (observer) => observer.closed());
+    };
+    // ssh2 has the server sign once with each of its host keys, for an event
+    // that nobody here listens to, and drops the connection over a key of a
+    // type that it cannot read.
+    handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
+      if (name === "hostkeys-00@openssh.com") return;
+      GLOBAL_REQUEST(protocol, name, wantReply, data);
+    };
+  }
+}
+
+function toBuffer(chunk: Uint8Array): Buffer {
+  return Buffer.isBuffer(chunk)
+    ? chunk
+    : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}

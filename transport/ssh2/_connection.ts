@@ -1,0 +1,243 @@
+/**
+ * A connection over ssh2: what is true of it, and how it ends.
+ *
+ * @module
+ */
+
+import type { Duplex } from "node:stream";
+// @ts-types="@types/ssh2"
+import type { Client } from "ssh2";
+import type { Command } from "../command.ts";
+import type {
+  ClosedReason,
+  Connection,
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  SpawnOptions,
+  Tunnel,
+} from "../connector.ts";
+import { ConnectionLostError } from "../errors.ts";
+import { hostName, type ResolvedHost } from "../host.ts";
+import {
+  ChannelTable,
+  type ForwardTarget,
+  type LostDetails,
+} from "./_channel.ts";
+import type { CommandContext } from "./_command.ts";
+import { runCommand } from "./_exec.ts";
+import { internalsOf } from "./_internals.ts";
+import { spawnCommand } from "./_process.ts";
+import { openTunnel } from "./_tunnel.ts";
+
+/** How long the farewell may take to be sent. */
+const CLOSE_MS = 1000;
+
+/** What a connection is made of. */
+export interface ConnectionParts {
+  readonly host: ResolvedHost;
+  readonly client: Client;
+  readonly socket: Duplex;
+}
+
+/** An authenticated connection over ssh2. */
+export class Ssh2Connection implements Connection {
+  readonly host: ResolvedHost;
+  readonly closed: Promise<ClosedReason>;
+  readonly #name: string;
+  readonly #client: Client;
+  readonly #socket: Duplex;
+  readonly #channels: ChannelTable;
+  #reason: ClosedReason | undefined;
+  #tellClosed!: (reason: ClosedReason) => void;
+  #lastError: (Error & { code?: unknown; level?: string }) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: ConnectionParts) {
+    this.host = parts.host;
+    this.#name = hostName(parts.host);
+    this.#client = parts.client;
+    this.#socket = parts.socket;
+    this.closed = new Promise((resolve) => this.#tellClosed = resolve);
+    this.#channels = new ChannelTable(
+      internalsOf(parts.client),
+      this.#name,
+      (error) => this.#onBroken(error),
+    );
+    this.#watch();
+  }
+
+  get isClosed(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get openChannels(): number {
+    return this.#channels.sessions;
+  }
+
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  // Not async: this is the warm path, and each turn of the loop counts.
+  exec(
+    command: Command,
+    options: ExecOptions = {},
+  ): Promise<ExecResult<string | Uint8Array>> {
+    if (this.isClosed) return Promise.reject(this.#lost("run the command"));
+    return runCommand(this.#context, command, options);
+  }
+
+  spawn(command: Command, options: SpawnOptions = {}): Promise<RemoteProcess> {
+    if (this.isClosed) return Promise.reject(this.#lost("run the command"));
+    return spawnCommand(this.#context, command, options);
+  }
+
+  forwardOut(
+    target: ForwardTarget,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    if (this.isClosed) return Promise.reject(this.#lost("open a tunnel"));
+    return openTunnel(this.#channels, target, {
+      host: this.#name,
+      lost: (doing) => this.#lost(doing),
+      signal: options.signal,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** What a command needs of its connection. */
+  get #context(): CommandContext {
+    return {
+      table: this.#channels,
+      name: this.#name,
+      env: this.host.env,
+      socket: this.#socket,
+      lost: (doing, details) => this.#lost(doing, details),
+    };
+  }
+
+  #watch(): void {
+    // Both listeners stay for good: an error that nobody listens to would end
+    // the process, and errors do come late.
+    this.#client.on("error", (error) => this.#onError(error));
+    this.#socket.on("error", (error) => this.#onError(error));
+    // Any of these is the end. "finish" is ssh2 hanging up, after a message
+    // that it could not read or a farewell; the peer may never answer that.
+    for (const event of ["end", "finish", "close"]) {
+      this.#socket.on(event, () => this.#end(this.#endReason()));
+    }
+  }
+
+  #onError(error: Error): void {
+    this.#lastError ??= error;
+    // ssh2 emits before it ends or destroys the socket; and some errors it
+    // survives. What it did to the socket says which.
+    queueMicrotask(() => {
+      if (this.#socket.writableEnded || this.#socket.destroyed) {
+        this.#end(this.#endReason());
+      }
+    });
+  }
+
+  #onBroken(error: unknown): void {
+    this.#lastError ??= error instanceof Error
+      ? error
+      : new Error(String(error));
+    // Not in this turn: whoever just asked for a channel does not hold it yet.
+    queueMicrotask(() => this.#end(this.#endReason()));
+  }
+
+  #endReason(): ClosedReason {
+    const error = this.#lastError;
+    if (error === undefined) {
+      return { kind: "remote", message: "the server closed the connection" };
+    }
+    // The number is the reason code of the server's DISCONNECT.
+    if (error.level === undefined && typeof error.code === "number") {
+      return {
+        kind: "remote",
+        message: `the server disconnected: ${error.message}`,
+      };
+    }
+    return { kind: "lost", message: error.message, cause: error };
+  }
+
+  #end(reason: ClosedReason): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    if (reason.kind !== "local") this.#socket.destroy();
+    this.#channels.end();
+    this.#tellClosed(reason);
+  }
+
+  #lost(doing: string, details: LostDetails = {}): ConnectionLostError {
+    const reason = this.#reason;
+    const why = reason === undefined || reason.kind === "local"
+      ? "the connection was closed on this side"
+      : reason.kind === "remote"
+      ? reason.message
+      : `the connection was lost: ${reason.message}`;
+    return new ConnectionLostError(
+      `Cannot ${doing} on ${JSON.stringify(this.#name)}: ${why}`,
+      {
+        ...details,
+        host: this.#name,
+        ...reason?.kind === "lost" ? { cause: reason.cause } : {},
+      },
+    );
+  }
+
+  async #close(): Promise<void> {
+    const socket = this.#socket;
+    const isOver = this.isClosed;
+    this.#end({ kind: "local" });
+    if (!isOver) {
+      try {
+        this.#client.end();
+        await settles(socket, "finish", CLOSE_MS);
+      } catch {
+        // It could not say farewell. It is closed all the same.
+      }
+    }
+    // ssh2's own destroy() does nothing after its end().
+    socket.destroy();
+    await settles(socket, "close", CLOSE_MS);
+  }
+}
+
+function settles(
+  socket: Duplex,
+  event: "finish" | "close",
+  withinMs: number,
+): Promise<void> {
+  const isDone = () =>
+    socket.closed || (event === "finish" && socket.writableFinished);
+  if (isDone()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      socket.off(event, done);
+      socket.off("close", done);
+      resolve();
+    };
+    const timer = setTimeout(done, withinMs);
+    socket.once(event, done);
+    socket.once("close", done);
+  });
+}

@@ -1,0 +1,234 @@
+/**
+ * One dial over ssh2, from the socket to an authenticated connection.
+ *
+ * @module
+ */
+
+import type { Duplex } from "node:stream";
+// @ts-types="@types/ssh2"
+import ssh2, { type Client } from "ssh2";
+import type { ConnectOptions } from "../connector.ts";
+import { DialError, type DialPhase } from "../errors.ts";
+import { hostName, type ResolvedHost } from "../host.ts";
+import { type HostKeyCheck, prepareHostKeyCheck } from "../host_key.ts";
+import { algorithmsFor } from "./_algorithms.ts";
+import { Authenticator } from "./_auth.ts";
+import { Greeting, parseHostKey } from "./_greeting.ts";
+import { Ssh2Connection } from "./_connection.ts";
+import { socketError, startSocket, untilConnected } from "./_socket.ts";
+
+/** What the message of a deadline says was under way. */
+const DOING: Record<DialPhase, string> = {
+  config: "preparing keys and host keys",
+  dns: "looking up the host name",
+  tcp: "connecting",
+  proxy: "waiting for the proxy",
+  banner: "waiting for the server's banner",
+  kex: "exchanging keys",
+  hostkey: "verifying the host key",
+  auth: "authenticating",
+  timeout: "waiting",
+};
+
+/** One dial, which settles once and leaves nothing behind when it fails. */
+export class Dial {
+  readonly #host: ResolvedHost;
+  readonly #options: ConnectOptions;
+  readonly #name: string;
+  readonly #auth: Authenticator;
+  readonly #stop = new AbortController();
+  #phase: DialPhase = "config";
+  #socket: Duplex | undefined;
+  #greeting: Greeting | undefined;
+  #hostKeyError: Error | undefined;
+  #lastError: (Error & { level?: string }) | undefined;
+
+  constructor(host: ResolvedHost, options: ConnectOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#name = hostName(host);
+    this.#auth = new Authenticator(host, {
+      signal: this.#stop.signal,
+      onNotice: options.onNotice,
+    });
+  }
+
+  /** Runs the dial, raced against abort and deadline. */
+  async run(): Promise<Ssh2Connection> {
+    const { signal, timeoutMs = 20_000 } = this.#options;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let onAbort = () => {};
+    const ended = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal?.reason);
+      timer = setTimeout(() => reject(this.#timedOut(timeoutMs)), timeoutMs);
+    });
+    try {
+      signal?.throwIfAborted();
+      signal?.addEventListener("abort", onAbort, { once: true });
+      return await Promise.race([this.#steps(), ended]);
+    } catch (error) {
+      this.#stop.abort(error);
+      this.#socket?.destroy();
+      this.#options.tunnel?.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      this.#auth.dispose();
+    }
+  }
+
+  async #steps(): Promise<Ssh2Connection> {
+    const check = await prepareHostKeyCheck(this.#host, this.#options.onNotice);
+    await this.#auth.prepare();
+    this.#stop.signal.throwIfAborted();
+    const socket = await this.#openSocket();
+    this.#stop.signal.throwIfAborted();
+    const client = await this.#handshake(socket, check);
+    return new Ssh2Connection({ host: this.#host, client, socket });
+  }
+
+  async #openSocket(): Promise<Duplex> {
+    const socket = startSocket(
+      this.#host,
+      this.#options.tunnel,
+      (phase) => this.#phase = phase,
+    );
+    this.#socket = socket;
+    // For good: an error that nobody listens to would end the process, and
+    // errors do come late.
+    socket.on("error", (error) => this.#lastError ??= error);
+    try {
+      await untilConnected(socket);
+    } catch (error) {
+      throw socketError(this.#host, this.#phase, error);
+    }
+    if (this.#phase !== "proxy") this.#phase = "banner";
+    return socket;
+  }
+
+  /** Decides on `ready` or the end of the socket, never on an `error`. */
+  #handshake(socket: Duplex, check: HostKeyCheck): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      const client = new ssh2.Client();
+      const onEnd = () => reject(this.#failure());
+      client.on("error", (error) => this.#lastError = error);
+      client.once("handshake", () => this.#phase = "auth");
+      client.once("ready", () => {
+        socket.off("close", onEnd);
+        resolve(client);
+      });
+      socket.once("close", onEnd);
+      // ssh2 hangs up by ending the stream and waits for the peer, which may
+      // never answer.
+      socket.once("finish", () => socket.destroy());
+      try {
+        this.#connect(client, socket, check);
+      } catch (error) {
+        reject(this.#configError(error));
+      }
+    });
+  }
+
+  #connect(client: Client, socket: Duplex, check: HostKeyCheck): void {
+    const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
+      this.#options;
+    client.connect({
+      ...this.#auth.connectConfig,
+      sock: socket,
+      readyTimeout: 0, // the deadline is ours
+      keepaliveInterval: keepaliveIntervalMs,
+      keepaliveCountMax,
+      algorithms: algorithmsFor(this.#host, check.hostKeyAlgorithms),
+      authHandler: this.#auth.handler,
+      hostVerifier: (key: Buffer, done: (ok: boolean) => void) => {
+        this.#verify(key, check).then(
+          () => done(true),
+          (error) => {
+            this.#hostKeyError = error;
+            done(false);
+          },
+        );
+      },
+    });
+    this.#auth.attach(client);
+    this.#greeting = new Greeting(socket, () => this.#phase = "kex");
+  }
+
+  async #verify(key: Uint8Array, check: HostKeyCheck): Promise<void> {
+    this.#phase = "hostkey";
+    await check.verify(parseHostKey(this.#host, this.#name, key));
+    this.#phase = "kex";
+  }
+
+  #failure(): Error {
+    if (this.#hostKeyError !== undefined) return this.#refusedKey();
+    const cause = this.#lastError;
+    switch (this.#phase) {
+      case "proxy":
+      case "banner":
+        return this.#lostBeforeBanner();
+      case "auth":
+        return this.#failedToAuthenticate();
+      default:
+        return this.#error(
+          this.#phase,
+          cause?.message ?? "the server closed the connection",
+        );
+    }
+  }
+
+  #refusedKey(): Error {
+    const error = this.#hostKeyError;
+    if (error instanceof DialError || error instanceof TypeError) return error;
+    return this.#error("hostkey", error?.message ?? "not verified", error);
+  }
+
+  #lostBeforeBanner(): DialError {
+    const cause = this.#lastError;
+    if (cause instanceof DialError) return cause; // of a proxy command
+    const said = this.#greeting?.text;
+    const why = said
+      ? `the server said ${JSON.stringify(said)}`
+      : "the connection was closed before the server's banner";
+    return this.#error(this.#phase, why, cause, this.#phase === "banner");
+  }
+
+  #failedToAuthenticate(): Error {
+    const cause = this.#lastError;
+    const refused = cause?.level === "client-authentication" ||
+      /too many auth|authentication/i.test(cause?.message ?? "");
+    return refused ? this.#auth.error(cause) : this.#error(
+      "auth",
+      cause?.message ?? "the server closed the connection",
+    );
+  }
+
+  #configError(error: unknown): Error {
+    if (error instanceof DialError) return error;
+    const why = error instanceof Error ? error.message : String(error);
+    return this.#error("config", why, error);
+  }
+
+  #timedOut(timeoutMs: number): DialError {
+    return new DialError(
+      "timeout",
+      `Cannot connect to ${JSON.stringify(this.#name)}: no success within ` +
+        `${timeoutMs} ms, while ${DOING[this.#phase]}`,
+      { host: this.#name, cause: this.#lastError },
+    );
+  }
+
+  #error(
+    phase: DialPhase,
+    why: string,
+    cause: unknown = this.#lastError,
+    throttled = false,
+  ): DialError {
+    return new DialError(
+      phase,
+      `Cannot connect to ${JSON.stringify(this.#name)}: ${why}`,
+      { host: this.#name, cause, throttled },
+    );
+  }
+}

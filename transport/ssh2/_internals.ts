@@ -1,0 +1,120 @@
+/**
+ * The parts of ssh2's client that its own types do not show.
+ *
+ * Its public `exec()` sends the command in the very turn in which the channel
+ * opens, never gives back the slot of a refused command, and says `close` only
+ * when both outputs were read to their end, alike for a channel that the
+ * server closed and for one that died with the link. The three of these matter
+ * here, so channels are opened one level below: ssh2 keeps the ids, the
+ * windows and the packets, and we keep the state.
+ *
+ * The version of ssh2 is pinned, and {@linkcode internalsOf} shouts where
+ * something is not as expected.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+// @ts-types="@types/ssh2"
+import type { Client } from "ssh2";
+
+/** ssh2's channel, of which only the windows and the ids are used. */
+export interface RawChannel {
+  readonly incoming: { state: string; window: number };
+  readonly outgoing: { readonly id: number; state: string };
+  /** What waits for the answers to requests, in order. */
+  readonly _callbacks: ((failed: boolean | Error) => void)[];
+  readonly _exit: {
+    readonly code?: number | null;
+    readonly signal?: string;
+  };
+  readonly stderr: { push(chunk: Buffer | null): boolean };
+  allowHalfOpen: boolean;
+  /** Given each chunk of output; `false` stops the window from growing. */
+  push(chunk: Buffer | null): boolean;
+  /** Opens the window again after `push` gave `false`. */
+  _read(size: number): void;
+  /** Sends as the window allows; calls back once all of it is sent. */
+  _write(chunk: Buffer, encoding: null, done: () => void): void;
+  eof(): void;
+  close(): void;
+}
+
+/** Called with the channel, or with why there is none; has the channel's type. */
+export interface OpenCallback {
+  (error: (Error & { reason?: number }) | undefined, channel: RawChannel): void;
+  type: string;
+}
+
+interface Forward {
+  readonly srcIP: string;
+  readonly srcPort: number;
+  readonly dstIP: string;
+  readonly dstPort: number;
+}
+
+/** ssh2's protocol object. */
+export interface RawProtocol {
+  readonly _handlers: {
+    CHANNEL_CLOSE: (protocol: RawProtocol, id: number) => void;
+    GLOBAL_REQUEST: (
+      protocol: RawProtocol,
+      name: string,
+      wantReply: boolean,
+      data: unknown,
+    ) => void;
+  };
+  session(id: number, window: number, packet: number): void;
+  directTcpip(
+    id: number,
+    window: number,
+    packet: number,
+    forward: Forward,
+  ): void;
+  exec(id: number, command: string, wantReply: boolean): void;
+  env(id: number, name: string, value: string, wantReply: boolean): void;
+  pty(
+    id: number,
+    rows: number,
+    cols: number,
+    height: number,
+    width: number,
+    term: string,
+    modes: null,
+    wantReply: boolean,
+  ): void;
+  signal(id: number, name: string): void;
+  openssh_agentForward(id: number, wantReply: boolean): void;
+}
+
+/** ssh2's client. */
+export interface RawClient {
+  readonly _protocol: RawProtocol;
+  readonly _chanMgr: {
+    add(callback: OpenCallback): number;
+    remove(id: number): void;
+  };
+  readonly config: { readonly allowAgentFwd?: boolean };
+  _agentFwdEnabled: boolean;
+}
+
+/** The window that ssh2 grants and refills, in bytes. */
+export const WINDOW_BYTES = 2 * 1024 * 1024;
+/** The largest packet that ssh2 takes, in bytes. */
+export const PACKET_BYTES = 32 * 1024;
+
+/**
+ * Looks inside a client.
+ *
+ * @param client The client, after its `connect()` was called.
+ */
+export function internalsOf(client: Client): RawClient {
+  const raw = client as unknown as RawClient;
+  if (
+    typeof raw._protocol?._handlers?.CHANNEL_CLOSE !== "function" ||
+    typeof raw._chanMgr?.add !== "function"
+  ) {
+    throw new Error("Bug: this version of ssh2 is not the one that was pinned");
+  }
+  return raw;
+}

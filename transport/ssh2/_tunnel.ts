@@ -1,0 +1,207 @@
+/**
+ * Tunnels: a channel to a target, as web streams for anybody, and as the node
+ * stream below them for the connection that runs through it.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+import { Duplex } from "node:stream";
+import type { ReadableWritablePair } from "node:stream/web";
+import type { Tunnel } from "../connector.ts";
+import type { ChannelOpenError } from "../errors.ts";
+import { ChannelOpenError as OpenError } from "../errors.ts";
+import type {
+  Channel,
+  ChannelObserver,
+  ChannelTable,
+  ForwardTarget,
+  Lost,
+} from "./_channel.ts";
+
+/** What the tunnels made here are made of, so that one SSH connection inside
+ * another is not sent through web streams at both ends. */
+const streams = new WeakMap<Tunnel, TunnelStream>();
+
+/**
+ * Opens a tunnel.
+ *
+ * @param table The channels of the hop.
+ * @param target Where it leads to.
+ * @param options The host's name, the error of a lost hop, and the signal.
+ */
+export function openTunnel(
+  table: ChannelTable,
+  target: ForwardTarget,
+  options: { host: string; lost: Lost; signal?: AbortSignal | undefined },
+): Promise<Tunnel> {
+  const { signal, lost, host } = options;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stream = new TunnelStream();
+    const to = JSON.stringify(`${target.hostname}:${target.port}`);
+    const doing = `open a tunnel to ${to}`;
+    const onAbort = () => {
+      stream.channel?.close();
+      reject(signal?.reason);
+    };
+    const settled = () => signal?.removeEventListener("abort", onAbort);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    stream.channel = table.open(
+      observe(stream, {
+        opened() {
+          settled();
+          resolve(new ChannelTunnel(stream));
+        },
+        failed(error) {
+          settled();
+          reject(
+            error ?? new OpenError(
+              `Cannot ${doing} from ${JSON.stringify(host)}: ` +
+                "the server closed the channel",
+              { host, reason: 0 },
+            ),
+          );
+        },
+        lost: () => lost(doing),
+      }),
+      target,
+    );
+  });
+}
+
+/**
+ * The byte stream of a tunnel, for a connection to run on.
+ *
+ * @param tunnel Any tunnel; of those made here the stream below is taken.
+ */
+export function streamOfTunnel(tunnel: Tunnel): Duplex {
+  const own = streams.get(tunnel);
+  if (own !== undefined) return own;
+  const { readable, writable } = tunnel;
+  const stream = Duplex.from(
+    { readable, writable } as unknown as ReadableWritablePair,
+  );
+  stream.once("close", () => tunnel.close());
+  return stream;
+}
+
+interface Opening {
+  opened(): void;
+  failed(error: Error | undefined): void;
+  lost(): Error;
+}
+
+function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
+  let isOpen = false;
+  return {
+    opened() {
+      isOpen = true;
+      opening.opened();
+    },
+    refused: (error: ChannelOpenError) => opening.failed(error),
+    stdout: (chunk) => stream.push(chunk),
+    stderr: () => true,
+    eof: () => void stream.push(null),
+    closed() {
+      if (isOpen) stream.finish();
+      else opening.failed(undefined);
+    },
+    lost() {
+      const error = opening.lost();
+      if (isOpen) stream.destroy(error);
+      else opening.failed(error);
+    },
+  };
+}
+
+/** A channel as a node stream, which can be destroyed whatever state it is in. */
+class TunnelStream extends Duplex {
+  channel: Channel | undefined;
+  #ended = false;
+
+  constructor() {
+    super({ allowHalfOpen: true });
+    // Whoever runs on it listens too; a late error must not end the process.
+    this.on("error", () => {});
+  }
+
+  override push(chunk: Buffer | null): boolean {
+    if (this.#ended || this.destroyed) return true;
+    this.#ended = chunk === null;
+    return super.push(chunk);
+  }
+
+  /** The far side has closed it: what it sent can still be read. */
+  finish(): void {
+    this.push(null);
+    // Nothing takes what is written any more. Once all is read it is over.
+    if (this.readableEnded) this.destroy();
+    else this.once("end", () => this.destroy());
+  }
+
+  override _read(): void {
+    this.channel?.resume();
+  }
+
+  override _write(
+    chunk: Buffer,
+    _encoding: string,
+    done: (error?: Error | null) => void,
+  ): void {
+    const pending = this.channel?.write(chunk);
+    if (pending === undefined) done();
+    else pending.then(() => done());
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.channel?.eof();
+    done();
+  }
+
+  override _destroy(
+    error: Error | null,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.channel?.close();
+    done(error);
+  }
+}
+
+class ChannelTunnel implements Tunnel {
+  readonly closed: Promise<void>;
+  readonly #stream: TunnelStream;
+  #web: ReadableWritablePair | undefined;
+
+  constructor(stream: TunnelStream) {
+    this.#stream = stream;
+    this.closed = new Promise((resolve) => stream.once("close", resolve));
+    streams.set(this, stream);
+  }
+
+  // Made when asked for: they would start to read, and take from the
+  // connection that runs on the stream itself.
+  get readable(): ReadableStream<Uint8Array> {
+    return this.#pair().readable as unknown as ReadableStream<Uint8Array>;
+  }
+
+  get writable(): WritableStream<Uint8Array> {
+    return this.#pair().writable as unknown as WritableStream<Uint8Array>;
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  #pair(): ReadableWritablePair {
+    return this.#web ??= toWeb(this.#stream);
+  }
+}
+
+/** Deno's types of node:stream leave this one out. */
+function toWeb(stream: Duplex): ReadableWritablePair {
+  const { toWeb } = Duplex as unknown as {
+    toWeb(stream: Duplex): ReadableWritablePair;
+  };
+  return toWeb.call(Duplex, stream);
+}
