@@ -1,0 +1,153 @@
+// The names that the package exports. A name that is added, renamed or taken
+// away is a decision: it is to be seen here.
+
+import { assertEquals } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+
+const POOL = `
+  AcquireOptions
+  AcquireTimeoutError
+  AcquireTimeoutErrorOptions
+  AlgorithmList
+  Algorithms
+  AuthMethod
+  AuthenticationError
+  AuthenticationErrorOptions
+  BackoffOptions
+  ChannelOpenError
+  ChannelOpenErrorOptions
+  CloseCause
+  CloseOptions
+  ClosedReason
+  Command
+  CommandStatus
+  ConnectOptions
+  Connection
+  ConnectionLostError
+  ConnectionLostErrorOptions
+  ConnectionPool
+  ConnectionPoolOptions
+  Connector
+  DialError
+  DialErrorOptions
+  DialPhase
+  ErrorPhase
+  ExecOptions
+  ExecResult
+  ExecTimeoutError
+  ExecTimeoutErrorOptions
+  FanOutOptions
+  FanOutResult
+  FanOutWork
+  HostCooldownError
+  HostCooldownErrorOptions
+  HostKey
+  HostKeyError
+  HostKeyErrorOptions
+  HostKeyPolicy
+  HostKeyVerifier
+  HostLike
+  HostParts
+  HostResolver
+  HostStats
+  InteractiveHandler
+  InteractivePrompt
+  InteractiveRequest
+  Lease
+  Notice
+  OutputLimitError
+  PartialOutput
+  Passphrase
+  PassphraseRequest
+  PlainResolver
+  PoolClosedError
+  PoolCounters
+  PoolEvent
+  PoolExecOptions
+  PoolObserver
+  PoolSpawnOptions
+  PoolStats
+  RemoteProcess
+  ResolveOptions
+  ResolvedHost
+  RetryCause
+  Secret
+  SpawnOptions
+  SshError
+  SshErrorOptions
+  SshHost
+  Tunnel
+  WaitReason
+  WaitSnapshot
+  WarmResult
+  commandLine
+  hostName
+  parseHost
+`;
+
+const SSH2 = `
+  Ssh2Connector
+`;
+
+const SSH_CONFIG = `
+  ComputeOptions
+  HostDefaults
+  SshConfig
+  SshConfigError
+  SshConfigErrorOptions
+  SshConfigOptions
+  SshConfigResolver
+  SshConfigResolverOptions
+  SshConfigResult
+  loadSshConfig
+  notHonouredKeywords
+`;
+
+const TESTING = `
+  CommandContext
+  CommandHandler
+  CommandResult
+  CommandScript
+  Commands
+  EmbeddedServer
+  EmbeddedServerOptions
+  MemoryConnection
+  MemoryConnector
+  MemoryConnectorOptions
+  MemoryLedger
+  Outcome
+`;
+
+/** What each entry point exports. */
+const NAMES: Record<string, string> = {
+  ".": POOL + SSH2 + SSH_CONFIG,
+  "./pool": POOL,
+  "./ssh2": SSH2,
+  "./testing": TESTING,
+};
+
+interface Doc {
+  readonly nodes: Record<
+    string,
+    { readonly symbols: readonly { readonly name: string }[] }
+  >;
+}
+
+async function exportedBy(path: string): Promise<string[]> {
+  const entry = new URL(path, new URL("../", import.meta.url)).href;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", entry],
+  }).output();
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as Doc;
+  const symbols = Object.values(nodes).flatMap(({ symbols }) => symbols);
+  return [...new Set(symbols.map(({ name }) => name))].sort();
+}
+
+for (const [entry, path] of Object.entries(config.exports)) {
+  Deno.test(`the entry point ${entry} exports what is written down`, async () => {
+    const names = (NAMES[entry] ?? "").split(/\s+/).filter((name) =>
+      name !== ""
+    );
+    assertEquals(await exportedBy(path), names.sort());
+  });
+}
