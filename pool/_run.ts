@@ -71,6 +71,10 @@ export async function run<T>(
       });
       finish(entry, attempt, isOrphan(error));
       if (cause === undefined) throw explained(entry, error);
+      // A refusal that crosses an abort, or the end of the pool, is still not
+      // the caller's affair.
+      signal?.throwIfAborted();
+      if (core.isClosing) throw core.closedError(lane.name);
       if (cause !== "channel-open") lost++;
       core.journal.record({ type: "retry", host: lane.name, cause });
       // It keeps its place: everybody else in the queue came later.
@@ -131,11 +135,11 @@ function retryCause(
   failure: Failure,
 ): RetryCause | undefined {
   const { entry, attempt, job, error, lost } = failure;
-  if (core.isClosing || job.signal?.aborted) return undefined;
   if (error instanceof ChannelOpenError && !attempt.isOpen) {
     if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
     return judge(lane, entry, attempt) ? "channel-open" : undefined;
   }
+  if (core.isClosing || job.signal?.aborted) return undefined;
   if (!(error instanceof ConnectionLostError) || lost > 0) return undefined;
   if (!error.mayHaveRun) return "not-sent";
   return job.idempotent ? "idempotent" : undefined;
