@@ -5,7 +5,11 @@
  * @module
  */
 
-import type { Connection, ConnectOptions } from "../transport/connector.ts";
+import type {
+  Connection,
+  ConnectOptions,
+  Tunnel,
+} from "../transport/connector.ts";
 import { DialError, type DialPhase, SshError } from "../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
 import type { Core } from "./_core.ts";
@@ -139,12 +143,15 @@ async function connect(
   options: { timeoutMs: number; hop: Entry | undefined },
 ): Promise<Connection> {
   const { limits } = core;
+  const startedAt = performance.now();
   const tunnel = options.hop === undefined
     ? undefined
-    : await openTunnel(host, options.hop, signal);
+    : await openTunnel(host, options.hop, signal, options.timeoutMs);
+  const spentMs = tunnel === undefined ? 0 : performance.now() - startedAt;
+  const timeoutMs = Math.max(1, options.timeoutMs - spentMs);
   const connectOptions: ConnectOptions = {
     signal,
-    timeoutMs: options.timeoutMs,
+    timeoutMs,
     keepaliveIntervalMs: host.keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
     keepaliveCountMax: host.keepaliveCountMax ?? limits.keepaliveCountMax,
     ...(tunnel === undefined ? {} : { tunnel }),
@@ -155,11 +162,17 @@ async function connect(
     core.connector.connect(host, connectOptions),
     host,
     signal,
-    options.timeoutMs + GRACE_MS,
+    timeoutMs + GRACE_MS,
   );
 }
 
-async function openTunnel(host: ResolvedHost, hop: Entry, signal: AbortSignal) {
+/** A hop that never answers must not keep the dial's turn beyond its deadline. */
+async function openTunnel(
+  host: ResolvedHost,
+  hop: Entry,
+  signal: AbortSignal,
+  timeoutMs: number,
+): Promise<Tunnel> {
   const { connection } = hop;
   if (connection.forwardOut === undefined) {
     throw new DialError(
@@ -170,11 +183,22 @@ async function openTunnel(host: ResolvedHost, hop: Entry, signal: AbortSignal) {
       { host: hostName(host) },
     );
   }
+  signal.throwIfAborted();
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const timer = setTimeout(() => {
+    const why = new Error(`no tunnel in ${Math.round(timeoutMs)} ms`);
+    stop.abort(hopFailed(host, connection.host, why));
+  }, timeoutMs);
   try {
-    return await connection.forwardOut(host, { signal });
+    return await connection.forwardOut(host, { signal: stop.signal });
   } catch (error) {
-    signal.throwIfAborted();
+    stop.signal.throwIfAborted();
     throw hopFailed(host, connection.host, error);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 
