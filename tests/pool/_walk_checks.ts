@@ -22,7 +22,9 @@ export function check(walk: Walk): void {
   for (const host of stats.hosts) {
     if (!isHop(host.host)) checkHost(walk, host);
   }
-  if (!walk.plan.jumps) checkStarved(walk, stats);
+  if (walk.plan.jumps) checkHops(walk, stats);
+  else checkStarved(walk, stats);
+  checkTurns(walk, stats);
   checkOrder(walk);
 }
 
@@ -39,6 +41,13 @@ export function checkEnd(walk: Walk): void {
   const { waiting, dialing, slotsInUse } = walk.pool.stats();
   assertEquals([waiting, dialing, slotsInUse], [0, 0, 0]);
   assertEquals(walk.time.armed, [], "timers that are left");
+}
+
+/** A pool that is open and has nothing to do has no timer either. */
+export function checkRest(walk: Walk): void {
+  const { connections, waiting, dialing } = walk.pool.stats();
+  if (connections + waiting + dialing > 0) return;
+  assertEquals(walk.time.armed, [], "timers of a pool at rest");
 }
 
 /** Who has settled did so as it may; who should have left did. */
@@ -172,6 +181,34 @@ function checkStarved(walk: Walk, stats: PoolStats): void {
   const isSpared = starved !== undefined && stats.idle > 0;
   const ms = walk.lasting("starved", isSpared);
   assert(ms < SPARED_MS, `${starved?.host} starves beside idle connections`);
+}
+
+/** A hop is busy only while something goes through it. */
+function checkHops(walk: Walk, stats: PoolStats): void {
+  const inUse = (name: string) => {
+    const host = stats.hosts.find(({ host }) => host === `ops@${name}:22`);
+    return (host?.connections ?? 0) + (host?.dialing ?? 0) > 0;
+  };
+  const busy = (name: string) =>
+    stats.hosts.find(({ host }) => host === `ops@${name}:22`)?.busy ?? 0;
+  const jumps = Array.from(
+    { length: walk.plan.jumps ?? 0 },
+    (_, i) => `db${i}`,
+  );
+  // As `hostsOf()` chains them: db0 through hop0 and hop1, the others by hop0.
+  if (!inUse("db0")) assertEquals(busy("hop1"), 0, "hop1 keeps a pin");
+  if ([...jumps.slice(1), "hop1"].every((name) => !inUse(name))) {
+    assertEquals(busy("hop0"), 0, "hop0 keeps a pin");
+  }
+}
+
+/** A dial that waits for its turn waits for a dial in flight, or for a pause. */
+function checkTurns(walk: Walk, stats: PoolStats): void {
+  const isStuck = stats.dialing > 0 && walk.script.memory.dialsInFlight === 0;
+  const ms = walk.lasting("no turn", isStuck);
+  // Behind a hop that does not answer, and that behind another, it takes longer.
+  const mostMs = walk.plan.jumps ? 1_000 : STILL_MS;
+  assert(ms < mostMs, `${stats.dialing} dials wait for ${ms} ms for nothing`);
 }
 
 /** Nobody is served before one who came in an earlier step and still waits. */

@@ -11,7 +11,7 @@ import { Chance, VirtualTime } from "./_walk_time.ts";
 const seed = Number(
   Deno.env.get("SSHPOOL_SEED") ?? Math.floor(Math.random() * 2 ** 31),
 );
-const steps = Number(Deno.env.get("SSHPOOL_STEPS") ?? 2_000);
+const steps = Number(Deno.env.get("SSHPOOL_STEPS") ?? 5_000);
 
 /** Steps in the life of one pool; a walk is several lives. */
 const LIFE = 250;
