@@ -17,6 +17,7 @@ import type {
   SpawnOptions,
   Tunnel,
 } from "../connector.ts";
+import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import {
@@ -54,7 +55,7 @@ export class Ssh2Connection implements Connection {
   #closing: Promise<void> | undefined;
 
   constructor(parts: ConnectionParts) {
-    this.host = parts.host;
+    this.host = discreet(parts.host);
     this.#name = hostName(parts.host);
     this.#client = parts.client;
     this.#socket = parts.socket;
