@@ -56,30 +56,32 @@ Deno.test("ConnectionPool shrinks back to few connections when the load is gone"
 
 Deno.test("ConnectionPool gives the least loaded connection to the next command", async () => {
   using time = new FakeTime();
-  const gates = range(3).map(() => gate());
+  const gates = range(4).map(() => gate());
   const commands = Object.fromEntries(
     gates.map(({ promise }, i) => [`long${i}`, () => promise]),
   );
   await using kit = new Kit({ commands }, {
     maxConnectionsPerHost: 2,
-    maxSessionsPerConnection: 2,
+    maxSessionsPerConnection: 3,
   });
-  // Three long ones need two connections; then the loads are 2 and 1.
-  const long = range(3).map((i) => kit.pool.exec(host, `long${i}`));
+  const loads = () => kit.connector.connections.map((c) => c.openChannels);
+  const asked = () => kit.connector.connections.map((c) => c.channelsAsked);
+  // Four long ones need two connections.
+  const long = range(4).map((i) => kit.pool.exec(host, `long${i}`));
   await time.advance(2_000);
-  assertEquals(kit.connector.connections.map((c) => c.openChannels), [2, 1]);
-  await kit.pool.exec(host, "true");
-  assertEquals(kit.connector.connections.map((c) => c.channelsAsked), [2, 2]);
+  assertEquals(loads(), [3, 1]);
   gates[0]!.open();
+  await long[0];
+  assertEquals(loads(), [2, 1]);
+  await kit.pool.exec(host, "true");
+  assertEquals(asked(), [3, 2], "though the first has room, too");
   gates[1]!.open();
-  await Promise.all(long.slice(0, 2));
+  await long[1];
   await kit.pool.exec(host, "true");
-  assertEquals(kit.connector.connections.map((c) => c.channelsAsked), [3, 2]);
+  assertEquals(asked(), [4, 2], "the oldest of equals");
   gates[2]!.open();
-  await long[2];
-  await kit.pool.exec(host, "true");
-  const asked = kit.connector.connections.map((c) => c.channelsAsked);
-  assertEquals(asked, [4, 2], "the oldest of equals");
+  gates[3]!.open();
+  await Promise.all(long);
 });
 
 Deno.test("ConnectionPool goes on with what it has when a further dial fails", async () => {
