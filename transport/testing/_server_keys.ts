@@ -1,8 +1,7 @@
 /** Keys of the embedded server, made once per process. */
 
 import { createHash } from "node:crypto";
-// @ts-types="@types/ssh2"
-import ssh2 from "ssh2";
+import ssh2 from "../_ssh2.ts";
 
 /** A key pair as text, and its fingerprint. */
 export interface KeyPair {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { endCiphers, prepareCiphers } from "../_deno_ciphers.ts";
 import {
   type AddressInfo,
   connect,
@@ -12,7 +13,8 @@ import {
   type Socket,
 } from "node:net";
 // @ts-types="@types/ssh2"
-import ssh2, { type Connection, type ServerConfig } from "ssh2";
+import type { Connection, ServerConfig } from "ssh2";
+import ssh2 from "../_ssh2.ts";
 import type { AuthMethod, SshHost } from "../host.ts";
 import type { Commands } from "./commands.ts";
 import { authenticator } from "./_server_auth.ts";
@@ -154,6 +156,7 @@ export class EmbeddedServer implements AsyncDisposable {
   static async start(
     options: EmbeddedServerOptions = {},
   ): Promise<EmbeddedServer> {
+    await prepareCiphers();
     const server = new EmbeddedServer(options);
     await server.listen();
     return server;
@@ -290,6 +293,8 @@ export class EmbeddedServer implements AsyncDisposable {
   }
 
   #serve(client: Connection): void {
+    // ssh2's types do not show its protocol object.
+    endCiphers((client as unknown as { _protocol: object })._protocol);
     const gone = new AbortController();
     let open = 0;
     client.on("error", () => {});
