@@ -13,8 +13,7 @@
 import { Buffer } from "node:buffer";
 import { sign as cryptoSign } from "node:crypto";
 // @ts-types="@types/ssh2"
-import type { Client, ParsedKey } from "ssh2";
-import ssh2 from "../_ssh2.ts";
+import ssh2, { type Client, type ParsedKey } from "ssh2";
 import { string } from "./_wire.ts";
 
 const USERAUTH_REQUEST = 50;

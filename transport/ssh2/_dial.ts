@@ -119,6 +119,9 @@ export class Dial {
         resolve(client);
       });
       socket.once("close", onEnd);
+      // A peer that hung up takes nothing more. A TCP socket then closes of
+      // itself, a tunnel or a proxy command does not.
+      socket.once("end", () => socket.destroy());
       // ssh2 hangs up by ending the stream and waits for the peer, which may
       // never answer.
       socket.once("finish", () => socket.destroy());
@@ -137,18 +140,20 @@ export class Dial {
       ...this.#auth.connectConfig,
       sock: socket,
       readyTimeout: 0, // the deadline is ours
-      keepaliveInterval: keepaliveIntervalMs,
+      // With a count of 0 ssh2 would hang up without having asked once.
+      keepaliveInterval: keepaliveCountMax > 0 ? keepaliveIntervalMs : 0,
       keepaliveCountMax,
       algorithms: algorithmsFor(this.#host, check.hostKeyAlgorithms),
       authHandler: this.#auth.handler,
       hostVerifier: (key: Buffer, done: (ok: boolean) => void) => {
         this.#verify(key, check).then(
-          () => done(true),
+          () => true,
           (error) => {
             this.#hostKeyError = error;
-            done(false);
+            return false;
           },
-        );
+          // ssh2 throws if the connection ended meanwhile, which is not news.
+        ).then(done).catch(() => {});
       },
     });
     this.#auth.attach(client);
@@ -191,7 +196,10 @@ export class Dial {
     const why = said
       ? `the server said ${JSON.stringify(said)}`
       : "the connection was closed before the server's banner";
-    return this.#error(this.#phase, why, cause, this.#phase === "banner");
+    // Not what speaks another protocol: waiting does not make it an sshd.
+    const throttled = this.#phase === "banner" &&
+      (this.#greeting?.isThrottling ?? true);
+    return this.#error(this.#phase, why, cause, throttled);
   }
 
   #failedToAuthenticate(): Error {

@@ -15,8 +15,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 // @ts-types="@types/ssh2"
-import type { ParsedKey } from "ssh2";
-import ssh2 from "../_ssh2.ts";
+import ssh2, { type ParsedKey } from "ssh2";
 import { ByteReader, string, uint32 } from "./_wire.ts";
 
 const MAGIC = "openssh-key-v1\0";

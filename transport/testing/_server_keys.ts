@@ -1,7 +1,8 @@
 /** Keys of the embedded server, made once per process. */
 
 import { createHash } from "node:crypto";
-import ssh2 from "../_ssh2.ts";
+// @ts-types="@types/ssh2"
+import ssh2 from "ssh2";
 
 /** A key pair as text, and its fingerprint. */
 export interface KeyPair {

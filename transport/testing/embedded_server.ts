@@ -13,8 +13,7 @@ import {
   type Socket,
 } from "node:net";
 // @ts-types="@types/ssh2"
-import type { Connection, ServerConfig } from "ssh2";
-import ssh2 from "../_ssh2.ts";
+import ssh2, { type Connection, type ServerConfig } from "ssh2";
 import type { AuthMethod, SshHost } from "../host.ts";
 import type { Commands } from "./commands.ts";
 import { authenticator } from "./_server_auth.ts";
