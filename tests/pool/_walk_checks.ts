@@ -164,6 +164,11 @@ function checkMotion(walk: Walk, host: HostStats): void {
   const moved = walk.served.some((call) => call.parts.host === host.host);
   const isStill = host.waiting > 0 && hasRoom && !moved;
   const ms = walk.lasting(`still ${host.host}`, isStill);
+  // Only where servers refuse channels is there a reason to hold back at all.
+  const { maxSessions, reapMs, reapTurns, pool } = walk.plan;
+  const refuses = maxSessions < (pool.maxSessionsPerConnection ?? 10) ||
+    reapMs !== undefined || reapTurns !== undefined;
+  assert(refuses || !isStill, `${host.host} has room and lets callers wait`);
   assert(ms < STILL_MS, `${host.host} sits still with waiters for ${ms} ms`);
 }
 
