@@ -40,7 +40,17 @@ export function startSocket(
 
 function startTcp(host: ResolvedHost, onPhase: OnPhase): Duplex {
   const { hostname, port, addressFamily, bindAddress } = host;
-  const isAddress = isIP(hostname) !== 0;
+  const version = isIP(hostname);
+  const isAddress = version !== 0;
+  if (isAddress && addressFamily !== undefined && version !== addressFamily) {
+    // Left to itself the socket would look at the family of names alone.
+    throw new DialError(
+      "dns",
+      `Cannot connect to ${JSON.stringify(hostName(host))}: ` +
+        `addressFamily is ${addressFamily}, but it is an IPv${version} address`,
+      { host: hostName(host) },
+    );
+  }
   onPhase(isAddress ? "tcp" : "dns");
   // By name and not by an address of our own lookup: Deno grants network
   // access by the name that is given here, and tries several addresses itself.
@@ -82,6 +92,16 @@ export function socketError(
   if (cause instanceof DialError) return cause;
   const error = firstCause(cause);
   const name = hostName(host);
+  // A refusal has another code: this one was let in, and thrown out before
+  // the runtime had told us so.
+  if (phase === "tcp" && codeOf(error) === "ECONNRESET") {
+    return new DialError(
+      "banner",
+      `Cannot connect to ${JSON.stringify(name)}: the connection was reset ` +
+        "before the server's banner",
+      { host: name, cause: error, throttled: true },
+    );
+  }
   const what = phase === "dns"
     ? `cannot look up ${JSON.stringify(host.hostname)}`
     : "no connection";
@@ -90,6 +110,10 @@ export function socketError(
     `Cannot connect to ${JSON.stringify(name)}: ${what}: ${error.message}`,
     { host: name, cause: error },
   );
+}
+
+function codeOf(error: Error): unknown {
+  return "code" in error ? error.code : undefined;
 }
 
 /** Of several addresses that failed, the first says what is wrong. */
