@@ -167,7 +167,11 @@ sshdTest(
         marks.check(`error ${index}`, await failure(call, `Host ${index}`));
       }
     }
-    const lost = failure(pool.exec(good, "sleep", { env: { A: token } }));
+    const { promise: isOpen, resolve: onOpen } = Promise.withResolvers<void>();
+    const lost = failure(
+      pool.exec(good, "sleep 600", { env: { A: token }, onOpen }),
+    );
+    await isOpen;
     server.dropAll();
     marks.check("a lost connection's error", await lost);
     marks.check("statistics", pool.stats());
