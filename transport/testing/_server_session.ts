@@ -16,7 +16,11 @@ export function serveSession(
   const { options, gone } = parts;
   const env: Record<string, string> = {};
   const process = new AbortController();
-  gone.addEventListener("abort", () => process.abort("HUP"), { once: true });
+  // Gone with the session: a connection sees thousands of them.
+  gone.addEventListener("abort", () => process.abort("HUP"), {
+    once: true,
+    signal: process.signal,
+  });
   session.on("env", (accept, _reject, info) => {
     env[info.key] = info.val;
     accept?.();
