@@ -59,6 +59,9 @@ export interface ForwardTarget {
 
 type State = "opening" | "open" | "ended";
 
+/** By when a new process has its process group, even on a busy server. */
+const SIGNAL_AFTER_MS = 100;
+
 /** One channel. Made by {@linkcode ChannelTable.open}. */
 export class Channel {
   readonly #table: ChannelTable;
@@ -67,6 +70,9 @@ export class Channel {
   #raw: RawChannel | undefined;
   #abandoned = false;
   #sentEof = false;
+  #startedAt: number | undefined;
+  #heldSignals: string[] = [];
+  #signalTimer: ReturnType<typeof setTimeout> | undefined;
   #pendingWrite: (() => void) | undefined;
 
   constructor(table: ChannelTable, observer: ChannelObserver) {
@@ -163,8 +169,34 @@ export class Channel {
     }
   }
 
-  /** Sends a signal to the remote process. */
+  /** The command was granted: there is, or will soon be, a process. */
+  started(): void {
+    this.#startedAt = performance.now();
+    if (this.#heldSignals.length > 0) this.#signalSoon();
+  }
+
+  /**
+   * Sends a signal to the remote process, once it is sure to get it: sshd
+   * signals a process group that the new process has yet to found, and says
+   * nothing if there is none.
+   */
   signal(name: string): void {
+    if (this.#state !== "open") return;
+    const age = performance.now() - (this.#startedAt ?? Infinity);
+    if (age >= SIGNAL_AFTER_MS) return this.#sendSignal(name);
+    this.#heldSignals.push(name);
+    if (this.#startedAt !== undefined) this.#signalSoon();
+  }
+
+  #signalSoon(): void {
+    this.#signalTimer ??= setTimeout(() => {
+      this.#signalTimer = undefined;
+      for (const name of this.#heldSignals.splice(0)) this.#sendSignal(name);
+      if (this.#abandoned) this.#closeNow();
+    }, SIGNAL_AFTER_MS);
+  }
+
+  #sendSignal(name: string): void {
     // After our end of file ssh2's own check would refuse, sshd does not.
     const raw = this.#raw;
     if (raw === undefined || this.#state !== "open") return;
@@ -174,7 +206,8 @@ export class Channel {
 
   /**
    * Closes it: at once if it is open, else as soon as the server has opened
-   * it. Its slot counts until the server has closed its side as well.
+   * it, and after a signal that is still to be sent. Its slot counts until the
+   * server has closed its side as well.
    */
   close(): void {
     this.#abandoned = true;
@@ -182,8 +215,12 @@ export class Channel {
     // What still arrives is dropped, and its window refilled, so that the
     // far side's CLOSE is not held up behind a full window.
     this.resume();
-    this.#guard(() => this.#raw?.close());
     this.#flushed();
+    if (this.#heldSignals.length === 0) this.#closeNow();
+  }
+
+  #closeNow(): void {
+    this.#guard(() => this.#raw?.close());
   }
 
   /** For the table: the server's answer to the request to open. */
@@ -199,6 +236,7 @@ export class Channel {
   onEnd(tell: (observer: ChannelObserver) => void): void {
     if (this.#state === "ended") return;
     this.#state = "ended";
+    clearTimeout(this.#signalTimer);
     this.#flushed();
     if (!this.#abandoned) tell(this.#observer);
   }
@@ -335,19 +373,12 @@ export class ChannelTable {
 
   #watch(): void {
     const handlers = this.raw._protocol._handlers;
-    const { CHANNEL_CLOSE, GLOBAL_REQUEST } = handlers;
+    const { CHANNEL_CLOSE } = handlers;
     // Only the server's own message comes this way. When a connection dies
     // ssh2 closes its channels too, but by another road.
     handlers.CHANNEL_CLOSE = (protocol, id) => {
       CHANNEL_CLOSE(protocol, id);
       this.#end(id, (observer) => observer.closed());
-    };
-    // ssh2 has the server sign once with each of its host keys, for an event
-    // that nobody here listens to, and drops the connection over a key of a
-    // type that it cannot read.
-    handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
-      if (name === "hostkeys-00@openssh.com") return;
-      GLOBAL_REQUEST(protocol, name, wantReply, data);
     };
   }
 }

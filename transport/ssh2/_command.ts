@@ -97,7 +97,8 @@ export class CommandStart {
         (protocol, id) => protocol.exec(id, this.#line, true),
         (granted) => {
           // Refused, so it has not run.
-          if (!granted) this.#wasSent = false;
+          if (granted) channel.started();
+          else this.#wasSent = false;
           answered(
             granted
               ? undefined

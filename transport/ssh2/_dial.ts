@@ -11,10 +11,12 @@ import type { ConnectOptions } from "../connector.ts";
 import { DialError, type DialPhase } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type HostKeyCheck, prepareHostKeyCheck } from "../host_key.ts";
+import { endCiphers, prepareCiphers } from "../_deno_ciphers.ts";
 import { algorithmsFor } from "./_algorithms.ts";
 import { Authenticator } from "./_auth.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
+import { ignoreHostKeyList, internalsOf } from "./_internals.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
 
 /** What the message of a deadline says was under way. */
@@ -81,6 +83,7 @@ export class Dial {
   async #steps(): Promise<Ssh2Connection> {
     const check = await prepareHostKeyCheck(this.#host, this.#options.onNotice);
     await this.#auth.prepare();
+    await prepareCiphers();
     this.#stop.signal.throwIfAborted();
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
@@ -156,7 +159,9 @@ export class Dial {
         ).then(done).catch(() => {});
       },
     });
+    endCiphers(internalsOf(client)._protocol);
     this.#auth.attach(client);
+    ignoreHostKeyList(internalsOf(client));
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");
   }
 

@@ -10,6 +10,7 @@ import type { HostKey, ResolvedHost } from "../host.ts";
 import { fingerprint } from "../host_key.ts";
 
 const MAX_CHARS = 1024;
+const THROTTLING = /maxstartups|not allowed at this time|too many/i;
 
 /**
  * Watches the first bytes, until the banner: an sshd that is over its limit
@@ -27,6 +28,14 @@ export class Greeting {
       socket.off("data", onData);
     };
     socket.on("data", onData);
+  }
+
+  /**
+   * Whether a hang-up before the banner asks for patience: the server named a
+   * limit, or, as sshd does under load, went without a word.
+   */
+  get isThrottling(): boolean {
+    return this.text === "" || THROTTLING.test(this.#text);
   }
 
   /** What it was, for a message. */

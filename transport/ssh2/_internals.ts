@@ -104,6 +104,24 @@ export const WINDOW_BYTES = 2 * 1024 * 1024;
 export const PACKET_BYTES = 32 * 1024;
 
 /**
+ * Ignores the list of host keys that OpenSSH sends after the login.
+ *
+ * ssh2 has the server sign once with each of them, for an event that nobody
+ * here listens to, and drops the connection over a key of a type that it cannot
+ * read. To be called before the login: the list comes in its wake.
+ *
+ * @param raw The client, after its `connect()` was called.
+ */
+export function ignoreHostKeyList(raw: RawClient): void {
+  const handlers = raw._protocol._handlers;
+  const { GLOBAL_REQUEST } = handlers;
+  handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
+    if (name === "hostkeys-00@openssh.com") return;
+    GLOBAL_REQUEST(protocol, name, wantReply, data);
+  };
+}
+
+/**
  * Looks inside a client.
  *
  * @param client The client, after its `connect()` was called.

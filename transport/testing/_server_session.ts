@@ -31,6 +31,9 @@ export function serveSession(
     process.abort(info.name.replace(/^SIG/, ""));
     accept?.();
   });
+  // ssh2 takes end of file for the end of the session, and would not hear of a
+  // signal any more; sshd does.
+  session.on("eof", () => (session as Internals)._ending = false);
   session.on("close", () => {
     process.abort("HUP");
     closeUnused(session, client);
