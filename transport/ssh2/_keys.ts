@@ -7,9 +7,9 @@
 import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
+import { homeDirectory, readEnv } from "../_local.ts";
 import type { Passphrase, PassphraseRequest } from "../host.ts";
 import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
 
@@ -219,13 +219,10 @@ function reason(error: Error): string {
   return code === undefined ? error.message : String(code);
 }
 
-/** The home directory; `undefined` where the runtime may not be asked. */
+/** The home directory, as `node:os` has it; `undefined` if it is not known. */
 export function home(): string | undefined {
-  try {
-    return homedir();
-  } catch {
-    return undefined; // Deno without --allow-sys=homedir.
-  }
+  // Deno's own needs --allow-sys, also where --allow-env=HOME was given.
+  return readEnv("HOME") || homeDirectory();
 }
 
 function expandHome(path: string): string {
