@@ -56,6 +56,7 @@ sshdTest(
       identityFile: [
         { identityFile: other },
         { identityFile: [sshd.privateKeyPath] },
+        { identityFile: sshd.privateKeyPath },
         { identityFile: sshd.privateKeyPath, identitiesOnly: true },
       ],
       agent: [{ agent: agent.path }],
@@ -80,6 +81,11 @@ sshdTest(
           hostKey: "strict",
           knownHostsFiles: [],
           globalKnownHostsFiles: [known],
+        },
+        {
+          hostKey: "strict",
+          knownHostsFiles: [],
+          globalKnownHostsFiles: [`${known}2`],
         },
         { hostKey: "accept-new", knownHostsFiles: [known] },
       ],
