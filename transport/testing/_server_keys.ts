@@ -17,7 +17,7 @@ const made = new Map<string, KeyPair>();
 export function keyPair(name: string): KeyPair {
   const known = made.get(name);
   if (known) return known;
-  const pair = ssh2.utils.generateKeyPairSync("ed25519", { comment: name });
+  const pair = generate(name);
   const key = {
     privateKey: pair.private,
     publicKey: pair.public,
@@ -25,6 +25,15 @@ export function keyPair(name: string): KeyPair {
   };
   made.set(name, key);
   return key;
+}
+
+/** ssh2 drops a leading zero: one pair in 256 is malformed, and made anew. */
+function generate(comment: string): { private: string; public: string } {
+  const { generateKeyPairSync, parseKey } = ssh2.utils;
+  for (;;) {
+    const pair = generateKeyPairSync("ed25519", { comment });
+    if (!(parseKey(pair.private) instanceof Error)) return pair;
+  }
 }
 
 /** The public part of a key in SSH wire format. */
