@@ -1,0 +1,104 @@
+/** The library in Node: bundled, it runs commands and lets the process end. */
+
+import { assertEquals } from "@std/assert";
+import { delimiter, join } from "node:path";
+import { existsSync } from "node:fs";
+import { EmbeddedServer } from "../transport/testing/mod.ts";
+
+const node = (Deno.env.get("PATH") ?? "").split(delimiter)
+  .map((folder) => join(folder, "node")).find(existsSync);
+const hint = "install node to run this test";
+const root = new URL("..", import.meta.url);
+
+/** Runs a command to its end, which has to be a success. */
+async function run(
+  command: string,
+  options: Deno.CommandOptions,
+): Promise<string> {
+  // Longer than any of this takes, and shorter than the pool's idle timeout:
+  // a connection that keeps the process alive is a failure.
+  const signal = AbortSignal.timeout(45_000);
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    stdin: "null",
+    signal,
+    ...options,
+  }).output();
+  const [out, err] = [stdout, stderr].map((b) => new TextDecoder().decode(b));
+  assertEquals({ success, err }, { success: true, err: "" }, err);
+  return out!;
+}
+
+/** Makes a folder where Node finds the library and ssh2. */
+async function install(dir: string): Promise<void> {
+  const imports = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", root)),
+  ).imports;
+  const version = imports.ssh2.split("@").at(-1);
+  await Deno.writeTextFile(
+    join(dir, "package.json"),
+    JSON.stringify({ private: true, dependencies: { ssh2: version } }),
+  );
+  await run(Deno.execPath(), {
+    args: ["install", "--quiet", "--node-modules-dir=auto", "--no-lock"],
+    cwd: dir,
+  });
+  await run(Deno.execPath(), {
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=deno",
+      "--external=ssh2",
+      `--output=${join(dir, "sshpool.mjs")}`,
+      "mod.ts",
+    ],
+    cwd: root,
+  });
+}
+
+const PROGRAM = `
+import { ConnectionPool } from "./sshpool.mjs";
+
+const pool = new ConnectionPool({ config: false });
+const host = JSON.parse(process.env.SSHPOOL_HOST);
+const results = await Promise.all(
+  Array.from({ length: 20 }, (_, i) => pool.exec(host, ["echo", String(i)])),
+);
+const cat = await pool.spawn(host, "cat");
+const writer = cat.stdin.getWriter();
+await writer.write(new TextEncoder().encode("through"));
+await writer.close();
+const { stdout } = await cat.output();
+await pool.close();
+console.log(JSON.stringify({
+  outputs: results.map(({ stdout }) => stdout.trim()).join(" "),
+  cat: new TextDecoder().decode(stdout),
+  size: pool.size,
+}));
+`;
+
+Deno.test({
+  name: node === undefined
+    ? `ConnectionPool runs commands in Node (${hint})`
+    : "ConnectionPool runs commands in Node, which ends after close()",
+  ignore: node === undefined,
+  async fn() {
+    await using server = await EmbeddedServer.start();
+    const dir = await Deno.makeTempDir({ prefix: "sshpool-node-" });
+    try {
+      await install(dir);
+      await Deno.writeTextFile(join(dir, "program.mjs"), PROGRAM);
+      const out = await run(node!, {
+        args: ["program.mjs"],
+        cwd: dir,
+        env: { SSHPOOL_HOST: JSON.stringify(server.host()) },
+      });
+      assertEquals(JSON.parse(out), {
+        outputs: Array.from({ length: 20 }, (_, i) => i).join(" "),
+        cat: "through",
+        size: 0,
+      });
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
