@@ -168,8 +168,8 @@ sshdTest(
     const text = await chainConfig(dir, { a, b, c });
     await using pool = await configured(dir, text);
     const running = await Promise.all([
-      pool.spawn("c", "echo on; sleep 600"),
-      pool.spawn("c", "echo on; sleep 600"),
+      pool.spawn("c", "echo on; cat"),
+      pool.spawn("c", "echo on; cat"),
     ]);
     for (const process of running) {
       const reader = process.stdout.getReader();
@@ -179,7 +179,9 @@ sshdTest(
       process.stderr.cancel().catch(() => {});
     }
     const { promise: isOpen, resolve: onOpen } = Promise.withResolvers<void>();
-    const executing = pool.exec("c", "sleep 600", { onOpen });
+    // Ends with its input, and so with its connection: nobody is left behind.
+    const stdin = new ReadableStream<Uint8Array>();
+    const executing = pool.exec("c", "cat", { onOpen, stdin });
     executing.catch(() => {});
     await isOpen;
     await b.kill();

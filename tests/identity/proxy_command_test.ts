@@ -164,7 +164,7 @@ sshdTest(
     const file = join(dir, "pids");
     await using pool = newPool({ config: false });
     const host = sshd.host({ proxyCommand: noted(file, gate.command) });
-    const running = await pool.spawn(host, "sleep 600");
+    const running = await pool.spawn(host, "cat");
     running.stdout.cancel().catch(() => {});
     running.stderr.cancel().catch(() => {});
     const [pid = 0] = await pids(file);
