@@ -22,7 +22,10 @@ export interface FanOutOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How the work on one host went. */
+/**
+ * How the work on one host went. A `host` that is an object is not enumerable:
+ * it may hold credentials, which do not belong in print.
+ */
 export type FanOutResult<T> =
   | { readonly host: HostLike; readonly ok: true; readonly value: T }
   | { readonly host: HostLike; readonly ok: false; readonly error: unknown };
@@ -107,10 +110,25 @@ async function settle<T>(
   signal: AbortSignal,
 ): Promise<FanOutResult<T>> {
   try {
-    return { host, ok: true, value: await work(host, signal) };
+    return withHost(host, { ok: true, value: await work(host, signal) });
   } catch (error) {
-    return { host, ok: false, error };
+    return withHost(host, { ok: false, error });
   }
+}
+
+/**
+ * Adds the host to a result, as the caller named it. An object may hold
+ * credentials: it is there for who asks, and not seen where a result is
+ * printed, as results are.
+ */
+export function withHost<T extends object>(
+  host: HostLike,
+  result: T,
+): T & { readonly host: HostLike } {
+  if (typeof host === "string") return { host, ...result };
+  return Object.defineProperty(result, "host", { value: host }) as
+    & T
+    & { readonly host: HostLike };
 }
 
 function iterate(

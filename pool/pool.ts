@@ -23,6 +23,7 @@ import {
   type FanOutOptions,
   type FanOutResult,
   type FanOutWork,
+  withHost,
 } from "./fan_out.ts";
 import { Lease } from "./lease.ts";
 import {
@@ -36,7 +37,7 @@ import {
 
 /** How warming one host went. */
 export interface WarmResult {
-  /** The host, as it was named. */
+  /** The host, as it was named; not enumerable if it is an object, which may hold credentials. */
   readonly host: HostLike;
   /** Whether it has a connection now. */
   readonly ok: boolean;
@@ -313,9 +314,9 @@ export class ConnectionPool implements AsyncDisposable {
     return Promise.all(Array.from(hosts, async (host) => {
       try {
         await this.getConnection(host, options);
-        return { host, ok: true };
+        return withHost(host, { ok: true });
       } catch (error) {
-        return { host, ok: false, error };
+        return withHost(host, { ok: false, error });
       }
     }));
   }

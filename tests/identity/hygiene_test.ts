@@ -175,6 +175,16 @@ sshdTest(
     server.dropAll();
     marks.check("a lost connection's error", await lost);
     marks.check("statistics", pool.stats());
+    const hosts = [good, ...bad];
+    const warmed = await pool.warm(hosts);
+    assertEquals(warmed.map((it) => it.host), hosts);
+    marks.check("how warming went", warmed);
+    for await (
+      const result of pool.fanOut(hosts, (it) => pool.exec(it, "true"))
+    ) {
+      assert(hosts.includes(result.host as SshHost));
+      marks.check("the result of a fan-out", result);
+    }
     marks.check("the names of hosts", pool.activeHosts);
     await pool.close();
     marks.check("events", events);
