@@ -378,6 +378,7 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
       return;
     }
     if (this.open.length === 0) return;
+    this.#spill.begin();
     const delayMs = Math.min(this.#spill.dialMs, this.#roster.recheckMs);
     const at = performance.now() + delayMs;
     if (this.#tick !== undefined && this.#tickAt <= at) return;

@@ -60,7 +60,7 @@ export class Roster {
     for (const entry of this.#open) {
       const { load } = entry;
       if (entry.connection.isClosed) stale = entry;
-      else if (load < bestLoad && load < entry.belief.ceiling) {
+      else if (load < bestLoad && load + 1 <= entry.belief.ceiling) {
         best = entry;
         bestLoad = load;
       }

@@ -11,6 +11,13 @@
  */
 const REAP_MS = 50;
 
+/**
+ * By how much each session that ends raises a ceiling that a refusal has
+ * lowered. At the limit itself, with short commands, every third attempt is
+ * refused for a session that is not reaped yet; a little below it, hardly any.
+ */
+const GROWTH = 1 / 16;
+
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;
 
@@ -42,7 +49,7 @@ export type Verdict =
  * No limit below what was once open at the same time is ever learned.
  */
 export class SessionBelief {
-  /** No more sessions than this for the moment. */
+  /** No more sessions than this for the moment; a fraction is on its way up. */
   ceiling = Infinity;
   #open = 0;
   /** Attempts without an answer, in the order in which they were made. */
@@ -103,9 +110,9 @@ export class SessionBelief {
     this.#endedUnseen = true;
   }
 
-  /** A session ended, so one more may fit. */
+  /** A session ended, so one more may fit, or part of one. */
   sessionEnded(): void {
-    if (this.#pausedUntil === 0) this.ceiling = Infinity;
+    if (this.#pausedUntil === 0) this.#raise(this.ceiling < 1 ? 1 : GROWTH);
   }
 
   /** The server refused the attempt with reason 2. */
@@ -148,7 +155,13 @@ export class SessionBelief {
   /** The moment to look again has come. */
   recheck(): void {
     if (this.#pausedUntil > performance.now()) return;
+    if (this.#pausedUntil > 0) this.ceiling = Infinity;
+    else this.#raise(1);
     this.#pausedUntil = 0;
-    this.ceiling = Infinity;
+  }
+
+  #raise(by: number): void {
+    this.ceiling += by;
+    if (this.ceiling > this.#peak + 1) this.ceiling = Infinity;
   }
 }

@@ -10,19 +10,40 @@ const FIRST_GUESS_MS = 50;
 /** Another connection must save at least this many times what its dial costs. */
 const WORTH = 2;
 
+/** By how much one must have raised the rate for the next one to be tried. */
+const GAIN = 1.2;
+
+/** How long the rate is watched before that is said, in milliseconds. */
+const TRIAL_MS = 250;
+
+/** For how long nothing more is tried then, in milliseconds. */
+const CONTENT_MS = 30_000;
+
 /**
  * Weighs the queue against the cost of a dial, one dial's time after another:
  * if the queue, as fast as it has drained since the last look, would take
  * longer than {@linkcode WORTH} dials, one more connection pays; if nothing
  * has drained at all, as many as the queue would fill.
+ *
+ * Where the server's processors are what is short, more connections gain
+ * nothing and cost memory and switching: after each one the rate is watched,
+ * and if it has not risen, it stays at that for a while.
  */
 export class SpillRule {
   /** How long a dial to this host takes, in milliseconds, smoothed. */
   dialMs: number = FIRST_GUESS_MS;
   #completed = 0;
   #weighedAt = performance.now();
+  #isWatching = false;
   #extra = 0;
+  /** After a failed dial. */
   #quietUntil = 0;
+  /** After a connection that gained nothing. */
+  #contentUntil = 0;
+  /** Completions per millisecond at the last look. */
+  #rate = 0;
+  /** The rate before the connection that is on trial. */
+  #rateBefore: number | undefined;
 
   /** A slot came free. */
   completed(): void {
@@ -33,7 +54,10 @@ export class SpillRule {
   dialled(durationMs: number): void {
     const smoothed = 0.7 * this.dialMs + 0.3 * durationMs;
     this.dialMs = Math.min(1_000, Math.max(10, smoothed));
-    if (this.#extra > 0) this.#extra--;
+    if (this.#extra > 0) {
+      this.#extra--;
+      this.#rateBefore ??= this.#rate;
+    }
     this.#restart();
   }
 
@@ -43,9 +67,18 @@ export class SpillRule {
     this.#quietUntil = performance.now() + pauseMs;
   }
 
+  /** Somebody waits: from here on the rate says something. */
+  begin(): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    this.#restart();
+  }
+
   /** Nobody waits any more. */
   calm(): void {
+    this.#isWatching = false;
     this.#extra = 0;
+    this.#rateBefore = undefined;
   }
 
   /** How many connections more than there are open now are worth having. */
@@ -57,16 +90,32 @@ export class SpillRule {
   weigh(waiting: number, sessionLimit: number): void {
     const now = performance.now();
     const elapsedMs = now - this.#weighedAt;
-    if (elapsedMs < this.dialMs / 2) return; // a tick that came for a recheck
+    const windowMs = this.#rateBefore === undefined
+      ? this.dialMs / 2
+      : Math.max(TRIAL_MS, this.dialMs);
+    if (elapsedMs < windowMs) return; // a tick that came for a recheck
     const done = this.#completed;
     this.#restart();
-    if (now < this.#quietUntil) return;
     if (done === 0) {
+      this.#rateBefore = undefined;
+      if (now < this.#quietUntil) return;
       this.#extra = Math.ceil(waiting / sessionLimit);
       return;
     }
-    const drainMs = waiting * elapsedMs / done;
+    this.#judge(done / elapsedMs, now);
+    if (now < this.#quietUntil || now < this.#contentUntil) return;
+    const drainMs = waiting / this.#rate;
     this.#extra = drainMs > WORTH * this.dialMs ? 1 : 0;
+  }
+
+  /** Has the connection on trial been worth it? */
+  #judge(rate: number, now: number): void {
+    const before = this.#rateBefore;
+    this.#rate = rate;
+    this.#rateBefore = undefined;
+    if (before !== undefined && rate < GAIN * before) {
+      this.#contentUntil = now + CONTENT_MS;
+    }
   }
 
   #restart(): void {
