@@ -19,12 +19,6 @@ const POOL_MAY_IMPORT = [
 /** The adapters, each of which knows none of the others. */
 const ADAPTERS = ["transport/ssh2/", "transport/openssh/"];
 
-/** Rule breaks that are known, and wait to be put right. */
-const TOLERATED: readonly string[] = [
-  "transport/host_key.ts imports transport/known_hosts/_fingerprint.ts",
-  "transport/ssh_config/mod.ts exports from ./_keywords.ts",
-];
-
 interface File {
   readonly path: string;
   /** Without comments. */
@@ -139,7 +133,7 @@ Deno.test("a file whose name begins with _ is used in its folder alone", () => {
     to.slice(folderOf(to).length).startsWith("_") &&
     !folderOf(file.path).startsWith(folderOf(to))
   );
-  assertEquals(wrong.filter((line) => !TOLERATED.includes(line)), []);
+  assertEquals(wrong, []);
 });
 
 Deno.test("an entry point exports nothing of a file whose name begins with _", () => {
@@ -148,7 +142,7 @@ Deno.test("an entry point exports nothing of a file whose name begins with _", (
       [...code.matchAll(/^export[^;]*from\s+"([^"]*\/_[^"]*)"/gm)]
         .map(([, from]) => `${path} exports from ${from}`)
     );
-  assertEquals(wrong.filter((line) => !TOLERATED.includes(line)), []);
+  assertEquals(wrong, []);
 });
 
 Deno.test("no files need each other in a circle", () => {

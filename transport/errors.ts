@@ -226,8 +226,7 @@ export class ConnectionLostError extends SshError {
   constructor(message: string, options: ConnectionLostErrorOptions = {}) {
     super(message, options);
     this.mayHaveRun = options.mayHaveRun ?? false;
-    // Not enumerable: output may hold what the caller would not log.
-    Object.defineProperty(this, "output", { value: options.output });
+    hide(this, "output", options.output);
   }
 }
 
@@ -255,7 +254,7 @@ export class ExecTimeoutError extends SshError {
     super(message, options);
     this.timeoutMs = options.timeoutMs;
     this.mayHaveRun = options.mayHaveRun ?? true;
-    Object.defineProperty(this, "output", { value: options.output });
+    hide(this, "output", options.output);
   }
 }
 
@@ -264,4 +263,12 @@ export class OutputLimitError extends SshError {
   override readonly code = "SSH_OUTPUT_LIMIT";
   override readonly phase = "exec";
   override readonly mayHaveRun = true;
+}
+
+/**
+ * Sets what is not for a log: output may hold what the caller would not print.
+ * `enumerable` has to be said, since the class field has made it true before.
+ */
+function hide(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, enumerable: false });
 }

@@ -12,7 +12,7 @@ import {
   hostName,
   type ResolvedHost,
 } from "./host.ts";
-import { fingerprint as compute } from "./known_hosts/_fingerprint.ts";
+import { fingerprint as compute } from "./known_hosts/fingerprint.ts";
 import { knownHostsCheck } from "./known_hosts/mod.ts";
 
 /** The check of one dial: made before it, asked once during the key exchange. */

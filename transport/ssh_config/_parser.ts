@@ -12,7 +12,7 @@
  */
 
 import { errorAt, type Place } from "./errors.ts";
-import { findKeyword, type Keyword } from "./_keywords.ts";
+import { findKeyword, type Keyword } from "./keywords.ts";
 import { splitArguments, takeKeyword } from "./_lexer.ts";
 import { type Criterion, parseCriteria } from "./_criteria.ts";
 import { readValues } from "./_values.ts";

@@ -6,7 +6,7 @@
  */
 
 import { errorAt, type Place } from "./errors.ts";
-import type { Keyword } from "./_keywords.ts";
+import type { Keyword } from "./keywords.ts";
 import { checkJump } from "./_jump.ts";
 
 /** An argument list, and the text it came from. */

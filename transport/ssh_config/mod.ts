@@ -48,7 +48,7 @@ export {
   type SshConfigResult,
 } from "./config.ts";
 export { SshConfigError, type SshConfigErrorOptions } from "./errors.ts";
-export { notHonouredKeywords } from "./_keywords.ts";
+export { notHonouredKeywords } from "./keywords.ts";
 export {
   SshConfigResolver,
   type SshConfigResolverOptions,
