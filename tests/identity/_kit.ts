@@ -145,7 +145,8 @@ export function causes(error: unknown): Error[] {
 
 /** Makes a hashed copy of known_hosts lines, by ssh-keygen. */
 export async function hashed(dir: string, lines: string): Promise<string> {
-  const file = join(dir, "to_hash");
+  // In a folder of its own: ssh-keygen keeps the old file beside the new one.
+  const file = join(await Deno.makeTempDir({ dir }), "to_hash");
   await Deno.writeTextFile(file, lines);
   await run("ssh-keygen", ["-q", "-H", "-f", file]);
   return await Deno.readTextFile(file);
