@@ -9,7 +9,9 @@ import { SshError, type SshErrorOptions } from "../transport/errors.ts";
 
 /** The pool was closed before the call, or while the call waited. Nothing has run. */
 export class PoolClosedError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_POOL_CLOSED";
+  /** The step that failed. */
   override readonly phase = "closed";
 }
 
@@ -56,12 +58,16 @@ export interface AcquireTimeoutErrorOptions extends SshErrorOptions {
 
 /** A caller waited longer than `acquireTimeoutMs`. Nothing has run. */
 export class AcquireTimeoutError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_ACQUIRE_TIMEOUT";
+  /** The step that failed. */
   override readonly phase = "acquire";
   /** Why: what the pool looked like. */
   readonly snapshot: WaitSnapshot;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options The host and the snapshot.
    */
@@ -82,12 +88,16 @@ export interface HostCooldownErrorOptions extends SshErrorOptions {
  * last failure is the `cause`. Nothing has run.
  */
 export class HostCooldownError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_HOST_COOLDOWN";
+  /** The step that failed. */
   override readonly phase = "cooldown";
   /** When a dial may be tried again, from the throw, in milliseconds. */
   readonly retryAfterMs: number;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options The host, the cause and the time left.
    */

@@ -68,6 +68,8 @@ export class ConnectionPool implements AsyncDisposable {
   readonly #engine: Engine;
 
   /**
+   * Makes a pool. Nothing is dialled yet.
+   *
    * @param options The connector, and the limits.
    * @throws {TypeError} If an option has the wrong type or is unknown.
    * @throws {RangeError} If a number is out of range.

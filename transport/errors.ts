@@ -59,6 +59,8 @@ export abstract class SshError extends Error {
   readonly host: string | undefined;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed, without any secret.
    * @param options The host and the cause.
    */
@@ -82,12 +84,16 @@ export interface DialErrorOptions extends SshErrorOptions {
 
 /** A connection could not be opened. No command has run. */
 export class DialError extends SshError {
+  /** A stable identifier. */
   override readonly code: string = "SSH_DIAL";
+  /** The step that failed. */
   override readonly phase: DialPhase;
   /** The server asked for patience: a later dial may succeed. */
   readonly throttled: boolean;
 
   /**
+   * Makes the error.
+   *
    * @param phase The step of the dial that failed.
    * @param message What failed.
    * @param options The host, the cause, and whether it was throttling.
@@ -117,6 +123,7 @@ export interface HostKeyErrorOptions extends SshErrorOptions {
 
 /** The server's host key is not trusted. Nothing was sent to it but the key exchange. */
 export class HostKeyError extends DialError {
+  /** A stable identifier. */
   override readonly code = "SSH_HOST_KEY";
   /** `SHA256:...` of the key that the server showed. */
   readonly fingerprint: string;
@@ -128,6 +135,8 @@ export class HostKeyError extends DialError {
   readonly reason: "unknown" | "mismatch" | "revoked" | "refused";
 
   /**
+   * Makes the error.
+   *
    * @param message What failed and what to set.
    * @param options The fingerprints and their origin.
    */
@@ -150,6 +159,7 @@ export interface AuthenticationErrorOptions extends SshErrorOptions {
 
 /** The server refused every credential, or there was none to offer. */
 export class AuthenticationError extends DialError {
+  /** A stable identifier. */
   override readonly code = "SSH_AUTHENTICATION";
   /** The methods that were tried, in order, such as `publickey id_ed25519`. */
   readonly tried: readonly string[];
@@ -157,6 +167,8 @@ export class AuthenticationError extends DialError {
   readonly offered: readonly string[];
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options What was tried and what was offered.
    */
@@ -175,7 +187,9 @@ export interface ChannelOpenErrorOptions extends SshErrorOptions {
 
 /** The server refused to open a channel. Nothing has run on it. */
 export class ChannelOpenError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_CHANNEL_OPEN";
+  /** The step that failed. */
   override readonly phase = "channel";
   /**
    * The reason code of RFC 4254: 1 administratively prohibited, 2 connect
@@ -186,6 +200,8 @@ export class ChannelOpenError extends SshError {
   readonly reason: number;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options The reason code.
    */
@@ -213,13 +229,18 @@ export interface ConnectionLostErrorOptions extends SshErrorOptions {
 
 /** The connection ended while an operation was in flight on it. */
 export class ConnectionLostError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_CONNECTION_LOST";
+  /** The step that failed. */
   override readonly phase = "connection";
+  /** Whether a command of the caller may have run. */
   override readonly mayHaveRun: boolean;
   /** What had arrived before the connection ended, if a command was running. */
   readonly output: PartialOutput | undefined;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options What had arrived and whether the command may have run.
    */
@@ -238,8 +259,11 @@ export interface ExecTimeoutErrorOptions extends ConnectionLostErrorOptions {
 
 /** A command ran longer than its `timeoutMs` and was stopped. */
 export class ExecTimeoutError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_EXEC_TIMEOUT";
+  /** The step that failed. */
   override readonly phase = "exec";
+  /** Whether a command of the caller may have run. */
   override readonly mayHaveRun: boolean;
   /** The timeout that ran out, in milliseconds. */
   readonly timeoutMs: number;
@@ -247,6 +271,8 @@ export class ExecTimeoutError extends SshError {
   readonly output: PartialOutput | undefined;
 
   /**
+   * Makes the error.
+   *
    * @param message What failed.
    * @param options The timeout, and what had arrived.
    */
@@ -260,8 +286,11 @@ export class ExecTimeoutError extends SshError {
 
 /** A command wrote more than its `maxOutputBytes` and was stopped. */
 export class OutputLimitError extends SshError {
+  /** A stable identifier. */
   override readonly code = "SSH_OUTPUT_LIMIT";
+  /** The step that failed. */
   override readonly phase = "exec";
+  /** Whether a command of the caller may have run. */
   override readonly mayHaveRun = true;
 }
 

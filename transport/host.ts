@@ -211,7 +211,9 @@ export type HostLike = string | SshHost;
 
 /** A host with nothing left to look up: defaults, aliases and hops are filled in. */
 export interface ResolvedHost extends SshHost {
+  /** The TCP port. */
   readonly port: number;
+  /** The remote user. */
   readonly user: string;
   /** The hops, resolved, the first one dialled first. Hops have no hops of their own. */
   readonly jump?: readonly ResolvedHost[];

@@ -8,8 +8,11 @@ import { isIPv6 } from "node:net";
 
 /** The parts of a host string; absent where the string does not say. */
 export interface HostParts {
+  /** The host name or IP address, without brackets. */
   readonly hostname: string;
+  /** The remote user. */
   readonly user?: string;
+  /** The TCP port. */
   readonly port?: number;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { endCiphers, prepareCiphers } from "../../transport/_deno_ciphers.ts";
 import { connect } from "node:net";
 import { join } from "node:path";
 // @ts-types="@types/ssh2"
@@ -169,9 +170,11 @@ const hostKey = ssh2.utils.generateKeyPairSync("ed25519").private;
 export async function startServer(
   decide: (context: AuthContext) => void,
 ): Promise<AsyncDisposable & { host: SshHost; methods: string[] }> {
+  await prepareCiphers();
   const methods: string[] = [];
   const clients = new Set<{ end(): void }>();
   const server = new ssh2.Server({ hostKeys: [hostKey] }, (client) => {
+    endCiphers((client as unknown as { _protocol: object })._protocol);
     clients.add(client);
     client.on("authentication", (context) => {
       methods.push(context.method);

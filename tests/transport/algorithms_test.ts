@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 // @ts-types="@types/ssh2"
+import { endCiphers, prepareCiphers } from "../../transport/_deno_ciphers.ts";
 import ssh2 from "ssh2";
 import { connect } from "node:net";
 import { DialError } from "../../transport/errors.ts";
@@ -131,8 +132,13 @@ Deno.test("algorithmsFor() asks for the known host keys first", () => {
 });
 
 /** What was agreed upon with a server. */
-function negotiate(port: number, algorithms: Algorithms, known?: string[]) {
-  return new Promise<Record<string, unknown>>((resolve, reject) => {
+async function negotiate(
+  port: number,
+  algorithms: Algorithms,
+  known?: string[],
+) {
+  await prepareCiphers();
+  return await new Promise<Record<string, unknown>>((resolve, reject) => {
     const client = new ssh2.Client();
     const sock = connect({ host: "127.0.0.1", port, noDelay: true });
     let agreed: Record<string, unknown> | undefined;
@@ -151,6 +157,7 @@ function negotiate(port: number, algorithms: Algorithms, known?: string[]) {
         known,
       ),
     });
+    endCiphers((client as unknown as { _protocol: object })._protocol);
   });
 }
 

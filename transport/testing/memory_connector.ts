@@ -112,7 +112,11 @@ export class MemoryConnector implements Connector {
   /** The connections that have not ended. */
   readonly live: Set<MemoryConnection> = new Set();
 
-  /** @param options The script; without one everything works, at once. */
+  /**
+   * Makes a connector.
+   *
+   * @param options The script; without one everything works, at once.
+   */
   constructor(options: MemoryConnectorOptions = {}) {
     this.options = options;
   }
