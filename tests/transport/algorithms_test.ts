@@ -6,9 +6,9 @@ import {
   assertThrows,
 } from "@std/assert";
 // @ts-types="@types/ssh2"
-import { endCiphers, prepareCiphers } from "../../transport/_deno_ciphers.ts";
 import ssh2 from "ssh2";
 import { connect } from "node:net";
+import { endCiphers, prepareCiphers } from "../../transport/_deno_ciphers.ts";
 import { DialError } from "../../transport/errors.ts";
 import type { Algorithms } from "../../transport/host.ts";
 import {
