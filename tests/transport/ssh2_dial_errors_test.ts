@@ -16,53 +16,48 @@ import type { ResolvedHost, SshHost } from "../../transport/host.ts";
 import { Ssh2Connector } from "../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
+import { resolved as resolve, until } from "./_ssh2.ts";
 
 const connector = new Ssh2Connector();
 const BANNER = "SSH-2.0-Peer_1.0\r\n";
 
-function resolved({ jump: _, ...host }: SshHost): ResolvedHost {
-  return {
-    port: 22,
-    user: "ops",
-    agent: false,
+function resolved(host: SshHost): ResolvedHost {
+  return resolve({
     password: "secret-word",
     hostKey: "insecure-accept-any",
     ...host,
-  };
+  });
 }
 
 /** A peer that does what `onSocket` does, and shows what is connected to it. */
 async function startPeer(onSocket: (socket: Socket) => void) {
+  const all: Socket[] = [];
   const open = new Set<Socket>();
-  let accepted = 0;
-  const server = createServer((socket) => {
-    accepted++;
+  // Half open: a peer that does not hang up because we do.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    all.push(socket);
     open.add(socket);
     socket.on("error", () => {});
-    socket.on("close", () => open.delete(socket));
+    for (const event of ["end", "close"]) {
+      socket.on(event, () => open.delete(socket));
+    }
     socket.resume();
     onSocket(socket);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return {
     host: resolved({
       hostname: "127.0.0.1",
       port: (server.address() as AddressInfo).port,
     }),
     get accepted() {
-      return accepted;
+      return all.length;
     },
     /** Resolves when the client has let go of every socket. */
-    async left() {
-      while (open.size > 0) {
-        await new Promise((resolve) =>
-          [...open][0]?.once("close", resolve) ?? resolve(undefined)
-        );
-      }
-    },
+    left: () => until(() => open.size === 0),
     async [Symbol.asyncDispose]() {
-      for (const socket of open) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
+      for (const socket of all) socket.destroy();
+      await new Promise((done) => server.close(done));
     },
   };
 }

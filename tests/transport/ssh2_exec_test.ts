@@ -334,3 +334,16 @@ sshdTest(
     assertEquals(text(error.output?.stdout), "up\n");
   },
 );
+
+sshdTest(
+  "Connection.close() says goodbye to the server",
+  async (connection, sshd) => {
+    await connection.exec("true");
+    await connection.close();
+    for (let left = 400; left > 0; left--) {
+      if ((await sshd.log()).includes("Received disconnect from")) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error("sshd has not heard of it");
+  },
+);
