@@ -256,24 +256,27 @@ overBoth("a dial into a black hole ends at its deadline", async (site) => {
   await until(() => site.proxy.open.length === 0, "its socket to close");
 });
 
-overBoth("an abandoned dial closes its socket at once", async (site) => {
-  await using pool = impatientPool();
-  site.proxy.stall();
-  const callers = range(5).map(() => new AbortController());
-  const calls = callers.map(({ signal }) =>
-    outcomeOf(pool.exec(site.host, "true", { signal }))
-  );
-  await until(() => site.proxy.links.length === 1, "the dial");
-  const reason = new Error("no longer needed");
-  for (const caller of callers.slice(1)) caller.abort(reason);
-  await Promise.all(calls.slice(1));
-  assertEquals(pool.stats().dialing, 1, "the first caller still waits");
-  callers[0]!.abort(reason);
-  for (const outcome of await Promise.all(calls)) {
-    assert(!outcome.ok && outcome.error === reason);
-  }
-  assertEquals(pool.stats().dialing, 0);
-  // The stalled proxy passes ends on again, and so sees the client's.
-  site.proxy.resume();
-  await until(() => site.proxy.open.length === 0, "its socket to close");
-});
+overBoth(
+  "a dial is abandoned by its last caller, and leaves nothing",
+  async (site) => {
+    await using pool = impatientPool();
+    site.proxy.stall();
+    const callers = range(5).map(() => new AbortController());
+    const calls = callers.map(({ signal }) =>
+      outcomeOf(pool.exec(site.host, "true", { signal }))
+    );
+    await until(() => site.proxy.links.length === 1, "the dial");
+    const reason = new Error("no longer needed");
+    for (const caller of callers.slice(1)) caller.abort(reason);
+    await Promise.all(calls.slice(1));
+    assertEquals(pool.stats().dialing, 1, "the first caller still waits");
+    callers[0]!.abort(reason);
+    for (const outcome of await Promise.all(calls)) {
+      assert(!outcome.ok && outcome.error === reason);
+    }
+    assertEquals(pool.stats().dialing, 0);
+    // The stalled proxy passes ends on again, and so sees the client's.
+    site.proxy.resume();
+    await until(() => site.proxy.open.length === 0, "its socket to close");
+  },
+);

@@ -154,10 +154,31 @@ for (const { name, phases, host, prepare } of NETWORK_FAULTS) {
   });
 }
 
+for (const end of ["the last caller leaves", "the pool is closed"]) {
+  Deno.test(`a dial ends with its socket when ${end}`, async () => {
+    await using server = await EmbeddedServer.start({ neverBanner: true });
+    // Nothing but the abort ends this dial before the test gives up.
+    await using pool = impatientPool({ dialTimeoutMs: 10 * PATIENCE_MS });
+    const caller = new AbortController();
+    const { signal } = caller;
+    const waiting = errorOf(
+      pool.exec(server.host(), "true", { signal }),
+      Error,
+    );
+    await until(() => server.live === 1, "the dial");
+    if (end === "the pool is closed") await pool.close();
+    else caller.abort(new Error("no longer needed"));
+    await waiting;
+    await until(() => server.live === 0, "its socket to close");
+    assertEquals(server.connections, 1);
+  });
+}
+
 Deno.test("a server that drops dials is tried again within the deadline", async () => {
   await using server = await EmbeddedServer.start({ dropBeforeBanner: true });
   await using pool = impatientPool();
   const running = pool.exec(server.host(), "echo at last");
+  running.catch(() => {}); // until it is awaited
   await until(() => server.connections >= 3, "a third attempt");
   server.options.dropBeforeBanner = false;
   assertEquals((await running).stdout, "at last\n");
