@@ -10,7 +10,11 @@ import type {
   ExecResult,
   RemoteProcess,
 } from "../transport/connector.ts";
-import { ChannelOpenError, ConnectionLostError } from "../transport/errors.ts";
+import {
+  ChannelOpenError,
+  ConnectionLostError,
+  SshError,
+} from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
 import type { Core } from "./_core.ts";
 import type { Entry } from "./_entry.ts";
@@ -38,19 +42,56 @@ export interface Job<T> {
 /** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
 const OPEN_CONNECT_FAILED = 2;
 
+/** What is known of a job after tries that failed. */
+interface Tries {
+  /** Its place in the queue. */
+  seq: number | undefined;
+  /** How often the connection was lost under it. */
+  lost: number;
+  /** When its patience ends; 0 before the first retry. */
+  deadlineAt: number;
+  /** The loss of a try in which it may have run. */
+  ran: ConnectionLostError | undefined;
+}
+
 /** Runs a job on a slot of its host. */
 export async function run<T>(
   core: Core,
   lane: Lane,
   job: Job<T>,
 ): Promise<T> {
+  const tries: Tries = {
+    seq: undefined,
+    lost: 0,
+    deadlineAt: 0,
+    ran: undefined,
+  };
+  try {
+    return await tryUntilDone(core, lane, job, tries);
+  } catch (error) {
+    throw tries.ran === undefined ? error : afterRunning(tries.ran, error);
+  }
+}
+
+/** A second try that failed does not undo what the first may have done. */
+function afterRunning(ran: ConnectionLostError, error: unknown): unknown {
+  if (!(error instanceof SshError) || error.mayHaveRun) return error;
+  return new ConnectionLostError(
+    `${ran.message}; it could not be run again: ${error.message}`,
+    { host: ran.host, mayHaveRun: true, output: ran.output, cause: error },
+  );
+}
+
+async function tryUntilDone<T>(
+  core: Core,
+  lane: Lane,
+  job: Job<T>,
+  tries: Tries,
+): Promise<T> {
   const { signal } = job;
-  let seq: number | undefined;
-  let lost = 0;
-  let deadlineAt = 0;
   for (;;) {
     const entry = lane.tryTake() ??
-      await lane.acquire("slot", patience(job, deadlineAt), seq);
+      await lane.acquire("slot", patience(job, tries), tries.seq);
     const attempt = entry.belief.begin();
     try {
       // The hand-off may have crossed an abort: the slot goes on to the next.
@@ -67,7 +108,7 @@ export async function run<T>(
         attempt,
         job,
         error,
-        lost,
+        lost: tries.lost,
       });
       finish(entry, attempt, isOrphan(error));
       if (cause === undefined) throw explained(entry, error);
@@ -75,18 +116,19 @@ export async function run<T>(
       // the caller's affair.
       signal?.throwIfAborted();
       if (core.isClosing) throw core.closedError(lane.name);
-      if (cause !== "channel-open") lost++;
+      if (cause !== "channel-open") tries.lost++;
+      if (cause === "idempotent") tries.ran = error as ConnectionLostError;
       core.journal.record({ type: "retry", host: lane.name, cause });
       // It keeps its place: everybody else in the queue came later.
-      seq ??= 0;
-      deadlineAt ||= job.timeoutMs === 0
+      tries.seq ??= 0;
+      tries.deadlineAt ||= job.timeoutMs === 0
         ? Infinity
         : performance.now() + job.timeoutMs;
     }
   }
 }
 
-function patience(job: Job<unknown>, deadlineAt: number) {
+function patience(job: Job<unknown>, { deadlineAt }: Tries) {
   const { signal, timeoutMs } = job;
   if (deadlineAt === 0 || deadlineAt === Infinity) return { signal, timeoutMs };
   return { signal, timeoutMs: Math.max(1, deadlineAt - performance.now()) };

@@ -16,7 +16,10 @@ const REAP_MS = 50;
  * lowered. At the limit itself, with short commands, every third attempt is
  * refused for a session that is not reaped yet; a little below it, hardly any.
  */
-const GROWTH = 1 / 16;
+const GROWTH = 1 / 64;
+
+/** What is left of the number of sessions that a refusal has met. */
+const CUT = 0.8;
 
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;
@@ -59,6 +62,9 @@ export class SessionBelief {
   /** Something ended since the last attempt; it counts as of the next one. */
   #endedUnseen = false;
   #pausedUntil = 0;
+  #loweredAt = -Infinity;
+  /** A session ended since the last look. */
+  #hasEnded = false;
   #doubts = 0;
   #refusalsInARow = 0;
   #orphans = 0;
@@ -112,6 +118,7 @@ export class SessionBelief {
 
   /** A session ended, so one more may fit, or part of one. */
   sessionEnded(): void {
+    this.#hasEnded = true;
     if (this.#pausedUntil === 0) this.#raise(this.ceiling < 1 ? 1 : GROWTH);
   }
 
@@ -131,7 +138,7 @@ export class SessionBelief {
     if (this.#orphans > 0 && this.#refusalsInARow > DOUBTS) {
       return { kind: "clogged" };
     }
-    this.ceiling = others + this.#unanswered.size;
+    this.#lower(attempt, others + this.#unanswered.size);
     if (certain && others >= this.#peak) {
       return { kind: "limit", limit: others };
     }
@@ -156,8 +163,22 @@ export class SessionBelief {
   recheck(): void {
     if (this.#pausedUntil > performance.now()) return;
     if (this.#pausedUntil > 0) this.ceiling = Infinity;
-    else this.#raise(1);
+    // While sessions come and go, each of them raises it a little. Where none
+    // does, waiting for one may be waiting for ever.
+    else if (!this.#hasEnded) this.#raise(1);
+    this.#hasEnded = false;
     this.#pausedUntil = 0;
+  }
+
+  /** Once for all that were under way together: they met the same moment. */
+  #lower(attempt: Attempt, others: number): void {
+    if (attempt.startedAt <= this.#loweredAt) {
+      this.ceiling = Math.min(this.ceiling, others);
+      return;
+    }
+    this.#loweredAt = performance.now();
+    const cut = others < this.#peak ? Math.ceil(others * CUT) : others;
+    this.ceiling = Math.min(this.ceiling, cut);
   }
 
   #raise(by: number): void {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import {
   ConnectionLostError,
+  DialError,
   ExecTimeoutError,
 } from "../../transport/errors.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range, stateOf } from "./_kit.ts";
@@ -55,6 +56,19 @@ Deno.test("ConnectionPool.exec() runs an idempotent command once more, on a fres
   assertEquals(result.stdout, "hi\n");
   assertEquals(kit.connector.dials, 2);
   assertEquals(kit.pool.stats().counters.retries.idempotent, 1);
+});
+
+Deno.test("ConnectionPool.exec() says that an idempotent command may have run when only its second try is sure not to have", async () => {
+  await using kit = dropping("exec");
+  kit.connector.options.onDial = (_host, attempt) =>
+    attempt === 1 ? "ok" : new Error("no route");
+  const error = await errorOf(
+    kit.pool.exec(host, "true", { idempotent: true }),
+  );
+  assertInstanceOf(error, ConnectionLostError);
+  assertEquals(error.mayHaveRun, true);
+  assert(error.message.includes("could not be run again"), error.message);
+  assertInstanceOf(error.cause, DialError);
 });
 
 Deno.test("ConnectionPool.exec() runs an idempotent command no third time", async () => {
