@@ -19,8 +19,11 @@ import { noSshd, type Sshd, sshdHint, startSshd } from "../_sshd.ts";
 /** What no operation of these tests may take, however slow the machine is. */
 export const PATIENCE_MS = 15_000;
 
-/** Prints {@linkcode PARTIAL} and does not end. */
-export const HANG = "printf %20000s; exec sleep 100";
+/**
+ * Prints {@linkcode PARTIAL} and does not end by itself. It ends soon after its
+ * connection: sshd does not kill what it ran, but nobody reads its pipe then.
+ */
+export const HANG = "printf %20000s; while sleep 1; do printf ' '; done";
 
 /** More than all that a server says beside it. */
 export const PARTIAL = " ".repeat(20_000);
