@@ -16,10 +16,10 @@ const REAP_MS = 50;
  * lowered. At the limit itself, with short commands, every third attempt is
  * refused for a session that is not reaped yet; a little below it, hardly any.
  */
-const GROWTH = 1 / 64;
+const GROWTH = 1 / 256;
 
 /** What is left of the number of sessions that a refusal has met. */
-const CUT = 0.8;
+const CUT = 0.6;
 
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;

@@ -193,10 +193,14 @@ function mendChaChaCipher(cipher: RawChaChaCipher): void {
       nonce,
       packet.subarray(LENGTH_BYTES),
     );
-    const mac = Buffer.from(poly1305!.mac(length, text, key));
-    cipher._onWrite(length);
-    cipher._onWrite(text);
-    cipher._onWrite(mac);
+    const mac = poly1305!.mac(length, text, key);
+    // One write, where ssh2 has three: what goes out together costs less, on
+    // both sides.
+    const sealed = Buffer.allocUnsafe(LENGTH_BYTES + text.length + MAC_BYTES);
+    sealed.set(length, 0);
+    sealed.set(text, LENGTH_BYTES);
+    sealed.set(mac, LENGTH_BYTES + text.length);
+    cipher._onWrite(sealed);
     cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
   };
 }
