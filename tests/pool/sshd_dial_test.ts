@@ -9,6 +9,7 @@ import {
   type SshHost,
 } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
+import { startBlackHole } from "../_black_hole.ts";
 import { FaultProxy } from "../_fault_proxy.ts";
 import { startSshd } from "../_sshd.ts";
 import {
@@ -114,12 +115,6 @@ const NETWORK_FAULTS: {
     host: (server) => server.host({ hostname: "does-not-exist.invalid" }),
   },
   {
-    // Reserved for documentation: nobody answers, or the kernel has no route.
-    name: "a black-holed address",
-    phases: ["tcp", "timeout"],
-    host: (server) => server.host({ hostname: "192.0.2.1" }),
-  },
-  {
     name: "a server that closes before its banner",
     phases: ["banner"],
     host: (server) => server.host(),
@@ -153,6 +148,24 @@ for (const { name, phases, host, prepare } of NETWORK_FAULTS) {
     await until(() => server.live === 0, "its socket to close");
   });
 }
+
+Deno.test("a black-holed address is a DialError that says so, within the deadline", async () => {
+  await using hole = await startBlackHole();
+  await using pool = impatientPool({ dialTimeoutMs: 500 });
+  const { hostname, port } = hole;
+  const start = performance.now();
+  const error = await failures(pool, {
+    hostname,
+    port,
+    user: "ops",
+    password: "not reached",
+    hostKey: "insecure-accept-any",
+  });
+  const tookMs = performance.now() - start;
+  assertEquals(error.phase, "timeout");
+  assert(error.message.includes("while connecting"), error.message);
+  assert(tookMs > 400 && tookMs < PATIENCE_MS / 2, `took ${tookMs} ms`);
+});
 
 for (const end of ["the last caller leaves", "the pool is closed"]) {
   Deno.test(`a dial ends with its socket when ${end}`, async () => {

@@ -13,6 +13,7 @@ import ssh2, { type AuthContext, type ConnectConfig } from "ssh2";
 import type { ResolvedHost, SshHost } from "../../transport/host.ts";
 import type { Notice } from "../../transport/connector.ts";
 import type { AuthenticationError } from "../../transport/errors.ts";
+import { keyPair } from "../../transport/testing/_server_keys.ts";
 import { Authenticator } from "../../transport/ssh2/_auth.ts";
 
 /** How a login went. */
@@ -164,7 +165,7 @@ export async function startAgent(
   };
 }
 
-const hostKey = ssh2.utils.generateKeyPairSync("ed25519").private;
+const hostKey = keyPair("login").privateKey;
 
 /** A server in this process, which asks `decide` about each attempt. */
 export async function startServer(
