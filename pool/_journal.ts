@@ -31,6 +31,7 @@ export class Journal {
       idle: 0,
       lru: 0,
       lifetime: 0,
+      surplus: 0,
       discarded: 0,
       requested: 0,
       ended: 0,

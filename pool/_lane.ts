@@ -397,6 +397,9 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
     this.#tick = undefined;
     this.#roster.recheck();
     this.#spill.weigh(this.#room.queued, this.#sessionLimit);
+    if (this.#spill.takeSurplus() && this.open.length > 1) {
+      this.open.at(-1)?.drain("surplus");
+    }
     this.#pump();
   }
 }

@@ -156,6 +156,8 @@ export class SessionBelief {
     if (this.#pausedUntil > 0) {
       return Math.max(1, this.#pausedUntil - performance.now());
     }
+    // With nothing open there is no end of a session to wait for.
+    if (this.ceiling >= 1) return REAP_MS;
     return Math.min(REAP_MS, 2 ** Math.min(this.#refusalsInARow, 6));
   }
 

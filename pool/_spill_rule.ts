@@ -11,10 +11,10 @@ const FIRST_GUESS_MS = 50;
 const WORTH = 2;
 
 /** By how much one must have raised the rate for the next one to be tried. */
-const GAIN = 1.2;
+const GAIN = 1.25;
 
 /** How long the rate is watched before that is said, in milliseconds. */
-const TRIAL_MS = 250;
+const TRIAL_MS = 500;
 
 /** For how long nothing more is tried then, in milliseconds. */
 const CONTENT_MS = 30_000;
@@ -27,7 +27,7 @@ const CONTENT_MS = 30_000;
  *
  * Where the server's processors are what is short, more connections gain
  * nothing and cost memory and switching: after each one the rate is watched,
- * and if it has not risen, it stays at that for a while.
+ * and if it has not risen, that one is given up, and none is tried for a while.
  */
 export class SpillRule {
   /** How long a dial to this host takes, in milliseconds, smoothed. */
@@ -40,6 +40,7 @@ export class SpillRule {
   #quietUntil = 0;
   /** After a connection that gained nothing. */
   #contentUntil = 0;
+  #hasSurplus = false;
   /** Completions per millisecond at the last look. */
   #rate = 0;
   /** The rate before the connection that is on trial. */
@@ -115,7 +116,15 @@ export class SpillRule {
     this.#rateBefore = undefined;
     if (before !== undefined && rate < GAIN * before) {
       this.#contentUntil = now + CONTENT_MS;
+      this.#hasSurplus = true;
     }
+  }
+
+  /** Whether the newest connection has gained nothing; says so once. */
+  takeSurplus(): boolean {
+    const hasSurplus = this.#hasSurplus;
+    this.#hasSurplus = false;
+    return hasSurplus;
   }
 
   #restart(): void {

@@ -15,6 +15,8 @@ export type CloseCause =
   | "lru"
   /** Older than `maxLifetimeMs`. */
   | "lifetime"
+  /** One more connection to the host had not raised its rate of commands. */
+  | "surplus"
   /** A lease was discarded, or sessions on it never ended. */
   | "discarded"
   /** `removeConnection()`, `closeAll()` or `close()`. */

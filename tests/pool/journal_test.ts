@@ -169,6 +169,7 @@ Deno.test("ConnectionPool.stats() counts what there is", async () => {
       idle: 0,
       lru: 0,
       lifetime: 0,
+      surplus: 0,
       discarded: 0,
       requested: 0,
       ended: 0,
