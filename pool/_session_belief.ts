@@ -19,7 +19,7 @@ const REAP_MS = 50;
 const GROWTH = 1 / 256;
 
 /** What is left of the number of sessions that a refusal has met. */
-const CUT = 0.6;
+const CUT = 0.7;
 
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;

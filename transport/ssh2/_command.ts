@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { type Command, commandLine } from "../command.ts";
 import type { SpawnOptions } from "../connector.ts";
@@ -18,7 +19,7 @@ export interface CommandContext {
   readonly name: string;
   /** Variables of every session. */
   readonly env: Readonly<Record<string, string>> | undefined;
-  /** Corked while several messages are written that can go out as one. */
+  /** Where several messages are joined that can go out as one. */
   readonly socket: Duplex;
   /** The error of an operation that the end of the connection broke. */
   readonly lost: Lost;
@@ -135,14 +136,23 @@ export class CommandStart {
     );
   }
 
-  /** One system call, and one TCP segment, for what is written together. */
+  /**
+   * One write, one system call and one TCP segment for what is written
+   * together. Not by `cork()`: what Deno does then takes four times as long as
+   * a write of the same bytes in one piece.
+   */
   #together(write: () => void): void {
     const { socket } = this.#context;
-    socket.cork();
+    if (Object.hasOwn(socket, "write")) return write(); // within another
+    const chunks: Uint8Array[] = [];
+    const collect = (chunk: Uint8Array) => chunks.push(chunk) > 0;
+    socket.write = collect as typeof socket.write;
     try {
       write();
     } finally {
-      socket.uncork();
+      // The stream's own method shows again.
+      delete (socket as Partial<Duplex>).write;
+      if (chunks.length > 0) socket.write(Buffer.concat(chunks));
     }
   }
 }
