@@ -4,8 +4,8 @@
  * Deno keeps each cipher of node:crypto in a table until its `final()` is
  * called; garbage collection does not take it out. ssh2 never calls it for
  * stream ciphers, and makes three ChaCha20 ciphers for every packet, so that a
- * connection would lose memory with every packet, for ever. Here the same work
- * is done with two ciphers for each packet, both of which are ended.
+ * connection would lose memory with every packet, for ever. Here large packets
+ * take one, which is ended, and small ones none.
  *
  * Node and Bun collect their ciphers; there nothing is changed.
  *
@@ -14,6 +14,7 @@
 
 import { Buffer } from "node:buffer";
 import { createCipheriv, timingSafeEqual } from "node:crypto";
+import { ChaCha20 } from "./_chacha20.ts";
 import createPoly1305 from "ssh2/lib/protocol/crypto/poly1305.js";
 
 /** The largest packet that ssh2 accepts, in bytes. */
@@ -22,6 +23,11 @@ const MAX_PACKET_BYTES = 35_000;
 const BLOCK_BYTES = 8;
 const MAC_BYTES = 16;
 const LENGTH_BYTES = 4;
+const KEY_BYTES = 32;
+const FIRST_BLOCK: Uint8Array = new Uint8Array(64);
+
+/** Up to this size ChaCha20 is computed here, beyond it by node:crypto. */
+const SMALL_BYTES = 512;
 
 /** What ssh2's cipher objects have in common. */
 interface RawCipher {
@@ -114,7 +120,7 @@ let loading: Promise<void> | undefined;
 
 /** Makes ready what {@linkcode endCiphers} needs. */
 export function prepareCiphers(): Promise<void> {
-  if (!isDeno) return Promise.resolve();
+  if (!isDeno || !ChaCha20.isUsable) return Promise.resolve();
   return loading ??= (createPoly1305() as Promise<Poly1305Module>)
     .then((module) => {
       poly1305 = new Poly1305(module);
@@ -179,29 +185,22 @@ function mendStreamCipher(cipher: RawStreamCipher): void {
 }
 
 function mendChaChaCipher(cipher: RawChaChaCipher): void {
-  const nonce = Buffer.alloc(16);
+  const main = new ChaChaKey(cipher._encKeyMain);
+  const head = new ChaCha20(cipher._encKeyPktLen);
+  const key = new Uint8Array(KEY_BYTES);
   cipher.encrypt = (packet) => {
     if (cipher._dead) return;
-    nonce.writeUInt32BE(cipher.outSeqno, 12);
-    const length = applyStream(
-      cipher._encKeyPktLen,
-      nonce,
-      packet.subarray(0, LENGTH_BYTES),
-    );
-    const { key, text } = applyKeyed(
-      cipher._encKeyMain,
-      nonce,
-      packet.subarray(LENGTH_BYTES),
-    );
-    const mac = poly1305!.mac(length, text, key);
+    const { outSeqno } = cipher;
     // One write, where ssh2 has three: what goes out together costs less, on
     // both sides.
-    const sealed = Buffer.allocUnsafe(LENGTH_BYTES + text.length + MAC_BYTES);
-    sealed.set(length, 0);
-    sealed.set(text, LENGTH_BYTES);
-    sealed.set(mac, LENGTH_BYTES + text.length);
+    const sealed = Buffer.allocUnsafe(packet.length + MAC_BYTES);
+    const length = sealed.subarray(0, LENGTH_BYTES);
+    const text = sealed.subarray(LENGTH_BYTES, packet.length);
+    head.xor(outSeqno, 0, packet.subarray(0, LENGTH_BYTES), length);
+    main.apply(outSeqno, packet.subarray(LENGTH_BYTES), text, key);
+    sealed.set(poly1305!.mac(length, text, key), packet.length);
     cipher._onWrite(sealed);
-    cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
+    cipher.outSeqno = (outSeqno + 1) >>> 0;
   };
 }
 
@@ -259,13 +258,15 @@ class Assembly {
 }
 
 function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
-  const nonce = Buffer.alloc(16);
+  const main = new ChaChaKey(decipher._decKeyMain);
+  const head = new ChaCha20(decipher._decKeyPktLen);
   const packet = new Assembly();
+  const plainHead = Buffer.alloc(LENGTH_BYTES);
+  const key = new Uint8Array(KEY_BYTES);
 
   const readHead = () => {
-    nonce.writeUInt32BE(decipher.inSeqno, 12);
-    const length = applyStream(decipher._decKeyPktLen, nonce, packet.head)
-      .readUInt32BE(0);
+    head.xor(decipher.inSeqno, 0, packet.head, plainHead);
+    const length = plainHead.readUInt32BE(0);
     if (
       length > MAX_PACKET_BYTES || length < BLOCK_BYTES ||
       length % BLOCK_BYTES !== 0
@@ -278,7 +279,9 @@ function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
   const open = (sealed: Uint8Array): Buffer => {
     const content = sealed.subarray(0, packet.length);
     const mac = sealed.subarray(packet.length);
-    const { key, text } = applyKeyed(decipher._decKeyMain, nonce, content);
+    // Not of Buffer's pool: output may keep a piece of it for long.
+    const text = Buffer.from(new ArrayBuffer(packet.length));
+    main.apply(decipher.inSeqno, content, text, key);
     if (!timingSafeEqual(poly1305!.mac(packet.head, content, key), mac)) {
       throw new Error("Invalid MAC");
     }
@@ -308,29 +311,41 @@ function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
   };
 }
 
-/** ChaCha20 from its first block on. */
-function applyStream(
-  key: Uint8Array,
-  nonce: Uint8Array,
-  data: Uint8Array,
-): Buffer {
-  const cipher = createCipheriv("chacha20", key, nonce);
-  const result = cipher.update(data);
-  cipher.final();
-  return result;
-}
+/** The key of the content of packets, and of their MACs. */
+class ChaChaKey {
+  readonly #key: Uint8Array;
+  readonly #small: ChaCha20;
+  readonly #nonce = Buffer.alloc(16);
 
-const FIRST_BLOCK = Buffer.alloc(64);
+  constructor(key: Uint8Array) {
+    this.#key = key;
+    this.#small = new ChaCha20(key);
+  }
 
-/** The MAC key, which is of the first block, and ChaCha20 from the second on. */
-function applyKeyed(
-  key: Uint8Array,
-  nonce: Uint8Array,
-  data: Uint8Array,
-): { key: Buffer; text: Buffer } {
-  const cipher = createCipheriv("chacha20", key, nonce);
-  const block = cipher.update(FIRST_BLOCK);
-  const text = cipher.update(data);
-  cipher.final();
-  return { key: block.subarray(0, 32), text };
+  /**
+   * Encrypts or decrypts a packet's content.
+   *
+   * @param packet The number of the packet.
+   * @param data What to encrypt.
+   * @param out Where to, as long as the data.
+   * @param macKey Where the key of the packet's MAC goes: it is of the first
+   * block of the stream, and the content is of those after it.
+   */
+  apply(
+    packet: number,
+    data: Uint8Array,
+    out: Uint8Array,
+    macKey: Uint8Array,
+  ): void {
+    if (data.length <= SMALL_BYTES) {
+      this.#small.copy(packet, 0, macKey);
+      this.#small.xor(packet, 1, data, out);
+      return;
+    }
+    this.#nonce.writeUInt32BE(packet, 12);
+    const cipher = createCipheriv("chacha20", this.#key, this.#nonce);
+    macKey.set(cipher.update(FIRST_BLOCK).subarray(0, KEY_BYTES));
+    out.set(cipher.update(data));
+    cipher.final();
+  }
 }
