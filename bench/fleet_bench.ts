@@ -28,7 +28,8 @@ const named = (name: string) => name + sshdHint;
 const dialsOf = ({ pool }: { pool: ConnectionPool }) =>
   pool.stats().counters.dials;
 
-// Many hosts come first: memory is best measured in a process that is young.
+// Many hosts come first: memory is best measured in a process that is young,
+// and what has no group runs before what has one.
 const HOSTS = size(1000, 30);
 const HOSTS_POOL = named(`${HOSTS} hosts cold, a command each, sshpool`);
 const HOSTS_BARE = named(
@@ -46,8 +47,6 @@ const everywhere = () => sharedSshd({ listen: "0.0.0.0" });
 scenario({
   ...common,
   name: HOSTS_POOL,
-  group: "fleet: hosts",
-  baseline: true,
   callers: HOSTS,
   async open() {
     const sshd = await everywhere();
@@ -90,7 +89,6 @@ scenario({
 scenario({
   ...common,
   name: HOSTS_BARE,
-  group: "fleet: hosts",
   callers: HOSTS,
   async open() {
     return {
@@ -143,6 +141,7 @@ const bareName = (
 
 scenario({
   ...common,
+  group: "fleet: commands",
   name: COMMANDS_POOL,
   callers: COMMANDS,
   async open() {
@@ -173,6 +172,7 @@ scenario({
 for (const setting of SETTINGS) {
   scenario({
     ...common,
+    group: "fleet: commands",
     name: bareName(setting),
     callers: COMMANDS_BARE,
     async open() {
