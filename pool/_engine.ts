@@ -200,26 +200,29 @@ export class Engine implements Core {
 
   /** Ends the least recently used idle connection, if there is one. */
   #evict(): boolean {
-    for (const entry of this.idle.idle()) {
-      if (!entry.isCounted) continue;
-      if (entry.isFresh && entry.idleSince === 0) {
-        // Its caller has the promise but has not run yet. One turn later it
-        // either has a channel on it, or has left it idle.
-        entry.isFresh = false;
-        this.#serveSoon();
-        return false;
-      }
-      entry.end("lru");
-      return true;
+    const entry = this.idle.leastRecent();
+    if (entry === undefined) {
+      this.#lookForStrays();
+      return false;
     }
-    for (const entry of this.entries) {
-      // Its lease was given back early: nobody tells when its channel ends.
-      if (entry.slots === 0 && entry.connection.openChannels > 0) {
-        this.#serveSoon(LOOK_AGAIN_MS);
-        break;
+    if (entry.isFresh && entry.idleSince === 0) {
+      // Its caller has the promise but has not run yet. One turn later it
+      // either has a channel on it, or has left it idle.
+      entry.isFresh = false;
+      this.#serveSoon();
+      return false;
+    }
+    entry.end("lru");
+    return true;
+  }
+
+  /** Of a lease that was given back early nobody tells when its channel ends. */
+  #lookForStrays(): void {
+    for (const { slots, connection } of this.entries) {
+      if (slots === 0 && connection.openChannels > 0) {
+        return this.#serveSoon(LOOK_AGAIN_MS);
       }
     }
-    return false;
   }
 
   #serveSoon(ms = 0): void {

@@ -8,7 +8,6 @@ import type { ClosedReason, Connection } from "../transport/connector.ts";
 import type { CloseCause } from "./events.ts";
 import type { Permit } from "./_permits.ts";
 import type { Ticket } from "./_lease_ledger.ts";
-import { ListNode } from "./_linked_list.ts";
 import { SessionBelief } from "./_session_belief.ts";
 import { unref } from "./_timers.ts";
 
@@ -54,12 +53,14 @@ export interface EntryParts {
  *      |                                      |      |
  *      +-- end(), or the connection closes ---+------+--> gone
  */
-export class Entry extends ListNode<Entry> {
+export class Entry {
   readonly connection: Connection;
   readonly hop: Entry | undefined;
   readonly expiresAt: number;
   /** What is believed of the server's session limit. */
   readonly belief: SessionBelief = new SessionBelief();
+  /** The number of its last use, over all connections. For `IdleOrder`. */
+  lastUse = 0;
   /** When the sweeper saw it idle; 0 if it was used since. For `IdleOrder`. */
   idleSince = 0;
   /** Handed out to look at, and not looked at for eviction since. */
@@ -81,7 +82,6 @@ export class Entry extends ListNode<Entry> {
   #lingering: unknown;
 
   constructor(owner: EntryOwner, parts: EntryParts) {
-    super();
     this.#owner = owner;
     this.connection = parts.connection;
     this.hop = parts.hop;

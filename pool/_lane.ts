@@ -217,7 +217,6 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   onGone(entry: Entry, cause: CloseCause, reason?: ClosedReason): void {
     this.#roster.remove(entry);
     this.#core.idle.remove(entry);
-    this.#core.idle.unwatchAge();
     this.#core.entries.delete(entry);
     this.#core.journal.record({
       type: "disconnected",
@@ -350,8 +349,7 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
     entry.shared = Promise.resolve(this.#owner.face(this, entry));
     this.#roster.add(entry);
     this.#core.entries.add(entry);
-    this.#core.idle.watchAge();
-    this.#core.idle.touch(entry);
+    this.#core.idle.add(entry);
   }
 
   #leave(waiter: Waiter, aborted: boolean): void {
