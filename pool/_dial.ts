@@ -22,6 +22,9 @@ export interface Dialled {
   readonly hop: Entry | undefined;
 }
 
+/** The share of the deadline that one more attempt must have left. */
+const LEAST_SHARE = 0.05;
+
 /** Options for {@linkcode dial}. */
 export interface DialOptions {
   /** Ends the dial, wherever it is. */
@@ -65,7 +68,10 @@ export async function dial(
       spentMs += performance.now() - startedAt;
       const throttled = error instanceof DialError && error.throttled;
       if (throttled) outcome = "throttled";
-      if (!throttled || spentMs + pauseMs >= budgetMs) throw error;
+      // With next to nothing left it would only fail for want of time, which
+      // says less than what the server did.
+      const leftMs = budgetMs - spentMs - pauseMs;
+      if (!throttled || leftMs < LEAST_SHARE * budgetMs) throw error;
       onThrottled(error);
       noteFailure(core, host, error, pauseMs);
       spentMs += pauseMs;
