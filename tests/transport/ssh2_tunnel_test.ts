@@ -5,8 +5,8 @@ import { Buffer } from "node:buffer";
 import type {
   Channel,
   ChannelObserver,
-  ChannelTable,
 } from "../../transport/ssh2/_channel.ts";
+import type { ChannelTable } from "../../transport/ssh2/_channel_table.ts";
 import { openTunnel, streamOfTunnel } from "../../transport/ssh2/_tunnel.ts";
 
 /** The channels of a hop that writes down what it is to encrypt. */

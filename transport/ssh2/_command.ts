@@ -9,7 +9,8 @@ import type { Duplex } from "node:stream";
 import { type Command, commandLine } from "../command.ts";
 import type { SpawnOptions } from "../connector.ts";
 import { ChannelOpenError } from "../errors.ts";
-import type { Channel, ChannelTable, Lost } from "./_channel.ts";
+import type { Channel, Lost } from "./_channel.ts";
+import type { ChannelTable } from "./_channel_table.ts";
 
 /** What a command needs of its connection. */
 export interface CommandContext {

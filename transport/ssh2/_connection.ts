@@ -20,11 +20,8 @@ import type {
 import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
-import {
-  ChannelTable,
-  type ForwardTarget,
-  type LostDetails,
-} from "./_channel.ts";
+import type { ForwardTarget, LostDetails } from "./_channel.ts";
+import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_internals.ts";

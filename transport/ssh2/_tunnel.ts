@@ -14,10 +14,10 @@ import { ChannelOpenError as OpenError } from "../errors.ts";
 import type {
   Channel,
   ChannelObserver,
-  ChannelTable,
   ForwardTarget,
   Lost,
 } from "./_channel.ts";
+import type { ChannelTable } from "./_channel_table.ts";
 
 /** What the tunnels made here are made of, so that one SSH connection inside
  * another is not sent through web streams at both ends. */
