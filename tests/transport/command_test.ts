@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { commandLine } from "../../transport/command.ts";
-import { Random } from "./_ssh_config_generator.ts";
+import { Random } from "./_random.ts";
 
 const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 const onPosix = Deno.build.os !== "windows";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { hostName } from "../../transport/host.ts";
 import { type HostParts, parseHost } from "../../transport/host_string.ts";
-import { Random } from "./_ssh_config_generator.ts";
+import { Random } from "./_random.ts";
 
 const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 

@@ -1,5 +1,6 @@
 /** known_hosts against OpenSSH itself: `ssh-keygen -F`, and `ssh` at an sshd. */
 
+import type { Random } from "./_random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { KnownHosts } from "../../transport/known_hosts/lookup.ts";
@@ -13,7 +14,6 @@ import {
   fingerprintOf,
   generateFile,
   NAMES,
-  type Random,
   wire,
   withSeed,
 } from "./_known_hosts_generator.ts";

@@ -1,3 +1,4 @@
+import { Random } from "./_random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
@@ -11,7 +12,6 @@ import {
   generateFile,
   hashedName,
   NAMES,
-  Random,
   wire,
   withSeed,
 } from "./_known_hosts_generator.ts";

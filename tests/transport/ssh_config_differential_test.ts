@@ -1,3 +1,4 @@
+import { Random } from "./_random.ts";
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   loadSshConfig,
@@ -8,7 +9,6 @@ import {
 import {
   generateConfig,
   type GeneratedQuery,
-  Random,
 } from "./_ssh_config_generator.ts";
 
 /** What `ssh -G` prints: the values of each keyword, in order. */

@@ -5,7 +5,8 @@ import {
 } from "../../transport/ssh_config/mod.ts";
 import { matchPattern } from "../../transport/ssh_config/_pattern.ts";
 import { parseFile } from "../../transport/ssh_config/_parser.ts";
-import { generateConfig, Random } from "./_ssh_config_generator.ts";
+import { Random } from "./_random.ts";
+import { generateConfig } from "./_ssh_config_generator.ts";
 
 const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 const cases = Number(Deno.env.get("SSHPOOL_CASES") ?? 300);

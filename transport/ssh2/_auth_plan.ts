@@ -4,6 +4,7 @@
  * @module
  */
 
+import { fingerprint } from "../known_hosts/fingerprint.ts";
 import type { Buffer } from "node:buffer";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
@@ -11,13 +12,7 @@ import process from "node:process";
 import type { AuthMethod, ResolvedHost } from "../host.ts";
 import type { AgentClient, AgentKey } from "./_agent.ts";
 import { isCertificate } from "./_auth_wire.ts";
-import {
-  fingerprint,
-  home,
-  type Identity,
-  readIdentity,
-  textIdentity,
-} from "./_keys.ts";
+import { home, type Identity, readIdentity, textIdentity } from "./_keys.ts";
 
 /** One credential, whose turn may come. */
 export type Attempt =

@@ -101,12 +101,6 @@ export function textIdentity(key: string | Uint8Array): Identity {
   };
 }
 
-/** `SHA256:...` of a public key, as `ssh-keygen -l` prints it. */
-export function fingerprint(blob: Uint8Array): string {
-  const hash = createHash("sha256").update(blob).digest("base64");
-  return `SHA256:${hash.replace(/=+$/, "")}`;
-}
-
 function publicOnly(
   name: string,
   blob: Buffer,
