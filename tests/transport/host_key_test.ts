@@ -5,7 +5,7 @@ import { DialError, HostKeyError } from "../../transport/errors.ts";
 import type { Notice } from "../../transport/connector.ts";
 import type { HostKey, ResolvedHost } from "../../transport/host.ts";
 import { fingerprint, prepareHostKeyCheck } from "../../transport/host_key.ts";
-import { ed25519, fingerprintOf, wire } from "./_known_hosts_generator.ts";
+import { ed25519, fingerprintOf, wire } from "./known_hosts/_generator.ts";
 
 const ours = shown();
 const other = shown();

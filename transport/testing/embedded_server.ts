@@ -4,7 +4,7 @@
  * @module
  */
 
-import { endCiphers, prepareCiphers } from "../_deno_ciphers.ts";
+import { endCiphers, prepareCiphers } from "../ssh2/ciphers.ts";
 import {
   type AddressInfo,
   connect,

@@ -1,0 +1,294 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import { Buffer } from "node:buffer";
+import { generateKeyPairSync } from "node:crypto";
+import { join } from "node:path";
+import type { SshHost } from "../../../../transport/host.ts";
+import {
+  KeyError,
+  readIdentity,
+  textIdentity,
+} from "../../../../transport/ssh2/auth/_keys.ts";
+import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
+import { noSshd, sshdHint, startSshd } from "../../../_sshd.ts";
+import {
+  fingerprintOf,
+  keygen,
+  keygenHint,
+  login,
+  noKeygen,
+  tempDir,
+} from "./_login.ts";
+
+const noOpenSsh = noSshd || noKeygen;
+
+const KINDS: { type: string; bits?: number }[] = [
+  { type: "ed25519" },
+  { type: "rsa", bits: 2048 },
+  { type: "ecdsa", bits: 256 },
+  { type: "ecdsa", bits: 384 },
+  { type: "ecdsa", bits: 521 },
+];
+
+Deno.test({
+  name:
+    `Authenticator logs in with keys of every type and format of ssh-keygen${
+      noOpenSsh ? ` (${sshdHint})` : ""
+    }`,
+  ignore: noOpenSsh,
+  async fn(t) {
+    await using sshd = await startSshd();
+    await using dir = await tempDir();
+    for (const kind of KINDS) {
+      for (const format of ["RFC4716", "PEM", "PKCS8"]) {
+        // ssh-keygen writes Ed25519 in its own format, whatever it is told.
+        if (kind.type === "ed25519" && format !== "RFC4716") continue;
+        for (const passphrase of ["", "correct horse"]) {
+          const name = [kind.type, kind.bits, format, passphrase && "encrypted"]
+            .filter(Boolean).join("-");
+          await t.step(name, async () => {
+            const path = join(dir.path, name);
+            await keygen(path, { ...kind, format, passphrase });
+            const line = await Deno.readTextFile(`${path}.pub`);
+            await Deno.writeTextFile(sshd.authorizedKeysPath, line, {
+              append: true,
+            });
+            const { privateKey: _, ...base } = sshd.host();
+            const secret = passphrase === "" ? {} : { passphrase };
+            const file: SshHost = {
+              ...base,
+              identityFile: path,
+              agent: false,
+              ...secret,
+            };
+            const expected = `publickey ${name} ${await fingerprintOf(path)}`;
+            const byFile = await login(file);
+            assert(byFile.ok, String(byFile.error));
+            assertEquals(byFile.tried, [expected]);
+            // Without the .pub the fingerprint has to come from the key itself.
+            await Deno.remove(`${path}.pub`);
+            const alone = await login(file);
+            assertEquals([alone.ok, alone.tried], [true, [expected]]);
+            const text = await Deno.readTextFile(path);
+            const byText = await login({
+              ...base,
+              privateKey: text,
+              ...secret,
+            });
+            assert(byText.ok, String(byText.error));
+            const byBytes = await login({
+              ...base,
+              privateKey: new TextEncoder().encode(text),
+              ...secret,
+            });
+            assert(byBytes.ok, String(byBytes.error));
+          });
+        }
+      }
+    }
+  },
+});
+
+Deno.test("textIdentity() reads Ed25519 in PKCS8, encrypted or not", async () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const raw = publicKey.export({ format: "jwk" }).x ?? "";
+  for (const passphrase of [undefined, "correct horse"]) {
+    const pem = privateKey.export({
+      type: "pkcs8",
+      format: "pem",
+      ...passphrase === undefined ? {} : { cipher: "aes-256-cbc", passphrase },
+    }).toString();
+    const key = await textIdentity(pem).load(passphrase, "h");
+    assertEquals(key.type, "ssh-ed25519");
+    assertEquals(key.getPublicSSH().subarray(-32).toString("base64url"), raw);
+    const data = new TextEncoder().encode("data");
+    assertEquals(key.verify(data as never, key.sign(data as never)), true);
+  }
+});
+
+Deno.test("textIdentity() says what is wrong and never shows the passphrase", async () => {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = privateKey.export({
+    type: "pkcs8",
+    format: "pem",
+    cipher: "aes-256-cbc",
+    passphrase: "right",
+  }).toString();
+  const cases: [string, string | undefined, RegExp][] = [
+    [pem, "wr0ng", /^Cannot decrypt the key "privateKey": wrong passphrase$/],
+    [
+      pem,
+      undefined,
+      /^Cannot decrypt the key "privateKey": no passphrase was given$/,
+    ],
+    ["nonsense", undefined, /^Cannot use the key "privateKey": /],
+    ["", undefined, /^Cannot use the key "privateKey": /],
+    [pem.slice(0, 90), "x", /^Cannot (use|decrypt) the key "privateKey": /],
+    [
+      "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n",
+      undefined,
+      /^Cannot use the key "privateKey": /,
+    ],
+  ];
+  for (const [text, passphrase, expected] of cases) {
+    const error = await assertRejects(
+      () => textIdentity(text).load(passphrase, "h"),
+      KeyError,
+    );
+    assertMatch(error.message, expected);
+    assert(!Deno.inspect(error).includes("wr0ng"));
+  }
+});
+
+Deno.test({
+  name: `readIdentity() asks for a passphrase once, however many want the key${
+    noKeygen ? ` (${keygenHint})` : ""
+  }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const path = await keygen(join(dir.path, "id"), { passphrase: "right" });
+    const gate = Promise.withResolvers<string>();
+    const asked: unknown[] = [];
+    const passphrase = (request: unknown) => {
+      asked.push(request);
+      return gate.promise;
+    };
+    const load = async () =>
+      (await readIdentity(path)).load(passphrase, "ops@db1:22");
+    const both = Promise.all([load(), load()]);
+    gate.resolve("right");
+    await both;
+    await load();
+    assertEquals(asked, [{ key: path, host: "ops@db1:22" }]);
+    // A changed file is another key.
+    await Deno.remove(path);
+    await keygen(path, { passphrase: "right" });
+    await load();
+    assertEquals(asked.length, 2);
+  },
+});
+
+Deno.test({
+  name: `readIdentity() does not let a wrong passphrase in after a right one${
+    noKeygen ? ` (${keygenHint})` : ""
+  }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const path = await keygen(join(dir.path, "id"), { passphrase: "right" });
+    const load = async (passphrase?: string) =>
+      (await readIdentity(path)).load(passphrase, "h");
+    await load("right");
+    await assertRejects(() => load("wrong"), KeyError, "wrong passphrase");
+    await assertRejects(() => load(), KeyError, "no passphrase");
+  },
+});
+
+Deno.test({
+  name: `readIdentity() asks again after a wrong passphrase${
+    noKeygen ? ` (${keygenHint})` : ""
+  }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const path = await keygen(join(dir.path, "id"), { passphrase: "right" });
+    const answers = ["wrong", "right"];
+    const load = async () =>
+      (await readIdentity(path)).load(() => answers.shift() ?? "", "h");
+    await assertRejects(load, KeyError, "wrong passphrase");
+    await load();
+  },
+});
+
+Deno.test("readIdentity() names a file that is missing, or no key", async () => {
+  await using dir = await tempDir();
+  const missing = join(dir.path, "none");
+  await assertRejects(
+    () => readIdentity(missing),
+    KeyError,
+    `Cannot read the key ${JSON.stringify(missing)}: there is no such file`,
+  );
+  const other = join(dir.path, "other");
+  await Deno.writeTextFile(other, "hello\n");
+  await assertRejects(() => readIdentity(other), KeyError, "it is no key file");
+});
+
+Deno.test({
+  name:
+    `readIdentity() gives a typed error or a right key, whatever a file holds${
+      noKeygen ? ` (${keygenHint})` : ""
+    }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const texts: string[] = [];
+    for (
+      const [type, format] of [["ed25519", "RFC4716"], ["ecdsa", "PEM"], [
+        "ecdsa",
+        "PKCS8",
+      ], ["rsa", "PEM"]] as const
+    ) {
+      const path = await keygen(join(dir.path, `${type}-${format}`), {
+        type,
+        format,
+      });
+      texts.push(await Deno.readTextFile(path));
+    }
+    const path = join(dir.path, "mutant");
+    let seed = 1;
+    const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n;
+    let refused = 0;
+    for (let i = 0; i < 400; i++) {
+      const text = texts[i % texts.length] ?? "";
+      const at = random(text.length);
+      const mutants = [
+        text.slice(0, at),
+        text.slice(0, at) + "AAA/" + text.slice(at + 4),
+        text.slice(0, at) + "\n\n" + text.slice(at),
+        text.slice(0, at) + text.slice(at + 1 + random(80)),
+      ];
+      await Deno.writeTextFile(path, mutants[random(4)] ?? "");
+      try {
+        const identity = await readIdentity(path);
+        const key = await identity.load(undefined, "h");
+        if (identity.blob !== undefined) {
+          assertEquals(identity.blob, key.getPublicSSH());
+        }
+      } catch (error) {
+        assertInstanceOf(error, KeyError);
+        refused++;
+      }
+    }
+    assert(refused > 100, `${refused} of 400 were refused`);
+  },
+});
+
+Deno.test("textIdentity() refuses what would take for ever", async () => {
+  const forged = Buffer.concat([
+    Buffer.from("openssh-key-v1\0"),
+    string("aes256-ctr"),
+    string("bcrypt"),
+    string(Buffer.concat([string("salt"), uint32(0xffffffff)])),
+    uint32(1),
+    string(Buffer.concat([string("ssh-ed25519"), string(Buffer.alloc(32))])),
+    string(Buffer.alloc(64)),
+  ]).toString("base64");
+  const text =
+    `-----BEGIN OPENSSH PRIVATE KEY-----\n${forged}\n-----END OPENSSH PRIVATE KEY-----`;
+  await assertRejects(
+    () => textIdentity(text).load("secret", "h"),
+    KeyError,
+    "its passphrase takes 4294967295 rounds, the limit is 1000",
+  );
+  const started = performance.now();
+  const lines = `-----BEGIN RSA PRIVATE KEY-----${"\n".repeat(200_000)}`;
+  await assertRejects(() => textIdentity(lines).load(undefined, "h"), KeyError);
+  // A quadratic parser takes minutes.
+  assert(performance.now() - started < 5_000);
+});

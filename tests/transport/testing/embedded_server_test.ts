@@ -1,0 +1,347 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { connect, createServer, type Socket } from "node:net";
+// @ts-types="@types/ssh2"
+import ssh2, {
+  type Client,
+  type ClientChannel,
+  type ConnectConfig,
+} from "ssh2";
+import {
+  EmbeddedServer,
+  type EmbeddedServerOptions,
+} from "../../../transport/testing/mod.ts";
+
+// These tests speak bare ssh2, so that the server is not judged by the
+// connector that is tested against it.
+
+interface Peer extends AsyncDisposable {
+  client: Client;
+  socket: Socket;
+  hostKey: Buffer;
+}
+
+async function login(
+  server: EmbeddedServer,
+  config: Partial<ConnectConfig> = {},
+): Promise<Peer> {
+  const client = new ssh2.Client();
+  const socket = connect({
+    host: server.hostname,
+    port: server.port,
+    noDelay: true,
+  });
+  const closed = new Promise<void>((resolve) =>
+    socket.once("close", () => resolve())
+  );
+  let hostKey: Buffer = Buffer.alloc(0);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      client.once("ready", resolve);
+      client.on(
+        "keyboard-interactive",
+        (_n, _i, _l, _p, answer) => answer(["42"]),
+      );
+      client.on("error", reject);
+      client.once("close", () => reject(new Error("closed")));
+      client.connect({
+        sock: socket,
+        username: "ops",
+        privateKey: server.clientKey,
+        hostVerifier: (key: Buffer) => {
+          hostKey = key;
+          return true;
+        },
+        ...config,
+      });
+    });
+  } catch (error) {
+    socket.destroy();
+    await closed;
+    throw error;
+  }
+  return {
+    client,
+    socket,
+    hostKey,
+    async [Symbol.asyncDispose]() {
+      socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function open(client: Client, command: string): Promise<ClientChannel> {
+  return new Promise((resolve, reject) =>
+    client.exec(
+      command,
+      (error, channel) => error ? reject(error) : resolve(channel),
+    )
+  );
+}
+
+async function run(
+  client: Client,
+  command: string,
+  stdin?: string,
+): Promise<{ code: unknown; signal: unknown; stdout: string; stderr: string }> {
+  const channel = await open(client, command);
+  const text = { stdout: "", stderr: "" };
+  channel.on(
+    "data",
+    (chunk: Buffer) => text.stdout += chunk.toString("latin1"),
+  );
+  channel.stderr.on("data", (chunk: Buffer) => text.stderr += chunk.toString());
+  channel.end(stdin);
+  const [code, signal] = await new Promise<unknown[]>((resolve) =>
+    channel.on("close", (...args: unknown[]) => resolve(args))
+  );
+  return { code, signal, ...text };
+}
+
+/** What the other end sees a moment later; a test that waits in vain hangs. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve));
+}
+
+async function withServer(
+  options: EmbeddedServerOptions,
+  body: (server: EmbeddedServer, peer: Peer) => Promise<void>,
+): Promise<void> {
+  await using server = await EmbeddedServer.start(options);
+  await using peer = await login(server);
+  await body(server, peer);
+}
+
+Deno.test("EmbeddedServer.start() runs the built-in commands", () =>
+  withServer({}, async (server, { client }) => {
+    assertEquals((await run(client, "echo 'a b'")).stdout, "a b\n");
+    assertEquals((await run(client, "exit 7")).code, 7);
+    assertEquals((await run(client, "cat", "over there")).stdout, "over there");
+    assertEquals(
+      (await run(client, "nonsense")).stderr,
+      "sh: nonsense: not found\n",
+    );
+    const { stdout } = await run(client, "bulk 5000000");
+    assertEquals([stdout.length, stdout.at(-1)], [5_000_000, "a"]);
+    await until(() => server.openSessions === 0);
+    assertEquals([server.accepted, server.sessions, server.openSessions], [
+      1,
+      5,
+      0,
+    ]);
+  }));
+
+Deno.test("EmbeddedServer.start() runs scripted commands", () =>
+  withServer({
+    commands: {
+      both: { stdout: "out", stderr: "err", code: 3 },
+      die: { signal: "KILL" },
+    },
+  }, async (_server, { client }) => {
+    assertEquals(await run(client, "both"), {
+      code: 3,
+      signal: undefined,
+      stdout: "out",
+      stderr: "err",
+    });
+    assertEquals((await run(client, "die")).signal, "SIGKILL");
+  }));
+
+Deno.test("EmbeddedServer.host() has the key and the fingerprint of the server", () =>
+  withServer({}, async (server, { hostKey }) => {
+    const digest = await crypto.subtle.digest(
+      "SHA-256",
+      new Uint8Array(hostKey),
+    );
+    const text = Buffer.from(digest).toString("base64").replace(/=+$/, "");
+    assertEquals(server.host().hostKey, `SHA256:${text}`);
+    assertEquals(server.host({ user: "x" }).user, "x");
+  }));
+
+Deno.test("EmbeddedServer ends a command by the client's signal", () =>
+  withServer({}, async (_server, { client }) => {
+    const channel = await open(client, "sleep 60");
+    channel.resume();
+    channel.signal("INT");
+    const signal = await new Promise((resolve) =>
+      channel.on("close", (_code: unknown, signal: unknown) => resolve(signal))
+    );
+    assertEquals(signal, "SIGINT");
+  }));
+
+Deno.test("EmbeddedServer refuses sessions beyond maxSessions with reason 2", () =>
+  withServer({ maxSessions: 1 }, async (server, { client }) => {
+    const first = await open(client, "cat");
+    const error = await open(client, "true").catch((error) => error);
+    assertEquals(error.reason, 2);
+    assertEquals([server.peakSessions, server.refusedSessions], [1, 1]);
+    const ended = new Promise((resolve) => first.on("close", resolve));
+    first.resume().end();
+    await ended;
+    // In order on the wire: our CLOSE came before this request.
+    assertEquals((await run(client, "true")).code, 0);
+  }));
+
+Deno.test("EmbeddedServer refuses what its switches say", () =>
+  withServer({}, async (server, { client }) => {
+    server.options.refuseExec = true;
+    await assertRejects(() => open(client, "true"), Error, "Unable to exec");
+    server.options.refuseExec = false;
+    server.options.exitWithoutStatus = true;
+    assertEquals((await run(client, "true")).code, undefined);
+    server.options.delayOpenMs = 1;
+    await run(client, "true");
+    server.options.refuseSessions = true;
+    await assertRejects(() => open(client, "true"));
+  }));
+
+Deno.test("EmbeddedServer lets in by password and by answers, and counts attempts", async () => {
+  await using server = await EmbeddedServer.start({
+    password: "right",
+    keyboardInteractive: {
+      questions: [{ prompt: "Code: ", answer: "42" }],
+    },
+  });
+  const key = { privateKey: undefined } as unknown as Partial<ConnectConfig>;
+  await assertRejects(
+    () =>
+      login(server, { ...key, password: "wrong", authHandler: ["password"] }),
+    Error,
+    "authentication",
+  );
+  await using _one = await login(server, { ...key, password: "right" });
+  await using _two = await login(server, { ...key, tryKeyboard: true });
+  await assertRejects(() => login(server, { username: "root" }));
+  assertEquals(server.accepted, 2);
+  assert(server.authAttempts >= 3);
+});
+
+Deno.test("EmbeddedServer wants every method of requireMethods", async () => {
+  await using server = await EmbeddedServer.start({
+    password: "right",
+    requireMethods: ["publickey", "password"],
+  });
+  await assertRejects(() => login(server));
+  await using _peer = await login(server, {
+    password: "right",
+    authHandler: ["publickey", "password"],
+  });
+  assertEquals(server.accepted, 1);
+});
+
+Deno.test("EmbeddedServer forwards to loopback ports", async () => {
+  const target = createServer((socket) => socket.pipe(socket));
+  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
+  const { port } = target.address() as { port: number };
+  const forward = (client: Client) =>
+    new Promise<ClientChannel>((resolve, reject) =>
+      client.forwardOut(
+        "127.0.0.1",
+        1,
+        "127.0.0.1",
+        port,
+        (error, channel) => error ? reject(error) : resolve(channel),
+      )
+    );
+  await withServer({}, async (server, { client }) => {
+    const channel = await forward(client);
+    const echo = new Promise((resolve) => channel.once("data", resolve));
+    channel.write("ping");
+    assertEquals(String(await echo), "ping");
+    const closed = new Promise((resolve) => channel.once("close", resolve));
+    channel.end();
+    channel.resume();
+    await closed;
+    server.options.refuseForwards = true;
+    await assertRejects(() => forward(client));
+    assertEquals(server.forwards, 1);
+  });
+  await new Promise((resolve) => target.close(resolve));
+});
+
+/** What the server says on a bare TCP connection until it ends, if it does. */
+async function greeting(server: EmbeddedServer): Promise<string> {
+  using socket = await Deno.connect({
+    hostname: server.hostname,
+    port: server.port,
+  });
+  let text = "";
+  const buffer = new Uint8Array(1024);
+  for (;;) {
+    const n = await socket.read(buffer).catch(() => null);
+    if (n === null) return text;
+    text += new TextDecoder("latin1").decode(buffer.subarray(0, n));
+  }
+}
+
+Deno.test("EmbeddedServer drops connections before or after its banner", async () => {
+  await using server = await EmbeddedServer.start({ dropBeforeBanner: true });
+  assertEquals(await greeting(server), "");
+  server.options.dropBeforeBanner = false;
+  server.options.dropAfterBanner = true;
+  assertEquals(await greeting(server), "SSH-2.0-embedded\r\n");
+  assertEquals(server.connections, 2);
+});
+
+Deno.test("EmbeddedServer.close() ends those that it never greeted", async () => {
+  for (const how of [{ neverBanner: true }, { delayDialsMs: 60_000 }]) {
+    const server = await EmbeddedServer.start(how);
+    const silent = greeting(server);
+    await until(() => server.connections > 0);
+    await server.close();
+    assertEquals(await silent, "");
+  }
+});
+
+Deno.test("EmbeddedServer.refuse() refuses dials until listen()", async () => {
+  await using server = await EmbeddedServer.start();
+  const { port } = server;
+  server.refuse();
+  await assertRejects(() => login(server), Error, "ECONNREFUSED");
+  await server.listen();
+  await using _peer = await login(server);
+  assertEquals(server.port, port);
+});
+
+Deno.test("EmbeddedServer.freeze() answers nothing until thaw()", () =>
+  withServer({}, async (server, { client }) => {
+    server.freeze();
+    let done = false;
+    const running = run(client, "true").then(() => done = true);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals([done, server.sessions], [false, 0]);
+    server.thaw();
+    await running;
+  }));
+
+Deno.test("EmbeddedServer.freeze() holds back what commands write", async () => {
+  const gate = Promise.withResolvers<void>();
+  const late = () => gate.promise.then(() => ({ stdout: "late" }));
+  await withServer({ commands: { late } }, async (server, { client }) => {
+    let done = false;
+    const running = run(client, "late").then(() => done = true);
+    await until(() => server.sessions === 1);
+    // A round trip later the command runs, too.
+    await run(client, "true");
+    server.freeze();
+    gate.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert(!done);
+    server.thaw();
+    await running;
+  });
+});
+
+Deno.test("EmbeddedServer.dropAll() ends connections and their sessions", () =>
+  withServer({}, async (server, { client, socket }) => {
+    await open(client, "cat");
+    assertEquals([server.openSessions, server.live], [1, 1]);
+    client.removeAllListeners("error");
+    client.on("error", () => {});
+    const gone = new Promise((resolve) => socket.once("close", resolve));
+    server.dropAll();
+    await gone;
+    await until(() => server.live === 0);
+    assertEquals(server.openSessions, 0);
+  }));
