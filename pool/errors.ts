@@ -9,6 +9,10 @@ import { SshError, type SshErrorOptions } from "../transport/errors.ts";
 
 /** The pool was closed before the call, or while the call waited. Nothing has run. */
 export class PoolClosedError extends SshError {
+  static {
+    this.prototype.name = "PoolClosedError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_POOL_CLOSED";
   /** The step that failed. */
@@ -58,6 +62,10 @@ export interface AcquireTimeoutErrorOptions extends SshErrorOptions {
 
 /** A caller waited longer than `acquireTimeoutMs`. Nothing has run. */
 export class AcquireTimeoutError extends SshError {
+  static {
+    this.prototype.name = "AcquireTimeoutError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_ACQUIRE_TIMEOUT";
   /** The step that failed. */
@@ -88,6 +96,10 @@ export interface HostCooldownErrorOptions extends SshErrorOptions {
  * last failure is the `cause`. Nothing has run.
  */
 export class HostCooldownError extends SshError {
+  static {
+    this.prototype.name = "HostCooldownError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_HOST_COOLDOWN";
   /** The step that failed. */

@@ -74,6 +74,7 @@ const POOL = `
   Secret
   SpawnOptions
   SshError
+  SshErrorJson
   SshErrorOptions
   SshHost
   Tunnel

@@ -118,6 +118,11 @@ const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
     // Whoever mistakes it for the key itself must not find the key in a log.
     secret: true,
   },
+  certificateFile: {
+    allowed: "a path or an array of paths",
+    accepts: (v) => isText(v) || isList(isText)(v),
+    secret: true,
+  },
   passphrase: {
     allowed: "a string or a function",
     accepts: (v) => typeof v === "string" || isFunction(v),

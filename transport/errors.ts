@@ -32,6 +32,26 @@ export type ErrorPhase =
 export interface SshErrorOptions extends ErrorOptions {
   /** The name of the host, as `user@host:port`. */
   readonly host?: string | undefined;
+  /** What the caller can change, such as which option to set. */
+  readonly hint?: string | undefined;
+}
+
+/** What {@linkcode SshError.toJSON} returns: no secret and no output. */
+export interface SshErrorJson {
+  /** The name of the class. */
+  readonly name: string;
+  /** A stable identifier. */
+  readonly code: string;
+  /** What failed. */
+  readonly message: string;
+  /** The name of the host, as `user@host:port`, where one is known. */
+  readonly host?: string;
+  /** The step that failed. */
+  readonly phase: ErrorPhase;
+  /** Whether a command of the caller may have run on the host. */
+  readonly mayHaveRun: boolean;
+  /** What the caller can change, where that is known. */
+  readonly hint?: string;
 }
 
 /**
@@ -57,17 +77,42 @@ export abstract class SshError extends Error {
   readonly mayHaveRun: boolean = false;
   /** The name of the host, as `user@host:port`, where one is known. */
   readonly host: string | undefined;
+  /** What the caller can change, such as which option to set; absent if nothing is known. */
+  declare readonly hint?: string;
+
+  static {
+    this.prototype.name = "SshError";
+  }
 
   /**
    * Makes the error.
    *
    * @param message What failed, without any secret.
-   * @param options The host and the cause.
+   * @param options The host, the hint and the cause.
    */
   constructor(message: string, options: SshErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.host = options.host;
-    this.name = new.target.name;
+    if (options.hint !== undefined) this.hint = options.hint;
+  }
+
+  /**
+   * Gives what a log needs. Output of the command, the cause and the stack are
+   * left out.
+   *
+   * @returns A plain object, for `JSON.stringify()`.
+   */
+  toJSON(): SshErrorJson {
+    const { name, code, message, host, phase, mayHaveRun, hint } = this;
+    return {
+      name,
+      code,
+      message,
+      ...host === undefined ? {} : { host },
+      phase,
+      mayHaveRun,
+      ...hint === undefined ? {} : { hint },
+    };
   }
 }
 
@@ -84,6 +129,10 @@ export interface DialErrorOptions extends SshErrorOptions {
 
 /** A connection could not be opened. No command has run. */
 export class DialError extends SshError {
+  static {
+    this.prototype.name = "DialError";
+  }
+
   /** A stable identifier. */
   override readonly code: string = "SSH_DIAL";
   /** The step that failed. */
@@ -123,6 +172,10 @@ export interface HostKeyErrorOptions extends SshErrorOptions {
 
 /** The server's host key is not trusted. Nothing was sent to it but the key exchange. */
 export class HostKeyError extends DialError {
+  static {
+    this.prototype.name = "HostKeyError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_HOST_KEY";
   /** `SHA256:...` of the key that the server showed. */
@@ -159,6 +212,10 @@ export interface AuthenticationErrorOptions extends SshErrorOptions {
 
 /** The server refused every credential, or there was none to offer. */
 export class AuthenticationError extends DialError {
+  static {
+    this.prototype.name = "AuthenticationError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_AUTHENTICATION";
   /** The methods that were tried, in order, such as `publickey id_ed25519`. */
@@ -187,6 +244,10 @@ export interface ChannelOpenErrorOptions extends SshErrorOptions {
 
 /** The server refused to open a channel. Nothing has run on it. */
 export class ChannelOpenError extends SshError {
+  static {
+    this.prototype.name = "ChannelOpenError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_CHANNEL_OPEN";
   /** The step that failed. */
@@ -229,6 +290,10 @@ export interface ConnectionLostErrorOptions extends SshErrorOptions {
 
 /** The connection ended while an operation was in flight on it. */
 export class ConnectionLostError extends SshError {
+  static {
+    this.prototype.name = "ConnectionLostError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_CONNECTION_LOST";
   /** The step that failed. */
@@ -259,6 +324,10 @@ export interface ExecTimeoutErrorOptions extends ConnectionLostErrorOptions {
 
 /** A command ran longer than its `timeoutMs` and was stopped. */
 export class ExecTimeoutError extends SshError {
+  static {
+    this.prototype.name = "ExecTimeoutError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_EXEC_TIMEOUT";
   /** The step that failed. */
@@ -286,6 +355,10 @@ export class ExecTimeoutError extends SshError {
 
 /** A command wrote more than its `maxOutputBytes` and was stopped. */
 export class OutputLimitError extends SshError {
+  static {
+    this.prototype.name = "OutputLimitError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_OUTPUT_LIMIT";
   /** The step that failed. */

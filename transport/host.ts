@@ -124,13 +124,24 @@ export interface SshHost {
     | string
     | Uint8Array
     | ReadonlyArray<string | Uint8Array>;
-  /** Paths of private keys; `~/` is the home directory. */
+  /**
+   * Paths of private keys; `~/` is the home directory. A key whose private part
+   * is in the agent may be named by its public file. A private key that others
+   * may read is not used (`chmod 600` makes it usable).
+   */
   readonly identityFile?: string | readonly string[];
+  /**
+   * Paths of certificates for these keys; `~/` is the home directory. A
+   * certificate `<key>-cert.pub` beside a key file is found without this.
+   */
+  readonly certificateFile?: string | readonly string[];
   /** The passphrase of encrypted keys. */
   readonly passphrase?: Passphrase;
   /**
    * The path of an agent's socket; `true` for `SSH_AUTH_SOCK`, `false` for
-   * none. Default: `SSH_AUTH_SOCK`, unless other credentials are given here.
+   * none. Default: `SSH_AUTH_SOCK`, unless `password` or `privateKey` is given
+   * here. The keys that `identityFile` names are tried first, then the agent's
+   * other keys.
    */
   readonly agent?: string | boolean;
   /**

@@ -22,6 +22,7 @@ const variants: {
   password: ["right", "wrong"],
   privateKey: ["key a", "key b"],
   identityFile: ["/a", "/b"],
+  certificateFile: ["~/.ssh/a-cert.pub", "~/.ssh/b-cert.pub"],
   passphrase: ["right", "wrong"],
   agent: ["/a.sock", false],
   identitiesOnly: [true, false],

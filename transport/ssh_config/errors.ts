@@ -16,6 +16,10 @@ export interface SshConfigErrorOptions extends SshErrorOptions {
 
 /** A configuration cannot be read or used. Nothing was dialled. */
 export class SshConfigError extends SshError {
+  static {
+    this.prototype.name = "SshConfigError";
+  }
+
   /** A stable identifier. */
   override readonly code = "SSH_CONFIG";
   /** The step that failed. */
