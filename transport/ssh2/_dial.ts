@@ -13,6 +13,7 @@ import { hostName, type ResolvedHost } from "../host.ts";
 import { type HostKeyCheck, prepareHostKeyCheck } from "../host_key.ts";
 import { endCiphers, prepareCiphers } from "./ciphers.ts";
 import { algorithmsFor } from "./_algorithms.ts";
+import type { KeyCache } from "./auth/key_cache.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
@@ -45,13 +46,14 @@ export class Dial {
   #hostKeyError: Error | undefined;
   #lastError: (Error & { level?: string }) | undefined;
 
-  constructor(host: ResolvedHost, options: ConnectOptions) {
+  constructor(host: ResolvedHost, options: ConnectOptions, keys?: KeyCache) {
     this.#host = host;
     this.#options = options;
     this.#name = hostName(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
       onNotice: options.onNotice,
+      keys,
     });
   }
 

@@ -6,6 +6,7 @@
 
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
 import type { ResolvedHost } from "../host.ts";
+import { KeyCache } from "./auth/key_cache.ts";
 import { Dial } from "./_dial.ts";
 
 /**
@@ -15,6 +16,10 @@ import { Dial } from "./_dial.ts";
  * It tries keys before it asks the server what it would take (a round trip
  * less), turns Nagle's algorithm off (40 ms less for each command), and prefers
  * the cipher that is fastest on the runtime at hand.
+ *
+ * A connector keeps the last hundred private keys that it decrypted, so that a
+ * passphrase is asked for once. They can be collected with the connector; no
+ * passphrase and no password is kept.
  *
  * @example Usage
  * ```ts
@@ -29,6 +34,9 @@ import { Dial } from "./_dial.ts";
  * ```
  */
 export class Ssh2Connector implements Connector {
+  /** So that a passphrase is asked for once, and not for every dial. */
+  readonly #keys = new KeyCache();
+
   /**
    * Opens one connection.
    *
@@ -43,6 +51,6 @@ export class Ssh2Connector implements Connector {
     host: ResolvedHost,
     options: ConnectOptions = {},
   ): Promise<Connection> {
-    return new Dial(host, options).run();
+    return new Dial(host, options, this.#keys).run();
   }
 }

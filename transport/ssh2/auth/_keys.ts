@@ -1,36 +1,67 @@
 /**
- * Private keys: read from files or text, decrypted when their turn comes.
+ * Private keys, read from files or given as text. A key is decrypted only when
+ * it is about to be used.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import { createHash, createHmac, randomBytes } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { open, readFile } from "node:fs/promises";
+import process from "node:process";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
-import { homeDirectory, readEnv } from "../../_local.ts";
+import { homeDirectory, localUid } from "../../_local.ts";
 import type { Passphrase, PassphraseRequest } from "../../host.ts";
+import type { KeyCache } from "./key_cache.ts";
 import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
+import { isCertificate } from "./_wire.ts";
 
 /** The longest key file, in bytes: a key of 16384 bits takes 13 KB. */
 const MAX_KEY_BYTES = 256 * 1024;
 
-/** A private key that may not have been read yet. */
+/** What a key needs in order to be loaded. */
+export interface LoadOptions {
+  /** The passphrase of the host. */
+  readonly passphrase: Passphrase | undefined;
+  /** The name of the host, for the passphrase function. */
+  readonly host: string;
+  /** Where parsed keys are kept. */
+  readonly cache: KeyCache;
+}
+
+/** A private key that may not have been decrypted yet. */
 export interface Identity {
   /** The path as it was given, or `"privateKey"`. */
   readonly name: string;
-  /** The public key in wire format, where it can be known without a passphrase. */
+  /** The public key in wire format, where it is known without a passphrase. */
   readonly blob: Buffer | undefined;
   /** The certificate beside the key file, in wire format. */
   readonly certificate?: Buffer | undefined;
   /** Parses the key, and asks for the passphrase if it needs one. */
-  load(passphrase: Passphrase | undefined, host: string): Promise<ParsedKey>;
+  load(options: LoadOptions): Promise<ParsedKey>;
 }
 
-/** What makes a key unusable; the message names the key and holds no secret. */
+/** Options for {@linkcode KeyError}. */
+export interface KeyErrorOptions extends ErrorOptions {
+  /** What the caller can change. */
+  readonly hint?: string;
+}
+
+/** Why a key cannot be used. The message names the key and holds no secret. */
 export class KeyError extends Error {
   override readonly name = "KeyError";
+  /** What the caller can change. */
+  readonly hint: string | undefined;
+
+  /**
+   * @param message What failed.
+   * @param options The cause and the hint.
+   */
+  constructor(message: string, options: KeyErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.hint = options.hint;
+  }
 }
 
 /**
@@ -42,45 +73,43 @@ export class KeyError extends Error {
  */
 export async function readIdentity(path: string): Promise<Identity> {
   const full = expandHome(path);
-  const [text, beside, certificate] = await Promise.all([
-    readFile(full, "utf8").catch((error: Error) => error),
+  const [file, beside, certificate] = await Promise.all([
+    readKeyFile(full).catch((error: Error) => error),
     readFile(`${full}.pub`, "utf8").catch(() => ""),
     readFile(`${full}-cert.pub`, "utf8").catch(() => ""),
   ]);
-  const known = publicBlob(beside);
-  if (typeof text !== "string") {
-    // The private part may live in an agent alone.
-    if (known === undefined) {
-      throw new KeyError(
-        `Cannot read the key ${JSON.stringify(path)}: ${reason(text)}`,
-        { cause: text },
-      );
-    }
-    return publicOnly(path, known, publicBlob(certificate));
+  const known = {
+    name: path,
+    blob: publicBlob(beside),
+    certificate: publicBlob(certificate),
+  };
+  if (file instanceof Error) {
+    if (known.blob !== undefined) return unusable(known, notPrivate(path));
+    throw new KeyError(
+      `Cannot read the key ${JSON.stringify(path)}: ${reason(file)}`,
+      { cause: file },
+    );
   }
-  const isPrivate = text.length <= MAX_KEY_BYTES &&
-    /PRIVATE KEY|^PuTTY-User-Key/.test(text);
-  const blob = publicBlob(text.slice(0, MAX_KEY_BYTES)) ?? known;
-  if (!isPrivate) {
+  const { text, stamp, mode } = file;
+  const blob = publicBlob(text) ?? known.blob;
+  if (!looksLikeKey(text)) {
     if (blob !== undefined) {
-      return publicOnly(path, blob, publicBlob(certificate));
+      return unusable({ ...known, blob }, notPrivate(path));
     }
     throw new KeyError(
       `Cannot read the key ${JSON.stringify(path)}: it is no key file`,
     );
   }
+  const identity = { ...known, blob };
+  if (mode !== undefined) return unusable(identity, tooOpen(path, mode));
   return {
-    name: path,
-    blob,
-    certificate: publicBlob(certificate),
-    load: async (passphrase, host) => {
-      const { mtimeMs, size } = await stat(full).catch(() => ({
-        mtimeMs: 0,
-        size: 0,
-      }));
-      const stamp = `${full}\0${mtimeMs}\0${size}`;
-      return loadOnce(stamp, text, passphrase, { key: path, host });
-    },
+    ...identity,
+    load: ({ passphrase, host, cache }) =>
+      cache.get(
+        `${full}\0${stamp}`,
+        passphrase,
+        () => decrypt(text, passphrase, { key: path, host }),
+      ),
   };
 }
 
@@ -89,79 +118,109 @@ export async function readIdentity(path: string): Promise<Identity> {
  *
  * @param key The key, in any format that is known.
  * @returns The identity.
+ * @throws {KeyError} If the text is a path instead of a key.
  */
 export function textIdentity(key: string | Uint8Array): Identity {
   const text = typeof key === "string" ? key : Buffer.from(key).toString();
-  const stamp = createHash("sha256").update(text).digest("hex");
+  if (/^(?:~|\.{0,2}[/\\]|[A-Za-z]:[/\\])[^\n]{0,1024}$/.test(text.trim())) {
+    throw new KeyError(
+      'Cannot use the key "privateKey": it is a path, must be the text of a key',
+      { hint: "use identityFile for the path of a key" },
+    );
+  }
+  const digest = createHash("sha256").update(text).digest("hex");
   return {
     name: "privateKey",
     blob: publicBlob(text),
-    load: (passphrase, host) =>
-      loadOnce(stamp, text, passphrase, { key: "privateKey", host }),
+    load: ({ passphrase, host, cache }) =>
+      cache.get(
+        digest,
+        passphrase,
+        () => decrypt(text, passphrase, { key: "privateKey", host }),
+      ),
   };
 }
 
-function publicOnly(
-  name: string,
-  blob: Buffer,
-  certificate: Buffer | undefined,
-): Identity {
-  const load = () =>
-    Promise.reject(
-      new KeyError(
-        `Cannot use the key ${
-          JSON.stringify(name)
-        }: it is a public key, and no agent holds the private one`,
-      ),
-    );
-  return { name, blob, certificate, load };
-}
-
-const MAX_CACHED_KEYS = 100;
-const cache = new Map<string, Promise<ParsedKey>>();
-const cacheSecret = randomBytes(32);
-// A function is known by being the same object: what one caller's function
-// opened is not open to another's.
-const askers = new WeakMap<object, number>();
-let lastAsker = 0;
-
 /**
- * One question per key, however many dials want it. The parsed key is kept and
- * the passphrase is not. Whoever gives a passphrase as text finds only what
- * that same passphrase has opened, and whoever gives a function what that same
- * function has: else a wrong one would work after a right one.
+ * Reads a certificate of `certificateFile`.
+ *
+ * @param path The path; `~/` is the home directory.
+ * @returns The certificate in wire format.
+ * @throws {KeyError} If the file cannot be read, or is no certificate.
  */
-function loadOnce(
-  stamp: string,
-  text: string,
-  passphrase: Passphrase | undefined,
-  request: PassphraseRequest,
-): Promise<ParsedKey> {
-  const key = `${stamp}\0${passphraseIdentity(passphrase)}`;
-  const known = cache.get(key);
-  if (known !== undefined) return known;
-  const loading = load(text, passphrase, request);
-  cache.set(key, loading);
-  // Only if it is still this one: a later question may stand in its place.
-  loading.catch(() => cache.get(key) === loading && cache.delete(key));
-  for (const oldest of cache.keys()) {
-    if (cache.size <= MAX_CACHED_KEYS) break;
-    cache.delete(oldest);
+export async function readCertificate(path: string): Promise<Buffer> {
+  const shown = JSON.stringify(path);
+  let text: string;
+  try {
+    text = await readFile(expandHome(path), "utf8");
+  } catch (cause) {
+    throw new KeyError(
+      `Cannot read the certificate ${shown}: ${reason(cause as Error)}`,
+      { cause },
+    );
   }
-  return loading;
+  const blob = publicBlob(text.slice(0, MAX_KEY_BYTES));
+  if (blob !== undefined && isCertificate(blob)) return blob;
+  throw new KeyError(
+    `Cannot use the certificate ${shown}: it is no certificate of OpenSSH`,
+  );
 }
 
-function passphraseIdentity(passphrase: Passphrase | undefined): string {
-  if (passphrase === undefined) return "none";
-  if (typeof passphrase === "function") {
-    let id = askers.get(passphrase);
-    if (id === undefined) askers.set(passphrase, id = ++lastAsker);
-    return `asked ${id}`;
-  }
-  return createHmac("sha256", cacheSecret).update(passphrase).digest("hex");
+interface KeyFile {
+  readonly text: string;
+  /** Changes when the file does. */
+  readonly stamp: string;
+  /** The permissions, if they let others read the key. */
+  readonly mode: number | undefined;
 }
 
-async function load(
+async function readKeyFile(path: string): Promise<KeyFile> {
+  const file = await open(path);
+  try {
+    const { mtimeMs, size, mode, uid } = await file.stat();
+    const text = size > MAX_KEY_BYTES ? "" : await file.readFile("utf8");
+    // As OpenSSH does: it looks at the user's own files only.
+    const isOpen = process.platform !== "win32" && uid === localUid() &&
+      (mode & 0o077) !== 0;
+    return {
+      text,
+      stamp: `${mtimeMs}\0${size}`,
+      mode: isOpen ? mode & 0o777 : undefined,
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+type PublicPart = Omit<Identity, "load">;
+
+/** An identity that shows its public key, and cannot be loaded. */
+function unusable(known: PublicPart, why: KeyError): Identity {
+  return { ...known, load: () => Promise.reject(why) };
+}
+
+function notPrivate(path: string): KeyError {
+  return new KeyError(
+    `Cannot use the key ${JSON.stringify(path)}: it is a public key, and no ` +
+      "agent holds the private one",
+    { hint: "name the file of the private key, or add the key to the agent" },
+  );
+}
+
+function tooOpen(path: string, mode: number): KeyError {
+  const octal = mode.toString(8).padStart(4, "0");
+  return new KeyError(
+    `Cannot use the key ${JSON.stringify(path)}: its mode is ${octal}, which ` +
+      "lets other users read it",
+    { hint: `run: chmod 600 ${path}` },
+  );
+}
+
+function looksLikeKey(text: string): boolean {
+  return /PRIVATE KEY|^PuTTY-User-Key/.test(text);
+}
+
+async function decrypt(
   text: string,
   passphrase: Passphrase | undefined,
   request: PassphraseRequest,
@@ -177,6 +236,7 @@ async function load(
   if (passphrase === undefined) {
     throw new KeyError(
       `Cannot decrypt the key ${shown}: no passphrase was given`,
+      { hint: "set passphrase, or add the key to the agent" },
     );
   }
   const secret = await ask(passphrase, request);
@@ -207,19 +267,14 @@ async function ask(
 function reason(error: Error): string {
   const code = "code" in error ? error.code : undefined;
   if (code === "ENOENT") return "there is no such file";
+  if (code === "EISDIR") return "it is a directory";
   if (code === "EACCES" || code === "EPERM" || error.name === "NotCapable") {
     return "permission denied";
   }
   return code === undefined ? error.message : String(code);
 }
 
-/** The home directory, as `node:os` has it; `undefined` if it is not known. */
-export function home(): string | undefined {
-  // Deno's own needs --allow-sys, also where --allow-env=HOME was given.
-  return readEnv("HOME") || homeDirectory();
-}
-
 function expandHome(path: string): string {
   if (path !== "~" && !path.startsWith("~/")) return path;
-  return (home() ?? "~") + path.slice(1);
+  return (homeDirectory() ?? "~") + path.slice(1);
 }

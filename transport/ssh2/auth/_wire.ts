@@ -1,11 +1,10 @@
 /**
- * What ssh2's authentication keeps to itself.
+ * What ssh2's authentication cannot do.
  *
- * Its `authHandler` is not told what the server answered to an agent's key, it
- * can send no certificate and no security key, and it asks the server about
- * each key before it signs: one more round trip. All three are mended at two
- * places of its protocol object. Where these are not as in ssh2 1.17, they are
- * left alone, and plain keys work as ssh2 has them.
+ * Its `authHandler` is not told what the server answered to an agent's key. It
+ * cannot send a certificate or the key of a security token. And it asks the
+ * server about each key before it signs, which costs one more round trip. Two
+ * members of the protocol object of our own client are replaced for this.
  *
  * @module
  */
@@ -14,7 +13,7 @@ import { Buffer } from "node:buffer";
 import { sign as cryptoSign } from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2, { type Client, type ParsedKey } from "ssh2";
-import { string } from "../_bytes.ts";
+import { ByteReader, string } from "../_bytes.ts";
 
 const USERAUTH_REQUEST = 50;
 const CERTIFICATE = "-cert-v01@openssh.com";
@@ -65,8 +64,8 @@ export interface WireKey extends ParsedKey {
   whole: boolean;
 }
 
-// Any public key will do: ssh2 recognises its own parsed keys by a property
-// that an object made from one inherits, and all else is replaced below.
+// Any public key will do: ssh2 knows its own parsed keys by a property, which
+// an object with this prototype inherits. Everything else is replaced below.
 const template = ssh2.utils.parseKey(
   `ssh-ed25519 ${
     Buffer.concat([string("ssh-ed25519"), string(Buffer.alloc(32))])
@@ -100,28 +99,52 @@ export function blobType(blob: Buffer): string {
   return blob.subarray(4, 4 + length).toString("latin1");
 }
 
-/** Whether ssh2 can do nothing with such a key on its own. */
-export function needsAttaching(blob: Buffer): boolean {
-  const type = blobType(blob);
-  return type.endsWith(CERTIFICATE) || type.startsWith("sk-");
-}
-
 /** Whether it is a certificate. */
 export function isCertificate(blob: Buffer): boolean {
   return blobType(blob).endsWith(CERTIFICATE);
 }
 
+/** How many fields of each type of certificate are the public key. */
+const KEY_FIELDS: Readonly<Record<string, number>> = {
+  "ssh-ed25519": 1,
+  "sk-ssh-ed25519@openssh.com": 2,
+  "ssh-rsa": 2,
+  "ecdsa-sha2-nistp256": 2,
+  "ecdsa-sha2-nistp384": 2,
+  "ecdsa-sha2-nistp521": 2,
+  "sk-ecdsa-sha2-nistp256@openssh.com": 3,
+};
+
 /**
- * Listens to the answers of the server, and takes the sending of keys over.
+ * The public key that a certificate is for.
+ *
+ * @param certificate The certificate in wire format.
+ * @returns The key in wire format; `undefined` if its type is not known.
+ */
+export function certifiedKey(certificate: Buffer): Buffer | undefined {
+  const type = blobType(certificate).replace(CERTIFICATE, "");
+  // Security keys have the suffix of their own name in the middle.
+  const plain = type.startsWith("sk-") ? `${type}@openssh.com` : type;
+  const count = KEY_FIELDS[plain];
+  if (count === undefined) return undefined;
+  try {
+    const reader = new ByteReader(certificate);
+    reader.string(); // The type.
+    reader.string(); // The nonce.
+    const fields = Array.from({ length: count }, () => string(reader.string()));
+    return Buffer.concat([string(plain), ...fields]);
+  } catch {
+    return undefined; // Cut short.
+  }
+}
+
+/**
+ * Listens to the answers of the server, and sends the keys itself.
  *
  * @param client The client, after its `connect()` was called.
  * @param observer Told of the answers.
- * @returns Whether it could be done.
  */
-export function attachToClient(
-  client: Client,
-  observer: AuthObserver,
-): boolean {
+export function attachToClient(client: Client, observer: AuthObserver): void {
   client.on("change password", () => observer.onPasswordExpired());
   const protocol = Reflect.get(client, "_protocol") as Protocol | undefined;
   const onFailure = protocol?._handlers?.USERAUTH_FAILURE;
@@ -129,7 +152,9 @@ export function attachToClient(
     protocol === undefined || typeof onFailure !== "function" ||
     typeof protocol.authPK !== "function" ||
     typeof protocol._packetRW?.write?.finalize !== "function"
-  ) return false;
+  ) {
+    throw new Error("Bug: this version of ssh2 is not the one that was pinned");
+  }
   protocol._handlers.USERAUTH_FAILURE = (self, methods, partial) => {
     observer.onFailure(methods, partial);
     onFailure(self, methods, partial);
@@ -150,7 +175,6 @@ export function attachToClient(
       done(signature as Buffer);
     });
   };
-  return true;
 }
 
 interface KeyRequest {
@@ -186,8 +210,8 @@ function sendKey(request: KeyRequest): void {
 }
 
 /**
- * Has ssh2 send a key request, with another payload put in its place: so its
- * queueing, its bookkeeping and its compression stay its own.
+ * Has ssh2 send a key request, and replaces the payload just before it is
+ * encrypted. So ssh2 keeps its own state of the login up to date.
  */
 function send(
   { protocol, original, username }: KeyRequest,

@@ -21,20 +21,18 @@ import { OneKeyAgent } from "./_one_key_agent.ts";
 import { revealPassword, startConversation } from "./_interactive.ts";
 import {
   agentPath,
-  type Attempt,
+  type Credential,
   environmentAgent,
   isExplicit,
-  type KeyAttempt,
+  type KeyCredential,
   keyLabel,
-  planAttempts,
+  missingHint,
+  planCredentials,
 } from "./_plan.ts";
-import { type Answer, AttemptQueue } from "./_attempt_queue.ts";
-import {
-  attachToClient,
-  isCertificate,
-  needsAttaching,
-  wireKey,
-} from "./_wire.ts";
+import { type Answer, CredentialQueue } from "./_credential_queue.ts";
+import { KeyCache } from "./key_cache.ts";
+import { KeyError } from "./_keys.ts";
+import { attachToClient, isCertificate, wireKey } from "./_wire.ts";
 
 /** ssh2 takes `false` for "nothing is left", which its types do not say. */
 const NOTHING_LEFT = false as unknown as AnyAuthMethod;
@@ -45,6 +43,8 @@ export interface AuthenticatorOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of credentials that cannot be used. */
   readonly onNotice?: ((notice: Notice) => void) | undefined;
+  /** Where decrypted keys are kept. Default: nowhere beyond this login. */
+  readonly keys?: KeyCache | undefined;
 }
 
 /**
@@ -56,12 +56,14 @@ export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #tried: string[] = [];
   readonly #problems: Error[] = [];
-  #queue = new AttemptQueue([], false);
+  #queue = new CredentialQueue([], false);
+  readonly #keys: KeyCache;
   #agent: AgentClient | undefined;
-  #current: Attempt | undefined;
+  #current: Credential | undefined;
   #answer: Answer | undefined;
-  #attached = false;
   #disposed = false;
+  /** Whether no credential was found. */
+  #hasNone = false;
 
   /**
    * @param host The host to log in to.
@@ -70,6 +72,7 @@ export class Authenticator {
   constructor(host: ResolvedHost, options: AuthenticatorOptions = {}) {
     this.#host = host;
     this.#options = options;
+    this.#keys = options.keys ?? new KeyCache();
   }
 
   /** What was tried, in order, such as `publickey id_ed25519 SHA256:...`. */
@@ -96,36 +99,40 @@ export class Authenticator {
   async prepare(): Promise<void> {
     const path = agentPath(this.#host);
     if (path !== undefined) this.#agent = new AgentClient(path);
-    const attempts = await this.#race(
-      planAttempts(this.#host, this.#agent, (problem) => this.#skip(problem)),
+    const found = await this.#race(
+      planCredentials(
+        this.#host,
+        this.#agent,
+        (problem) => this.#skip(problem),
+      ),
     );
     const hasCallback = this.#host.keyboardInteractive !== undefined;
     // Some servers let anybody in, or know by other means who it is.
     const none = [{ method: "none" }] as const;
-    this.#queue = new AttemptQueue(
-      attempts.length > 0 ? attempts : none,
+    this.#hasNone = found.length === 0;
+    this.#queue = new CredentialQueue(
+      this.#hasNone ? none : found,
       hasCallback,
     );
-    if (attempts.length > 0) return;
+    if (!this.#hasNone) return;
     const [problem] = this.#problems;
     if (isExplicit(this.#host) && problem !== undefined) {
       throw new DialError("config", `${this.#cannot()}: ${problem.message}`, {
         host: hostName(this.#host),
         cause: problem.cause ?? problem,
+        hint: this.#hint(),
       });
     }
   }
 
   /**
-   * Learns from the client what the server answers, which ssh2 does not tell
-   * its handler in every case, and lets certificates be sent. To be called
-   * right after `client.connect()`. Without it plain keys, passwords and
-   * questions still work, but not a second factor after an agent's key.
+   * Listens to the server's answers, which ssh2 does not pass on in every case,
+   * and sends certificates. To be called right after `client.connect()`.
    *
    * @param client The client.
    */
   attach(client: Client): void {
-    this.#attached = attachToClient(client, {
+    attachToClient(client, {
       onFailure: (methods, partial) => this.#answer = { methods, partial },
       onPasswordExpired: () => {
         this.#problems.push(new Error("The password has expired"));
@@ -135,17 +142,17 @@ export class Authenticator {
   }
 
   /** ssh2's `authHandler`. */
-  readonly handler: AuthHandlerMiddleware = (methods, partial, next) => {
-    this.#settle(methods, partial);
+  readonly handler: AuthHandlerMiddleware = (_methods, _partial, next) => {
+    this.#settle();
     this.#finish = () => next(NOTHING_LEFT);
-    // It never rejects but when ssh2 cannot even end, which nothing can mend.
+    // It rejects only if ssh2 cannot end the login, and then there is no remedy.
     this.#proceed(next).catch(() => {});
   };
 
-  /** Ends the handshake, also amid a conversation. */
+  /** Ends the login, also in the middle of a conversation. */
   #finish: (() => void) | undefined;
 
-  /** Asked for once, also where it is sent in one way after the other. */
+  /** Asked for once, also if it is sent by two methods. */
   #password: Promise<string> | undefined;
 
   /**
@@ -154,7 +161,7 @@ export class Authenticator {
    * @param cause What ended the connection, where it is known.
    */
   error(cause?: Error): AuthenticationError {
-    // What was under way when the server hung up was refused as well.
+    // What was tried when the server hung up counts as refused.
     const pending = this.#current === undefined ? [] : this.#tried.slice(-1);
     const parts = [
       ...this.#queue.describe(pending),
@@ -171,10 +178,11 @@ export class Authenticator {
       tried: [...this.#tried],
       offered: [...offered],
       cause: problem?.cause ?? problem ?? cause,
+      hint: this.#hint(),
     });
   }
 
-  /** Lets the agent go, whatever it is doing. Idempotent. */
+  /** Closes the sockets to the agent. Idempotent. */
   dispose(): void {
     this.#disposed = true;
     this.#agent?.dispose();
@@ -191,17 +199,27 @@ export class Authenticator {
     }`;
   }
 
-  /** Notes the server's answer to the attempt that was made. */
-  #settle(methods: readonly string[] | null, partial: boolean | null): void {
-    const attempt = this.#current;
-    if (attempt === undefined) return;
+  /** What the caller can change about the last problem that says so. */
+  #hint(): string | undefined {
+    const hints = this.#problems.flatMap((it) =>
+      it instanceof KeyError && it.hint !== undefined ? [it.hint] : []
+    );
+    if (hints.length > 0) return hints.at(-1);
+    return this.#hasNone && !isExplicit(this.#host)
+      ? missingHint(this.#host)
+      : undefined;
+  }
+
+  /** Notes the server's answer to the credential that was tried. */
+  #settle(): void {
+    const credential = this.#current;
+    if (credential === undefined) return;
     this.#current = undefined;
-    // Not attached, ssh2 gives null or an older answer for an agent's key.
-    const answer = this.#attached ? this.#answer : { methods, partial };
+    const answer = this.#answer;
     this.#answer = undefined;
-    const label = this.#tried.at(-1) ?? attempt.method;
-    if (answer !== undefined) this.#queue.settle(attempt, label, answer);
-    // Else ssh2 or the agent gave up, and the server was not asked.
+    const label = this.#tried.at(-1) ?? credential.method;
+    if (answer !== undefined) this.#queue.settle(credential, label, answer);
+    // Otherwise ssh2 or the agent gave up, and the server was not asked.
     else this.#tried.pop();
   }
 
@@ -223,17 +241,17 @@ export class Authenticator {
   }
 
   async #next(): Promise<AnyAuthMethod | undefined> {
-    const attempt = this.#queue.take();
-    if (attempt === undefined) return undefined;
-    const auth = await this.#race(this.#start(attempt));
-    this.#current = attempt;
+    const credential = this.#queue.take();
+    if (credential === undefined) return undefined;
+    const auth = await this.#race(this.#start(credential));
+    this.#current = credential;
     return auth;
   }
 
-  async #start(attempt: Attempt): Promise<AnyAuthMethod> {
-    if (attempt.method === "publickey") return await this.#startKey(attempt);
+  async #start(credential: Credential): Promise<AnyAuthMethod> {
+    const { method } = credential;
+    if (method === "publickey") return await this.#startKey(credential);
     const username = this.#host.user;
-    const { method } = attempt;
     const password = method === "password" ? await this.#revealPassword() : "";
     this.#tried.push(method);
     if (method === "none") return { type: method, username };
@@ -241,14 +259,9 @@ export class Authenticator {
     return { type: method, username, prompt: this.#prompt() };
   }
 
-  async #startKey(attempt: KeyAttempt): Promise<AnyAuthMethod> {
-    const { name, blob, signer, fingerprintOf } = attempt;
+  async #startKey(credential: KeyCredential): Promise<AnyAuthMethod> {
+    const { name, blob, signer, fingerprintOf } = credential;
     const username = this.#host.user;
-    if (blob !== undefined && needsAttaching(blob) && !this.#attached) {
-      throw new Error(
-        `Cannot use the ${name}: keys of its type are not supported here`,
-      );
-    }
     if (!("load" in signer)) {
       const agent = new OneKeyAgent(
         this.#agent as AgentClient,
@@ -259,10 +272,11 @@ export class Authenticator {
       this.#tried.push(keyLabel(name, fingerprintOf));
       return { type: "agent", username, agent };
     }
-    const local = await signer.load(
-      this.#host.passphrase,
-      hostName(this.#host),
-    );
+    const local = await signer.load({
+      passphrase: this.#host.passphrase,
+      host: hostName(this.#host),
+      cache: this.#keys,
+    });
     const own = local.getPublicSSH();
     this.#tried.push(keyLabel(name, fingerprintOf ?? own));
     const shown = blob !== undefined && isCertificate(blob) ? blob : undefined;
@@ -280,7 +294,7 @@ export class Authenticator {
         if (!this.#ended) finish(answers);
       }).catch((error) => {
         if (this.#ended) return;
-        // Amid a conversation there is no going on to another credential.
+        // In the middle of a conversation no other credential can be tried.
         this.#problems.push(toError(error));
         this.#finish?.();
       });

@@ -38,7 +38,6 @@ export async function login(
   host: SshHost,
   options: {
     signal?: AbortSignal;
-    attach?: boolean;
     config?: Partial<ConnectConfig>;
   } = {},
 ): Promise<Login> {
@@ -71,7 +70,7 @@ export async function login(
       ...options.config,
       authHandler: auth.handler,
     });
-    if (options.attach !== false) auth.attach(client);
+    auth.attach(client);
     const onAbort = () => client.destroy();
     options.signal?.addEventListener("abort", onAbort);
     await closed.promise;

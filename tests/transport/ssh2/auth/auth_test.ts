@@ -66,7 +66,7 @@ const refuse = (methods: string[]) => (context: { reject(m: never): void }) =>
   context.reject(methods as never);
 
 sshdTest(
-  "Authenticator orders an agent's keys as OpenSSH does, named ones first",
+  "Authenticator tries named keys first, and the agent's other keys after them",
   async (dir) => {
     const [first = "", second = "", third = "", file = ""] = await keys(
       dir,
@@ -88,10 +88,15 @@ sshdTest(
     const all = await login(host);
     assertEquals([all.ok, all.tried], [true, [
       `publickey c ${await print(third)}`,
-      `publickey agent key ${await print(first)}`,
-      `publickey agent key ${await print(second)}`,
       `publickey file ${await print(file)}`,
     ]]);
+    await Deno.writeTextFile(sshd.authorizedKeysPath, "");
+    assertEquals((await login(host)).tried, [
+      ...all.tried,
+      `publickey agent key ${await print(first)}`,
+      `publickey agent key ${await print(second)}`,
+    ]);
+    await authorize(sshd, file);
     const only = await login({ ...host, identitiesOnly: true });
     assertEquals([only.ok, only.tried], [true, [
       `publickey c ${await print(third)}`,
@@ -123,10 +128,8 @@ sshdTest(
         identityFile: path,
         identitiesOnly: true,
       };
-      const attached = await login(host);
-      assert(attached.ok, String(attached.error));
-      const plain = await login(host, { attach: false });
-      assert(plain.ok, String(plain.error));
+      const { ok, error } = await login(host);
+      assert(ok, String(error));
     }
   },
 );
@@ -317,20 +320,70 @@ Deno.test("Authenticator does not try what the server does not offer", async () 
   assertEquals([ok, tried], [true, ["none", "keyboard-interactive"]]);
 });
 
-Deno.test('Authenticator tries "none" where there is nothing else', async () => {
-  await using dir = await tempDir();
-  await using server = await startServer((context) => context.accept());
-  const home = Deno.env.get("HOME");
-  const socket = Deno.env.get("SSH_AUTH_SOCK");
-  Deno.env.set("HOME", dir.path);
-  Deno.env.delete("SSH_AUTH_SOCK");
+/**
+ * The home directory comes from the user database. Without the permission to
+ * read that, it comes from HOME, which a test can set.
+ */
+const OWN_HOME = {
+  env: true,
+  net: true,
+  read: true,
+  run: true,
+  write: true,
+  sys: false,
+} as const;
+
+/** Runs with another HOME and another SSH_AUTH_SOCK. */
+async function withEnv(
+  env: { HOME: string; SSH_AUTH_SOCK?: string },
+  fn: () => Promise<void>,
+): Promise<void> {
+  const names = ["HOME", "SSH_AUTH_SOCK"] as const;
+  const before = names.map((name) => Deno.env.get(name));
+  const set = (name: string, value: string | undefined) =>
+    value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
+  for (const name of names) set(name, env[name]);
   try {
-    const { ok, tried } = await login(server.host);
-    assertEquals([ok, tried], [true, ["none"]]);
+    await fn();
   } finally {
-    if (home !== undefined) Deno.env.set("HOME", home);
-    if (socket !== undefined) Deno.env.set("SSH_AUTH_SOCK", socket);
+    names.forEach((name, i) => set(name, before[i]));
   }
+}
+
+Deno.test({
+  name: 'Authenticator tries "none" where there is nothing else',
+  permissions: OWN_HOME,
+  async fn() {
+    await using dir = await tempDir();
+    await using server = await startServer((context) => context.accept());
+    await withEnv({ HOME: dir.path }, async () => {
+      const { ok, tried } = await login(server.host);
+      assertEquals([ok, tried], [true, ["none"]]);
+    });
+  },
+});
+
+Deno.test({
+  name: "Authenticator hints at what to set where no key was found",
+  permissions: OWN_HOME,
+  async fn() {
+    await using dir = await tempDir();
+    await using server = await startServer(refuse(["publickey"]));
+    await withEnv({ HOME: dir.path }, async () => {
+      const hint = async (host: Partial<SshHost>) =>
+        (await login({ ...server.host, ...host })).error.hint ?? "";
+      assertMatch(
+        await hint({}),
+        /^no key was found \(there is none of ~\/\.ssh\/id_ed25519, .*; SSH_AUTH_SOCK is not set\): set identityFile, privateKey, password or agent$/,
+      );
+      assertStringIncludes(await hint({ agent: false }), "is switched off");
+    });
+    const socket = join(dir.path, "no-agent");
+    await withEnv({ HOME: dir.path, SSH_AUTH_SOCK: socket }, async () => {
+      const { error } = await login(server.host);
+      assertStringIncludes(error.hint ?? "", `the agent at ${socket} gave no`);
+    });
+  },
 });
 
 Deno.test({
@@ -339,6 +392,7 @@ Deno.test({
       noKeygen ? ` (${keygenHint})` : ""
     }`,
   ignore: noKeygen,
+  permissions: OWN_HOME,
   async fn() {
     await using dir = await tempDir();
     await Deno.mkdir(join(dir.path, ".ssh"));
@@ -347,13 +401,10 @@ Deno.test({
     await using agent = await startAgent(dir.path);
     await agent.add(held);
     await using server = await startServer(refuse(["publickey", "password"]));
-    const home = Deno.env.get("HOME");
-    const socket = Deno.env.get("SSH_AUTH_SOCK");
-    Deno.env.set("HOME", dir.path);
-    Deno.env.set("SSH_AUTH_SOCK", agent.path);
     const tried = async (host: Partial<SshHost>) =>
       (await login({ ...server.host, ...host })).tried;
-    try {
+    const env = { HOME: dir.path, SSH_AUTH_SOCK: agent.path };
+    await withEnv(env, async () => {
       const inAgent = `publickey agent key ${await fingerprintOf(held)}`;
       const inFile = `publickey id_ed25519 ${await fingerprintOf(file)}`;
       assertEquals(await tried({}), [inAgent, inFile]);
@@ -361,18 +412,13 @@ Deno.test({
       assertEquals(await tried({ agent: true }), [inAgent]);
       assertEquals(await tried({ password: "x" }), ["password"]);
       assertEquals(await tried({ identityFile: "~/.ssh/id_ed25519" }), [
-        inAgent,
         inFile,
+        inAgent,
       ]);
       assertEquals(await tried({ privateKey: await Deno.readTextFile(file) }), [
         `publickey privateKey ${await fingerprintOf(file)}`,
       ]);
-    } finally {
-      if (home === undefined) Deno.env.delete("HOME");
-      else Deno.env.set("HOME", home);
-      if (socket === undefined) Deno.env.delete("SSH_AUTH_SOCK");
-      else Deno.env.set("SSH_AUTH_SOCK", socket);
-    }
+    });
   },
 });
 

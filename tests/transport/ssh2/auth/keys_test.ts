@@ -9,6 +9,8 @@ import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import type { SshHost } from "../../../../transport/host.ts";
+import type { Passphrase } from "../../../../transport/host.ts";
+import { KeyCache } from "../../../../transport/ssh2/auth/key_cache.ts";
 import {
   KeyError,
   readIdentity,
@@ -26,6 +28,11 @@ import {
 } from "./_login.ts";
 
 const noOpenSsh = noSshd || noKeygen;
+
+/** What a key needs in order to be loaded. */
+function options(passphrase?: Passphrase, cache = new KeyCache()) {
+  return { passphrase, host: "h", cache };
+}
 
 const KINDS: { type: string; bits?: number }[] = [
   { type: "ed25519" },
@@ -103,7 +110,7 @@ Deno.test("textIdentity() reads Ed25519 in PKCS8, encrypted or not", async () =>
       format: "pem",
       ...passphrase === undefined ? {} : { cipher: "aes-256-cbc", passphrase },
     }).toString();
-    const key = await textIdentity(pem).load(passphrase, "h");
+    const key = await textIdentity(pem).load(options(passphrase));
     assertEquals(key.type, "ssh-ed25519");
     assertEquals(key.getPublicSSH().subarray(-32).toString("base64url"), raw);
     const data = new TextEncoder().encode("data");
@@ -137,7 +144,7 @@ Deno.test("textIdentity() says what is wrong and never shows the passphrase", as
   ];
   for (const [text, passphrase, expected] of cases) {
     const error = await assertRejects(
-      () => textIdentity(text).load(passphrase, "h"),
+      () => textIdentity(text).load(options(passphrase)),
       KeyError,
     );
     assertMatch(error.message, expected);
@@ -159,8 +166,12 @@ Deno.test({
       asked.push(request);
       return gate.promise;
     };
+    const cache = new KeyCache();
     const load = async () =>
-      (await readIdentity(path)).load(passphrase, "ops@db1:22");
+      (await readIdentity(path)).load({
+        ...options(passphrase, cache),
+        host: "ops@db1:22",
+      });
     const both = Promise.all([load(), load()]);
     gate.resolve("right");
     await both;
@@ -171,6 +182,9 @@ Deno.test({
     await keygen(path, { passphrase: "right" });
     await load();
     assertEquals(asked.length, 2);
+    // Another connector, with a cache of its own, finds nothing of it.
+    await (await readIdentity(path)).load(options(passphrase));
+    assertEquals(asked.length, 3);
   },
 });
 
@@ -182,8 +196,9 @@ Deno.test({
   async fn() {
     await using dir = await tempDir();
     const path = await keygen(join(dir.path, "id"), { passphrase: "right" });
+    const cache = new KeyCache();
     const load = async (passphrase?: string) =>
-      (await readIdentity(path)).load(passphrase, "h");
+      (await readIdentity(path)).load(options(passphrase, cache));
     await load("right");
     await assertRejects(() => load("wrong"), KeyError, "wrong passphrase");
     await assertRejects(() => load(), KeyError, "no passphrase");
@@ -199,8 +214,10 @@ Deno.test({
     await using dir = await tempDir();
     const path = await keygen(join(dir.path, "id"), { passphrase: "right" });
     const answers = ["wrong", "right"];
+    const cache = new KeyCache();
+    const ask = () => answers.shift() ?? "";
     const load = async () =>
-      (await readIdentity(path)).load(() => answers.shift() ?? "", "h");
+      (await readIdentity(path)).load(options(ask, cache));
     await assertRejects(load, KeyError, "wrong passphrase");
     await load();
   },
@@ -253,10 +270,10 @@ Deno.test({
         text.slice(0, at) + "\n\n" + text.slice(at),
         text.slice(0, at) + text.slice(at + 1 + random(80)),
       ];
-      await Deno.writeTextFile(path, mutants[random(4)] ?? "");
+      await Deno.writeTextFile(path, mutants[random(4)] ?? "", { mode: 0o600 });
       try {
         const identity = await readIdentity(path);
-        const key = await identity.load(undefined, "h");
+        const key = await identity.load(options());
         if (identity.blob !== undefined) {
           assertEquals(identity.blob, key.getPublicSSH());
         }
@@ -282,13 +299,13 @@ Deno.test("textIdentity() refuses what would take for ever", async () => {
   const text =
     `-----BEGIN OPENSSH PRIVATE KEY-----\n${forged}\n-----END OPENSSH PRIVATE KEY-----`;
   await assertRejects(
-    () => textIdentity(text).load("secret", "h"),
+    () => textIdentity(text).load(options("secret")),
     KeyError,
     "its passphrase takes 4294967295 rounds, the limit is 1000",
   );
   const started = performance.now();
   const lines = `-----BEGIN RSA PRIVATE KEY-----${"\n".repeat(200_000)}`;
-  await assertRejects(() => textIdentity(lines).load(undefined, "h"), KeyError);
+  await assertRejects(() => textIdentity(lines).load(options()), KeyError);
   // A quadratic parser takes minutes.
   assert(performance.now() - started < 5_000);
 });

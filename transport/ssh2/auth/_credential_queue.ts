@@ -1,25 +1,29 @@
 /**
- * The attempts that are left, and what became of those that were made.
+ * The credentials that are left, and the server's answers to those that were
+ * tried.
  *
  * @module
  */
 
-import type { Attempt } from "./_plan.ts";
+import { serverText } from "../../_server_text.ts";
+import type { Credential } from "./_plan.ts";
 
 /** sshd's MaxAuthTries: the failure with this number ends the connection. */
 const MAX_ATTEMPTS = 6;
+/** The most method names of a server that are kept. */
+const MAX_METHODS = 16;
 
-/** What a server answered to an attempt. */
+/** What a server answered to a login attempt. */
 export interface Answer {
   /** The methods that can continue; `null` if it is not known. */
   readonly methods: readonly string[] | null;
-  /** Whether the attempt was accepted, and more is wanted. */
+  /** Whether the credential was accepted, and more is wanted. */
   readonly partial: boolean | null;
 }
 
-/** Gives out attempts in order, as far as the server offers and allows them. */
-export class AttemptQueue {
-  readonly #attempts: Attempt[];
+/** Gives out credentials in order, as far as the server offers and allows them. */
+export class CredentialQueue {
+  readonly #credentials: Credential[];
   readonly #hasCallback: boolean;
   readonly #refused: string[] = [];
   readonly #accepted: string[] = [];
@@ -27,12 +31,12 @@ export class AttemptQueue {
   #passwordSpent = false;
 
   /**
-   * @param attempts The attempts, in order.
-   * @param hasCallback Whether there is somebody to answer questions: else the
-   *   password is what keyboard-interactive would be answered with.
+   * @param credentials The credentials, in order.
+   * @param hasCallback Whether the host has a function that answers questions:
+   *   without one keyboard-interactive is answered with the password.
    */
-  constructor(attempts: readonly Attempt[], hasCallback: boolean) {
-    this.#attempts = [...attempts];
+  constructor(credentials: readonly Credential[], hasCallback: boolean) {
+    this.#credentials = [...credentials];
     this.#hasCallback = hasCallback;
   }
 
@@ -41,33 +45,36 @@ export class AttemptQueue {
     return this.#offered ?? [];
   }
 
-  /** Takes the next attempt, if there is one to be made. */
-  take(): Attempt | undefined {
-    const index = this.#attempts.findIndex((it) => this.#mayTry(it));
+  /** Takes the next credential that may be tried. */
+  take(): Credential | undefined {
+    const index = this.#credentials.findIndex((it) => this.#mayTry(it));
     if (index < 0) return undefined;
-    const [attempt] = this.#attempts.splice(index, 1);
-    if (attempt?.method === "password") this.#passwordSpent = true;
-    return attempt;
+    const [credential] = this.#credentials.splice(index, 1);
+    if (credential?.method === "password") this.#passwordSpent = true;
+    return credential;
   }
 
   /** Notes what the server answered. */
-  settle(attempt: Attempt, label: string, answer: Answer): void {
-    if (answer.methods !== null) this.#offered = answer.methods;
+  settle(credential: Credential, label: string, answer: Answer): void {
+    if (answer.methods !== null) {
+      this.#offered = answer.methods.slice(0, MAX_METHODS)
+        .map((it) => serverText(it, 64));
+    }
     if (answer.partial !== true) {
       this.#refused.push(label);
       return;
     }
     this.#accepted.push(label);
     // The second factor may be asked for in the same way as the first.
-    const again = attempt.method === "keyboard-interactive" &&
+    const again = credential.method === "keyboard-interactive" &&
       this.#hasCallback;
-    if (again) this.#attempts.unshift(attempt);
+    if (again) this.#credentials.unshift(credential);
   }
 
   /**
-   * What became of it all, for the message of an error.
+   * The parts of the message of an error.
    *
-   * @param pending Attempts that the server gave no answer to but hung up.
+   * @param pending What was tried when the server hung up without an answer.
    */
   describe(pending: readonly string[]): string[] {
     const refused = [...this.#refused, ...pending];
@@ -80,7 +87,7 @@ export class AttemptQueue {
     if (refused.length > 0) parts.push(`the server refused ${listed(refused)}`);
     if (parts.length === 0) parts.push("no credential could be offered");
     const left =
-      this.#attempts.filter((it) =>
+      this.#credentials.filter((it) =>
         it.method === "publickey" && this.#isOffered(it.method)
       ).length;
     // When the server hangs up earlier, it is not our limit that ended it.
@@ -100,9 +107,9 @@ export class AttemptQueue {
     return method === "none" || (this.#offered?.includes(method) ?? true);
   }
 
-  #mayTry({ method }: Attempt): boolean {
+  #mayTry({ method }: Credential): boolean {
     if (!this.#isOffered(method)) return false;
-    const others = new Set(this.#attempts.map((it) => it.method));
+    const others = new Set(this.#credentials.map((it) => it.method));
     if (method === "keyboard-interactive" && !this.#hasCallback) {
       // A password is sent as such where it can be: the same wrong one sent in
       // two ways would count as two failures.
