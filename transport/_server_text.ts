@@ -26,3 +26,20 @@ export function serverText(text: string, maxLength = 200): string {
       : `\\u${code.padStart(4, "0")}`;
   });
 }
+
+/**
+ * Makes the message of an error safe to print, also where its stack repeats
+ * it: errors of ssh2 hold what the server said.
+ *
+ * @param error The error, which is changed.
+ * @param maxLength The most characters to keep, before escaping.
+ * @returns The error.
+ */
+export function serverError<E extends Error>(error: E, maxLength = 500): E {
+  const { message, stack } = error;
+  const text = serverText(message, maxLength);
+  if (text === message) return error;
+  error.message = text;
+  if (stack !== undefined) error.stack = stack.replace(message, () => text);
+  return error;
+}

@@ -6,6 +6,7 @@
 
 import { isIPv6 } from "node:net";
 import type { SshHost } from "./host.ts";
+import { nearest } from "./_nearest.ts";
 
 /** What a field may hold. */
 interface Field {
@@ -220,14 +221,17 @@ const HINTS: Readonly<Record<string, keyof SshHost>> = {
 function hint(name: string): string {
   const plain = name.toLowerCase().replace(/[_-]/g, "");
   const field = Object.keys(FIELDS).find((f) => f.toLowerCase() === plain) ??
-    (Object.hasOwn(HINTS, plain) ? HINTS[plain] : undefined);
+    (Object.hasOwn(HINTS, plain) ? HINTS[plain] : undefined) ??
+    nearest(name, Object.keys(FIELDS));
   return field === undefined ? "" : `, did you mean ${field}`;
 }
 
 /** Shows a value in a message: short, in one line, and never a whole object. */
 function show(value: unknown, secret: boolean): string {
   if (typeof value === "string" && !secret) {
-    return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+    // As in a string "user:password@host", no password is shown.
+    const text = value.replace(/^.*:.*@/s, "…@");
+    return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
   }
   if (secret && value === "") return "an empty string";
   if (typeof value === "number" && !secret || typeof value === "boolean") {

@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "node:path";
-import { DialError } from "../../mod.ts";
+import { DialError, type HostLike } from "../../mod.ts";
 import { startSshd } from "../_sshd.ts";
 import {
   configured,
@@ -173,5 +173,40 @@ sshdTest(
     assertStringIncludes(Deno.inspect(error), "the proxy command died");
     assertEquals((await pool.exec(host, "echo back")).stdout, "back\n");
     assertEquals((await pids(file)).length, 2);
+  },
+);
+
+sshdTest(
+  "ConnectionPool expands the tokens of a ProxyCommand once",
+  async (dir) => {
+    const said = async (pool: ReturnType<typeof newPool>, host: HostLike) => {
+      const error = await failure(pool.exec(host, "true"));
+      assertInstanceOf(error, DialError);
+      const [, text] = /said <(.*)>$/.exec(error.message) ?? [];
+      return text ?? String(error);
+    };
+    const command = "sh -c 'echo \"said <$*>\" >&2; exit 1' sh";
+    await using byConfig = await configured(
+      dir,
+      [
+        "Host web-1",
+        "HostName fe80::1%%eth0",
+        "User ops",
+        `ProxyCommand ${command} %h %%h %%%%n %n %r`,
+        "",
+      ].join("\n"),
+    );
+    // What ssh makes of it: %% is a percent sign, and a value is not read again.
+    const expected = "fe80::1%eth0 %h %%n web-1 ops";
+    assertEquals(await said(byConfig, "web-1"), expected);
+    await using pool = newPool({ config: false });
+    const host = {
+      hostname: "fe80::1%eth0",
+      alias: "web-1",
+      user: "ops",
+      password: "x",
+      proxyCommand: `${command} %h %%h %%%%n %n %r`,
+    };
+    assertEquals(await said(pool, host), expected);
   },
 );

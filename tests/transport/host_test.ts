@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { hostName } from "../../transport/host.ts";
+import { PlainResolver } from "../../transport/resolver.ts";
 import { type HostParts, parseHost } from "../../transport/host_string.ts";
 import { Random } from "./_random.ts";
 
@@ -198,4 +199,21 @@ Deno.test("hostName() puts an IPv6 address in brackets and fills in the port", (
   assertEquals(hostName({ hostname: "::1" }), "[::1]:22");
   assertEquals(hostName({ hostname: "db1", user: "ops" }), "ops@db1:22");
   assertEquals(hostName({ hostname: "db1", port: 2222 }), "db1:2222");
+});
+
+Deno.test("PlainResolver.resolve() shows no password that stands before an @, in no field", () => {
+  const fields = ["hostname", "bindAddress", "hostKeyAlias", "alias", "agent"];
+  for (const field of fields) {
+    for (const value of ["ops:hunter2@h\n", "ops:hunter2@h", "a@b:hunter2@h"]) {
+      const host = { hostname: "db1", [field]: value };
+      let message = "";
+      try {
+        new PlainResolver().resolve(host);
+      } catch (error) {
+        message = (error as Error).message;
+      }
+      assert(field !== "hostname" || message !== "");
+      assert(!message.includes("hunter2"), message);
+    }
+  }
 });

@@ -199,6 +199,7 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ readyTimeout: 1 }, "did you mean dialTimeoutMs"],
   [{ identity_file: "x" }, "did you mean identityFile"],
   [{ __proto__: null, toString: 1 }, '"toString" is no field of a host'],
+  [{ pasword: "x" }, '"pasword" is no field of a host, did you mean password'],
   [{ wat: 1 }, '"wat" is no field of a host'],
 ];
 

@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { serverText } from "../_server_text.ts";
 import type { CommandStatus } from "../connector.ts";
 import type {
   ChannelOpenError,
@@ -85,7 +86,9 @@ export class Channel {
     return {
       success: code === 0,
       code: code ?? null,
-      signal: signal === undefined ? null : signal.replace(/^SIG/, ""),
+      signal: signal === undefined
+        ? null
+        : serverText(signal.replace(/^SIG/, ""), 32),
     };
   }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { serverText } from "../_server_text.ts";
 import { ChannelOpenError } from "../errors.ts";
 import {
   Channel,
@@ -97,7 +98,9 @@ export class ChannelTable {
   }
 
   #refusal(message: string, reason: number): ChannelOpenError {
-    const why = message.replace(/^\(SSH\) Channel open failure: ?/, "");
+    const why = serverText(
+      message.replace(/^\(SSH\) Channel open failure: ?/, ""),
+    );
     return new ChannelOpenError(
       `Cannot open a channel on ${JSON.stringify(this.#host)}: the server ` +
         `refused with reason ${reason}${why === "" ? "" : `: ${why}`}`,

@@ -19,6 +19,7 @@ import type {
 } from "../connector.ts";
 import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
+import { serverError } from "../_server_text.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import type { ForwardTarget, LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
@@ -143,7 +144,7 @@ export class Ssh2Connection implements Connection {
   }
 
   #onError(error: Error): void {
-    this.#lastError ??= error;
+    this.#lastError ??= serverError(error);
     // ssh2 emits before it ends or destroys the socket; and some errors it
     // survives. What it did to the socket says which.
     queueMicrotask(() => {

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import ssh2, { type Client } from "ssh2";
 import type { ConnectOptions } from "../connector.ts";
 import { DialError, type DialPhase } from "../errors.ts";
+import { serverError } from "../_server_text.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type HostKeyCheck, prepareHostKeyCheck } from "../host_key.ts";
 import { endCiphers, prepareCiphers } from "./ciphers.ts";
@@ -102,7 +103,7 @@ export class Dial {
     this.#socket = socket;
     // For good: an error that nobody listens to would end the process, and
     // errors do come late.
-    socket.on("error", (error) => this.#lastError ??= error);
+    socket.on("error", (error) => this.#lastError ??= serverError(error));
     try {
       await untilConnected(socket);
     } catch (error) {
@@ -117,7 +118,7 @@ export class Dial {
     return new Promise((resolve, reject) => {
       const client = new ssh2.Client();
       const onEnd = () => reject(this.#failure());
-      client.on("error", (error) => this.#lastError = error);
+      client.on("error", (error) => this.#lastError = serverError(error));
       client.once("handshake", () => this.#phase = "auth");
       client.once("ready", () => {
         socket.off("close", onEnd);

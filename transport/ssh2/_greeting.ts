@@ -8,6 +8,7 @@ import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import type { HostKey, ResolvedHost } from "../host.ts";
 import { fingerprint } from "../host_key.ts";
+import { serverText } from "../_server_text.ts";
 
 const MAX_CHARS = 1024;
 const THROTTLING = /maxstartups|not allowed at this time|too many/i;
@@ -56,7 +57,10 @@ export function parseHostKey(
     host: name,
     hostname: host.hostKeyAlias ?? host.hostname,
     port: host.port,
-    type: new TextDecoder("latin1").decode(bytes.subarray(4, 4 + length)),
+    type: serverText(
+      new TextDecoder("latin1").decode(bytes.subarray(4, 4 + length)),
+      64,
+    ),
     fingerprint: fingerprint(bytes),
     key: bytes,
   };

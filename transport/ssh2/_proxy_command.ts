@@ -9,6 +9,7 @@ import type { Buffer } from "node:buffer";
 import process from "node:process";
 import { Duplex } from "node:stream";
 import { DialError } from "../errors.ts";
+import { serverText } from "../_server_text.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 
 /** How much of standard error is kept for the message, in bytes. */
@@ -81,7 +82,10 @@ class ProxyCommandStream extends Duplex {
   }
 
   #error(how: string, cause?: Error): DialError {
-    const said = this.#stderr.trim().replaceAll(/\s*\n\s*/g, "; ");
+    const said = serverText(
+      this.#stderr.trim().replaceAll(/\s*\n\s*/g, "; "),
+      STDERR_TAIL_BYTES,
+    );
     const tail = said === "" ? "" : `: ${said}`;
     return new DialError(
       "proxy",

@@ -224,10 +224,12 @@ function addProxy(draft: Draft): void {
   }
   const proxy = evaluation.get("proxycommand");
   if (proxy !== undefined && isNotNone(proxy.values[0]!)) {
-    host.proxyCommand = expand(proxy.values[0]!, tokens, proxy, {
+    const command = expand(proxy.values[0]!, tokens, proxy, {
       tokens: PROXY_TOKENS,
       shell: true,
     });
+    // The field is a template too: what is expanded here stays as it is there.
+    host.proxyCommand = command.replaceAll("%", "%%");
   }
 }
 

@@ -125,7 +125,7 @@ Host h
     addressFamily: 6,
     bindAddress: "::1",
     authMethods: ["password", "publickey"],
-    proxyCommand: "nc real.example 2222 ops h %",
+    proxyCommand: "nc real.example 2222 ops h %%",
     env: { A: "1", B: "x y" },
   });
   assert(String(host.agent).startsWith("/run/agent-"), user);
