@@ -4,6 +4,8 @@
  * @module
  */
 
+import { SshError } from "./errors.ts";
+
 /** C0 and C1 controls, DEL, line separators, and what reorders text on a screen. */
 const UNPRINTABLE =
   // deno-lint-ignore no-control-regex
@@ -31,11 +33,12 @@ export function serverText(text: string, maxLength = 200): string {
  * Makes the message of an error safe to print, also where its stack repeats
  * it: errors of ssh2 hold what the server said.
  *
- * @param error The error, which is changed.
+ * @param error The error, which is changed unless it is one of this library.
  * @param maxLength The most characters to keep, before escaping.
  * @returns The error.
  */
 export function serverError<E extends Error>(error: E, maxLength = 500): E {
+  if (error instanceof SshError) return error; // Made safe by its maker.
   const { message, stack } = error;
   const text = serverText(message, maxLength);
   if (text === message) return error;

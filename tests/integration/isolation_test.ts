@@ -260,3 +260,96 @@ Deno.test("ConnectionPool does not share a hop between targets that give it diff
   assertInstanceOf(error.cause, AuthenticationError);
   assertEquals(target.accepted, 1);
 });
+
+sshdTest(
+  "ConnectionPool tells keys given as bytes apart by their content",
+  async (dir) => {
+    await using sshd = await startSshd();
+    const [mine, theirs] = [
+      await Deno.readFile(await keygen(join(dir, "a"))),
+      await Deno.readFile(await keygen(join(dir, "b"))),
+    ];
+    await authorize(sshd, join(dir, "a"));
+    assertEquals(mine.length, theirs.length);
+    await using pool = newPool({ config: false });
+    for (const list of [(key: Uint8Array) => key, (key: Uint8Array) => [key]]) {
+      const host = (key: Uint8Array): SshHost => ({
+        ...bare(sshd),
+        privateKey: list(key),
+      });
+      const first = await pool.getConnection(host(mine));
+      assertInstanceOf(
+        await failure(pool.exec(host(theirs), "true")),
+        AuthenticationError,
+      );
+      // Equal bytes in another array are the same key.
+      assertStrictEquals(await pool.getConnection(host(mine.slice())), first);
+      // An array that is changed in place is another key.
+      const changing = mine.slice();
+      assertStrictEquals(await pool.getConnection(host(changing)), first);
+      changing.set(theirs);
+      assertInstanceOf(
+        await failure(pool.exec(host(changing), "true")),
+        AuthenticationError,
+      );
+    }
+  },
+);
+
+Deno.test("ConnectionPool takes a host whose password was deleted for another host", async () => {
+  await using server = await EmbeddedServer.start({ password: "right" });
+  await using pool = newPool({ config: false });
+  const { privateKey: _, ...rest } = server.host({ agent: false });
+  const host: { -readonly [K in keyof SshHost]: SshHost[K] } = {
+    ...rest,
+    password: "right",
+    // With no credential at all the files of ~/.ssh would be tried.
+    keyboardInteractive: () => [],
+  };
+  await pool.exec(host, "true");
+  delete host.password;
+  for (const call of [pool.exec(host, "true"), pool.getConnection(host)]) {
+    assertInstanceOf(await failure(call), DialError);
+  }
+  assertInstanceOf(await failure(pool.acquire(host)), DialError);
+  assertEquals(server.accepted, 1);
+});
+
+sshdTest(
+  "ConnectionPool tells pins apart that begin with the same twenty characters",
+  async () => {
+    await using sshd = await startSshd();
+    await using pool = newPool({ config: false });
+    await pool.exec(sshd.host(), "true");
+    const right = sshd.hostKeyFingerprint;
+    const near = `${right.slice(0, 27)}${"A".repeat(23)}` as `SHA256:${string}`;
+    assertEquals(near.length, right.length);
+    for (const hostKey of [near, [near]]) {
+      const error = await failure(pool.exec(sshd.host({ hostKey }), "true"));
+      assertInstanceOf(error, HostKeyError);
+    }
+    assertEquals(await sshd.acceptedConnections(), 1);
+  },
+);
+
+sshdTest(
+  "ConnectionPool refuses a server of which only a key of another type is known",
+  async (dir) => {
+    await using sshd = await startSshd();
+    await using other = await startSshd({ hostKeyTypes: ["ecdsa"] });
+    const known = join(dir, "known_hosts");
+    const line = `[127.0.0.1]:${sshd.port} ${await serverKey(
+      other,
+      "ecdsa",
+    )}\n`;
+    await Deno.writeTextFile(known, line);
+    await using pool = newPool({ config: false });
+    for (const hostKey of ["strict", "accept-new"] as const) {
+      const host = sshd.host({ hostKey, knownHostsFiles: [known] });
+      const error = await failure(pool.exec(host, "true"));
+      assertInstanceOf(error, DialError);
+      assertEquals(await Deno.readTextFile(known), line);
+    }
+    assertEquals(await sshd.acceptedConnections(), 0);
+  },
+);

@@ -291,3 +291,51 @@ Deno.test("prepareHostKeyCheck() orders algorithms by the known keys, as OpenSSH
     }
   });
 });
+
+Deno.test("prepareHostKeyCheck() compares the whole of a pin", async () => {
+  const right = fingerprint(ours.key);
+  const digest = right.slice("SHA256:".length);
+  const flip = (at: number) => {
+    const letter = digest[at] === "A" ? "B" : "A";
+    return `SHA256:${digest.slice(0, at)}${letter}${
+      digest.slice(at + 1)
+    }` as const;
+  };
+  // The first 20 characters are the same, or all but one anywhere.
+  const tail = `SHA256:${digest.slice(0, 20)}${"A".repeat(23)}` as const;
+  const near = [tail, ...Array.from(digest, (_, at) => flip(at))];
+  for (const hostKey of near) {
+    const error = await verdict({ hostKey });
+    assertEquals(error?.reason, "mismatch", hostKey);
+    assertEquals(error?.expected, [hostKey]);
+  }
+  assertEquals((await verdict({ hostKey: near }))?.reason, "mismatch");
+  assertEquals(await verdict({ hostKey: [...near, right] }), undefined);
+});
+
+Deno.test("prepareHostKeyCheck() takes a key of a type that is not the known one's for a changed key", async () => {
+  const modulus = new Uint8Array(257).fill(0x80, 1);
+  const point = new Uint8Array(65).fill(4);
+  const others = [
+    `ssh-rsa ${wire("ssh-rsa", new Uint8Array([3]), modulus)}`,
+    `ecdsa-sha2-nistp256 ${wire("ecdsa-sha2-nistp256", "nistp256", point)}`,
+  ];
+  for (const key of others) {
+    const text = `db1 ${key}\n`;
+    await withFile(text, async (path) => {
+      for (const hostKey of ["strict", "accept-new"] as const) {
+        const error = await verdict({ hostKey, knownHostsFiles: [path] });
+        assertEquals(error?.reason, "mismatch", `${hostKey} ${key}`);
+        // Nor is the new key added beside the old one.
+        assertEquals(await Deno.readTextFile(path), text);
+      }
+    });
+  }
+  // The same bytes under the name of another type are another key.
+  const { key } = ours;
+  const forged = { ...ours, key: Uint8Array.from([...key.slice(0, -1), 0]) };
+  await withFile(line("db1", ours), async (path) => {
+    const error = await verdict({ knownHostsFiles: [path] }, forged);
+    assertEquals(error?.reason, "mismatch");
+  });
+});

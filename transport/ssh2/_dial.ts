@@ -103,7 +103,7 @@ export class Dial {
     this.#socket = socket;
     // For good: an error that nobody listens to would end the process, and
     // errors do come late.
-    socket.on("error", (error) => this.#lastError ??= serverError(error));
+    socket.on("error", (error) => this.#lastError ??= error);
     try {
       await untilConnected(socket);
     } catch (error) {
