@@ -10,6 +10,7 @@ import type {
   SpawnOptions as ConnectionSpawnOptions,
 } from "../transport/connector.ts";
 import type { HostResolver } from "../transport/resolver.ts";
+import { didYouMean } from "../transport/nearest.ts";
 import type { PoolObserver } from "./events.ts";
 
 /** How long a host is left alone after a failed dial. */
@@ -270,9 +271,8 @@ function checkNames(
   for (const field of Object.keys(options)) {
     if (allowed.includes(field)) continue;
     throw new TypeError(
-      `Cannot create the pool: there is no option "${prefix}${field}", allowed are ${
-        allowed.join(", ")
-      }`,
+      `Cannot create the pool: there is no option "${prefix}${field}"` +
+        (didYouMean(field, allowed) || `, allowed are ${allowed.join(", ")}`),
     );
   }
 }

@@ -13,6 +13,7 @@ const POOL_MAY_IMPORT = [
   "errors",
   "host",
   "mod",
+  "nearest",
   "resolver",
 ].map((name) => `transport/${name}.ts`);
 

@@ -6,7 +6,7 @@
 
 import { isIPv6 } from "node:net";
 import type { SshHost } from "./host.ts";
-import { nearest } from "./_nearest.ts";
+import { nearest } from "./nearest.ts";
 
 /** What a field may hold. */
 interface Field {

@@ -285,11 +285,12 @@ sshdTest(
       // Equal bytes in another array are the same key.
       assertStrictEquals(await pool.getConnection(host(mine.slice())), first);
       // An array that is changed in place is another key.
-      const changing = mine.slice();
-      assertStrictEquals(await pool.getConnection(host(changing)), first);
-      changing.set(theirs);
+      const bytes = mine.slice();
+      const changing = host(bytes);
+      assertStrictEquals(await pool.getConnection(changing), first);
+      bytes.set(theirs);
       assertInstanceOf(
-        await failure(pool.exec(host(changing), "true")),
+        await failure(pool.exec(changing, "true")),
         AuthenticationError,
       );
     }

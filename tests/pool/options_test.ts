@@ -177,3 +177,26 @@ Deno.test("ConnectionPool.acquire() refuses a bad acquireTimeoutMs as the constr
   }
   assertEquals(kit.connector.dials, 0);
 });
+
+Deno.test("ConnectionPool names the option that a mistyped one is like", () => {
+  const cases = {
+    maxConnection: "maxConnections",
+    idleTimeout: "idleTimeoutMs",
+    max_connections_per_host: "maxConnectionsPerHost",
+    keepAliveIntervalMs: "keepaliveIntervalMs",
+  };
+  for (const [typo, meant] of Object.entries(cases)) {
+    const options = { connector, [typo]: 1 };
+    const error = assertThrows(() => new ConnectionPool(options), TypeError);
+    assertStringIncludes(
+      error.message,
+      `no option "${typo}", did you mean "${meant}"?`,
+    );
+  }
+  const backoff = { initial: 1 } as never;
+  const error = assertThrows(() => new ConnectionPool({ connector, backoff }));
+  assertStringIncludes(
+    (error as Error).message,
+    '"backoff.initial", did you mean "initialMs"?',
+  );
+});

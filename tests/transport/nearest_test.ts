@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { didYouMean, nearest, nearestNames } from "../../transport/_nearest.ts";
+import { didYouMean, nearest, nearestNames } from "../../transport/nearest.ts";
 
 const OPTIONS = ["timeoutMs", "maxOutputBytes", "encoding", "signal", "env"];
 
