@@ -5,6 +5,7 @@
  */
 
 import { discreet } from "./discreet.ts";
+import { withLookupHint } from "./_lookup_hint.ts";
 import type { HostLike, ResolvedHost, SshHost } from "./host.ts";
 import {
   type HostResolver,
@@ -43,11 +44,14 @@ export function withDefaults(
   const { hostname: _, port: __, user: ___, ...checked } = new PlainResolver()
     .resolve({ hostname: "defaults", user: "defaults", ...defaults });
   const fill = (host: ResolvedHost): ResolvedHost =>
-    discreet({
-      ...checked,
-      ...host,
-      ...(host.jump === undefined ? {} : { jump: host.jump.map(fill) }),
-    });
+    withLookupHint(
+      host,
+      discreet({
+        ...checked,
+        ...host,
+        ...(host.jump === undefined ? {} : { jump: host.jump.map(fill) }),
+      }),
+    );
   return {
     resolve(host: HostLike, options?: ResolveOptions) {
       const resolved = resolver.resolve(host, options);

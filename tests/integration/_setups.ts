@@ -250,11 +250,6 @@ export const setups: readonly Setup[] = [
     expect: "accepted",
   },
   {
-    name: "an agent of more keys than the server lets anyone try",
-    host: ({ crowded }) => [`IdentityAgent ${crowded}`],
-    expect: "authentication",
-  },
-  {
     name: "an agent of too many keys, and IdentitiesOnly",
     host: ({ crowded }) => [`IdentityAgent ${crowded}`, "IdentitiesOnly yes"],
     expect: "accepted",

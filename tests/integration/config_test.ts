@@ -1,6 +1,11 @@
 /** `pool.exec("web-1", ...)` means what `ssh web-1` means. */
 
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertStringIncludes,
+} from "@std/assert";
 import { pooledMap } from "@std/async";
 import { join } from "node:path";
 import {
@@ -12,6 +17,7 @@ import {
 import { type Sshd, startSshd } from "../_sshd.ts";
 import {
   authorize,
+  causes,
   configured,
   failure,
   keygen,
@@ -218,5 +224,75 @@ sshdTest(
     const error = await failure(pool.exec("web-1", "true"));
     assertInstanceOf(error, Error);
     assert(error.message.includes(`${dir}/config:2`), error.message);
+  },
+);
+
+sshdTest(
+  "ConnectionPool.exec() tries an IdentityFile before the many keys of an agent, where ssh gives up",
+  async (dir) => {
+    await using sshd = await startSshd();
+    await using agent = await startAgent(dir);
+    for (let i = 0; i < 8; i++) {
+      await agent.add(await keygen(join(dir, `${i}`)));
+    }
+    const known = join(dir, "known_hosts");
+    await Deno.writeTextFile(
+      known,
+      `[127.0.0.1]:${sshd.port} ${await serverKey(sshd)}\n`,
+    );
+    await using pool = await configured(
+      dir,
+      [
+        "Host web-1",
+        "  HostName 127.0.0.1",
+        `  Port ${sshd.port}`,
+        `  User ${sshd.user}`,
+        `  UserKnownHostsFile ${known}`,
+        `  IdentityAgent ${agent.path}`,
+        `  IdentityFile ${sshd.privateKeyPath}`,
+        "",
+      ].join("\n"),
+    );
+    assertEquals((await pool.exec("web-1", "echo ok")).stdout, "ok\n");
+    const theirs = await ssh(join(dir, "config"), "web-1", "echo ok");
+    assertStringIncludes(theirs.stderr, "Too many authentication failures");
+  },
+);
+
+sshdTest(
+  "ConnectionPool.exec() hints at the Host entries that are like a mistyped alias",
+  async (dir) => {
+    await using pool = await configured(
+      dir,
+      [
+        "Host web-1 web-2 *.internal !web-3",
+        "  HostName 127.0.0.1",
+        "Host bare-1",
+        "  User ops",
+        "Host through",
+        "  ProxyJump wbe-2",
+        "",
+      ].join("\n"),
+      { defaults: { password: "x" } },
+    );
+    const hints: Record<string, string> = {
+      "wbe-1": 'ssh_config has no Host entry "wbe-1", did you mean "web-1"?',
+      "ops@web1:2222":
+        'ssh_config has no Host entry "web1", did you mean "web-1" or "web-2"?',
+      "nothing-like-it": 'ssh_config has no Host entry "nothing-like-it"',
+      "bare-1": "check its HostName in ssh_config",
+    };
+    for (const [host, hint] of Object.entries(hints)) {
+      const error = await failure(pool.exec(host, "true"));
+      assertInstanceOf(error, DialError);
+      assertEquals([error.phase, error.hint], ["dns", hint], host);
+    }
+    // Of a hop the error of the dial is the cause.
+    const [, hop] = causes(await failure(pool.exec("through", "true")));
+    assertInstanceOf(hop, DialError);
+    assertStringIncludes(hop.hint ?? "", 'no Host entry "wbe-2"');
+    const full = await failure(pool.exec("no-such.invalid", "true"));
+    assertInstanceOf(full, DialError);
+    assertEquals(full.hint, undefined);
   },
 );

@@ -9,6 +9,7 @@ import type { Duplex } from "node:stream";
 import type { Tunnel } from "../connector.ts";
 import { DialError, type DialPhase } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
+import { lookupHint } from "../_lookup_hint.ts";
 import { openProxyCommand } from "./_proxy_command.ts";
 import { streamOfTunnel } from "./_tunnel.ts";
 
@@ -108,7 +109,11 @@ export function socketError(
   return new DialError(
     phase,
     `Cannot connect to ${JSON.stringify(name)}: ${what}: ${error.message}`,
-    { host: name, cause: error },
+    {
+      host: name,
+      cause: error,
+      hint: phase === "dns" ? lookupHint(host) : undefined,
+    },
   );
 }
 

@@ -7,6 +7,8 @@
 import type { HostLike, ResolvedHost, SshHost } from "../host.ts";
 import { parseHost } from "../host_string.ts";
 import type { HostResolver, ResolveOptions } from "../resolver.ts";
+import { setLookupHint } from "../_lookup_hint.ts";
+import { nearestNames } from "../nearest.ts";
 import { hasString, resolveHost } from "../_resolve.ts";
 import { checkedHost } from "../_validate_host.ts";
 import {
@@ -148,6 +150,7 @@ export class SshConfigResolver implements HostResolver {
       this.#report(found, options);
       return tunnelled ? withoutProxy(found.host) : found.host;
     });
+    for (const it of [result, ...result.jump ?? []]) hintAtNames(it, config);
     if (typeof host === "string" && this.#config === config) {
       if (this.#memo.size >= MAX_MEMO) this.#memo.clear();
       this.#memo.set(host, result);
@@ -163,6 +166,22 @@ export class SshConfigResolver implements HostResolver {
       onNotice(notice);
     }
   }
+}
+
+/**
+ * A name without dots that cannot be looked up is often a mistyped alias: then
+ * the error names the aliases that are like it.
+ */
+function hintAtNames(host: ResolvedHost, config: SshConfig): void {
+  const { alias, hostname } = host;
+  if (alias !== undefined || /[.:]/.test(hostname)) return;
+  setLookupHint(host, () => {
+    const names = config.hosts();
+    if (names.includes(hostname)) return "check its HostName in ssh_config";
+    const near = nearestNames(hostname, names).map((it) => JSON.stringify(it));
+    return `ssh_config has no Host entry ${JSON.stringify(hostname)}` +
+      (near.length === 0 ? "" : `, did you mean ${near.join(" or ")}?`);
+  });
 }
 
 function lookUp(config: SshConfig, text: string): SshConfigResult {
