@@ -19,6 +19,8 @@ import { Authenticator } from "./auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
 import { ignoreHostKeyList, internalsOf } from "./_internals.ts";
+import { KeyExchangeGuard, type ProtocolViolation } from "./_key_exchange.ts";
+import { REKEY_AFTER, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
 
 /** What the message of a deadline says was under way. */
@@ -45,11 +47,31 @@ export class Dial {
   #socket: Duplex | undefined;
   #greeting: Greeting | undefined;
   #hostKeyError: Error | undefined;
+  #violation: ProtocolViolation | undefined;
   #lastError: (Error & { level?: string }) | undefined;
 
-  constructor(host: ResolvedHost, options: ConnectOptions, keys?: KeyCache) {
+  readonly #guard = new KeyExchangeGuard({
+    judge: (key) => this.#judge(key),
+    onViolation: (violation) => this.#violation ??= violation,
+  });
+  readonly #rekeyAfter: RekeyLimits;
+  #check: HostKeyCheck | undefined;
+
+  /**
+   * @param host The host.
+   * @param options The signal, the deadline, keepalive, and a tunnel.
+   * @param keys Private keys that were read before.
+   * @param rekeyAfter When to exchange keys again; for tests.
+   */
+  constructor(
+    host: ResolvedHost,
+    options: ConnectOptions,
+    keys?: KeyCache,
+    rekeyAfter: RekeyLimits = REKEY_AFTER,
+  ) {
     this.#host = host;
     this.#options = options;
+    this.#rekeyAfter = rekeyAfter;
     this.#name = hostName(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
@@ -84,13 +106,16 @@ export class Dial {
   }
 
   async #steps(): Promise<Ssh2Connection> {
-    const check = await prepareHostKeyCheck(this.#host, this.#options.onNotice);
+    this.#check = await prepareHostKeyCheck(
+      this.#host,
+      this.#options.onNotice,
+    );
     await this.#auth.prepare();
     await prepareCiphers();
     this.#stop.signal.throwIfAborted();
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
-    const client = await this.#handshake(socket, check);
+    const client = await this.#handshake(socket);
     return new Ssh2Connection({ host: this.#host, client, socket });
   }
 
@@ -114,13 +139,21 @@ export class Dial {
   }
 
   /** Decides on `ready` or the end of the socket, never on an `error`. */
-  #handshake(socket: Duplex, check: HostKeyCheck): Promise<Client> {
+  #handshake(socket: Duplex): Promise<Client> {
     return new Promise((resolve, reject) => {
       const client = new ssh2.Client();
-      const onEnd = () => reject(this.#failure());
+      const fail = () => reject(this.#failure());
+      const onEnd = () => {
+        // A server that hangs up while its key is judged may have shown a
+        // wrong one, and that is then the error.
+        const { judgement } = this.#guard;
+        if (judgement === undefined) fail();
+        else judgement.then(fail);
+      };
       client.on("error", (error) => this.#lastError = serverError(error));
       client.once("handshake", () => this.#phase = "auth");
       client.once("ready", () => {
+        this.#guard.ready();
         socket.off("close", onEnd);
         resolve(client);
       });
@@ -132,14 +165,14 @@ export class Dial {
       // never answer.
       socket.once("finish", () => socket.destroy());
       try {
-        this.#connect(client, socket, check);
+        this.#connect(client, socket);
       } catch (error) {
         reject(this.#configError(error));
       }
     });
   }
 
-  #connect(client: Client, socket: Duplex, check: HostKeyCheck): void {
+  #connect(client: Client, socket: Duplex): void {
     const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
       this.#options;
     client.connect({
@@ -149,33 +182,46 @@ export class Dial {
       // With a count of 0 ssh2 would hang up without having asked once.
       keepaliveInterval: keepaliveCountMax > 0 ? keepaliveIntervalMs : 0,
       keepaliveCountMax,
-      algorithms: algorithmsFor(this.#host, check.hostKeyAlgorithms),
-      authHandler: this.#auth.handler,
-      hostVerifier: (key: Buffer, done: (ok: boolean) => void) => {
-        this.#verify(key, check).then(
-          () => true,
-          (error) => {
-            this.#hostKeyError = error;
-            return false;
-          },
-          // ssh2 throws if the connection ended meanwhile, which is not news.
-        ).then(done).catch(() => {});
-      },
+      algorithms: algorithmsFor(
+        this.#host,
+        this.#check?.hostKeyAlgorithms,
+      ),
+      authHandler: (methods, partial, next) =>
+        this.#auth.handler(methods, partial, (attempt) => {
+          this.#guard.credentialSent();
+          next(attempt);
+        }),
+      hostVerifier: this.#guard.verifier,
     });
-    endCiphers(internalsOf(client)._protocol);
+    const raw = internalsOf(client);
+    endCiphers(raw._protocol);
     this.#auth.attach(client);
-    ignoreHostKeyList(internalsOf(client));
+    ignoreHostKeyList(raw);
+    const rekeying = new Rekeying(raw._protocol, this.#rekeyAfter);
+    client.on("handshake", () => rekeying.renewed());
+    this.#guard.attach(raw, socket);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");
   }
 
-  async #verify(key: Uint8Array, check: HostKeyCheck): Promise<void> {
+  async #judge(key: Uint8Array): Promise<void> {
     this.#phase = "hostkey";
-    await check.verify(parseHostKey(this.#host, this.#name, key));
+    try {
+      await this.#check?.verify(parseHostKey(this.#host, this.#name, key));
+    } catch (error) {
+      this.#hostKeyError = error instanceof Error
+        ? error
+        : new Error(String(error));
+      throw error;
+    }
     this.#phase = "kex";
   }
 
   #failure(): Error {
     if (this.#hostKeyError !== undefined) return this.#refusedKey();
+    const violation = this.#violation;
+    if (violation !== undefined) {
+      return this.#error("kex", violation.message, violation);
+    }
     const cause = this.#lastError;
     switch (this.#phase) {
       case "proxy":

@@ -53,8 +53,34 @@ interface Forward {
   readonly dstPort: number;
 }
 
+/** The side of a cipher that reads packets. */
+export interface RawDecipher {
+  /**
+   * Given each packet. A number or `false` ends the loop over the packets of a
+   * chunk: the position to go on from, or just behind this packet.
+   */
+  _onPayload(payload: Uint8Array): number | boolean | undefined;
+}
+
 /** ssh2's protocol object. */
 export interface RawProtocol {
+  /** Reads what arrived; ssh2 calls it for each chunk. */
+  parse(chunk: Uint8Array, position: number, length: number): void;
+  /** Reads on: first the banner, then packets; gives where it stopped. */
+  _parse(
+    chunk: Uint8Array,
+    position: number,
+    length: number,
+  ): number | undefined;
+  /** Given each packet after the first key exchange; see {@linkcode RawDecipher}. */
+  _onPayload(payload: Uint8Array): number | boolean | undefined;
+  /** Sends what a cipher has encrypted. */
+  _onWrite(data: Uint8Array): void;
+  readonly _decipher: RawDecipher | undefined;
+  /** Gone once the connection has ended. */
+  readonly _destruct: unknown;
+  /** Starts a key exchange, unless one is under way. */
+  rekey(): void;
   readonly _handlers: {
     CHANNEL_CLOSE: (protocol: RawProtocol, id: number) => void;
     GLOBAL_REQUEST: (
@@ -95,6 +121,7 @@ export interface RawClient {
     remove(id: number): void;
   };
   readonly config: { readonly allowAgentFwd?: boolean };
+  emit(event: "error", error: unknown): boolean;
   _agentFwdEnabled: boolean;
 }
 

@@ -1,0 +1,190 @@
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { join } from "node:path";
+import { ConnectionPool } from "../../../mod.ts";
+import { DialError, HostKeyError } from "../../../transport/errors.ts";
+import type { HostKeyVerifier, SshHost } from "../../../transport/host.ts";
+import { keyPair } from "../../../transport/testing/_server_keys.ts";
+import {
+  type RogueOptions,
+  type ServerProtocol,
+  startRogueServer,
+} from "./_rogue_server.ts";
+import { connect, rejection } from "./_kit.ts";
+
+const SECRETS = ["hunter2", "SECRET_VARIABLE", "launch-rocket", "input-text"];
+
+/** What a rogue server says as soon as it can. */
+const ATTACKS: Record<string, RogueOptions["says"]> = {
+  SERVICE_ACCEPT: (protocol) => protocol.serviceAccept("ssh-userauth"),
+  USERAUTH_SUCCESS: (protocol) => protocol.authSuccess(),
+  "all of a successful login and command": (protocol) => {
+    protocol.serviceAccept("ssh-userauth");
+    protocol.authSuccess();
+    runCommand(protocol);
+  },
+};
+
+function runCommand(protocol: ServerProtocol): void {
+  protocol.channelOpenConfirm(0, 0, 2 ** 20, 2 ** 15);
+  protocol.channelSuccess(0);
+  protocol.channelData(0, new TextEncoder().encode("forged"));
+  protocol.exitStatus(0, 0);
+  protocol.channelClose(0);
+}
+
+/** Answers late, as whoever asks a person or a database. */
+function later(answer: boolean): HostKeyVerifier {
+  return () => new Promise((resolve) => setTimeout(() => resolve(answer), 100));
+}
+
+interface Policy {
+  /** The lines of the known_hosts file. */
+  readonly known?: (hostKey: string) => string;
+  readonly hostKey: (fingerprint: `SHA256:${string}`) => SshHost["hostKey"];
+  /** Whether the rogue's key is approved. */
+  readonly approves: boolean;
+}
+
+const other = () => keyPair("somebody else");
+
+const POLICIES: Record<string, Policy> = {
+  "a function that refuses": {
+    hostKey: () => later(false),
+    approves: false,
+  },
+  "a function that approves": {
+    hostKey: () => later(true),
+    approves: true,
+  },
+  "a pin of another key": {
+    hostKey: () => other().fingerprint as `SHA256:${string}`,
+    approves: false,
+  },
+  "a pin of this key": {
+    hostKey: (fingerprint) => fingerprint,
+    approves: true,
+  },
+  "strict and an unknown key": {
+    hostKey: () => "strict",
+    known: () => "",
+    approves: false,
+  },
+  "strict and a changed key": {
+    hostKey: () => "strict",
+    known: () => other().publicKey,
+    approves: false,
+  },
+  "strict and a known key": {
+    hostKey: () => "strict",
+    known: (hostKey) => hostKey,
+    approves: true,
+  },
+  "accept-new and a changed key": {
+    hostKey: () => "accept-new",
+    known: () => other().publicKey,
+    approves: false,
+  },
+  "accept-new and a new key": {
+    hostKey: () => "accept-new",
+    known: () => "",
+    approves: true,
+  },
+};
+
+async function withHost<T>(
+  server: Awaited<ReturnType<typeof startRogueServer>>,
+  policy: Policy,
+  fn: (host: SshHost) => Promise<T>,
+): Promise<T> {
+  const dir = await Deno.makeTempDir({ prefix: "sshpool-kex-" });
+  try {
+    const file = join(dir, "known_hosts");
+    const key = policy.known?.(server.hostKey) ?? "";
+    const { port } = server.host;
+    const line = key === "" ? "" : `[127.0.0.1]:${port} ${key}\n`;
+    await Deno.writeTextFile(file, line);
+    return await fn({
+      ...server.host,
+      password: "hunter2",
+      agent: false,
+      env: { SECRET: "SECRET_VARIABLE" },
+      hostKey: policy.hostKey(server.fingerprint),
+      knownHostsFiles: [file],
+    } as SshHost);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+function assertNoSecret(received: string): void {
+  for (const secret of SECRETS) {
+    assert(!received.includes(secret), `"${secret}" went out in clear`);
+  }
+}
+
+for (const [policyName, policy] of Object.entries(POLICIES)) {
+  for (const [attack, says] of Object.entries(ATTACKS)) {
+    for (const segments of ["one", "several"] as const) {
+      Deno.test(`Ssh2Connector.connect() with ${policyName} sends and believes nothing before its approval: ${attack}, in ${segments} segment${segments === "one" ? "" : "s"}`, async () => {
+        await using server = await startRogueServer({ says, segments });
+        const outcome = await withHost(server, policy, async (host) => {
+          try {
+            await using connection = await connect(host, { timeoutMs: 400 });
+            return await connection.exec("launch-rocket", {
+              stdin: "input-text",
+              timeoutMs: 400,
+            });
+          } catch (error) {
+            return error;
+          }
+        });
+        assertNoSecret(server.received());
+        if (!policy.approves) {
+          return void assertInstanceOf(outcome, HostKeyError);
+        }
+        // Slowly sent, it arrives after the approval: then a server whose key
+        // is approved is believed, as long as it keeps to the order.
+        const isInOrder = segments === "several" &&
+          attack !== "USERAUTH_SUCCESS";
+        if (isInOrder) return;
+        assertInstanceOf(outcome, DialError);
+        assertEquals(outcome.phase, "kex", outcome.message);
+      });
+    }
+  }
+}
+
+for (
+  const policyName of [
+    "strict and a changed key",
+    "a pin of another key",
+    "accept-new and a changed key",
+  ]
+) {
+  for (const hangsUp of [false, true]) {
+    Deno.test(
+      `ConnectionPool dials once with ${policyName}, all in one segment${
+        hangsUp ? " and a server that hangs up" : ""
+      }`,
+      async () => {
+        const policy = POLICIES[policyName]!;
+        const says = ATTACKS["SERVICE_ACCEPT"]!;
+        await using server = await startRogueServer({
+          says,
+          segments: "one",
+          hangsUp,
+        });
+        await withHost(server, policy, async (host) => {
+          await using pool = new ConnectionPool();
+          const errors = await Promise.all(
+            Array.from({ length: 5 }, () => rejection(pool.exec(host, "true"))),
+          );
+          errors.push(await rejection(pool.exec(host, "true")));
+          for (const error of errors) assertInstanceOf(error, HostKeyError);
+        });
+        assertEquals(server.accepted, 1);
+        assertNoSecret(server.received());
+      },
+    );
+  }
+}
