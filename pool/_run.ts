@@ -225,13 +225,13 @@ function explained(entry: Entry, error: unknown): unknown {
 }
 
 /** Runs a command on a slot of the lane; the line is known to be good. */
-export async function execOn(
+export function execOn(
   core: Core,
   lane: Lane,
   command: Command,
   options: ExecOptions = {},
 ): Promise<ExecResult<string | Uint8Array>> {
-  return await run(core, lane, {
+  return run(core, lane, {
     start: (connection, opened) =>
       connection.exec(command, {
         ...options,
@@ -246,13 +246,13 @@ export async function execOn(
 }
 
 /** Starts a command on a slot of the lane, which it keeps until it has ended. */
-export async function spawnOn(
+export function spawnOn(
   core: Core,
   lane: Lane,
   command: Command,
   options: SpawnOptions = {},
 ): Promise<RemoteProcess> {
-  return await run(core, lane, {
+  return run(core, lane, {
     start: (connection, opened) =>
       connection.spawn(command, {
         ...options,

@@ -12,6 +12,7 @@ import type {
 } from "../transport/connector.ts";
 import type { HostLike } from "../transport/host.ts";
 import { PlainResolver } from "../transport/resolver.ts";
+import { withCallerStack } from "./_caller_stack.ts";
 import { Engine } from "./_engine.ts";
 import type { Entry } from "./_entry.ts";
 import type { Lane } from "./_lane.ts";
@@ -170,8 +171,7 @@ export class ConnectionPool implements AsyncDisposable {
     try {
       options?.signal?.throwIfAborted();
       if (this.#engine.isClosing) throw this.#engine.closedError();
-      const lane = this.#engine.find(host);
-      return lane instanceof Promise ? lane.then(use) : use(lane);
+      return settled(this.#engine.find(host), use);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -364,5 +364,18 @@ export class ConnectionPool implements AsyncDisposable {
   /** What the pool looks like now, and what it has counted. */
   stats(): PoolStats {
     return this.#engine.stats();
+  }
+}
+
+/** Completes the stack of an error by the caller's own lines. */
+async function settled<T>(
+  lane: Lane | Promise<Lane>,
+  use: (lane: Lane) => Promise<T>,
+): Promise<T> {
+  try {
+    // No await if the lane is known: it is used in the turn of the call.
+    return await use(lane instanceof Promise ? await lane : lane);
+  } catch (error) {
+    throw withCallerStack(error);
   }
 }
