@@ -23,6 +23,7 @@ import {
   keygen,
   newPool,
   publicKey,
+  run,
   serverKey,
   ssh,
   sshdTest,
@@ -256,6 +257,47 @@ sshdTest(
     assertEquals((await pool.exec("web-1", "echo ok")).stdout, "ok\n");
     const theirs = await ssh(join(dir, "config"), "web-1", "echo ok");
     assertStringIncludes(theirs.stderr, "Too many authentication failures");
+  },
+);
+
+sshdTest(
+  "ConnectionPool.exec() logs in with the CertificateFile of ssh_config, as ssh does",
+  async (dir) => {
+    await Deno.chmod(dir, 0o755);
+    const ca = await keygen(join(dir, "ca"));
+    await using sshd = await startSshd({
+      config: [`TrustedUserCAKeys ${ca}.pub`],
+    });
+    const key = await keygen(join(dir, "key"));
+    await run("ssh-keygen", [
+      ...["-q", "-s", ca, "-I", "test", "-n", sshd.user, `${key}.pub`],
+    ]);
+    // Not where it would be found without being named.
+    await Deno.rename(`${key}-cert.pub`, join(dir, "ops-certificate"));
+    const known = join(dir, "known_hosts");
+    await Deno.writeTextFile(
+      known,
+      `[127.0.0.1]:${sshd.port} ${await serverKey(sshd)}\n`,
+    );
+    const lines = [
+      "Host web-1 web-2",
+      "  HostName 127.0.0.1",
+      `  Port ${sshd.port}`,
+      `  User ${sshd.user}`,
+      `  UserKnownHostsFile ${known}`,
+      `  IdentityFile ${key}`,
+      "  IdentityAgent none",
+      "Host web-1",
+      `  CertificateFile ${dir}/ops-certificate`,
+      "",
+    ];
+    await using pool = await configured(dir, lines.join("\n"));
+    assertEquals((await pool.exec("web-1", "echo ok")).stdout, "ok\n");
+    const refused = await failure(pool.exec("web-2", "true"));
+    assertInstanceOf(refused, AuthenticationError);
+    const file = join(dir, "config");
+    assert((await ssh(file, "web-1", "true")).ok);
+    assert(!(await ssh(file, "web-2", "true")).ok);
   },
 );
 

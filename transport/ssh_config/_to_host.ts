@@ -90,12 +90,16 @@ function addTarget(draft: Draft): void {
 
 function addIdentity(draft: Draft): void {
   const { host, evaluation, tokens } = draft;
-  const identities = evaluation.all("identityfile");
-  if (identities.length > 0) {
-    host.identityFile = identities
-      .filter((s) => s.values[0]!.toLowerCase() !== "none")
+  const paths = (keyword: string) => {
+    const settings = evaluation.all(keyword);
+    if (settings.length === 0) return undefined;
+    return settings.filter((s) => isNotNone(s.values[0]!))
       .map((s) => expand(s.values[0]!, tokens, s, { tilde: true, env: true }));
-  }
+  };
+  const identities = paths("identityfile");
+  if (identities !== undefined) host.identityFile = identities;
+  const certificates = paths("certificatefile");
+  if (certificates !== undefined) host.certificateFile = certificates;
   if (value(draft, "identitiesonly") === "yes") host.identitiesOnly = true;
   const agent = agentOf(draft);
   if (agent !== undefined) host.agent = agent;

@@ -60,6 +60,7 @@ const PUBKEY = { ...YES_NO, unbound: "yes", "host-bound": "yes" } as const;
 const HONOURED: readonly Entry[] = [
   { name: "AddressFamily", kind: "choice", choices: FAMILIES },
   { name: "BindAddress", kind: "string" },
+  { name: "CertificateFile", kind: "string", adds: true },
   { name: "Ciphers", kind: "algorithms" },
   { name: "ConnectTimeout", kind: "time" },
   { name: "ForwardAgent", kind: "string" },
@@ -105,7 +106,7 @@ const IGNORED_CHOICES = "BatchMode CanonicalizeFallbackLocal CheckHostIP " +
 // Their arguments are not read, so a mistake in them is not found either.
 const IGNORED = "AddKeysToAgent BindInterface CanonicalDomains " +
   "CanonicalizeHostname CanonicalizeMaxDots CanonicalizePermittedCNAMEs " +
-  "CASignatureAlgorithms CertificateFile ChannelTimeout Compression " +
+  "CASignatureAlgorithms ChannelTimeout Compression " +
   "ConnectionAttempts ControlMaster ControlPath ControlPersist " +
   "DynamicForward EscapeChar FingerprintHash ForwardX11Timeout " +
   "GSSAPIClientIdentity GSSAPIKexAlgorithms GSSAPIServerIdentity " +

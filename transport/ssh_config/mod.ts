@@ -8,9 +8,9 @@
  * refuses is an {@linkcode SshConfigError} that names file and line, and so is
  * a file that others can write to.
  *
- * These keywords are honoured: `AddressFamily`, `BindAddress`, `Ciphers`,
- * `ConnectTimeout`, `ForwardAgent` (not with a socket), `GlobalKnownHostsFile`,
- * `HashKnownHosts`, `HostKeyAlgorithms`, `HostKeyAlias`, `HostName`,
+ * These keywords are honoured: `AddressFamily`, `BindAddress`,
+ * `CertificateFile`, `Ciphers`, `ConnectTimeout`, `ForwardAgent` (not with a
+ * socket), `GlobalKnownHostsFile`, `HashKnownHosts`, `HostKeyAlgorithms`, `HostKeyAlias`, `HostName`,
  * `IdentitiesOnly`, `IdentityAgent`, `IdentityFile`, `IgnoreUnknown`,
  * `KbdInteractiveAuthentication`, `KexAlgorithms`, `MACs`,
  * `PasswordAuthentication`, `Port`, `PreferredAuthentications`, `ProxyCommand`,

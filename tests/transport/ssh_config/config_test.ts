@@ -74,6 +74,8 @@ Host h
   Port 2222
   IdentityFile ~/.ssh/id_%r
   IdentityFile /keys/%h-%n-%p
+  CertificateFile ~/.ssh/%r-cert.pub
+  CertificateFile /certs/%h
   IdentitiesOnly yes
   IdentityAgent /run/agent-%u
   HostKeyAlias alias
@@ -105,6 +107,7 @@ Host h
     user: "ops",
     port: 2222,
     identityFile: [`${home}/.ssh/id_ops`, "/keys/real.example-h-2222"],
+    certificateFile: [`${home}/.ssh/ops-cert.pub`, "/certs/real.example"],
     identitiesOnly: true,
     agent: "",
     hostKeyAlias: "alias",
@@ -509,7 +512,7 @@ Deno.test("loadSshConfig() says which permission is missing", async () => {
 });
 
 Deno.test("notHonouredKeywords lists no keyword that is honoured", () => {
-  assert(notHonouredKeywords.includes("CertificateFile"));
+  assert(notHonouredKeywords.includes("ControlPath"));
   assert(!notHonouredKeywords.includes("ProxyJump"));
   assertEquals(new Set(notHonouredKeywords).size, notHonouredKeywords.length);
 });
