@@ -20,7 +20,7 @@ import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
 import { ignoreHostKeyList, internalsOf } from "./_internals.ts";
 import { KeyExchangeGuard, type ProtocolViolation } from "./_key_exchange.ts";
-import { REKEY_AFTER, Rekeying, type RekeyLimits } from "./_rekey.ts";
+import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
 
 /** What the message of a deadline says was under way. */
@@ -54,24 +54,24 @@ export class Dial {
     judge: (key) => this.#judge(key),
     onViolation: (violation) => this.#violation ??= violation,
   });
-  readonly #rekeyAfter: RekeyLimits;
+  readonly #rekeyLimits: RekeyLimits;
   #check: HostKeyCheck | undefined;
 
   /**
    * @param host The host.
    * @param options The signal, the deadline, keepalive, and a tunnel.
    * @param keys Private keys that were read before.
-   * @param rekeyAfter When to exchange keys again; for tests.
+   * @param rekeyLimits When to exchange keys again; for tests.
    */
   constructor(
     host: ResolvedHost,
     options: ConnectOptions,
     keys?: KeyCache,
-    rekeyAfter: RekeyLimits = REKEY_AFTER,
+    rekeyLimits: RekeyLimits = REKEY_LIMITS,
   ) {
     this.#host = host;
     this.#options = options;
-    this.#rekeyAfter = rekeyAfter;
+    this.#rekeyLimits = rekeyLimits;
     this.#name = hostName(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
@@ -197,7 +197,7 @@ export class Dial {
     endCiphers(raw._protocol);
     this.#auth.attach(client);
     ignoreHostKeyList(raw);
-    const rekeying = new Rekeying(raw._protocol, this.#rekeyAfter);
+    const rekeying = new Rekeying(raw._protocol, this.#rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");

@@ -7,32 +7,34 @@
 
 import type { RawProtocol } from "./_internals.ts";
 
-/** What one set of keys may carry in either direction. */
-export interface RekeyLimits {
-  /** Packets. */
-  readonly packets: number;
-  /** Bytes. */
-  readonly bytes: number;
-}
-
-/** Half of what RFC 4344 allows: data still flows while keys are exchanged. */
-export const REKEY_AFTER: RekeyLimits = {
-  packets: 2 ** 30,
-  bytes: 32 * 2 ** 30,
-};
-
-/** Counts what one direction has carried under its present keys. */
-interface Traffic {
+/** What one set of keys has carried, or may carry, in one direction. */
+interface Volume {
   packets: number;
   bytes: number;
 }
+
+/** What one set of keys may carry in either direction. */
+export interface RekeyLimits {
+  /** From here on new keys are asked for. */
+  readonly soft: Readonly<Volume>;
+  /** The connection ends here, if the server has not answered. */
+  readonly hard: Readonly<Volume>;
+}
+
+const GIB = 2 ** 30;
+
+/** What RFC 4344 allows; half of it until we ask: data still flows meanwhile. */
+export const REKEY_LIMITS: RekeyLimits = {
+  soft: { packets: 2 ** 30, bytes: 32 * GIB },
+  hard: { packets: 2 ** 31, bytes: 64 * GIB },
+};
 
 /** Exchanges keys again in time. */
 export class Rekeying {
   readonly #protocol: RawProtocol;
   readonly #limits: RekeyLimits;
-  readonly #inbound: Traffic = { packets: 0, bytes: 0 };
-  readonly #outbound: Traffic = { packets: 0, bytes: 0 };
+  readonly #inbound: Volume = { packets: 0, bytes: 0 };
+  readonly #outbound: Volume = { packets: 0, bytes: 0 };
   #isDue = false;
 
   /**
@@ -59,30 +61,25 @@ export class Rekeying {
 
   /** New keys are in use. */
   renewed(): void {
-    for (const traffic of [this.#inbound, this.#outbound]) {
-      traffic.packets = traffic.bytes = 0;
+    for (const carried of [this.#inbound, this.#outbound]) {
+      carried.packets = carried.bytes = 0;
     }
     this.#isDue = false;
   }
 
-  #count(traffic: Traffic, bytes: number): void {
-    traffic.packets++;
-    traffic.bytes += bytes;
-    if (this.#exceeds(traffic, 1)) this.#due(traffic);
+  #count(carried: Volume, bytes: number): void {
+    carried.packets++;
+    carried.bytes += bytes;
+    if (reaches(carried, this.#limits.soft)) this.#due(carried);
   }
 
-  #exceeds(traffic: Traffic, factor: number): boolean {
-    return traffic.packets >= factor * this.#limits.packets ||
-      traffic.bytes >= factor * this.#limits.bytes;
-  }
-
-  #due(traffic: Traffic): void {
+  #due(carried: Volume): void {
     if (!this.#isDue) {
       this.#isDue = true;
       // Not in this turn: a packet may be half written.
       queueMicrotask(() => this.#start());
-    } else if (this.#exceeds(traffic, 2)) {
-      throw new Error("The server did not answer to a new key exchange");
+    } else if (reaches(carried, this.#limits.hard)) {
+      throw new Error("the server did not answer to a new key exchange");
     }
   }
 
@@ -93,4 +90,8 @@ export class Rekeying {
       // The connection is ending.
     }
   }
+}
+
+function reaches(carried: Volume, limit: Readonly<Volume>): boolean {
+  return carried.packets >= limit.packets || carried.bytes >= limit.bytes;
 }

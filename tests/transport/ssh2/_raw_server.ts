@@ -1,0 +1,102 @@
+/**
+ * A server of ssh2 that lets anybody in and hands out its protocol object, to
+ * do what no server should.
+ *
+ * @module
+ */
+
+import { type AddressInfo, createServer, type Socket } from "node:net";
+// @ts-types="@types/ssh2"
+import ssh2, { type ServerChannel } from "ssh2";
+import { endCiphers, prepareCiphers } from "../../../transport/ssh2/ciphers.ts";
+import type { SshHost } from "../../../transport/host.ts";
+import { keyPair, parse } from "../../../transport/testing/_server_keys.ts";
+
+/** What the tests use of a server's protocol object. */
+export interface RawServerProtocol {
+  _hostKeys: Record<string, unknown>;
+  _decipher: { _onPayload(payload: Uint8Array): unknown };
+  rekey(): void;
+  channelData(id: number, data: Uint8Array): void;
+  channelExtData(id: number, data: Uint8Array, type: number): void;
+}
+
+/** A command on such a server. */
+export interface RawCommand {
+  /** The channel, by ssh2's own rules. */
+  readonly channel: ServerChannel;
+  /** The client's number of the channel. */
+  readonly id: number;
+  /** Sends on it whatever the window says. */
+  readonly protocol: RawServerProtocol;
+}
+
+/** A running server; dispose of it to stop it. */
+export interface RawServer extends AsyncDisposable {
+  /** The host as a pool takes it. */
+  readonly host: SshHost;
+  /** The protocol object of the latest connection. */
+  protocol(): RawServerProtocol;
+}
+
+/**
+ * Starts it on a free port of 127.0.0.1.
+ *
+ * @param onCommand Runs each command.
+ */
+export async function startRawServer(
+  onCommand: (command: RawCommand) => void = () => {},
+): Promise<RawServer> {
+  await prepareCiphers();
+  const key = keyPair("raw");
+  const sockets = new Set<Socket>();
+  let latest: RawServerProtocol | undefined;
+  const ssh = new ssh2.Server({ hostKeys: [key.privateKey] }, (client) => {
+    const protocol = (client as unknown as { _protocol: RawServerProtocol })
+      ._protocol;
+    endCiphers(protocol);
+    latest = protocol;
+    client.on("error", () => {});
+    client.on("authentication", (context) => context.accept());
+    client.on("session", (accept) => {
+      accept().on("exec", (accept) => {
+        const channel = accept();
+        channel.on("error", () => {});
+        const { id } =
+          (channel as unknown as { outgoing: { id: number } }).outgoing;
+        onCommand({ channel, id, protocol });
+      });
+    });
+  });
+  const server = createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => sockets.delete(socket));
+    (ssh as unknown as { injectSocket(socket: Socket): void })
+      .injectSocket(socket);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  return {
+    host: {
+      hostname: "127.0.0.1",
+      port,
+      user: "ops",
+      password: "any",
+      hostKey: key.fingerprint,
+    },
+    protocol() {
+      if (latest === undefined) throw new Error("Nobody has connected");
+      return latest;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+/** A parsed host key of another name, to put in the place of the server's. */
+export function otherHostKey(): Record<string, unknown> {
+  return { "ssh-ed25519": parse(keyPair("another host").privateKey) };
+}
