@@ -16,7 +16,7 @@
 
 import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
-import type { Client } from "ssh2";
+import type { Client, ParsedKey } from "ssh2";
 
 /** ssh2's channel, of which only the windows and the ids are used. */
 export interface RawChannel {
@@ -62,8 +62,34 @@ export interface RawDecipher {
   _onPayload(payload: Uint8Array): number | boolean | undefined;
 }
 
+/** Signs data; calls back with the signature. */
+export type RawSign = (
+  data: Buffer,
+  done: (signature: Buffer) => void,
+) => void;
+
+/** Sends a `publickey` request; without `sign` it only asks whether the key would do. */
+export type RawAuthPublicKey = (
+  username: string,
+  key: ParsedKey,
+  algorithm?: string | RawSign,
+  sign?: RawSign,
+) => void;
+
+/** Builds packets. */
+interface RawPacketWriter {
+  /** Where the payload begins in a packet. */
+  readonly allocStart: number;
+  alloc(length: number): Buffer;
+  /** Completes a packet before it is encrypted. */
+  finalize(packet: Buffer): Buffer;
+}
+
 /** ssh2's protocol object. */
 export interface RawProtocol {
+  authPK: RawAuthPublicKey;
+  readonly _packetRW: { readonly write: RawPacketWriter };
+  readonly _kex: { readonly sessionID: Buffer };
   /** Reads what arrived; ssh2 calls it for each chunk. */
   parse(chunk: Uint8Array, position: number, length: number): void;
   /** Reads on: first the banner, then packets; gives where it stopped. */
@@ -88,6 +114,12 @@ export interface RawProtocol {
       name: string,
       wantReply: boolean,
       data: unknown,
+    ) => void;
+    /** Told of each refusal; ssh2 tells its `authHandler` of some only. */
+    USERAUTH_FAILURE: (
+      protocol: RawProtocol,
+      methods: string[],
+      partial: boolean,
     ) => void;
   };
   session(id: number, window: number, packet: number): void;
@@ -157,6 +189,9 @@ export function internalsOf(client: Client): RawClient {
   const raw = client as unknown as RawClient;
   if (
     typeof raw._protocol?._handlers?.CHANNEL_CLOSE !== "function" ||
+    typeof raw._protocol._handlers.USERAUTH_FAILURE !== "function" ||
+    typeof raw._protocol.authPK !== "function" ||
+    typeof raw._protocol._packetRW?.write?.finalize !== "function" ||
     typeof raw._chanMgr?.add !== "function"
   ) {
     throw new Error("Bug: this version of ssh2 is not the one that was pinned");

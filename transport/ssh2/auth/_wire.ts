@@ -14,6 +14,12 @@ import { sign as cryptoSign } from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2, { type Client, type ParsedKey } from "ssh2";
 import { ByteReader, string } from "../_bytes.ts";
+import {
+  internalsOf,
+  type RawAuthPublicKey,
+  type RawProtocol,
+  type RawSign,
+} from "../_internals.ts";
 
 const USERAUTH_REQUEST = 50;
 const CERTIFICATE = "-cert-v01@openssh.com";
@@ -25,34 +31,6 @@ export interface AuthObserver {
   /** The server wants the password changed. */
   onPasswordExpired(): void;
 }
-
-/** The parts of ssh2's protocol object that are touched. */
-interface Protocol {
-  readonly _handlers: {
-    USERAUTH_FAILURE: (
-      protocol: Protocol,
-      methods: string[],
-      partial: boolean,
-    ) => void;
-  };
-  readonly _packetRW: { readonly write: PacketWriter };
-  readonly _kex: { readonly sessionID: Buffer };
-  authPK: AuthPublicKey;
-}
-
-interface PacketWriter {
-  readonly allocStart: number;
-  alloc(length: number): Buffer;
-  finalize(packet: Buffer): Buffer;
-}
-
-type Sign = (data: Buffer, done: (signature: Buffer) => void) => void;
-type AuthPublicKey = (
-  username: string,
-  key: ParsedKey,
-  algorithm?: string | Sign,
-  sign?: Sign,
-) => void;
 
 /** A public key that ssh2 takes for one of its own, of any type. */
 export interface WireKey extends ParsedKey {
@@ -146,15 +124,8 @@ export function certifiedKey(certificate: Buffer): Buffer | undefined {
  */
 export function attachToClient(client: Client, observer: AuthObserver): void {
   client.on("change password", () => observer.onPasswordExpired());
-  const protocol = Reflect.get(client, "_protocol") as Protocol | undefined;
-  const onFailure = protocol?._handlers?.USERAUTH_FAILURE;
-  if (
-    protocol === undefined || typeof onFailure !== "function" ||
-    typeof protocol.authPK !== "function" ||
-    typeof protocol._packetRW?.write?.finalize !== "function"
-  ) {
-    throw new Error("Bug: this version of ssh2 is not the one that was pinned");
-  }
+  const { _protocol: protocol } = internalsOf(client);
+  const onFailure = protocol._handlers.USERAUTH_FAILURE;
   protocol._handlers.USERAUTH_FAILURE = (self, methods, partial) => {
     observer.onFailure(methods, partial);
     onFailure(self, methods, partial);
@@ -178,12 +149,12 @@ export function attachToClient(client: Client, observer: AuthObserver): void {
 }
 
 interface KeyRequest {
-  readonly protocol: Protocol;
-  readonly original: AuthPublicKey;
+  readonly protocol: RawProtocol;
+  readonly original: RawAuthPublicKey;
   readonly username: string;
   readonly key: WireKey;
   readonly name: string | undefined;
-  readonly signer: Sign | undefined;
+  readonly signer: RawSign | undefined;
 }
 
 /** RFC 4252 section 7, for keys that ssh2 cannot write. */
