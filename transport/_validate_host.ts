@@ -116,7 +116,7 @@ const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
   identityFile: {
     allowed: "a path or an array of paths",
     accepts: (v) => isText(v) || isList(isText)(v),
-    // Whoever mistakes it for the key itself must not find the key in a log.
+    // Somebody may put the key itself here: it must not appear in a log.
     secret: true,
   },
   certificateFile: {
@@ -194,7 +194,7 @@ const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
   },
 };
 
-/** What people write instead, by its lower-case letters. */
+/** Names that people write instead, in lower case. */
 const HINTS: Readonly<Record<string, keyof SshHost>> = {
   host: "hostname",
   address: "hostname",

@@ -1,12 +1,12 @@
 /**
- * Hosts that keep their credentials to themselves when they are printed.
+ * Hosts that show no credential when they are printed.
  *
  * @module
  */
 
 import type { ResolvedHost } from "./host.ts";
 
-/** What may be seen of a host; whatever field comes next is hidden by default. */
+/** The fields that may be shown. A field that is added later is hidden. */
 const SHOWN: ReadonlySet<string> = new Set([
   "hostname",
   "port",
@@ -28,8 +28,7 @@ const made = new WeakSet<object>();
 
 /**
  * Copies a host so that logs and JSON of it, and of whatever holds it, show
- * where it is and as whom, and no credential. All of its fields are there for
- * who asks for them by name.
+ * the address and the user, and no credential. All fields can be read by name.
  *
  * @param host The host.
  * @returns A frozen copy; the host itself if it is such a copy.

@@ -137,7 +137,7 @@ export class DialError extends SshError {
   override readonly code: string = "SSH_DIAL";
   /** The step that failed. */
   override readonly phase: DialPhase;
-  /** The server asked for patience: a later dial may succeed. */
+  /** The server limits its logins: a later dial may succeed. */
   readonly throttled: boolean;
 
   /**
@@ -368,8 +368,8 @@ export class OutputLimitError extends SshError {
 }
 
 /**
- * Sets what is not for a log: output may hold what the caller would not print.
- * `enumerable` has to be said, since the class field has made it true before.
+ * Sets a property that logs do not show, since output may hold a secret.
+ * `enumerable` is given because the class field was enumerable before.
  */
 function hide(error: Error, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, enumerable: false });

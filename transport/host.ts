@@ -139,9 +139,9 @@ export interface SshHost {
   readonly passphrase?: Passphrase;
   /**
    * The path of an agent's socket; `true` for `SSH_AUTH_SOCK`, `false` for
-   * none. Default: `SSH_AUTH_SOCK`, unless `password` or `privateKey` is given
-   * here. The keys that `identityFile` names are tried first, then the agent's
-   * other keys.
+   * none. Default: `SSH_AUTH_SOCK`, unless credentials other than
+   * `identityFile` are given here. Keys that are named here are tried first,
+   * then the other keys of the agent.
    */
   readonly agent?: string | boolean;
   /**

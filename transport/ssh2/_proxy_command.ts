@@ -14,7 +14,7 @@ import { hostName, type ResolvedHost } from "../host.ts";
 
 /** How much of standard error is kept for the message, in bytes. */
 const STDERR_TAIL_BYTES = 1024;
-/** What a shell would act upon; white space and control characters with it. */
+/** Characters that a shell interprets, white space and control characters. */
 const UNSAFE = /[\s\p{Cc}'"`$\\;&<>|(){}*?[\]!#~]/u;
 /** How long a command may take to die of SIGHUP before it is killed. */
 const KILL_AFTER_MS = 500;
@@ -59,7 +59,7 @@ class ProxyCommandStream extends Duplex {
     stderr.on("data", (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk).slice(-STDERR_TAIL_BYTES);
     });
-    // EPIPE of a command that is gone: its exit says more.
+    // A command that has ended causes EPIPE: its exit code says more.
     for (const it of [stdin, stdout, stderr]) it.on("error", () => {});
     this.#child.on("error", (error) => {
       this.#exited = true;
@@ -121,7 +121,7 @@ class ProxyCommandStream extends Duplex {
     const { stdin, stdout, stderr } = this.#child;
     for (const it of [stdin, stdout, stderr]) it?.destroy();
     if (this.#exited || this.#child.pid === undefined) return callback(error);
-    // "close" is emitted once the process is gone, so that whoever waits for it
+    // "close" is emitted when the process has ended: a caller that waits for it
     // leaves no process behind.
     const killer = setTimeout(() => kill(this.#child), KILL_AFTER_MS);
     this.#child.once("exit", () => {
@@ -146,7 +146,7 @@ function kill(child: ChildProcessWithoutNullStreams): void {
   try {
     if (child.pid !== undefined) process.kill(child.pid, "SIGKILL");
   } catch {
-    // It has just gone by itself.
+    // It has ended meanwhile.
   }
 }
 

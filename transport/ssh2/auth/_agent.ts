@@ -72,8 +72,8 @@ export class AgentClient {
   }
 
   /**
-   * Has the agent sign. There is no deadline but {@linkcode dispose}: the agent
-   * may be asking its owner for consent.
+   * Has the agent sign. There is no deadline, since the agent may be asking its
+   * owner for consent; {@linkcode dispose} ends the wait.
    *
    * @param blob The public key.
    * @param data What to sign.
@@ -90,7 +90,7 @@ export class AgentClient {
     return new ByteReader(await this.#ask(request, SIGN_RESPONSE)).string();
   }
 
-  /** Closes every socket; what is being asked rejects. */
+  /** Closes every socket; questions without an answer reject. */
   dispose(): void {
     this.#disposed = true;
     for (const socket of this.#sockets) socket.destroy();
@@ -98,7 +98,7 @@ export class AgentClient {
 
   #ask(request: Buffer, expected: number, timeoutMs?: number): Promise<Buffer> {
     if (this.#disposed) {
-      return Promise.reject(new Error("The agent was let go"));
+      return Promise.reject(new Error("The agent is not used any more"));
     }
     return new Promise((resolve, reject) => {
       const socket = connect(this.#path);

@@ -17,7 +17,7 @@ interface Ssh2Prompt {
   readonly echo?: boolean;
 }
 
-/** Answers one round of questions; empty answers where there is none to give. */
+/** Answers one round of questions; an answer that is not known is empty. */
 export type Conversation = (
   name: string,
   instructions: string,
@@ -33,7 +33,7 @@ export type Conversation = (
  *
  * @param host The host.
  * @param password Gives its password.
- * @returns The one who answers.
+ * @returns The handler of each round of questions.
  */
 export function startConversation(
   host: ResolvedHost,
@@ -82,7 +82,7 @@ async function guarded<T>(name: string, ask: () => T | Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (cause) {
-    // Its message is not repeated: it is the caller's, and may hold anything.
+    // The message of the caller's function may hold a secret: not repeated.
     throw new Error(`The ${name} function failed`, { cause });
   }
 }

@@ -28,12 +28,12 @@ const PUBLIC_LINE =
   /^\s*((?:sk-)?(?:ssh|ecdsa)-[\w.@-]+)\s+([A-Za-z0-9+/]+={0,2})(?:\s|$)/;
 
 /**
- * ssh2 hashes in JavaScript, and nothing else runs meanwhile: 24 rounds, which
- * ssh-keygen takes, are a fifth of a second. A forged number would be forever.
+ * More rounds are refused. ssh2 hashes in JavaScript and blocks the process:
+ * the 24 rounds of ssh-keygen take 0.2 s, a forged number would never end.
  */
 const MAX_ROUNDS = 1000;
 
-/** What is wrong with a key whatever the passphrase. */
+/** A key that cannot be used, whatever the passphrase. */
 class KeyFormatError extends Error {
   override readonly name = "KeyFormatError";
 }
@@ -75,7 +75,7 @@ export function parsePrivate(
     return readKey(text.trim(), passphrase);
   } catch (error) {
     if (error instanceof KeyFormatError) return error;
-    // With a passphrase at hand there is next to nothing else that fails.
+    // If a passphrase was given, it is almost certainly the wrong one.
     return passphrase === undefined
       ? describe(error)
       : new Error("wrong passphrase");
@@ -102,8 +102,8 @@ function readKey(text: string, passphrase: string | undefined): ParsedKey {
     throw new KeyFormatError("its two parts are of different keys");
   }
   if (!key.type.startsWith("ecdsa-")) return key;
-  // The number in the container has no leading zeros, or one too many, and
-  // Deno refuses the key that ssh2 makes of it: half of all there are.
+  // The number in the container may lack leading zeros, or have one too many.
+  // ssh2 makes a key of it that Deno refuses, for half of all keys.
   return parse(
     ecContainer(
       Buffer.from(key.getPrivatePEM().replaceAll(/-.*-/g, ""), "base64"),
@@ -150,7 +150,7 @@ function openContainer(text: string): Container | undefined {
     reader.uint32(); // The number of keys, of which OpenSSH writes one.
     return { cipher, rounds, publicKey: reader.string() };
   } catch {
-    return undefined; // Cut short: parsing it will say so.
+    return undefined; // Cut short: the parser reports it.
   }
 }
 
@@ -172,8 +172,8 @@ function fromPkcs8(text: string, passphrase: string | undefined): string {
 }
 
 /**
- * Takes the encryption of RFC 1421 off. ssh2 would leave the padding behind
- * the key, which Deno does not forgive.
+ * Removes the encryption of RFC 1421. ssh2 would leave the padding after the
+ * key, and Deno refuses such a key.
  */
 function decryptLegacy(
   body: Buffer,

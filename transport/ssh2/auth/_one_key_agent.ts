@@ -1,5 +1,5 @@
 /**
- * A key of an agent, as an attempt that ssh2 can make.
+ * A key of an agent, in the form in which ssh2 takes it.
  *
  * @module
  */
@@ -17,8 +17,8 @@ import { type WireKey, wireKey } from "./_wire.ts";
 import { ByteReader } from "../_bytes.ts";
 
 /**
- * An agent with one key. ssh2 would go through all keys of an agent in one
- * attempt: there would be no counting them, and no leaving some out.
+ * An agent with one key. Given a whole agent, ssh2 tries all of its keys as
+ * one method: they could not be counted, ordered or left out.
  */
 export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
   readonly #shown: WireKey;
