@@ -53,8 +53,13 @@ interface Forward {
   readonly dstPort: number;
 }
 
-/** The side of a cipher that reads packets. */
-export interface RawDecipher {
+/** What ssh2's ciphers have in common. */
+interface RawCipher {
+  free(): void;
+}
+
+/** What those have in common that read packets. */
+export interface RawDecipher extends RawCipher {
   /**
    * Given each packet. A number or `false` ends the loop over the packets of a
    * chunk: the position to go on from, or just behind this packet.
@@ -83,6 +88,56 @@ interface RawPacketWriter {
   alloc(length: number): Buffer;
   /** Completes a packet before it is encrypted. */
   finalize(packet: Buffer): Buffer;
+}
+
+/** ssh2's ChaCha20-Poly1305 of the sending side. */
+export interface RawChaChaCipher extends RawCipher {
+  readonly _encKeyMain: Uint8Array;
+  readonly _encKeyPktLen: Uint8Array;
+  readonly _dead: boolean;
+  outSeqno: number;
+  _onWrite(data: Uint8Array): void;
+  encrypt(packet: Buffer): void;
+}
+
+/** ssh2's ChaCha20-Poly1305 of the receiving side. */
+export interface RawChaChaDecipher extends RawDecipher {
+  readonly _decKeyMain: Uint8Array;
+  readonly _decKeyPktLen: Uint8Array;
+  inSeqno: number;
+  decrypt(
+    data: Uint8Array,
+    position: number,
+    length: number,
+  ): number | boolean | undefined;
+}
+
+/** A cipher of ssh2 that keeps one of node:crypto. */
+export interface RawStreamCipher extends RawCipher {
+  readonly _cipherInstance?: { final(): unknown } | null;
+  readonly _decipherInstance?: { final(): unknown } | null;
+}
+
+/** Any cipher of ssh2's. */
+export type RawAnyCipher =
+  | RawChaChaCipher
+  | RawChaChaDecipher
+  | RawStreamCipher;
+
+/** ssh2's module `lib/protocol/crypto/poly1305.js`, which is WebAssembly. */
+export interface RawPoly1305 {
+  readonly HEAPU8: Uint8Array;
+  /** Gives 0 if there is no memory left. */
+  _malloc(bytes: number): number;
+  _free(address: number): void;
+  _poly1305_auth(
+    mac: number,
+    length: number,
+    lengthBytes: number,
+    data: number,
+    dataBytes: number,
+    key: number,
+  ): void;
 }
 
 /** ssh2's protocol object. */

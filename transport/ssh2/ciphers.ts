@@ -15,7 +15,13 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, timingSafeEqual } from "node:crypto";
 import { ChaCha20 } from "./_chacha20.ts";
-import createPoly1305 from "ssh2/lib/protocol/crypto/poly1305.js";
+import type {
+  RawAnyCipher,
+  RawChaChaCipher,
+  RawChaChaDecipher,
+  RawStreamCipher,
+} from "./_internals.ts";
+import { Poly1305 } from "./_poly1305.ts";
 
 /** The largest packet that ssh2 accepts, in bytes. */
 const MAX_PACKET_BYTES = 35_000;
@@ -29,102 +35,22 @@ const FIRST_BLOCK: Uint8Array = new Uint8Array(64);
 /** Up to this size ChaCha20 is computed here, beyond it by node:crypto. */
 const SMALL_BYTES = 512;
 
-/** What ssh2's cipher objects have in common. */
-interface RawCipher {
-  free(): void;
-}
-
-/** ssh2's ChaCha20-Poly1305 of the sending side. */
-interface RawChaChaCipher extends RawCipher {
-  readonly _encKeyMain: Uint8Array;
-  readonly _encKeyPktLen: Uint8Array;
-  readonly _dead: boolean;
-  outSeqno: number;
-  _onWrite(data: Uint8Array): void;
-  encrypt(packet: Buffer): void;
-}
-
-/** ssh2's ChaCha20-Poly1305 of the receiving side. */
-interface RawChaChaDecipher extends RawCipher {
-  readonly _decKeyMain: Uint8Array;
-  readonly _decKeyPktLen: Uint8Array;
-  inSeqno: number;
-  _onPayload(payload: Buffer): number | boolean | undefined;
-  decrypt(
-    data: Uint8Array,
-    position: number,
-    length: number,
-  ): number | boolean | undefined;
-}
-
-/** A cipher of ssh2 that keeps one of node:crypto. */
-interface RawStreamCipher extends RawCipher {
-  readonly _cipherInstance?: { final(): unknown } | null;
-  readonly _decipherInstance?: { final(): unknown } | null;
-}
-
 type Slot = "_cipher" | "_decipher";
 
 const isDeno = "Deno" in globalThis;
-
-/** Poly1305 of ssh2's own WebAssembly module, with its buffers laid out once. */
-class Poly1305 {
-  readonly #module: Poly1305Module;
-  readonly #mac: number;
-  readonly #length: number;
-  readonly #key: number;
-  readonly #data: number;
-
-  constructor(module: Poly1305Module) {
-    this.#module = module;
-    this.#mac = module._malloc(MAC_BYTES);
-    this.#length = module._malloc(LENGTH_BYTES);
-    this.#key = module._malloc(32);
-    this.#data = module._malloc(MAX_PACKET_BYTES + BLOCK_BYTES);
-  }
-
-  /** The MAC of a packet: its length and its content, both encrypted. */
-  mac(length: Uint8Array, data: Uint8Array, key: Uint8Array): Uint8Array {
-    const module = this.#module;
-    const heap = module.HEAPU8;
-    heap.set(length, this.#length);
-    heap.set(data, this.#data);
-    heap.set(key, this.#key);
-    module._poly1305_auth(
-      this.#mac,
-      this.#length,
-      length.length,
-      this.#data,
-      data.length,
-      this.#key,
-    );
-    return heap.subarray(this.#mac, this.#mac + MAC_BYTES);
-  }
-}
-
-interface Poly1305Module {
-  readonly HEAPU8: Uint8Array;
-  _malloc(bytes: number): number;
-  _poly1305_auth(
-    mac: number,
-    length: number,
-    lengthBytes: number,
-    data: number,
-    dataBytes: number,
-    key: number,
-  ): void;
-}
 
 let poly1305: Poly1305 | undefined;
 let loading: Promise<void> | undefined;
 
 /** Makes ready what {@linkcode endCiphers} needs. */
 export function prepareCiphers(): Promise<void> {
-  if (!isDeno || !ChaCha20.isUsable) return Promise.resolve();
-  return loading ??= (createPoly1305() as Promise<Poly1305Module>)
-    .then((module) => {
-      poly1305 = new Poly1305(module);
-    });
+  if (!isDeno || !ChaCha20.isUsable || poly1305 !== undefined) {
+    return Promise.resolve();
+  }
+  // A failure is not kept: the next dial tries again.
+  return loading ??= Poly1305.load()
+    .then((loaded) => void (poly1305 = loaded))
+    .finally(() => loading = undefined);
 }
 
 /**
@@ -141,31 +67,24 @@ export function endCiphers(protocol: object): void {
 
 /** ssh2 puts a new cipher in place after each key exchange. */
 function watch(protocol: object, slot: Slot): void {
-  let current = (protocol as Record<Slot, RawCipher | undefined>)[slot];
+  let current = (protocol as Record<Slot, RawAnyCipher | undefined>)[slot];
   Object.defineProperty(protocol, slot, {
     configurable: true,
     enumerable: true,
     get: () => current,
-    set: (cipher: RawCipher | undefined) => {
+    set: (cipher: RawAnyCipher | undefined) => {
       if (cipher !== undefined) mend(cipher);
       current = cipher;
     },
   });
 }
 
-function mend(cipher: RawCipher): void {
-  switch (cipher.constructor.name) {
-    case "ChaChaPolyCipherNative":
-      mendChaChaCipher(cipher as RawChaChaCipher);
-      break;
-    case "ChaChaPolyDecipherNative":
-      mendChaChaDecipher(cipher as RawChaChaDecipher);
-      break;
-    case "GenericCipherNative":
-    case "GenericDecipherNative":
-    case "AESGCMDecipherNative":
-      mendStreamCipher(cipher as RawStreamCipher);
-      break;
+/** Told apart by what they have: a minifier changes the names of classes. */
+function mend(cipher: RawAnyCipher): void {
+  if ("_encKeyMain" in cipher) mendChaChaCipher(cipher);
+  else if ("_decKeyMain" in cipher) mendChaChaDecipher(cipher);
+  else if ("_cipherInstance" in cipher || "_decipherInstance" in cipher) {
+    mendStreamCipher(cipher);
   }
 }
 
@@ -199,8 +118,10 @@ function mendChaChaCipher(cipher: RawChaChaCipher): void {
     head.xor(outSeqno, 0, packet.subarray(0, LENGTH_BYTES), length);
     main.apply(outSeqno, packet.subarray(LENGTH_BYTES), text, key);
     sealed.set(poly1305!.mac(length, text, key), packet.length);
-    cipher._onWrite(sealed);
+    // Counted before it is sent: no number may serve for two packets,
+    // whatever happens while the first is written.
     cipher.outSeqno = (outSeqno + 1) >>> 0;
+    cipher._onWrite(sealed);
   };
 }
 
