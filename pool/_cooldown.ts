@@ -4,12 +4,9 @@
  * @module
  */
 
-import {
-  AuthenticationError,
-  HostKeyError,
-  SshError,
-} from "../transport/errors.ts";
+import { AuthenticationError, HostKeyError } from "../transport/errors.ts";
 import { HostCooldownError } from "./errors.ts";
+import { hintOf, reasonOf } from "./_reason.ts";
 import type { BackoffOptions } from "./options.ts";
 
 /** The failures of one host, and when it may be dialled again. */
@@ -65,28 +62,17 @@ export class Cooldown {
     if (retryAfterMs === 0) return undefined;
     // A refused credential stays refused: the same error, and no login.
     if (isRefusal(this.#error)) return this.#error;
-    const prefix = `Cannot connect to "${name}": `;
     return new HostCooldownError(
-      `${prefix}host is cooling down for ${retryAfterMs} ms` +
-        lastFailure(this.#error, prefix),
+      `Cannot connect to "${name}": host is cooling down for ${retryAfterMs} ` +
+        `ms, the last dial failed: ${reasonOf(this.#error)}`,
       {
         host: name,
         retryAfterMs,
         cause: this.#error,
-        hint: this.#error instanceof SshError ? this.#error.hint : undefined,
+        hint: hintOf(this.#error),
       },
     );
   }
-}
-
-/** The end of the message: why the last dial failed, without the same prefix. */
-function lastFailure(error: unknown, prefix: string): string {
-  if (!(error instanceof Error)) return "";
-  const { message } = error;
-  const why = message.startsWith(prefix)
-    ? message.slice(prefix.length)
-    : message;
-  return `, the last dial failed: ${why}`;
 }
 
 /** Whether a dial would only fail again, and might get the address locked out. */

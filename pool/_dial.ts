@@ -15,6 +15,7 @@ import { hostName, type ResolvedHost } from "../transport/host.ts";
 import type { Core } from "./_core.ts";
 import type { DialOutcome } from "./_dial_window.ts";
 import type { Entry } from "./_entry.ts";
+import { hintOf, reasonOf } from "./_reason.ts";
 
 /** A connection, and the hop that it goes through, pinned. */
 export interface Dialled {
@@ -213,13 +214,12 @@ function hopFailed(
   hop: ResolvedHost,
   cause: unknown,
 ): DialError {
-  const why = cause instanceof Error ? cause.message : String(cause);
   return new DialError(
     "proxy",
-    `Cannot connect to "${hostName(host)}": hop "${
-      hostName(hop)
-    }" failed: ${why}`,
-    { host: hostName(host), cause },
+    `Cannot connect to "${hostName(host)}": hop "${hostName(hop)}" failed: ${
+      reasonOf(cause)
+    }`,
+    { host: hostName(host), cause, hint: hintOf(cause) },
   );
 }
 
@@ -269,11 +269,14 @@ function wrap(error: unknown, host: ResolvedHost): unknown {
   if (error instanceof SshError) return error;
   if (error instanceof TypeError || error instanceof RangeError) return error;
   const name = hostName(host);
-  const why = error instanceof Error ? error.message : String(error);
-  return new DialError("tcp", `Cannot connect to "${name}": ${why}`, {
-    host: name,
-    cause: error,
-  });
+  return new DialError(
+    "tcp",
+    `Cannot connect to "${name}": ${reasonOf(error)}`,
+    {
+      host: name,
+      cause: error,
+    },
+  );
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -210,3 +210,19 @@ Deno.test("ConnectionPool says so when a hop's connector cannot forward", async 
   assertStringIncludes(error.message, `hop "ops@gate:22" cannot forward`);
   await memory.pool.close();
 });
+
+Deno.test("ConnectionPool names the hop that failed, and says once that it cannot connect", async () => {
+  const refused = new DialError(
+    "tcp",
+    'Cannot connect to "ops@gate:22": connection refused',
+    { hint: "start it" },
+  );
+  await using kit = new Kit({ onDial: () => refused });
+  const error = await errorOf(kit.pool.exec(via("db", "gate"), "true"));
+  assertInstanceOf(error, DialError);
+  assertEquals(
+    error.message,
+    'Cannot connect to "ops@db:22": hop "ops@gate:22" failed: connection refused',
+  );
+  assertEquals([error.hint, error.cause], ["start it", refused]);
+});
