@@ -16,6 +16,7 @@ import {
   SshError,
 } from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
+import { withCallerStack } from "./_caller_stack.ts";
 import type { Core } from "./_core.ts";
 import type { Entry } from "./_entry.ts";
 import type { Lane } from "./_lane.ts";
@@ -69,7 +70,9 @@ export async function run<T>(
   try {
     return await tryUntilDone(core, lane, job, tries);
   } catch (error) {
-    throw tries.ran === undefined ? error : afterRunning(tries.ran, error);
+    throw withCallerStack(
+      tries.ran === undefined ? error : afterRunning(tries.ran, error),
+    );
   }
 }
 

@@ -22,7 +22,7 @@ export type Passphrase =
 
 /** One question of a keyboard-interactive server. */
 export interface InteractivePrompt {
-  /** The question, as the server sent it. */
+  /** The question, as the server sent it: escape it before it is printed. */
   readonly prompt: string;
   /** Whether the answer may be shown while it is typed. */
   readonly echo: boolean;

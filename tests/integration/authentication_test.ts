@@ -164,6 +164,29 @@ sshdTest(
   },
 );
 
+sshdTest(
+  "ConnectionPool keeps decrypted keys for its own dials alone",
+  async (dir) => {
+    await using sshd = await startSshd();
+    const path = await keygen(join(dir, "key"), { passphrase: "right horse" });
+    await authorize(sshd, path);
+    let asked = 0;
+    const passphrase = () => {
+      asked++;
+      return "right horse";
+    };
+    const host = { ...bare(sshd), identityFile: path, passphrase };
+    for (const pools of [1, 2]) {
+      await using pool = newPool({ config: false });
+      for (let dial = 0; dial < 2; dial++) {
+        await pool.exec(host, "true");
+        await pool.closeAll();
+      }
+      assertEquals(asked, pools);
+    }
+  },
+);
+
 Deno.test("ConnectionPool logs in with a password, given as text and by a function", async () => {
   await using server = await EmbeddedServer.start({ password: "open sesame" });
   await using pool = newPool({ config: false });

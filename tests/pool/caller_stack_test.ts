@@ -63,7 +63,19 @@ Deno.test("ConnectionPool's errors have the caller's own line in their stack", a
   async function late() {
     await pool.exec(host, "sleep 600", { timeoutMs: 50 });
   }
-  const calls = [byExec, bySpawn, byAcquire, byConnection, together, late];
+  async function shared() {
+    const connection = await pool.getConnection(host);
+    await connection.exec("sleep 600", { timeoutMs: 50 });
+  }
+  const calls = [
+    shared,
+    byExec,
+    bySpawn,
+    byAcquire,
+    byConnection,
+    together,
+    late,
+  ];
   for (const call of calls) {
     // No frame twice, and the one who called the caller comes after it.
     assertEquals(callers(await failure(call)).slice(0, 2), [

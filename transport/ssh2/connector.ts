@@ -18,8 +18,9 @@ import { Dial } from "./_dial.ts";
  * the cipher that is fastest on the runtime at hand.
  *
  * A connector keeps the last hundred private keys that it decrypted, so that a
- * passphrase is asked for once. They can be collected with the connector; no
- * passphrase and no password is kept.
+ * passphrase is asked for once. They can be collected with the connector. No
+ * passphrase is kept; ssh2 keeps the credential that it logged in with as long
+ * as the connection is open.
  *
  * @example Usage
  * ```ts

@@ -20,6 +20,9 @@ import { isCertificate } from "./_wire.ts";
 /** The longest key file, in bytes: a key of 16384 bits takes 13 KB. */
 const MAX_KEY_BYTES = 256 * 1024;
 
+const NO_KEY_HINT =
+  "privateKey takes the text of a key, use identityFile for its path";
+
 /** What a key needs in order to be loaded. */
 export interface LoadOptions {
   /** The passphrase of the host. */
@@ -125,7 +128,7 @@ export function textIdentity(key: string | Uint8Array): Identity {
   if (/^(?:~|\.{0,2}[/\\]|[A-Za-z]:[/\\])[^\n]{0,1024}$/.test(text.trim())) {
     throw new KeyError(
       'Cannot use the key "privateKey": it is a path, must be the text of a key',
-      { hint: "use identityFile for the path of a key" },
+      { hint: NO_KEY_HINT },
     );
   }
   const digest = createHash("sha256").update(text).digest("hex");
@@ -211,7 +214,7 @@ function tooOpen(path: string, mode: number): KeyError {
   const octal = mode.toString(8).padStart(4, "0");
   return new KeyError(
     `Cannot use the key ${JSON.stringify(path)}: its mode is ${octal}, which ` +
-      "lets other users read it",
+      `lets other users read it; run "chmod 600 ${path}"`,
     { hint: `run: chmod 600 ${path}` },
   );
 }
@@ -231,6 +234,7 @@ async function decrypt(
     if (!(key instanceof Error)) return key;
     throw new KeyError(`Cannot use the key ${shown}: ${key.message}`, {
       cause: key,
+      ...looksLikeKey(text) ? {} : { hint: NO_KEY_HINT },
     });
   }
   if (passphrase === undefined) {

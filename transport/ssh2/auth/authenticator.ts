@@ -182,10 +182,13 @@ export class Authenticator {
     });
   }
 
-  /** Closes the sockets to the agent. Idempotent. */
+  /** Closes the sockets to the agent, and forgets the credentials. Idempotent. */
   dispose(): void {
     this.#disposed = true;
     this.#agent?.dispose();
+    // The connection may hold on to this object: no secret stays with it.
+    this.#password = undefined;
+    this.#queue = new CredentialQueue([], false);
   }
 
   get #ended(): boolean {

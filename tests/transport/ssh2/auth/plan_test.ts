@@ -59,7 +59,7 @@ sshdTest(
       assertFalse(ok);
       const why = `Cannot use the key ${JSON.stringify(path)}: its mode is 0${
         mode.toString(8)
-      }, which lets other users read it`;
+      }, which lets other users read it; run "chmod 600 ${path}"`;
       assertStringIncludes(error.message, why);
       assertEquals(error.hint, `run: chmod 600 ${path}`);
       assertEquals(notices.map((it) => it.message), [why]);
@@ -185,5 +185,8 @@ sshdTest(
       assertStringIncludes(failed.message, '"privateKey": it is a path');
       assertStringIncludes(failed.hint, "use identityFile");
     }
+    const named = await login({ ...host, privateKey: "id_ed25519" });
+    assertStringIncludes(named.error.hint ?? "", "use identityFile");
+    assertFalse(named.error.message.includes("id_ed25519"));
   },
 );
