@@ -19,7 +19,9 @@ import { Authenticator } from "./auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
 import { ignoreHostKeyList, internalsOf } from "./_internals.ts";
-import { KeyExchangeGuard, type ProtocolViolation } from "./_key_exchange.ts";
+import { enforceWindows } from "./_flow_control.ts";
+import { KeyExchangeGuard } from "./_key_exchange.ts";
+import type { ProtocolViolation } from "./_protocol_violation.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
 
@@ -197,6 +199,7 @@ export class Dial {
     endCiphers(raw._protocol);
     this.#auth.attach(client);
     ignoreHostKeyList(raw);
+    enforceWindows(raw);
     const rekeying = new Rekeying(raw._protocol, this.#rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket);

@@ -164,6 +164,17 @@ export interface RawProtocol {
   rekey(): void;
   readonly _handlers: {
     CHANNEL_CLOSE: (protocol: RawProtocol, id: number) => void;
+    CHANNEL_DATA: (
+      protocol: RawProtocol,
+      id: number,
+      data: Uint8Array,
+    ) => void;
+    CHANNEL_EXTENDED_DATA: (
+      protocol: RawProtocol,
+      id: number,
+      data: Uint8Array,
+      type: number,
+    ) => void;
     GLOBAL_REQUEST: (
       protocol: RawProtocol,
       name: string,
@@ -206,6 +217,8 @@ export interface RawClient {
   readonly _chanMgr: {
     add(callback: OpenCallback): number;
     remove(id: number): void;
+    /** The callback until the channel is open, then the channel. */
+    get(id: number): RawChannel | OpenCallback | undefined;
   };
   readonly config: { readonly allowAgentFwd?: boolean };
   emit(event: "error", error: unknown): boolean;

@@ -14,6 +14,7 @@
 import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import type { RawClient, RawProtocol } from "./_internals.ts";
+import { ProtocolViolation } from "./_protocol_violation.ts";
 
 /** Message numbers of RFC 4250. */
 const SERVICE_REQUEST = 5;
@@ -29,11 +30,6 @@ const LAST_AUTH_MESSAGE = 79;
  * it hears from us is a NEWKEYS and an EXT_INFO, together under 1 KiB.
  */
 const MAX_HELD_BYTES = 64 * 1024;
-
-/** The server broke the protocol; nothing that it sends is read any more. */
-export class ProtocolViolation extends Error {
-  override readonly name = "ProtocolViolation";
-}
 
 /** How far the dial has come. */
 type Stage =
