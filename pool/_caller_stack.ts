@@ -24,15 +24,16 @@ const originals = new WeakMap<SshError, string>();
  * @returns The error.
  */
 export function withCallerStack(error: unknown): unknown {
-  if (!(error instanceof SshError) || !("captureStackTrace" in Error)) {
-    return error;
-  }
+  const canChange = error instanceof SshError && Object.isExtensible(error) &&
+    "captureStackTrace" in Error;
+  if (!canChange) return error;
   const original = originals.get(error) ?? error.stack;
   if (original === undefined) return error;
   originals.set(error, original);
-  const here: { stack?: string } = {};
-  Error.captureStackTrace(here);
-  const callers = (here.stack ?? "").split("\n")
+  // On the error itself: for an uncaught error Deno prints the frames that were
+  // captured, not the text of `stack`.
+  Error.captureStackTrace(error, withCallerStack);
+  const callers = (error.stack ?? "").split("\n")
     .filter((line) => /^\s*at async /.test(line) && !original.includes(line));
   error.stack = [original, ...callers].join("\n");
   return error;

@@ -68,11 +68,17 @@ const writer = cat.stdin.getWriter();
 await writer.write(new TextEncoder().encode("through"));
 await writer.close();
 const { stdout } = await cat.output();
+async function caller() {
+  await pool.exec({ ...host, port: 1 }, "true");
+}
+const failed = await caller().catch((error) => error);
 await pool.close();
 console.log(JSON.stringify({
   outputs: results.map(({ stdout }) => stdout.trim()).join(" "),
   cat: new TextDecoder().decode(stdout),
   size: pool.size,
+  failed: failed.name,
+  line: /at async caller .*program\\.mjs/.test(failed.stack),
 }));
 `;
 
@@ -96,6 +102,8 @@ Deno.test({
         outputs: Array.from({ length: 20 }, (_, i) => i).join(" "),
         cat: "through",
         size: 0,
+        failed: "DialError",
+        line: true,
       });
     } finally {
       await Deno.remove(dir, { recursive: true });

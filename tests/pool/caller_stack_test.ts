@@ -1,6 +1,11 @@
 /** An error's stack leads to the line that made the call. */
 
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   AcquireTimeoutError,
   AuthenticationError,
@@ -119,4 +124,35 @@ Deno.test("ConnectionPool shows the caller's line in an AcquireTimeoutError", as
   const error = await failure(caller);
   assert(error instanceof AcquireTimeoutError);
   assertEquals(callers(error)[0], "caller");
+});
+
+Deno.test("An uncaught error of ConnectionPool.exec() is printed with the caller's line", async () => {
+  const program = `
+    import { ConnectionPool } from "${new URL(
+    "../../mod.ts",
+    import.meta.url,
+  )}";
+    async function deploy() {
+      await using pool = new ConnectionPool({ config: false });
+      await pool.exec(
+        { hostname: "127.0.0.1", port: 1, user: "ops", password: "x" },
+        "true",
+      );
+    }
+    await deploy();`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const { stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", "--config", config, file],
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+    }).output();
+    const printed = new TextDecoder().decode(stderr);
+    assertStringIncludes(printed, "Uncaught (in promise) DialError: Cannot");
+    assertStringIncludes(printed, `at async deploy (file://${file}`);
+  } finally {
+    await Deno.remove(file);
+  }
 });
