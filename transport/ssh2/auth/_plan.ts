@@ -4,21 +4,22 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import { stat } from "node:fs/promises";
-import { basename } from "node:path";
 import { homeDirectory, readEnv } from "../../_local.ts";
 import type { AuthMethod, ResolvedHost } from "../../host.ts";
 import { fingerprint } from "../../known_hosts/fingerprint.ts";
 import type { AgentClient, AgentKey } from "./_agent.ts";
 import {
+  type KeyCredential,
+  type NamedCertificate,
+  orderKeys,
+} from "./_key_order.ts";
+import {
   type Identity,
-  KeyError,
   readCertificate,
   readIdentity,
   textIdentity,
 } from "./_keys.ts";
-import { certifiedKey, isCertificate } from "./_wire.ts";
 
 /** Something to log in with. */
 export type Credential =
@@ -26,19 +27,6 @@ export type Credential =
   | { readonly method: "password" }
   | { readonly method: "keyboard-interactive" }
   | KeyCredential;
-
-/** A key of an agent, or of this process. */
-export interface KeyCredential {
-  readonly method: "publickey";
-  /** The file's name, or where the key is from. */
-  readonly name: string;
-  /** The key or certificate to show, where it is known without a passphrase. */
-  readonly blob: Buffer | undefined;
-  /** The key whose fingerprint error messages show. */
-  readonly fingerprintOf: Buffer | undefined;
-  /** What signs. */
-  readonly signer: AgentKey | Identity;
-}
 
 /** The files that are tried when no key was named, as `ssh` does. */
 const DEFAULT_FILES: readonly string[] = ["id_ed25519", "id_ecdsa", "id_rsa"];
@@ -126,6 +114,32 @@ export function missingHint(host: ResolvedHost): string {
     "set identityFile, privateKey, password or agent";
 }
 
+/** What to set for a method. */
+const FIELDS: Readonly<Record<string, string>> = {
+  publickey: "identityFile, privateKey or agent",
+  password: "password",
+  "keyboard-interactive": "keyboardInteractive or password",
+};
+
+/**
+ * What to set where a server offers methods that were not tried.
+ *
+ * @param offered The methods that the server offers.
+ * @param tried What was tried, each beginning with its method.
+ */
+export function untriedHint(
+  offered: readonly string[],
+  tried: readonly string[],
+): string | undefined {
+  const method = offered.find((method) =>
+    Object.hasOwn(FIELDS, method) &&
+    !tried.some((it) => it.split(" ")[0] === method)
+  );
+  return method === undefined
+    ? undefined
+    : `the server also offers ${method}: set ${FIELDS[method]}`;
+}
+
 type OnProblem = (problem: Error) => void;
 
 async function planKeys(
@@ -148,121 +162,6 @@ async function planKeys(
     namedOnly: host.identitiesOnly === true,
     onProblem,
   });
-}
-
-interface Keys {
-  readonly identities: readonly Identity[];
-  /** Whether the host names them; else they are the default files. */
-  readonly areNamed: boolean;
-  /** The keys of the agent. */
-  readonly held: readonly AgentKey[];
-  readonly certificates: readonly NamedCertificate[];
-  /** Leave the agent's other keys out. */
-  readonly namedOnly: boolean;
-  readonly onProblem: OnProblem;
-}
-
-interface NamedCertificate {
-  readonly name: string;
-  readonly blob: Buffer;
-}
-
-/**
- * Named keys first, whoever holds them: an agent with many keys must not use
- * up the server's attempts before them.
- */
-function orderKeys(keys: Keys): Credential[] {
-  const { identities, held, namedOnly } = keys;
-  const inAgent: KeyCredential[] = [];
-  const inFiles: KeyCredential[] = [];
-  for (const identity of identities) {
-    const key = held.find((it) => identity.blob?.equals(it.blob));
-    const place = key === undefined ? inFiles : inAgent;
-    place.push(...identityCredentials(identity, key, held));
-  }
-  const others = namedOnly ? [] : held.map(agentCredential);
-  const certified = certificateCredentials(keys);
-  return withoutRepeats(
-    keys.areNamed
-      ? [...certified, ...inAgent, ...inFiles, ...others]
-      : [...certified, ...inAgent, ...others, ...inFiles],
-  );
-}
-
-/** The same key, signed for by the agent or by the same file, is tried once. */
-function withoutRepeats(keys: readonly KeyCredential[]): KeyCredential[] {
-  return keys.filter(({ blob, signer }, index) =>
-    !keys.slice(0, index).some((earlier) =>
-      blob !== undefined && earlier.blob?.equals(blob) === true &&
-      (!("load" in earlier.signer) || earlier.signer === signer)
-    )
-  );
-}
-
-/** The certificates of `certificateFile`, each with the key that it is for. */
-function certificateCredentials(keys: Keys): KeyCredential[] {
-  const { identities, held, certificates, onProblem } = keys;
-  const found: KeyCredential[] = [];
-  for (const { name, blob } of certificates) {
-    const plain = certifiedKey(blob);
-    const isFor = (it: { readonly blob: Buffer | undefined }) =>
-      plain !== undefined && it.blob?.equals(plain) === true;
-    const signer = held.find(isFor) ?? identities.find(isFor);
-    if (signer === undefined) {
-      onProblem(
-        new KeyError(
-          `Cannot use the certificate ${JSON.stringify(name)}: its key is ` +
-            "neither in identityFile nor in the agent",
-          { hint: "name the file of its private key in identityFile" },
-        ),
-      );
-      continue;
-    }
-    found.push({
-      method: "publickey",
-      name: basename(name),
-      blob,
-      fingerprintOf: plain,
-      signer,
-    });
-  }
-  return found;
-}
-
-/** A key by its own name, and before it the certificate beside its file. */
-function identityCredentials(
-  identity: Identity,
-  key: AgentKey | undefined,
-  held: readonly AgentKey[],
-): KeyCredential[] {
-  const { blob, certificate } = identity;
-  const name = basename(identity.name);
-  const signer = key ?? identity;
-  const plain: KeyCredential = {
-    method: "publickey",
-    name,
-    blob,
-    fingerprintOf: blob,
-    signer,
-  };
-  if (certificate === undefined) return [plain];
-  return [{
-    method: "publickey",
-    name: `${name} certificate`,
-    blob: certificate,
-    fingerprintOf: blob ?? certificate,
-    signer: held.find((it) => it.blob.equals(certificate)) ?? signer,
-  }, plain];
-}
-
-function agentCredential(key: AgentKey): KeyCredential {
-  return {
-    method: "publickey",
-    name: isCertificate(key.blob) ? "agent certificate" : "agent key",
-    blob: key.blob,
-    fingerprintOf: key.blob,
-    signer: key,
-  };
 }
 
 async function listAgent(

@@ -24,15 +24,21 @@ import {
   type Credential,
   environmentAgent,
   isExplicit,
-  type KeyCredential,
   keyLabel,
   missingHint,
   planCredentials,
+  untriedHint,
 } from "./_plan.ts";
 import { type Answer, CredentialQueue } from "./_credential_queue.ts";
 import { KeyCache } from "./key_cache.ts";
+import type { KeyCredential } from "./_key_order.ts";
 import { KeyError } from "./_keys.ts";
-import { attachToClient, isCertificate, wireKey } from "./_wire.ts";
+import {
+  attachToClient,
+  certifiedKey,
+  isCertificate,
+  wireKey,
+} from "./_wire.ts";
 
 /** ssh2 takes `false` for "nothing is left", which its types do not say. */
 const NOTHING_LEFT = false as unknown as AnyAuthMethod;
@@ -210,7 +216,7 @@ export class Authenticator {
     if (hints.length > 0) return hints.at(-1);
     return this.#hasNone && !isExplicit(this.#host)
       ? missingHint(this.#host)
-      : undefined;
+      : untriedHint(this.#queue.offered, this.#tried);
   }
 
   /** Notes the server's answer to the credential that was tried. */
@@ -283,6 +289,10 @@ export class Authenticator {
     const own = local.getPublicSSH();
     this.#tried.push(keyLabel(name, fingerprintOf ?? own));
     const shown = blob !== undefined && isCertificate(blob) ? blob : undefined;
+    if (shown !== undefined && certifiedKey(shown)?.equals(own) === false) {
+      this.#tried.pop();
+      throw new KeyError(`Cannot use ${name}: it is for another key`);
+    }
     const key = shown === undefined ? local : wireKey(shown, local);
     return { type: "publickey", username, key };
   }

@@ -296,6 +296,10 @@ Deno.test("Authenticator reports whom the server refused, and no secret", async 
     `Cannot authenticate as "ops" on "ops@127.0.0.1:${port}": the server refused password; it offers publickey, password`,
   );
   assertEquals([error.code, error.phase], ["SSH_AUTHENTICATION", "auth"]);
+  assertEquals(
+    error.hint,
+    "the server also offers publickey: set identityFile, privateKey or agent",
+  );
   assertEquals([error.tried, error.offered], [["password"], [
     "publickey",
     "password",

@@ -144,6 +144,50 @@ sshdTest(
 );
 
 sshdTest(
+  "Authenticator finds the key of a certificate when only its passphrase shows which it is",
+  async (dir) => {
+    await Deno.chmod(dir, 0o755);
+    const ca = await keygen(join(dir, "ca"));
+    await using sshd = await startSshd({
+      config: [`TrustedUserCAKeys ${ca}.pub`],
+    });
+    const make = async (name: string) => {
+      const key = await keygen(join(dir, name), {
+        type: "ecdsa",
+        format: "PEM",
+        passphrase: "right",
+      });
+      await run("ssh-keygen", [
+        ...["-q", "-s", ca, "-I", "test", "-n", sshd.user, `${key}.pub`],
+      ]);
+      await Deno.remove(`${key}.pub`);
+      await Deno.rename(`${key}-cert.pub`, `${key}.certificate`);
+      return key;
+    };
+    const [key, other] = [await make("key"), await make("other")];
+    const host = { ...bare(sshd), identityFile: key, passphrase: "right" };
+    const good = await login({
+      ...host,
+      certificateFile: `${key}.certificate`,
+    });
+    assert(good.ok, String(good.error));
+    const bad = await login({
+      ...host,
+      certificateFile: `${other}.certificate`,
+    });
+    assertFalse(bad.ok);
+    assertStringIncludes(
+      bad.error.message,
+      "Cannot use other.certificate: it is for another key",
+    );
+    // It was not shown to the server.
+    assertEquals(bad.tried, [
+      `publickey key ${await fingerprintOf(`${key}.certificate`)}`,
+    ]);
+  },
+);
+
+sshdTest(
   "Authenticator names a certificate that it cannot use, and goes on",
   async (dir) => {
     await using sshd = await startSshd();
