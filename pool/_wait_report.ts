@@ -6,6 +6,7 @@
 
 import type { Core } from "./_core.ts";
 import type { Lane } from "./_lane.ts";
+import { hintOf, reasonOf } from "./_reason.ts";
 import {
   AcquireTimeoutError,
   type WaitReason,
@@ -19,7 +20,7 @@ export function waitedTooLong(
   waitedMs: number,
 ): AcquireTimeoutError {
   const snapshot: WaitSnapshot = {
-    reason: reasonOf(lane),
+    reason: waitReason(lane),
     waitedMs,
     connections: lane.open.length,
     slotsInUse: lane.open.reduce((sum, entry) => sum + entry.load, 0),
@@ -29,31 +30,32 @@ export function waitedTooLong(
     poolConnections: core.entries.size,
     maxConnections: core.limits.maxConnections,
   };
+  const { lastError } = lane.cooldown;
   return new AcquireTimeoutError(
     `Cannot acquire "${lane.name}" within ${Math.round(waitedMs)} ms: ${
-      sentence(snapshot)
+      sentence(snapshot, reasonOf(lastError))
     }`,
-    { host: lane.name, cause: lane.cooldown.lastError, snapshot },
+    { host: lane.name, cause: lastError, hint: hintOf(lastError), snapshot },
   );
 }
 
-function reasonOf(lane: Lane): WaitReason {
+function waitReason(lane: Lane): WaitReason {
   const failing = lane.cooldown.lastError !== undefined;
   if (lane.open.length > 0) return "busy";
   if (lane.dialing > 0) return failing ? "dial-failing" : "dialing";
   return lane.cooldown.remainingMs > 0 ? "cooling-down" : "cap";
 }
 
-function sentence(s: WaitSnapshot): string {
+function sentence(s: WaitSnapshot, failure: string): string {
   switch (s.reason) {
     case "busy":
       return `all ${s.slots} slots of ${s.connections} connections are busy, ${s.waiting} callers wait`;
     case "dialing":
       return "the dial is still under way";
     case "dial-failing":
-      return "dials keep failing";
+      return `dials keep failing, the last: ${failure}`;
     case "cooling-down":
-      return "the host is cooling down";
+      return `the host is cooling down, the last dial failed: ${failure}`;
     case "cap":
       return `${s.poolConnections} connections of ${s.maxConnections} are open and busy`;
   }

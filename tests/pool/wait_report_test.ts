@@ -53,7 +53,11 @@ Deno.test("AcquireTimeoutError says dialing when the dial takes too long", async
 
 Deno.test("AcquireTimeoutError says dial-failing when dials are throttled again and again, and has the last failure as its cause", async () => {
   using time = new FakeTime();
-  const throttled = new DialError("banner", "Dropped", { throttled: true });
+  const throttled = new DialError(
+    "banner",
+    'Cannot connect to "ops@db1:22": dropped',
+    { throttled: true, hint: "raise MaxStartups" },
+  );
   await using kit = new Kit({ onDial: () => throttled });
   const waiting = errorOf(
     kit.pool.acquire("ops@db1", { acquireTimeoutMs: 5_000 }),
@@ -62,7 +66,12 @@ Deno.test("AcquireTimeoutError says dial-failing when dials are throttled again 
   const error = await waiting;
   assert(error instanceof AcquireTimeoutError);
   assertEquals(error.snapshot.reason, "dial-failing");
-  assertEquals(error.cause, throttled);
+  assertEquals(
+    error.message,
+    'Cannot acquire "ops@db1:22" within 5000 ms: ' +
+      "dials keep failing, the last: dropped",
+  );
+  assertEquals([error.cause, error.hint], [throttled, "raise MaxStartups"]);
 });
 
 Deno.test("AcquireTimeoutError says cap when other hosts have every connection", async () => {
@@ -104,6 +113,10 @@ Deno.test("AcquireTimeoutError says cooling-down when a host lost its connection
   assert(error instanceof AcquireTimeoutError);
   assertEquals(error.snapshot.reason, "cooling-down");
   assertEquals(error.cause, refused);
+  assertStringIncludes(
+    error.message,
+    "cooling down, the last dial failed: Con",
+  );
 });
 
 Deno.test("ConnectionPool waits for ever with an acquireTimeoutMs of 0", async () => {
