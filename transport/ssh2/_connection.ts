@@ -25,7 +25,7 @@ import type { ForwardTarget, LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
-import { internalsOf } from "./_internals.ts";
+import { internalsOf } from "./_version_check.ts";
 import { spawnCommand } from "./_process.ts";
 import { openTunnel } from "./_tunnel.ts";
 

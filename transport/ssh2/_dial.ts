@@ -18,12 +18,13 @@ import type { KeyCache } from "./auth/key_cache.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
-import { ignoreHostKeyList, internalsOf } from "./_internals.ts";
+import { ignoreHostKeyList } from "./_host_key_list.ts";
 import { enforceWindows } from "./_flow_control.ts";
 import { KeyExchangeGuard } from "./_key_exchange.ts";
 import type { ProtocolViolation } from "./_protocol_violation.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
+import { internalsOf, Ssh2VersionError } from "./_version_check.ts";
 
 /** What the message of a deadline says was under way. */
 const DOING: Record<DialPhase, string> = {
@@ -271,6 +272,12 @@ export class Dial {
 
   #configError(error: unknown): Error {
     if (error instanceof DialError) return error;
+    if (error instanceof Ssh2VersionError) {
+      return new DialError("config", error.message, {
+        host: this.#name,
+        cause: error,
+      });
+    }
     const why = error instanceof Error ? error.message : String(error);
     return this.#error("config", why, error);
   }

@@ -1,22 +1,36 @@
 /**
- * The parts of ssh2's client that its own types do not show.
+ * The fence around ssh2: every private member of it that is read or replaced
+ * anywhere in this package is declared here, as read in ssh2 1.17.0.
  *
- * Its public `exec()` sends the command in the very turn in which the channel
- * opens, never gives back the slot of a refused command, and says `close` only
- * when both outputs were read to their end, alike for a channel that the
- * server closed and for one that died with the link. The three of these matter
- * here, so channels are opened one level below: ssh2 keeps the ids, the
- * windows and the packets, and we keep the state.
+ * The rules: what is replaced is replaced on our own client and on the objects
+ * that belong to it, never on a prototype or a module, which other users of
+ * ssh2 in the process share. `internalsOf()` of `_version_check.ts` checks all of
+ * it at the first dial and throws if anything is missing.
  *
- * The version of ssh2 is pinned, and {@linkcode internalsOf} shouts where
- * something is not as expected.
+ * Why so much of it is needed:
+ *
+ * - Channels. ssh2's `exec()` sends the command in the very turn in which the
+ *   channel opens, never gives back the slot of a refused command, and says
+ *   `close` only when both outputs were read to their end (mscdex/ssh2#412),
+ *   alike for a channel that the server closed and for one that died with the
+ *   link. So channels are opened one level below: ssh2 keeps the ids, the
+ *   windows and the packets, and we keep the state.
+ * - Flow control. ssh2 takes what a server sends beyond its window.
+ * - The host key. ssh2 goes on with what the server sends while a key is being
+ *   judged, and asks for the key again at each later key exchange (see also
+ *   mscdex/ssh2#1404).
+ * - Key exchanges. ssh2 never starts one itself, however much was sent.
+ * - Logins. ssh2 has no certificates (mscdex/ssh2#551) and no security keys,
+ *   and asks about each key before it signs: one more round trip.
+ * - Host key lists. ssh2 ends connections over them (mscdex/ssh2#1437).
+ * - Ciphers, in Deno. ssh2 leaves ciphers behind that are never collected.
  *
  * @module
  */
 
 import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
-import type { Client, ParsedKey } from "ssh2";
+import type { ParsedKey } from "ssh2";
 
 /** ssh2's channel, of which only the windows and the ids are used. */
 export interface RawChannel {
@@ -157,24 +171,43 @@ export interface RawProtocol {
   _onPayload(payload: Uint8Array): number | boolean | undefined;
   /** Sends what a cipher has encrypted. */
   _onWrite(data: Uint8Array): void;
+  /** Replaced by each key exchange, as `_decipher` is. */
+  readonly _cipher: RawAnyCipher | undefined;
+  /** Missing until the server's banner has been read. */
   readonly _decipher: RawDecipher | undefined;
+  /** Our own banner, which names the version of ssh2. */
+  readonly _identRaw: Buffer;
   /** Gone once the connection has ended. */
   readonly _destruct: unknown;
   /** Starts a key exchange, unless one is under way. */
   rekey(): void;
   readonly _handlers: {
+    /** Wrapped, to tell a close by the server from the end of the link. */
     CHANNEL_CLOSE: (protocol: RawProtocol, id: number) => void;
+    /** Wrapped, to enforce the window. */
     CHANNEL_DATA: (
       protocol: RawProtocol,
       id: number,
       data: Uint8Array,
     ) => void;
+    /** Wrapped, to enforce the window. */
     CHANNEL_EXTENDED_DATA: (
       protocol: RawProtocol,
       id: number,
       data: Uint8Array,
       type: number,
     ) => void;
+    /** Makes the channel; used here for the check alone. */
+    CHANNEL_OPEN_CONFIRMATION: (
+      protocol: RawProtocol,
+      info: {
+        readonly recipient: number;
+        readonly sender: number;
+        readonly window: number;
+        readonly packetSize: number;
+      },
+    ) => void;
+    /** Wrapped: the list of host keys is ignored. */
     GLOBAL_REQUEST: (
       protocol: RawProtocol,
       name: string,
@@ -229,40 +262,3 @@ export interface RawClient {
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** The largest packet that ssh2 takes, in bytes. */
 export const PACKET_BYTES = 32 * 1024;
-
-/**
- * Ignores the list of host keys that OpenSSH sends after the login.
- *
- * ssh2 has the server sign once with each of them, for an event that nobody
- * here listens to, and drops the connection over a key of a type that it cannot
- * read. To be called before the login: the list comes in its wake.
- *
- * @param raw The client, after its `connect()` was called.
- */
-export function ignoreHostKeyList(raw: RawClient): void {
-  const handlers = raw._protocol._handlers;
-  const { GLOBAL_REQUEST } = handlers;
-  handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
-    if (name === "hostkeys-00@openssh.com") return;
-    GLOBAL_REQUEST(protocol, name, wantReply, data);
-  };
-}
-
-/**
- * Looks inside a client.
- *
- * @param client The client, after its `connect()` was called.
- */
-export function internalsOf(client: Client): RawClient {
-  const raw = client as unknown as RawClient;
-  if (
-    typeof raw._protocol?._handlers?.CHANNEL_CLOSE !== "function" ||
-    typeof raw._protocol._handlers.USERAUTH_FAILURE !== "function" ||
-    typeof raw._protocol.authPK !== "function" ||
-    typeof raw._protocol._packetRW?.write?.finalize !== "function" ||
-    typeof raw._chanMgr?.add !== "function"
-  ) {
-    throw new Error("Bug: this version of ssh2 is not the one that was pinned");
-  }
-  return raw;
-}
