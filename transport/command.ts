@@ -6,18 +6,28 @@
 
 /**
  * What to run: a string goes to the remote user's shell as it is; the items of
- * an array are each quoted for a POSIX shell and joined by spaces.
+ * an array are each quoted for a POSIX shell and joined by spaces. The first
+ * item is always the name of a program, also where it looks like shell syntax
+ * (`A=1`, `if`, `-x`).
  */
 export type Command = string | readonly string[];
 
 const SAFE = /^[\w@%+=:,./-]+$/;
+/** What needs no quotes as the name of a command, unless it is reserved. */
+const SAFE_NAME = /^[\w./][\w@+:,./-]*$/;
+/** Words that a shell reads as its own syntax, of POSIX and of common shells. */
+const RESERVED = new Set(
+  ("case coproc do done elif else end esac fi for foreach function if in " +
+    "namespace repeat select switch then time until while").split(" "),
+);
 
 /**
  * Turns a command into the one string that SSH sends.
  *
  * @param command The command.
  * @returns The string for the remote shell.
- * @throws {TypeError} If the command is empty or has a NUL character.
+ * @throws {TypeError} If the command is empty, has a NUL character, or is
+ *   neither a string nor an array of strings.
  *
  * @example Usage
  * ```ts
@@ -28,9 +38,7 @@ const SAFE = /^[\w@%+=:,./-]+$/;
  * ```
  */
 export function commandLine(command: Command): string {
-  const line = typeof command === "string"
-    ? command
-    : command.map(quoteArgument).join(" ");
+  const line = typeof command === "string" ? command : quoteAll(command);
   if (line === "") {
     throw new TypeError(
       "Cannot run the command: it is empty, must have at least one character",
@@ -44,7 +52,35 @@ export function commandLine(command: Command): string {
   return line;
 }
 
-function quoteArgument(argument: string): string {
-  if (SAFE.test(argument)) return argument;
+function quoteAll(items: readonly string[]): string {
+  if (!Array.isArray(items)) {
+    throw new TypeError(
+      `Cannot run the command: it is ${typeName(items)}, must be a string or ` +
+        "an array of strings",
+    );
+  }
+  // Not map(): it leaves out what an array has holes for.
+  return Array.from(items, (item: unknown, index) => {
+    if (typeof item === "string" && (item !== "" || index > 0)) {
+      return quote(item, index === 0);
+    }
+    const found = item === "" ? "empty" : typeName(item);
+    throw new TypeError(
+      `Cannot run the command: item ${index} is ${found}, must be a string` +
+        (item === "" ? " with the name of a program" : ""),
+    );
+  }).join(" ");
+}
+
+function typeName(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+function quote(argument: string, isName: boolean): string {
+  const isPlain = isName
+    ? SAFE_NAME.test(argument) && !RESERVED.has(argument)
+    : SAFE.test(argument);
+  if (isPlain) return argument;
   return `'${argument.replaceAll("'", `'\\''`)}'`;
 }

@@ -93,3 +93,77 @@ Deno.test({
     );
   },
 });
+
+Deno.test("commandLine() quotes the first item unless it is plain", () => {
+  for (const name of ["ls", "/bin/ls", "./a.out", "g++", "a-b", "[", "7z"]) {
+    const plain = name === "[" ? "'['" : name;
+    assertEquals(commandLine([name, "x"]), `${plain} x`);
+  }
+  for (const name of ["A=1", "-x", "if", "time", "!", "{", "%1", "a b"]) {
+    assertEquals(commandLine([name, "x"]), `'${name}' x`);
+  }
+  // Arguments may look like that.
+  assertEquals(commandLine(["env", "A=1", "-x", "if"]), "env A=1 -x if");
+});
+
+Deno.test("commandLine() refuses what is neither a string nor an array of strings", () => {
+  const cases: [unknown, string][] = [
+    [["ls", undefined], "item 1 is undefined, must be a string"],
+    [["ls", null], "item 1 is null, must be a string"],
+    [["ls", , "x"], "item 1 is undefined, must be a string"],
+    [["head", "-n", 5], "item 2 is a number, must be a string"],
+    [[["ls"]], "item 0 is an object, must be a string"],
+    [["", "x"], "item 0 is empty, must be a string with the name of a program"],
+    [undefined, "it is undefined, must be a string or an array of strings"],
+    [null, "it is null, must be"],
+    [7, "it is a number, must be"],
+    [{ length: 1 }, "it is an object, must be"],
+  ];
+  for (const [command, message] of cases) {
+    assertThrows(() => commandLine(command as never), TypeError, message);
+  }
+});
+
+Deno.test({
+  name: "commandLine() makes the first item a program's name in every shell",
+  ignore: !onPosix,
+  fn: async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const names = [
+        "A=1",
+        "-x",
+        "if",
+        "then",
+        "while",
+        "time",
+        "!",
+        "{",
+        "in",
+      ];
+      for (const name of names) {
+        await Deno.writeTextFile(
+          `${dir}/${name}`,
+          '#!/bin/sh\necho "ran $1"\n',
+          {
+            mode: 0o700,
+          },
+        );
+      }
+      for (const path of ["/bin/sh", "/bin/bash", "/bin/dash"]) {
+        if (!await Deno.stat(path).then(() => true, () => false)) continue;
+        for (const name of names) {
+          // As sshd calls a user's shell.
+          const { stdout } = await new Deno.Command(path, {
+            args: ["-c", commandLine([name, "a b"])],
+            env: { PATH: `${dir}:/bin:/usr/bin` },
+          }).output();
+          const said = new TextDecoder().decode(stdout);
+          assertEquals(said, "ran a b\n", `${path} ${name}`);
+        }
+      }
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
