@@ -150,7 +150,7 @@ export class Dial {
         // A server that hangs up while its key is judged may have shown a
         // wrong one, and that is then the error.
         const { judgement } = this.#guard;
-        if (judgement === undefined) fail();
+        if (judgement === undefined || this.#violation !== undefined) fail();
         else judgement.then(fail);
       };
       client.on("error", (error) => this.#lastError = serverError(error));

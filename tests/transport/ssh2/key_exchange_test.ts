@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+} from "@std/assert";
 import { join } from "node:path";
 import { ConnectionPool } from "../../../mod.ts";
 import { DialError, HostKeyError } from "../../../transport/errors.ts";
@@ -153,6 +158,38 @@ for (const [policyName, policy] of Object.entries(POLICIES)) {
     }
   }
 }
+
+Deno.test("Ssh2Connector.connect() cuts off a server that sends much while its key is judged", async () => {
+  await using server = await startRogueServer({
+    says(protocol) {
+      for (let n = 0; n < 10; n++) protocol.serviceAccept("x".repeat(20_000));
+    },
+    segments: "several",
+  });
+  const error = await rejection(
+    connect({ ...server.host, hostKey: () => new Promise(() => {}) }),
+  );
+  assertInstanceOf(error, DialError);
+  assertEquals(error.phase, "kex");
+  assertMatch(error.message, /more than 65536 bytes before its host key was/);
+});
+
+Deno.test("Ssh2Connector.connect() tells of a refused key though the server hung up before the answer", async () => {
+  await using server = await startRogueServer({
+    says: () => {},
+    segments: "one",
+    hangsUp: true,
+  });
+  const refused = await rejection(
+    connect({ ...server.host, hostKey: later(false) }),
+  );
+  assertInstanceOf(refused, HostKeyError);
+  const approved = await rejection(
+    connect({ ...server.host, hostKey: later(true) }),
+  );
+  assertInstanceOf(approved, DialError);
+  assertMatch(approved.message, /the server closed the connection/);
+});
 
 for (
   const policyName of [

@@ -70,7 +70,11 @@ for (const [cipher, algorithms] of Object.entries(CIPHERS)) {
         config: ["RekeyLimit 200K", "MaxSessions 40"],
         logLevel: "DEBUG1",
       });
-      await using connection = await connect(sshd.host({ algorithms }));
+      // Keepalives go out meanwhile, and wait for the new keys like all else.
+      await using connection = await connect(sshd.host({ algorithms }), {
+        keepaliveIntervalMs: 5,
+        keepaliveCountMax: 1000,
+      });
       await runAll(connection);
       // 60 commands of 40 KB, at 200 KB for each set of keys.
       assert(await keyExchanges(sshd) >= 8, `${await keyExchanges(sshd)}`);
