@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createServer } from "node:net";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 // @ts-types="@types/ssh2"
 import type { KeyboardAuthContext, PasswordAuthContext } from "ssh2";
@@ -422,6 +423,31 @@ Deno.test({
       assertEquals(await tried({ privateKey: await Deno.readTextFile(file) }), [
         `publickey privateKey ${await fingerprintOf(file)}`,
       ]);
+    });
+  },
+});
+
+Deno.test({
+  name:
+    `Authenticator takes ~ from the user database and not from HOME, as ssh and known_hosts do${
+      noKeygen ? ` (${keygenHint})` : ""
+    }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    await Deno.mkdir(join(dir.path, ".ssh"));
+    const key = await keygen(join(dir.path, ".ssh", "id_ed25519"));
+    const print = await fingerprintOf(key);
+    await using server = await startServer(refuse(["publickey"]));
+    const { homedir } = userInfo();
+    await withEnv({ HOME: dir.path }, async () => {
+      const byDefault = await login(server.host);
+      assertFalse(byDefault.tried.join().includes(print));
+      const absent = `~/${crypto.randomUUID()}`;
+      const error = await login({ ...server.host, identityFile: absent })
+        .catch((error) => error);
+      const { cause } = error as Error;
+      assertStringIncludes(String(cause), `${homedir}${absent.slice(1)}`);
     });
   },
 });
