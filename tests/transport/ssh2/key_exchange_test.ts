@@ -159,6 +159,24 @@ for (const [policyName, policy] of Object.entries(POLICIES)) {
   }
 }
 
+Deno.test("Ssh2Connector.connect() believes no success before it has sent a credential", async () => {
+  await using server = await startRogueServer({
+    says(protocol) {
+      protocol.serviceAccept("ssh-userauth");
+      protocol.authSuccess();
+    },
+    segments: "several",
+  });
+  const error = await rejection(connect({
+    ...server.host,
+    hostKey: server.fingerprint,
+    password: () => new Promise(() => {}),
+  }));
+  assertInstanceOf(error, DialError);
+  assertEquals(error.phase, "kex");
+  assertMatch(error.message, /the server sent message 52 before its turn/);
+});
+
 Deno.test("Ssh2Connector.connect() cuts off a server that sends much while its key is judged", async () => {
   await using server = await startRogueServer({
     says(protocol) {
