@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { delimiter, join } from "node:path";
 import { existsSync } from "node:fs";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
+import { noSshd, startSshd } from "./_sshd.ts";
 
 const node = (Deno.env.get("PATH") ?? "").split(delimiter)
   .map((folder) => join(folder, "node")).find(existsSync);
@@ -105,6 +106,45 @@ Deno.test({
         failed: "DialError",
         line: true,
       });
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
+
+const REKEY_PROGRAM = `
+import { ConnectionPool } from "./sshpool.mjs";
+
+const pool = new ConnectionPool({ config: false });
+const host = JSON.parse(process.env.SSHPOOL_HOST);
+const sizes = [];
+for (const cipher of ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr"]) {
+  const target = { ...host, algorithms: { cipher } };
+  const results = await Promise.all(
+    Array.from({ length: 30 }, (_, i) => pool.exec(target, "yes " + i + " | head -c 40000")),
+  );
+  sizes.push(results.filter(({ stdout }, i) =>
+    stdout === (i + "\\n").repeat(40000).slice(0, 40000)).length);
+}
+await pool.close();
+console.log(JSON.stringify(sizes));
+`;
+
+Deno.test({
+  name: "ConnectionPool survives the key exchanges that sshd asks for, in Node",
+  ignore: node === undefined || noSshd,
+  async fn() {
+    await using sshd = await startSshd({ config: ["RekeyLimit 200K"] });
+    const dir = await Deno.makeTempDir({ prefix: "sshpool-node-" });
+    try {
+      await install(dir);
+      await Deno.writeTextFile(join(dir, "program.mjs"), REKEY_PROGRAM);
+      const out = await run(node!, {
+        args: ["program.mjs"],
+        cwd: dir,
+        env: { SSHPOOL_HOST: JSON.stringify(sshd.host()) },
+      });
+      assertEquals(JSON.parse(out), [30, 30, 30]);
     } finally {
       await Deno.remove(dir, { recursive: true });
     }
