@@ -61,7 +61,11 @@ export interface HostKey {
   readonly key: Uint8Array;
 }
 
-/** Says whether a host key is to be trusted. */
+/**
+ * Says whether a host key is to be trusted. Asked once for each connection:
+ * when keys are exchanged again later, the server has to show the same key.
+ * Nothing else is sent or read until it has answered.
+ */
 export type HostKeyVerifier = (key: HostKey) => boolean | Promise<boolean>;
 
 /**
