@@ -119,6 +119,9 @@ async function setScene(
     { ...rest, pasword: marks.secret("typo") } as never,
     { ...rest, privateKey: { key: marks.secret("object") } as never },
     { ...rest, hostname: "a b", password: right },
+    { ...rest, hostname: `ops:${marks.secret("in-hostname")}@h` },
+    { ...rest, jump: { hostname: `ops:${marks.secret("in-hop")}@h` } },
+    { ...rest, privateKey: `~/${marks.secret("in-path")}` },
   ];
   return { good: direct, bad };
 }

@@ -309,3 +309,26 @@ Deno.test("textIdentity() refuses what would take for ever", async () => {
   // A quadratic parser takes minutes.
   assert(performance.now() - started < 5_000);
 });
+
+Deno.test({
+  name: `ConnectionPool leaves no decrypted key behind when it is gone${
+    noKeygen ? ` (${keygenHint})` : ""
+  }`,
+  ignore: noKeygen,
+  async fn() {
+    await using dir = await tempDir();
+    const key = await keygen(join(dir.path, "id"), { passphrase: "right" });
+    // The collector can be called only where a flag allows it.
+    const script = new URL("./_forgotten_keys.ts", import.meta.url);
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", "--quiet", "--v8-flags=--expose-gc"],
+        ...[script.href, key, "right"],
+      ],
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const { opened, left } = JSON.parse(new TextDecoder().decode(stdout));
+    assert(opened > 0);
+    assertEquals(left, 0);
+  },
+});
