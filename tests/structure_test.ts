@@ -212,3 +212,12 @@ Deno.test("the entry point ./pool reaches no module of npm", async () => {
   const own = reached.filter((specifier) => specifier?.startsWith("file:"));
   assertEquals(own.filter((specifier) => specifier?.includes("ssh2")), []);
 });
+
+Deno.test("what is private in ssh2 is declared in one file, and what is private in a class of ours is a #name", () => {
+  const declares = /\breadonly _\w+|as unknown as \{[^}]*\b_\w+|\["?_[a-z]/;
+  const wrong = library
+    .filter(({ path }) => path !== "transport/ssh2/_internals.ts")
+    .filter(({ code }) => declares.test(code))
+    .map(({ path }) => path);
+  assertEquals(wrong, []);
+});

@@ -19,6 +19,7 @@
  * - The host key. ssh2 goes on with what the server sends while a key is being
  *   judged, and asks for the key again at each later key exchange (see also
  *   mscdex/ssh2#1404).
+ * - The banner. ssh2 loses one that comes in more than two pieces.
  * - Key exchanges. ssh2 never starts one itself, however much was sent.
  * - Logins. ssh2 has no certificates (mscdex/ssh2#551) and no security keys,
  *   and asks about each key before it signs: one more round trip.
@@ -137,6 +138,12 @@ export type RawAnyCipher =
   | RawChaChaCipher
   | RawChaChaDecipher
   | RawStreamCipher;
+
+/** Where a protocol object, of either side, keeps its ciphers. */
+export interface RawCiphers {
+  _cipher: RawAnyCipher | undefined;
+  _decipher: RawAnyCipher | undefined;
+}
 
 /** ssh2's module `lib/protocol/crypto/poly1305.js`, which is WebAssembly. */
 export interface RawPoly1305 {
@@ -262,3 +269,21 @@ export interface RawClient {
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** The largest packet that ssh2 takes, in bytes. */
 export const PACKET_BYTES = 32 * 1024;
+
+/** The server's side of a connection, which only the embedded server has. */
+export interface RawServerConnection {
+  readonly _protocol: RawCiphers & { channelClose(id: number): void };
+  readonly _chanMgr: { remove(id: number): void };
+}
+
+/** A session of it. ssh2 does not answer the CLOSE of one that ran nothing. */
+export interface RawServerSession {
+  /** Set at the client's end of file: ssh2 then takes no signal any more. */
+  _ending: boolean;
+  /** The channel, once a command was accepted. */
+  readonly _channel?: unknown;
+  readonly _chanInfo: {
+    readonly incoming: { readonly id: number };
+    readonly outgoing: { readonly id: number; state: string };
+  };
+}

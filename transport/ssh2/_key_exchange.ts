@@ -25,6 +25,10 @@ const LAST_KEX_MESSAGE = 49;
 const USERAUTH_BANNER = 53;
 const LAST_AUTH_MESSAGE = 79;
 
+/** RFC 4253 section 4.2: other lines may come before it. */
+const BANNER = /(^|\n)SSH-[^\n]*\n/;
+const NEWLINE = 10;
+
 /**
  * How many bytes may wait for the approval. What a correct server sends before
  * it hears from us is a NEWKEYS and an EXT_INFO, together under 1 KiB.
@@ -172,6 +176,11 @@ export class KeyExchangeGuard {
     position: number,
     length: number,
   ): void {
+    if (protocol._decipher === undefined) {
+      const start = this.#bannerOf(chunk.subarray(position, length));
+      if (start === undefined) return;
+      [chunk, position, length] = [start, 0, start.length];
+    }
     let at: number | undefined = position;
     while (!this.#judging && at !== undefined && at < length) {
       const before = protocol._decipher;
@@ -180,8 +189,29 @@ export class KeyExchangeGuard {
       if (before === undefined) this.#interrupt(protocol);
     }
     if (this.#judging && at !== undefined && at < length) {
-      this.#hold(chunk.slice(at, length));
+      this.#hold(chunk.subarray(at, length));
     }
+  }
+
+  /**
+   * What has come so far, once the server's banner is complete: ssh2 loses a
+   * banner that comes in more than two pieces.
+   */
+  #bannerOf(piece: Uint8Array): Uint8Array | undefined {
+    this.#held.push(new Uint8Array(piece));
+    this.#heldBytes += piece.length;
+    if (piece.includes(NEWLINE)) {
+      const start = Buffer.concat(this.#held);
+      if (BANNER.test(start.toString("latin1"))) {
+        this.#held = [];
+        this.#heldBytes = 0;
+        return start;
+      }
+    }
+    if (this.#heldBytes > MAX_HELD_BYTES) {
+      throw new Error(`no SSH banner in the first ${MAX_HELD_BYTES} bytes`);
+    }
+    return undefined;
   }
 
   /** Has the decipher stop after the packet that held the host key. */
@@ -204,7 +234,8 @@ export class KeyExchangeGuard {
           "key was approved",
       );
     }
-    this.#held.push(bytes);
+    // Copied: whoever reads the socket may use its buffer again.
+    this.#held.push(new Uint8Array(bytes));
   }
 
   #check(type: number): void {

@@ -19,6 +19,7 @@ import type {
   RawAnyCipher,
   RawChaChaCipher,
   RawChaChaDecipher,
+  RawCiphers,
   RawStreamCipher,
 } from "./_internals.ts";
 import { Poly1305 } from "./_poly1305.ts";
@@ -34,8 +35,6 @@ const FIRST_BLOCK: Uint8Array = new Uint8Array(64);
 
 /** Up to this size ChaCha20 is computed here, beyond it by node:crypto. */
 const SMALL_BYTES = 512;
-
-type Slot = "_cipher" | "_decipher";
 
 const isDeno = "Deno" in globalThis;
 
@@ -61,13 +60,13 @@ export function prepareCiphers(): Promise<void> {
  */
 export function endCiphers(protocol: object): void {
   if (poly1305 === undefined) return;
-  watch(protocol, "_cipher");
-  watch(protocol, "_decipher");
+  watch(protocol as RawCiphers, "_cipher");
+  watch(protocol as RawCiphers, "_decipher");
 }
 
 /** ssh2 puts a new cipher in place after each key exchange. */
-function watch(protocol: object, slot: Slot): void {
-  let current = (protocol as Record<Slot, RawAnyCipher | undefined>)[slot];
+function watch(protocol: RawCiphers, slot: keyof RawCiphers): void {
+  let current = protocol[slot];
   Object.defineProperty(protocol, slot, {
     configurable: true,
     enumerable: true,

@@ -3,6 +3,7 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { Connection, ServerChannel, Session } from "ssh2";
+import { serverInternalsOf, sessionInternalsOf } from "../ssh2/server_side.ts";
 import { type CommandContext, findScript, runScript } from "./commands.ts";
 import type { EmbeddedServerOptions } from "./embedded_server.ts";
 import { until } from "./_gate.ts";
@@ -33,7 +34,7 @@ export function serveSession(
   });
   // ssh2 takes end of file for the end of the session, and would not hear of a
   // signal any more; sshd does.
-  session.on("eof", () => (session as Internals)._ending = false);
+  session.on("eof", () => sessionInternalsOf(session)._ending = false);
   session.on("close", () => {
     process.abort("HUP");
     closeUnused(session, client);
@@ -53,13 +54,10 @@ export function serveSession(
 }
 
 // ssh2 does not answer the CLOSE of a session on which nothing was run, so the
-// client would wait for ever; sshd answers it. Its internals are untyped.
-// deno-lint-ignore no-explicit-any
-type Internals = any;
-
+// client would wait for ever; sshd answers it.
 function closeUnused(session: Session, client: Connection): void {
-  const { _channel, _chanInfo } = session as Internals;
-  const { _protocol, _chanMgr } = client as Internals;
+  const { _channel, _chanInfo } = sessionInternalsOf(session);
+  const { _protocol, _chanMgr } = serverInternalsOf(client);
   if (_channel !== undefined || _chanInfo.outgoing.state !== "open") return;
   _chanInfo.outgoing.state = "closed";
   _protocol.channelClose(_chanInfo.outgoing.id);

@@ -5,6 +5,7 @@
  */
 
 import { endCiphers, prepareCiphers } from "../ssh2/ciphers.ts";
+import { serverInternalsOf } from "../ssh2/server_side.ts";
 import {
   type AddressInfo,
   connect,
@@ -292,8 +293,7 @@ export class EmbeddedServer implements AsyncDisposable {
   }
 
   #serve(client: Connection): void {
-    // ssh2's types do not show its protocol object.
-    endCiphers((client as unknown as { _protocol: object })._protocol);
+    endCiphers(serverInternalsOf(client)._protocol);
     const gone = new AbortController();
     let open = 0;
     client.on("error", () => {});

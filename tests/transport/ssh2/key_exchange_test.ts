@@ -8,13 +8,16 @@ import { join } from "node:path";
 import { ConnectionPool } from "../../../mod.ts";
 import { DialError, HostKeyError } from "../../../transport/errors.ts";
 import type { HostKeyVerifier, SshHost } from "../../../transport/host.ts";
+import type { Tunnel } from "../../../transport/connector.ts";
 import { keyPair } from "../../../transport/testing/_server_keys.ts";
+import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import {
   type RogueOptions,
   type ServerProtocol,
   startRogueServer,
 } from "./_rogue_server.ts";
 import { connect, rejection } from "./_kit.ts";
+import { Random } from "../_random.ts";
 
 const SECRETS = ["hunter2", "SECRET_VARIABLE", "launch-rocket", "input-text"];
 
@@ -243,3 +246,77 @@ for (
     );
   }
 }
+
+/** A way to a port that cuts what comes back into pieces of its own. */
+async function recut(port: number, size: () => number): Promise<Tunnel> {
+  const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  let left = new Uint8Array();
+  const pieces = new TransformStream<Uint8Array, Uint8Array>({
+    async transform(chunk, controller) {
+      left = new Uint8Array([...left, ...chunk]);
+      while (left.length > 0) {
+        const piece = left.slice(0, size());
+        left = left.slice(piece.length);
+        controller.enqueue(piece);
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    },
+  });
+  const closed = Promise.withResolvers<void>();
+  return {
+    readable: socket.readable.pipeThrough(pieces),
+    writable: socket.writable,
+    closed: closed.promise,
+    close() {
+      closed.resolve();
+    },
+  };
+}
+
+for (
+  const [name, answer] of Object.entries({
+    "at once": () => true,
+    later: later(true),
+  })
+) {
+  Deno.test(`Ssh2Connector.connect() succeeds however the server's bytes are cut, with a function that answers ${name}`, async () => {
+    await using server = await EmbeddedServer.start();
+    const random = new Random(7);
+    const sizes = [
+      ...[() => 1, () => 7, () => 100_000],
+      ...Array.from({ length: 5 }, () => () => 1 + random.below(300)),
+    ];
+    await Promise.all(sizes.map(async (size) => {
+      const tunnel = await recut(server.port, size);
+      const host = server.host({ hostKey: answer });
+      await using connection = await connect(host, { tunnel });
+      assertEquals((await connection.exec("echo on")).stdout, "on\n");
+    }));
+  });
+}
+
+Deno.test("Ssh2Connector.connect() reads a banner after many other lines, each on its own, and gives up when there is none", async () => {
+  await using server = await EmbeddedServer.start();
+  /** A tunnel on which other lines come before what the server sends. */
+  const preceded = async (lines: number): Promise<Tunnel> => {
+    const tunnel = await recut(server.port, () => 100_000);
+    const readable = tunnel.readable.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        start(controller) {
+          for (let n = 0; n < lines; n++) {
+            const line = `line ${n} ${"-".repeat(200)}\r\n`;
+            controller.enqueue(new TextEncoder().encode(line));
+          }
+        },
+      }),
+    );
+    return { ...tunnel, readable };
+  };
+  const some = await preceded(20);
+  await using connection = await connect(server.host(), { tunnel: some });
+  assertEquals((await connection.exec("echo on")).stdout, "on\n");
+  const many = await preceded(400);
+  const error = await rejection(connect(server.host(), { tunnel: many }));
+  assertInstanceOf(error, DialError);
+  assertEquals(error.phase, "proxy");
+});
