@@ -61,6 +61,7 @@ export class Channel {
   readonly #table: ChannelTable;
   readonly #observer: ChannelObserver;
   #state: State = "opening";
+  #isRef = false;
   #raw: RawChannel | undefined;
   #abandoned = false;
   #sentEof = false;
@@ -72,6 +73,7 @@ export class Channel {
   constructor(table: ChannelTable, observer: ChannelObserver) {
     this.#table = table;
     this.#observer = observer;
+    this.ref();
   }
 
   /** Whether it can be written to. */
@@ -165,6 +167,20 @@ export class Channel {
     }
   }
 
+  /** Keeps the process alive until the channel ends, or `unref()`. */
+  ref(): void {
+    if (this.#isRef || this.#state === "ended") return;
+    this.#isRef = true;
+    this.#table.hold.take();
+  }
+
+  /** Lets the process end although the channel is open. */
+  unref(): void {
+    if (!this.#isRef) return;
+    this.#isRef = false;
+    this.#table.hold.release();
+  }
+
   /** The command was granted: there is, or will soon be, a process. */
   started(): void {
     this.#startedAt = performance.now();
@@ -232,6 +248,7 @@ export class Channel {
   onEnd(tell: (observer: ChannelObserver) => void): void {
     if (this.#state === "ended") return;
     this.#state = "ended";
+    this.unref();
     clearTimeout(this.#signalTimer);
     this.#flushed();
     if (!this.#abandoned) tell(this.#observer);

@@ -18,11 +18,14 @@ import {
   type RawClient,
   WINDOW_BYTES,
 } from "./_internals.ts";
+import type { ProcessHold } from "./_process_hold.ts";
 
 /** The channels of one connection. */
 export class ChannelTable {
   /** ssh2's client. */
   readonly raw: RawClient;
+  /** Taken by each channel that somebody waits for. */
+  readonly hold: ProcessHold;
   readonly #channels = new Map<number, Channel>();
   readonly #host: string;
   readonly #onBroken: (error: unknown) => void;
@@ -32,13 +35,16 @@ export class ChannelTable {
    * @param raw The client, which the table watches from here on.
    * @param host The name of the host, for messages.
    * @param onBroken Told when nothing can be sent any more.
+   * @param hold What keeps the process alive while there are channels.
    */
   constructor(
     raw: RawClient,
     host: string,
     onBroken: (error: unknown) => void,
+    hold: ProcessHold,
   ) {
     this.raw = raw;
+    this.hold = hold;
     this.#host = host;
     this.#onBroken = onBroken;
     this.#watch();

@@ -26,7 +26,9 @@ import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
+import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { spawnCommand } from "./_process.ts";
+import { ProcessHold } from "./_process_hold.ts";
 import { openTunnel } from "./_tunnel.ts";
 
 /** How long the farewell may take to be sent. */
@@ -37,6 +39,7 @@ export interface ConnectionParts {
   readonly host: ResolvedHost;
   readonly client: Client;
   readonly socket: Duplex;
+  readonly keepalive: KeepaliveOptions;
 }
 
 /** An authenticated connection over ssh2. */
@@ -47,6 +50,7 @@ export class Ssh2Connection implements Connection {
   readonly #client: Client;
   readonly #socket: Duplex;
   readonly #channels: ChannelTable;
+  readonly #hold: ProcessHold;
   #reason: ClosedReason | undefined;
   #tellClosed!: (reason: ClosedReason) => void;
   #lastError: (Error & { code?: unknown; level?: string }) | undefined;
@@ -58,12 +62,19 @@ export class Ssh2Connection implements Connection {
     this.#client = parts.client;
     this.#socket = parts.socket;
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);
+    this.#hold = new ProcessHold(parts.socket);
+    const raw = internalsOf(parts.client);
     this.#channels = new ChannelTable(
-      internalsOf(parts.client),
+      raw,
       this.#name,
       (error) => this.#onBroken(error),
+      this.#hold,
     );
     this.#watch();
+    startKeepalive(raw, parts.socket, parts.keepalive, (error) => {
+      this.#lastError ??= error;
+      parts.socket.destroy();
+    });
   }
 
   get isClosed(): boolean {
@@ -205,6 +216,8 @@ export class Ssh2Connection implements Connection {
   async #close(): Promise<void> {
     const socket = this.#socket;
     const isOver = this.isClosed;
+    // The caller waits for the end of the stream.
+    this.#hold.take();
     this.#end({ kind: "local" });
     if (!isOver) {
       try {

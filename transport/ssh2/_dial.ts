@@ -119,7 +119,17 @@ export class Dial {
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
     const client = await this.#handshake(socket);
-    return new Ssh2Connection({ host: this.#host, client, socket });
+    const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
+      this.#options;
+    return new Ssh2Connection({
+      host: this.#host,
+      client,
+      socket,
+      keepalive: {
+        intervalMs: keepaliveIntervalMs,
+        countMax: keepaliveCountMax,
+      },
+    });
   }
 
   async #openSocket(): Promise<Duplex> {
@@ -176,15 +186,11 @@ export class Dial {
   }
 
   #connect(client: Client, socket: Duplex): void {
-    const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
-      this.#options;
     client.connect({
       ...this.#auth.connectConfig,
       sock: socket,
       readyTimeout: 0, // the deadline is ours
-      // With a count of 0 ssh2 would hang up without having asked once.
-      keepaliveInterval: keepaliveCountMax > 0 ? keepaliveIntervalMs : 0,
-      keepaliveCountMax,
+      keepaliveInterval: 0, // and so is the keepalive
       algorithms: algorithmsFor(
         this.#host,
         this.#check?.hostKeyAlgorithms,

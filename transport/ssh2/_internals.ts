@@ -20,6 +20,8 @@
  *   judged, and asks for the key again at each later key exchange (see also
  *   mscdex/ssh2#1404).
  * - The banner. ssh2 loses one that comes in more than two pieces.
+ * - Keepalive. The timer of ssh2 keeps the process alive, also while nothing
+ *   is under way.
  * - Key exchanges. ssh2 never starts one itself, however much was sent.
  * - Logins. ssh2 has no certificates (mscdex/ssh2#551) and no security keys,
  *   and asks about each key before it signs: one more round trip.
@@ -228,6 +230,8 @@ export interface RawProtocol {
       partial: boolean,
     ) => void;
   };
+  /** Asks whether the server is there; it answers as to any global request. */
+  ping(): void;
   session(id: number, window: number, packet: number): void;
   directTcpip(
     id: number,
@@ -254,6 +258,8 @@ export interface RawProtocol {
 /** ssh2's client. */
 export interface RawClient {
   readonly _protocol: RawProtocol;
+  /** What waits for the answers to global requests, in order. */
+  readonly _callbacks: (() => void)[];
   readonly _chanMgr: {
     add(callback: OpenCallback): number;
     remove(id: number): void;

@@ -96,6 +96,22 @@ class ProxyCommandStream extends Duplex {
     );
   }
 
+  /** Keeps the process alive, as a socket does. */
+  ref(): void {
+    for (const it of this.#handles()) it.ref?.();
+  }
+
+  /** Lets the process end although the command runs. */
+  unref(): void {
+    for (const it of this.#handles()) it.unref?.();
+  }
+
+  /** The command and its pipes, whose types lack these methods. */
+  #handles(): { ref?(): void; unref?(): void }[] {
+    const { stdin, stdout, stderr } = this.#child;
+    return [this.#child, stdin, stdout, stderr] as object[];
+  }
+
   override _read(): void {
     this.#child.stdout.resume();
   }

@@ -126,6 +126,16 @@ class TunnelStream extends Duplex {
     this.on("error", () => {});
   }
 
+  /** For a connection that runs on it: work has begun there. */
+  ref(): void {
+    this.channel?.ref();
+  }
+
+  /** For a connection that runs on it: no work is left there. */
+  unref(): void {
+    this.channel?.unref();
+  }
+
   override push(chunk: Buffer | null): boolean {
     if (this.#ended || this.destroyed) return true;
     this.#ended = chunk === null;

@@ -23,6 +23,7 @@ const OBJECT = "object";
 
 /** What a client has, once its `connect()` was called, and of which type. */
 const CLIENT_MEMBERS: Members = {
+  "_callbacks": OBJECT,
   "_chanMgr.add": FUNCTION,
   "_chanMgr.get": FUNCTION,
   "_chanMgr.remove": FUNCTION,
@@ -48,6 +49,7 @@ const CLIENT_MEMBERS: Members = {
   "_protocol.exec": FUNCTION,
   "_protocol.openssh_agentForward": FUNCTION,
   "_protocol.parse": FUNCTION,
+  "_protocol.ping": FUNCTION,
   "_protocol.pty": FUNCTION,
   "_protocol.rekey": FUNCTION,
   "_protocol.session": FUNCTION,
