@@ -4,7 +4,7 @@
  * @module
  */
 
-import { getCiphers, getHashes } from "node:crypto";
+import { createECDH, getCiphers, getHashes } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { Algorithms as Ssh2Algorithms } from "ssh2";
 import { DialError } from "../errors.ts";
@@ -21,7 +21,7 @@ interface Catalogue {
   readonly legacy: readonly string[];
 }
 
-const KEX: Catalogue = {
+const ALL_KEXES: Catalogue = {
   defaults: [
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
@@ -42,7 +42,7 @@ const KEX: Catalogue = {
   ],
 };
 
-const MAC: Catalogue = {
+const ALL_MACS: Catalogue = {
   // Encrypt-then-MAC first. They matter for the CTR ciphers only: GCM and
   // chacha20 carry their own.
   defaults: [
@@ -121,25 +121,35 @@ export function defaultCiphers(runtime: Runtime): readonly string[] {
     : [...GCM, CHACHA, ...CTR];
 }
 
-// ssh2 throws for a name whose cipher or hash the runtime lacks: Deno has no
-// aes192-cbc, and BoringSSL, under Bun, no bare chacha20.
-const CIPHERS = available(
-  {
-    defaults: defaultCiphers(detectRuntime()),
-    legacy: LEGACY_CIPHERS,
-  },
-  getCiphers(),
-  cipherOf,
+// ssh2 throws for a name whose cipher, hash or curve the runtime lacks: Deno has
+// no aes192-cbc and no key agreement on secp521r1, and BoringSSL, under Bun, no
+// bare chacha20.
+const ciphers = getCiphers();
+const hashes = getHashes();
+const CIPHER = available(
+  { defaults: defaultCiphers(detectRuntime()), legacy: LEGACY_CIPHERS },
+  (name) => ciphers.includes(cipherOf(name)),
 );
-const MACS = available(MAC, getHashes(), hashOf);
+const MAC = available(ALL_MACS, (name) => hashes.includes(hashOf(name)));
+const KEX = available(ALL_KEXES, hasCurve);
 
 function available(
   { defaults, legacy }: Catalogue,
-  has: readonly string[],
-  primitive: (name: string) => string,
+  can: (name: string) => boolean,
 ): Catalogue {
-  const can = (name: string) => has.includes(primitive(name));
   return { defaults: defaults.filter(can), legacy: legacy.filter(can) };
+}
+
+/** Tried, for Deno lists a curve among its own that it then refuses. */
+function hasCurve(name: string): boolean {
+  const [, bits] = /^ecdh-sha2-nistp(\d+)$/.exec(name) ?? [];
+  if (bits === undefined) return true;
+  try {
+    createECDH(bits === "256" ? "prime256v1" : `secp${bits}r1`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function cipherOf(name: string): string {
@@ -175,8 +185,8 @@ export function algorithmsFor(
   const hostKey = resolve("hostKey", asked.hostKey, HOST_KEY);
   const lists = {
     kex: resolve("kex", asked.kex, KEX),
-    cipher: resolve("cipher", asked.cipher, CIPHERS),
-    hmac: resolve("mac", asked.mac, MACS),
+    cipher: resolve("cipher", asked.cipher, CIPHER),
+    hmac: resolve("mac", asked.mac, MAC),
     // A list of the caller's own stands as it is, as in OpenSSH.
     serverHostKey: isReplacement(asked.hostKey)
       ? hostKey

@@ -18,6 +18,7 @@ import {
 } from "../../../transport/ssh2/_algorithms.ts";
 import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
 import { resolved, startServer } from "./auth/_login.ts";
+import { connect as dial } from "./_kit.ts";
 
 function lists(
   algorithms: Algorithms = {},
@@ -188,5 +189,22 @@ Deno.test({
     assertEquals(await shown([]), "ssh-ed25519");
     assertEquals(await shown(["ssh-rsa"]), "rsa-sha2-512");
     assertEquals(await shown(["ecdsa-sha2-nistp256"]), "ecdsa-sha2-nistp256");
+  },
+});
+
+Deno.test({
+  name: `algorithmsFor() offers key exchanges that work, each of them${
+    noSshd ? ` (${sshdHint})` : ""
+  }`,
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd();
+    // Group exchanges and large groups take seconds, and need no curve.
+    const names = lists().kex.filter((it) => /curve|ecdh|group14/.test(it));
+    assert(names.length >= 5);
+    for (const kex of names) {
+      await using connection = await dial(sshd.host({ algorithms: { kex } }));
+      assertEquals((await connection.exec("echo on")).stdout, "on\n", kex);
+    }
   },
 });

@@ -258,7 +258,7 @@ async function recut(port: number, size: () => number): Promise<Tunnel> {
         const piece = left.slice(0, size());
         left = left.slice(piece.length);
         controller.enqueue(piece);
-        await new Promise((resolve) => setTimeout(resolve));
+        await Promise.resolve();
       }
     },
   });
