@@ -112,10 +112,10 @@ const TESTING = `
   Commands
   EmbeddedServer
   EmbeddedServerOptions
+  MemoryCall
   MemoryConnection
   MemoryConnector
   MemoryConnectorOptions
-  MemoryLedger
   Outcome
 `;
 

@@ -24,10 +24,7 @@ export class Kit implements AsyncDisposable {
   ) {
     this.connector = new MemoryConnector(script);
     this.pool = new ConnectionPool({
-      connector: {
-        connect: async (host, options) =>
-          answerInOrder(await this.connector.connect(host, options)),
-      },
+      connector: this.connector,
       observer: (event) => void this.events.push(event),
       ...options,
     });
@@ -61,25 +58,6 @@ export class Kit implements AsyncDisposable {
       slotsInUse: 0,
     });
   }
-}
-
-/**
- * A server answers in the order in which it was asked, while a memory
- * connection refuses at once and confirms a moment later: what is refused
- * waits for that moment here.
- */
-function answerInOrder(connection: MemoryConnection): MemoryConnection {
-  const exec = connection.exec.bind(connection);
-  const late = async (...args: Parameters<typeof exec>) => {
-    try {
-      return await exec(...args);
-    } catch (error) {
-      for (let i = 0; i < 10; i++) await null;
-      throw error;
-    }
-  };
-  connection.exec = late as typeof connection.exec;
-  return connection;
 }
 
 /** A promise that the test resolves. */

@@ -130,7 +130,7 @@ export class Script {
       reapMs: plan.reapMs ?? 0,
       reapTurns: plan.reapTurns ?? 0,
       commands: (line) => {
-        const script = findScript(line, undefined);
+        const script = findScript(line, undefined, "");
         return (context) => {
           this.runs.set(line, (this.runs.get(line) ?? 0) + 1);
           return typeof script === "function" ? script(context) : script;

@@ -108,7 +108,7 @@ export class MemoryChannel implements RemoteProcess {
   /** Starts the script; `close` is the gate before the channel's end. */
   run(
     script: CommandScript,
-    env: Readonly<Record<string, string>>,
+    place: Pick<CommandContext, "env" | "host">,
     close: () => Promise<void>,
   ): void {
     this.sent = true;
@@ -126,7 +126,7 @@ export class MemoryChannel implements RemoteProcess {
       };
     const context: CommandContext = {
       command: this.line,
-      env,
+      ...place,
       stdin: this.#in.readable,
       signal: this.#process.signal,
       write: write(out),

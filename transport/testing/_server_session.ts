@@ -12,9 +12,9 @@ import { until } from "./_gate.ts";
 export function serveSession(
   session: Session,
   client: Connection,
-  parts: { options: EmbeddedServerOptions; gone: AbortSignal },
+  parts: { options: EmbeddedServerOptions; host: string; gone: AbortSignal },
 ): void {
-  const { options, gone } = parts;
+  const { options, host, gone } = parts;
   const env: Record<string, string> = {};
   const process = new AbortController();
   // Gone with the session: a connection sees thousands of them.
@@ -22,7 +22,8 @@ export function serveSession(
     once: true,
     signal: process.signal,
   });
-  session.on("env", (accept, _reject, info) => {
+  session.on("env", (accept, reject, info) => {
+    if (!accepts(options.acceptEnv, info.key)) return reject?.();
     env[info.key] = info.val;
     accept?.();
   });
@@ -46,10 +47,19 @@ export function serveSession(
     channel.on("error", () => {});
     run(
       channel,
-      { command: info.command, env, signal: process.signal },
+      { command: info.command, host, env, signal: process.signal },
       options,
     )
       .catch(() => {});
+  });
+}
+
+/** Whether one of the patterns, with `*` and `?`, fits the name. */
+function accepts(patterns: readonly string[] = ["*"], name: string): boolean {
+  return patterns.some((pattern) => {
+    const literal = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+    const source = literal.replaceAll("*", ".*").replaceAll("?", ".");
+    return new RegExp(`^${source}$`, "s").test(name);
   });
 }
 
@@ -66,7 +76,7 @@ function closeUnused(session: Session, client: Connection): void {
 
 async function run(
   channel: ServerChannel,
-  parts: Pick<CommandContext, "command" | "env" | "signal">,
+  parts: Pick<CommandContext, "command" | "host" | "env" | "signal">,
   options: EmbeddedServerOptions,
 ): Promise<void> {
   const { signal } = parts;
@@ -76,7 +86,7 @@ async function run(
     write: (chunk) => until(writeTo(channel, chunk), signal),
     writeError: (chunk) => until(writeTo(channel.stderr, chunk), signal),
   };
-  const script = findScript(parts.command, options.commands);
+  const script = findScript(parts.command, options.commands, parts.host);
   const result = await runScript(script, context);
   await Promise.all([
     result.stdout?.length ? last(channel, result.stdout, channel) : undefined,

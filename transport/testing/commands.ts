@@ -24,6 +24,8 @@ export interface CommandResult {
 export interface CommandContext {
   /** The command line, as it was sent. */
   readonly command: string;
+  /** The host that was asked, as `user@host:port`. */
+  readonly host: string;
   /** The environment variables that were sent. */
   readonly env: Readonly<Record<string, string>>;
   /** What the client sends; ends at its end of file. */
@@ -50,21 +52,23 @@ export type CommandScript = CommandResult | CommandHandler;
 
 /**
  * Scripts by command line, or by its first word; or a function that is asked
- * for each command line. Where there is none, the built-in commands answer:
- * `true`, `false`, `exit N`, `echo WORDS`, `printenv NAME`, `cat`, `sleep S`
- * (seconds) and `bulk N` (N bytes); the rest ends with 127, as in a shell.
+ * for each command line, with the host as `user@host:port`. Where there is
+ * none, the built-in commands answer: `true`, `false`, `exit N`, `echo WORDS`,
+ * `printenv NAME`, `cat`, `sleep S` (seconds) and `bulk N` (N bytes). The rest
+ * ends with 127, as in a shell, and standard error says how to script it.
  */
 export type Commands =
   | Readonly<Record<string, CommandScript>>
-  | ((command: string) => CommandScript | undefined);
+  | ((command: string, host: string) => CommandScript | undefined);
 
 /** Finds the script of a command line. */
 export function findScript(
   line: string,
   commands: Commands | undefined,
+  host: string,
 ): CommandScript {
   if (typeof commands === "function") {
-    return commands(line) ?? builtin(line);
+    return commands(line, host) ?? builtin(line);
   }
   if (commands !== undefined) {
     if (Object.hasOwn(commands, line)) return commands[line]!;
@@ -114,7 +118,14 @@ function builtin(line: string): CommandScript {
     case "bulk":
       return (context) => bulk(Number(rest[0] ?? 0), context);
   }
-  return { code: 127, stderr: `sh: ${name}: not found\n` };
+  return {
+    code: 127,
+    stderr: `sh: ${name}: not found\n` +
+      `No script for ${
+        JSON.stringify(line)
+      }: add it to the option \`commands\`` +
+      `, such as { ${JSON.stringify(name)}: { stdout: "..." } }\n`,
+  };
 }
 
 function printenv(value: string | undefined): CommandResult {

@@ -54,6 +54,13 @@ export interface EmbeddedServerOptions {
   /** What the commands do. */
   commands?: Commands;
   /**
+   * Names of the environment variables that are accepted, as sshd's AcceptEnv
+   * has them: `*` and `?` are wildcards. Others are refused.
+   *
+   * @default {["*"]}
+   */
+  acceptEnv?: readonly string[];
+  /**
    * Sessions allowed on one connection. Beyond them the server refuses with
    * reason 2, and it frees one only when it has seen the client's CLOSE, both
    * as OpenSSH does.
@@ -329,7 +336,8 @@ export class EmbeddedServer implements AsyncDisposable {
           this.openSessions--;
         });
         const { options } = this;
-        serveSession(session, client, { options, gone: gone.signal });
+        const host = `${options.user ?? "ops"}@${this.hostname}:${this.port}`;
+        serveSession(session, client, { options, host, gone: gone.signal });
       });
     });
     client.on("tcpip", (accept, reject, info) => {

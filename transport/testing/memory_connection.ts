@@ -15,30 +15,34 @@ import type {
   SpawnOptions,
   Tunnel,
 } from "../connector.ts";
-import {
-  ChannelOpenError,
-  ConnectionLostError,
-  ExecTimeoutError,
-  OutputLimitError,
-  SshError,
-} from "../errors.ts";
+import { SshError } from "../errors.ts";
 import { discreet } from "../discreet.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type CommandResult, findScript } from "./commands.ts";
 import { pass, until } from "./_gate.ts";
+import {
+  lost,
+  refused,
+  scripted,
+  timedOut,
+  tooLong,
+} from "./_memory_errors.ts";
+import { ServerSessions } from "./_server_sessions.ts";
 import { MemoryChannel, statusOf, toBytes } from "./_memory_channel.ts";
 import { MemoryTunnel } from "./_memory_tunnel.ts";
 import type { MemoryConnectorOptions } from "./memory_connector.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** What a connection tells its connector. */
-export interface MemoryLedger {
-  /** A session channel was accepted. */
-  channelOpened(connection: MemoryConnection): void;
-  /** The connection has ended. */
-  connectionEnded(connection: MemoryConnection): void;
-}
+/** What a memory connection reports to its connector. */
+type Reports = ConstructorParameters<typeof MemoryConnection>[1]["reports"];
 
+/**
+ * A server answers in the order in which it was asked. What it confirms takes
+ * up to this many turns of the microtask queue, so what it refuses waits as long.
+ */
+const REFUSAL_TURNS = 10;
+/** The default of `maxOutputBytes`, as over SSH. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const TURN = Promise.resolve();
 const decoder = new TextDecoder();
 
@@ -75,13 +79,13 @@ export class MemoryConnection implements Connection {
   /** The forwards that were opened through it, as `hostname:port`. */
   readonly forwards: string[] = [];
   readonly #options: MemoryConnectorOptions;
-  readonly #ledger: MemoryLedger;
+  readonly #reports: Reports;
+  readonly #name: string;
   readonly #connect: ConnectOptions;
   readonly #channels: Set<MemoryChannel> = new Set();
   readonly #tunnels: Set<MemoryTunnel> = new Set();
-  readonly #reaping: Set<ReturnType<typeof setTimeout>> = new Set();
+  readonly #sessions = new ServerSessions();
   readonly #end: AbortController = new AbortController();
-  #serverSessions = 0;
   #ended!: (reason: ClosedReason) => void;
   #closing: Promise<void> | undefined;
   #frozen: { thawed: Promise<void>; thaw: () => void } | undefined;
@@ -92,13 +96,18 @@ export class MemoryConnection implements Connection {
     host: ResolvedHost,
     parts: {
       options: MemoryConnectorOptions;
-      ledger: MemoryLedger;
+      reports: {
+        called: (host: string, command: string, options: SpawnOptions) => void;
+        channelOpened: (connection: MemoryConnection) => void;
+        connectionEnded: (connection: MemoryConnection) => void;
+      };
       connect: ConnectOptions;
     },
   ) {
     this.host = discreet(host);
     this.#options = parts.options;
-    this.#ledger = parts.ledger;
+    this.#name = hostName(host);
+    this.#reports = parts.reports;
     this.#connect = parts.connect;
     this.closed = new Promise((resolve) => this.#ended = resolve);
   }
@@ -124,8 +133,9 @@ export class MemoryConnection implements Connection {
   ): Promise<ExecResult<string | Uint8Array>> {
     try {
       const line = commandLine(command);
+      this.#reports.called(this.#name, line, options);
       const script = this.#isPlain(options)
-        ? findScript(line, this.#options.commands)
+        ? findScript(line, this.#options.commands, this.#name)
         : undefined;
       // Without gates a command takes one turn of the microtask queue, so that
       // a bench over this connection measures the pool.
@@ -143,8 +153,9 @@ export class MemoryConnection implements Connection {
     options: SpawnOptions = {},
   ): Promise<RemoteProcess> {
     const line = commandLine(command);
+    this.#reports.called(this.#name, line, options);
     options.signal?.throwIfAborted();
-    const channel = this.#open(line);
+    const channel = this.#open(line) ?? await this.#refuse();
     const stop = () => channel.fail(options.signal?.reason);
     options.signal?.addEventListener("abort", stop, { once: true });
     const forget = () => options.signal?.removeEventListener("abort", stop);
@@ -162,7 +173,7 @@ export class MemoryConnection implements Connection {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
     options.signal?.throwIfAborted();
-    if (this.isClosed) throw this.#lostError("it is closed", false);
+    if (this.isClosed) throw lost(this.#name, "it is closed");
     const stop = new AbortController();
     const onEnd = () => stop.abort(this.#end.signal.reason);
     const onAbort = () => stop.abort(options.signal?.reason);
@@ -249,7 +260,7 @@ export class MemoryConnection implements Connection {
     options: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     options.signal?.throwIfAborted();
-    this.#take();
+    if (!this.#take()) await this.#refuse();
     try {
       await TURN;
       if (this.isClosed) {
@@ -272,20 +283,23 @@ export class MemoryConnection implements Connection {
     line: string,
     options: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    const { signal, timeoutMs, maxOutputBytes = Infinity } = options;
+    const { signal, timeoutMs, maxOutputBytes = MAX_OUTPUT_BYTES } = options;
     signal?.throwIfAborted();
-    const channel = this.#open(line);
+    const channel = this.#open(line) ?? await this.#refuse();
     const stop = () => channel.fail(signal?.reason);
     signal?.addEventListener("abort", stop, { once: true });
-    const timer = timeoutMs === undefined
-      ? undefined
-      : setTimeout(() => this.#timeOut(channel, timeoutMs), timeoutMs);
+    const timer = timeoutMs === undefined ? undefined : setTimeout(
+      () => channel.fail(timedOut(channel, this.#name, timeoutMs)),
+      timeoutMs,
+    );
     let bytes = 0;
     try {
       await this.#start(channel, options);
       const result = await channel.collect(options.stdin, (more) => {
         bytes += more;
-        if (bytes > maxOutputBytes) this.#limit(channel, maxOutputBytes);
+        if (bytes > maxOutputBytes) {
+          channel.fail(tooLong(this.#name, maxOutputBytes));
+        }
       });
       return {
         ...result,
@@ -316,8 +330,9 @@ export class MemoryConnection implements Connection {
       channel.fail(error);
       throw error;
     }
-    const script = findScript(channel.line, commands);
-    channel.run(script, { ...this.host.env, ...options.env }, async () => {
+    const script = findScript(channel.line, commands, this.#name);
+    const env = { ...this.host.env, ...options.env };
+    channel.run(script, { env, host: this.#name }, async () => {
       if (this.#frozen) await until(this.#frozen.thawed, signal);
       await pass(onChannelClose?.(channel.line, this), signal);
     });
@@ -333,18 +348,12 @@ export class MemoryConnection implements Connection {
       await pass(outcome, signal);
     } catch (error) {
       if (signal.aborted || error instanceof SshError) throw error;
-      const { message } = error as Error;
-      const host = hostName(this.host);
-      throw new ChannelOpenError(`${what} on "${host}": ${message}`, {
-        reason,
-        host,
-        cause: error,
-      });
+      throw scripted(what, this.#name, reason, error as Error);
     }
   }
 
-  #open(line: string): MemoryChannel {
-    this.#take();
+  #open(line: string): MemoryChannel | undefined {
+    if (!this.#take()) return undefined;
     const channel = new MemoryChannel(line, {
       release: (ended) => {
         this.#channels.delete(ended);
@@ -356,47 +365,28 @@ export class MemoryConnection implements Connection {
   }
 
   /** Looks and takes in one go, as the server does when the request arrives. */
-  #take(): void {
-    if (this.isClosed) throw this.#lostError("it is closed", false);
+  #take(): boolean {
+    if (this.isClosed) throw lost(this.#name, "it is closed");
     this.channelsAsked++;
     const { maxSessions = Infinity } = this.#options;
     const limit = typeof maxSessions === "function"
       ? maxSessions(this.host)
       : maxSessions;
-    if (this.#serverSessions >= limit) {
-      const host = hostName(this.host);
-      throw new ChannelOpenError(
-        `Cannot open a session channel on "${host}": open failed`,
-        { reason: 2, host },
-      );
-    }
-    this.#serverSessions++;
+    if (!this.#sessions.tryTake(limit)) return false;
     this.openChannels++;
     this.peakChannels = Math.max(this.peakChannels, this.openChannels);
-    this.#ledger.channelOpened(this);
+    this.#reports.channelOpened(this);
+    return true;
+  }
+
+  async #refuse(): Promise<never> {
+    for (let i = 0; i < REFUSAL_TURNS; i++) await TURN;
+    throw refused(this.#name);
   }
 
   #give(): void {
     this.openChannels--;
-    const { reapMs = 0, reapTurns = 0 } = this.#options;
-    if (reapMs === 0 && reapTurns === 0) this.#serverSessions--;
-    else if (!this.isClosed) this.#reapLater(reapMs, reapTurns);
-  }
-
-  #reapLater(ms: number, turns: number): void {
-    if (ms > 0) {
-      const timer = setTimeout(() => {
-        this.#reaping.delete(timer);
-        this.#serverSessions--;
-      }, ms);
-      this.#reaping.add(timer);
-      return;
-    }
-    const next = (left: number): void => {
-      if (left === 0) this.#serverSessions--;
-      else TURN.then(() => next(left - 1));
-    };
-    next(turns);
+    if (!this.isClosed) this.#sessions.give(this.#options);
   }
 
   #tunnel(target: string): Tunnel {
@@ -405,47 +395,6 @@ export class MemoryConnection implements Connection {
     this.#tunnels.add(tunnel);
     tunnel.closed.then(() => this.#tunnels.delete(tunnel));
     return tunnel;
-  }
-
-  #timeOut(channel: MemoryChannel, timeoutMs: number): void {
-    const host = hostName(this.host);
-    channel.fail(
-      new ExecTimeoutError(
-        `Cannot finish the command on "${host}" in ${timeoutMs} ms`,
-        {
-          timeoutMs,
-          host,
-          mayHaveRun: channel.sent,
-          output: channel.collected,
-        },
-      ),
-    );
-  }
-
-  #limit(channel: MemoryChannel, bytes: number): void {
-    const host = hostName(this.host);
-    channel.fail(
-      new OutputLimitError(
-        `Cannot collect the output on "${host}": it is longer than ${bytes} bytes`,
-        { host },
-      ),
-    );
-  }
-
-  #lostError(
-    message: string,
-    mayHaveRun: boolean,
-    channel?: MemoryChannel,
-  ): ConnectionLostError {
-    const host = hostName(this.host);
-    return new ConnectionLostError(
-      `Lost the connection to "${host}": ${message}`,
-      {
-        host,
-        mayHaveRun,
-        output: channel?.sent ? channel.collected : undefined,
-      },
-    );
   }
 
   async #close(): Promise<void> {
@@ -457,25 +406,25 @@ export class MemoryConnection implements Connection {
       // The treaty: close() never rejects.
     }
     this.#ended({ kind: "local" });
-    this.#ledger.connectionEnded(this);
+    this.#reports.connectionEnded(this);
   }
 
   #finish(reason: Exclude<ClosedReason, { kind: "local" }>): void {
     if (this.isClosed) return;
     this.#cut(reason.message);
     this.#ended(reason);
-    this.#ledger.connectionEnded(this);
+    this.#reports.connectionEnded(this);
   }
 
   /** Fails all that is in flight, and stops every timer. */
   #cut(message: string): void {
     this.isClosed = true;
-    this.#end.abort(this.#lostError(message, false));
+    this.#end.abort(lost(this.#name, message));
     for (const channel of [...this.#channels]) {
-      channel.fail(this.#lostError(message, channel.sent, channel));
+      channel.fail(lost(this.#name, message, channel));
     }
     for (const tunnel of this.#tunnels) tunnel.close();
-    for (const timer of this.#reaping) clearTimeout(timer);
+    this.#sessions.end();
     clearTimeout(this.#keepalive);
     this.#connect.tunnel?.close();
   }

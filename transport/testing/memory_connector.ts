@@ -4,11 +4,17 @@
  * @module
  */
 
-import type { ConnectOptions, Connector } from "../connector.ts";
+import type {
+  ConnectOptions,
+  Connector,
+  ExecOptions,
+  SpawnOptions,
+} from "../connector.ts";
 import { DialError, SshError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import type { Commands } from "./commands.ts";
 import { pass } from "./_gate.ts";
+import { explain } from "./_memory_errors.ts";
 import { MemoryConnection } from "./memory_connection.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -62,6 +68,19 @@ export interface MemoryConnectorOptions {
   onClose?: (connection: MemoryConnection) => Outcome;
 }
 
+/** One call of `exec` or `spawn`, for assertions. */
+export interface MemoryCall {
+  /** The host, as `user@host:port`. */
+  readonly host: string;
+  /** The command line. */
+  readonly command: string;
+  /** The options of the call. */
+  readonly options: ExecOptions | SpawnOptions;
+}
+
+/** So many calls are kept at least. */
+const KEPT_CALLS = 10_000;
+
 /**
  * A connector without a network: scripted, counting, and without any timer
  * that the script does not ask for.
@@ -107,6 +126,11 @@ export class MemoryConnector implements Connector {
   maxChannels = 0;
   /** Dials by the name of the host, as `user@host:port`. */
   readonly dialsByHost: Map<string, number> = new Map();
+  /**
+   * The commands that were asked for, oldest first, whatever became of them.
+   * Of more than 20,000 the oldest are dropped; empty it to begin anew.
+   */
+  readonly calls: MemoryCall[] = [];
   /** Every connection ever opened, oldest first. */
   readonly connections: MemoryConnection[] = [];
   /** The connections that have not ended. */
@@ -154,7 +178,7 @@ export class MemoryConnector implements Connector {
       this.failed++;
       throw error instanceof SshError ? error : new DialError(
         "tcp",
-        `Cannot connect to "${name}": ${(error as Error).message}`,
+        explain(`Cannot connect to "${name}"`, (error as Error).message),
         { host: name, cause: error },
       );
     } finally {
@@ -171,14 +195,9 @@ export class MemoryConnector implements Connector {
     for (const connection of [...this.live]) connection.drop(message);
   }
 
-  /** Freezes every live connection. */
-  freezeAll(): void {
-    for (const connection of this.live) connection.freeze();
-  }
-
-  /** Thaws every live connection. */
-  thawAll(): void {
-    for (const connection of this.live) connection.thaw();
+  #record(call: MemoryCall): void {
+    this.calls.push(call);
+    if (this.calls.length >= 2 * KEPT_CALLS) this.calls.splice(0, KEPT_CALLS);
   }
 
   async #dial(
@@ -217,7 +236,9 @@ export class MemoryConnector implements Connector {
     const connection = new MemoryConnection(host, {
       options: this.options,
       connect: options,
-      ledger: {
+      reports: {
+        called: (host, command, options) =>
+          this.#record({ host, command, options }),
         channelOpened: ({ openChannels }) => {
           this.channelsOpened++;
           this.maxChannels = Math.max(this.maxChannels, openChannels);

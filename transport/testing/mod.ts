@@ -16,8 +16,9 @@ export {
   EmbeddedServer,
   type EmbeddedServerOptions,
 } from "./embedded_server.ts";
-export { MemoryConnection, type MemoryLedger } from "./memory_connection.ts";
+export { MemoryConnection } from "./memory_connection.ts";
 export {
+  type MemoryCall,
   MemoryConnector,
   type MemoryConnectorOptions,
 } from "./memory_connector.ts";

@@ -295,3 +295,61 @@ Deno.test("MemoryConnector.connect() closes the tunnel of a failed dial", async 
   );
   await tunnel.closed;
 });
+
+Deno.test("MemoryConnection.exec() is refused after what was asked before is answered", async () => {
+  for (const gates of [{}, { onExec: () => "ok" as const }]) {
+    const connector = new MemoryConnector({ maxSessions: 1, ...gates });
+    await using connection = await connector.connect(host);
+    const order: string[] = [];
+    const first = connection.exec("true", { onOpen: () => order.push("open") });
+    const second = connection.exec("true").catch(() => order.push("refused"));
+    await Promise.all([first, second]);
+    assertEquals(order, ["open", "refused"]);
+  }
+});
+
+Deno.test("MemoryConnector.calls has host, command and options of each call", async () => {
+  const connector = new MemoryConnector();
+  await using connection = await connector.connect(host);
+  const options = { timeoutMs: 1000 };
+  await connection.exec(["echo", "a b"], options);
+  await (await connection.spawn("true")).output();
+  assertEquals(connector.calls, [
+    { host: "ops@db1:22", command: "echo 'a b'", options },
+    { host: "ops@db1:22", command: "true", options: {} },
+  ]);
+});
+
+Deno.test("MemoryConnector tells a script which host was asked", async () => {
+  const connector = new MemoryConnector({
+    commands: (line, name) =>
+      line === "plain"
+        ? { stdout: name }
+        : line === "handler"
+        ? (({ host }) => ({ stdout: host }))
+        : undefined,
+  });
+  await using connection = await connector.connect(host);
+  assertEquals((await connection.exec("plain")).stdout, "ops@db1:22");
+  assertEquals((await connection.exec("handler")).stdout, "ops@db1:22");
+});
+
+Deno.test("MemoryConnection.exec() says how to script a command that has no script", async () => {
+  await using connection = await new MemoryConnector().connect(host);
+  const { code, stderr } = await connection.exec("uptime -p");
+  assertEquals(code, 127);
+  assertEquals(
+    stderr,
+    'sh: uptime: not found\nNo script for "uptime -p": add it to the option ' +
+      '`commands`, such as { "uptime": { stdout: "..." } }\n',
+  );
+});
+
+Deno.test("MemoryConnector says once what failed", async () => {
+  const message = 'Cannot connect to "ops@db1:22": no route';
+  for (const said of ["no route", message]) {
+    const connector = new MemoryConnector({ onDial: () => new Error(said) });
+    const error = await connector.connect(host).catch((error) => error);
+    assertEquals(error.message, message);
+  }
+});
