@@ -301,10 +301,13 @@ Deno.test("MemoryConnection.exec() is refused after what was asked before is ans
     const connector = new MemoryConnector({ maxSessions: 1, ...gates });
     await using connection = await connector.connect(host);
     const order: string[] = [];
-    const first = connection.exec("true", { onOpen: () => order.push("open") });
+    const first = connection.spawn("true").then(async (child) => {
+      order.push("opened");
+      await child.output();
+    });
     const second = connection.exec("true").catch(() => order.push("refused"));
     await Promise.all([first, second]);
-    assertEquals(order, ["open", "refused"]);
+    assertEquals(order, ["opened", "refused"]);
   }
 });
 
