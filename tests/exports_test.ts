@@ -72,6 +72,21 @@ const POOL = `
   ResolvedHost
   RetryCause
   Secret
+  Sftp
+  SftpCallOptions
+  SftpDirEntry
+  SftpError
+  SftpErrorCode
+  SftpErrorOptions
+  SftpFile
+  SftpFileInfo
+  SftpFileSystemInfo
+  SftpMkdirOptions
+  SftpOpenOptions
+  SftpOptions
+  SftpRemoveOptions
+  SftpTransport
+  SftpWriteFileOptions
   SpawnOptions
   SshError
   SshErrorJson
@@ -82,8 +97,12 @@ const POOL = `
   WaitSnapshot
   WarmResult
   commandLine
+  decodeFileName
+  encodeFileName
   hostName
+  isUnicodeFileName
   parseHost
+  startSftp
 `;
 
 const SSH2 = `

@@ -26,6 +26,7 @@ export type ErrorPhase =
   | "channel"
   | "exec"
   | "connection"
+  | "sftp"
   | "closed";
 
 /** Options for {@linkcode SshError}. */

@@ -10,3 +10,4 @@ export * from "./errors.ts";
 export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
 export * from "./resolver.ts";
+export * from "./sftp/mod.ts";

@@ -1,0 +1,387 @@
+// What a server may do that OpenSSH's never does: answers that are malformed,
+// short, late, out of order or missing.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ConnectionLostError } from "../../../transport/errors.ts";
+import { SftpError } from "../../../transport/sftp/errors.ts";
+import { PacketType } from "../../../transport/sftp/_packets.ts";
+import { startSftp } from "../../../transport/sftp/start.ts";
+import { Random } from "../_random.ts";
+import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
+
+const later = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+
+/** Answers OPEN, CLOSE and the reads of a file with this content. */
+function serveFile(
+  content: Uint8Array,
+  atMost = Infinity,
+  deliver: (send: () => void) => void = (send) => send(),
+): FakeServer {
+  return new FakeServer(({ type, id, body }, server) => {
+    if (type === PacketType.OPEN) return deliver(() => server.handle(id));
+    if (type === PacketType.CLOSE) return deliver(() => server.status(id, 0));
+    body.bytes();
+    const [offset, length] = [body.u64(), body.u32()];
+    const end = Math.min(offset + Math.min(length, atMost), content.length);
+    deliver(() =>
+      offset >= content.length
+        ? server.status(id, 1)
+        : server.data(id, content.subarray(offset, end))
+    );
+  });
+}
+
+const content = (length: number) =>
+  new Uint8Array(length).map((_, index) => index * 31 + (index >> 8));
+
+Deno.test("Sftp.readFile() is right with short answers in any order", async () => {
+  const random = new Random(3);
+  for (
+    const [size, atMost] of [[100_000, 999], [300_000, 20_000], [1, 1]] as const
+  ) {
+    const waiting: (() => void)[] = [];
+    const server = serveFile(content(size), atMost, (send) => {
+      waiting.push(send);
+      setTimeout(
+        () => waiting.splice(random.below(waiting.length), 1)[0]?.(),
+        0,
+      );
+    });
+    const sftp = await startSftp(server.transport);
+    assertEquals(await sftp.readFile("f"), content(size));
+    while (sftp.requestsInFlight > 0) await later();
+    sftp.close();
+  }
+});
+
+Deno.test("Sftp.readFile() is right when the server sends one byte at a time", async () => {
+  const server = serveFile(content(5000));
+  let receive: (bytes: Uint8Array) => void = () => {};
+  server.transport.onData((bytes) =>
+    bytes.forEach((byte) => receive(Uint8Array.of(byte)))
+  );
+  const transport = {
+    ...server.transport,
+    onData: (callback: typeof receive) => void (receive = callback),
+  };
+  const sftp = await startSftp(transport);
+  assertEquals(await sftp.readFile("f"), content(5000));
+});
+
+const BAD_ANSWERS: readonly (readonly [
+  string,
+  (request: Request, server: FakeServer) => void,
+])[] = [
+  [
+    "a packet longer than any may be",
+    (_, server) => server.raw(new Uint8Array([0x7f, 0, 0, 0])),
+  ],
+  ["an empty packet", (_, server) => server.raw(new Uint8Array(4))],
+  [
+    "a string longer than its packet",
+    ({ id }, server) =>
+      server.packet(PacketType.HANDLE, ...u32(id), ...u32(1000), 1),
+  ],
+  [
+    "a packet that ends within a number",
+    ({ id }, server) => server.packet(PacketType.STATUS, ...u32(id), 0, 0),
+  ],
+  [
+    "an id that was not asked for",
+    ({ id }, server) => server.status(id + 1, 0),
+  ],
+  [
+    "an answer of a wrong type",
+    ({ id }, server) => server.data(id, new Uint8Array(3)),
+  ],
+  ["success without a handle", ({ id }, server) => server.status(id, 0)],
+  [
+    "a handle that is too long",
+    ({ id }, server) => server.handle(id, "x".repeat(257)),
+  ],
+  ["end of file to an OPEN", ({ id }, server) => server.status(id, 1)],
+];
+
+for (const [name, answer] of BAD_ANSWERS) {
+  Deno.test(`Sftp ends the session with SSH_SFTP_PROTOCOL after ${name}`, async () => {
+    const server = new FakeServer(answer);
+    const sftp = await startSftp(server.transport);
+    const error = await assertRejects(() => sftp.open("f"), SftpError);
+    assertEquals(error.code, "SSH_SFTP_PROTOCOL", error.message);
+    assertEquals([sftp.isClosed, server.closes], [true, 1]);
+    server.raw(new Uint8Array(100)); // what comes after the end is ignored
+  });
+}
+
+Deno.test("Sftp ends the session after an answer that a READ did not ask for", async () => {
+  for (const length of [0, 40_000]) {
+    const server = new FakeServer(({ type, id }, server) =>
+      type === PacketType.OPEN
+        ? server.handle(id)
+        : server.data(id, new Uint8Array(length))
+    );
+    const sftp = await startSftp(server.transport);
+    const error = await assertRejects(() => sftp.readFile("f"), SftpError);
+    assertEquals(error.code, "SSH_SFTP_PROTOCOL");
+  }
+});
+
+Deno.test("Sftp.readDir() refuses a huge count of names, and names with a slash", async () => {
+  const answers = [
+    [...u32(0xffffffff), ...string("a")],
+    [...u32(1), ...string("../a"), ...string(""), ...u32(0)],
+    [...u32(1), ...string("a\0"), ...string(""), ...u32(0)],
+    [...u32(1), ...string(""), ...string(""), ...u32(0)],
+    [
+      ...u32(1),
+      ...string("a"),
+      ...string(""),
+      ...u32(0x80000000),
+      ...u32(0xffffffff),
+    ],
+  ];
+  for (const names of answers) {
+    const server = new FakeServer(({ type, id }, server) =>
+      type === PacketType.OPENDIR
+        ? server.handle(id)
+        : server.packet(PacketType.NAME, ...u32(id), ...names)
+    );
+    const sftp = await startSftp(server.transport);
+    const error = await assertRejects(
+      () => Array.fromAsync(sftp.readDir("d")),
+      SftpError,
+    );
+    assertEquals(error.code, "SSH_SFTP_PROTOCOL", error.message);
+  }
+});
+
+Deno.test("startSftp() says what a shell printed in place of the protocol", async () => {
+  const server = new FakeServer(() => {}, undefined);
+  const starting = assertRejects(() => startSftp(server.transport), SftpError);
+  server.raw(new TextEncoder().encode("Welcome to \x1b[1mweb-1\n"));
+  const error = await starting;
+  assertEquals(error.code, "SSH_SFTP_PROTOCOL");
+  assert(
+    error.message.includes('"Welcome to \\x1b[1mweb-1\\x0a"'),
+    error.message,
+  );
+});
+
+Deno.test("startSftp() refuses another version, and rejects when the channel ends first", async () => {
+  for (
+    const [act, type] of [
+      [
+        (server: FakeServer) => server.packet(PacketType.VERSION, ...u32(6)),
+        SftpError,
+      ],
+      [
+        (server: FakeServer) => server.packet(PacketType.STATUS, ...u32(3)),
+        SftpError,
+      ],
+      [(server: FakeServer) => server.end(), SftpError],
+      [
+        (server: FakeServer) => server.end(new Error("cut")),
+        ConnectionLostError,
+      ],
+    ] as const
+  ) {
+    const server = new FakeServer(() => {}, undefined);
+    const starting = assertRejects(
+      () => startSftp(server.transport),
+      type as typeof SftpError,
+    );
+    act(server);
+    await starting;
+    assertEquals(server.closes, 1);
+  }
+});
+
+Deno.test("startSftp() closes the channel when it is aborted", async () => {
+  for (const early of [true, false]) {
+    const server = new FakeServer(() => {}, undefined);
+    const abort = new AbortController();
+    if (early) abort.abort(new Error("stop"));
+    const starting = assertRejects(
+      () => startSftp(server.transport, { signal: abort.signal }),
+      Error,
+      "stop",
+    );
+    abort.abort(new Error("stop"));
+    await starting;
+    assertEquals(server.closes, 1);
+  }
+});
+
+Deno.test("Sftp drops the late answer of an aborted request, and goes on", async () => {
+  const requests: Request[] = [];
+  const server = new FakeServer((request) => void requests.push(request));
+  const sftp = await startSftp(server.transport);
+  const abort = new AbortController();
+  const stat = assertRejects(
+    () => sftp.stat("f", { signal: abort.signal }),
+    Error,
+    "stop",
+  );
+  abort.abort(new Error("stop"));
+  await stat;
+  assertEquals(sftp.requestsInFlight, 1);
+  server.status(requests[0]!.id, 2);
+  assertEquals(sftp.requestsInFlight, 0);
+  assertEquals(sftp.isClosed, false);
+  await assertRejects(
+    () => sftp.stat("f", { signal: abort.signal }),
+    Error,
+    "stop",
+  );
+  assertEquals(requests.length, 1);
+});
+
+Deno.test("Sftp.open() closes a handle that comes after an abort", async () => {
+  const server = new FakeServer();
+  const sftp = await startSftp(server.transport);
+  const abort = new AbortController();
+  const opening = assertRejects(
+    () => sftp.open("f", { signal: abort.signal }),
+    Error,
+    "stop",
+  );
+  abort.abort(new Error("stop"));
+  await opening;
+  server.handle(server.requests[0]!.id, "late");
+  const close = server.requests[1]!;
+  assertEquals([close.type, new TextDecoder().decode(close.body.bytes())], [
+    PacketType.CLOSE,
+    "late",
+  ]);
+});
+
+Deno.test("Sftp does not send a request that was aborted while the transport was full", async () => {
+  const server = new FakeServer(({ id }, server) => server.status(id, 2));
+  const sftp = await startSftp(server.transport);
+  const gate = Promise.withResolvers<void>();
+  server.room = gate.promise;
+  const abort = new AbortController();
+  const results = Promise.allSettled([
+    sftp.remove("sent"),
+    sftp.stat("never", { signal: abort.signal }),
+    sftp.stat("next"),
+  ]);
+  abort.abort(new Error("stop"));
+  server.room = undefined;
+  gate.resolve();
+  await results;
+  assertEquals(server.requests.length, 2);
+});
+
+Deno.test("Sftp waits while the transport is full, and ends when the transport fails", async () => {
+  const server = new FakeServer();
+  const sftp = await startSftp(server.transport);
+  server.room = Promise.reject(new Error("broken pipe"));
+  const error = await assertRejects(() => sftp.mkdir("d"), ConnectionLostError);
+  assertEquals(error.mayHaveRun, true);
+  assertEquals(server.closes, 1);
+});
+
+Deno.test("Sftp has at most 4 MiB of a file in flight, in each direction", async () => {
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) server.handle(id);
+    if (type === PacketType.CLOSE) server.status(id, 0);
+  });
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f", { read: true, write: true });
+  const abort = new AbortController();
+  const { signal } = abort;
+  const count = (type: number) =>
+    server.requests.filter((request) => request.type === type).length;
+  const writing = assertRejects(
+    () => file.writeAt(new Uint8Array(20_000_000), 0, { signal }),
+    Error,
+    "stop",
+  );
+  await later();
+  assertEquals(count(PacketType.WRITE), 128);
+  const reading = assertRejects(
+    () => file.readAt(new Uint8Array(20_000_000), 0, { signal }),
+    Error,
+    "stop",
+  );
+  await later();
+  assertEquals(count(PacketType.READ), 128);
+  abort.abort(new Error("stop"));
+  await Promise.all([writing, reading]);
+  sftp.close();
+});
+
+Deno.test("Sftp.writeFile() gives the failure of any of its writes, and calls it by no name it does not know", async () => {
+  const server = new FakeServer(({ type, id, body }, server) => {
+    if (type === PacketType.OPEN) return server.handle(id);
+    if (type !== PacketType.WRITE) return server.status(id, 0);
+    body.bytes();
+    server.status(id, body.u64() === 65536 ? 4 : 0, "Fail\x1bure");
+  });
+  const sftp = await startSftp(server.transport);
+  const error = await assertRejects(
+    () => sftp.writeFile("f", new Uint8Array(200_000)),
+    SftpError,
+  );
+  assertEquals(error.code, "SSH_SFTP_FAILURE");
+  assertEquals(
+    error.message,
+    'Cannot write "f": the server does not say why (server says "Fail\\x1bure")',
+  );
+});
+
+Deno.test("Sftp rejects what runs when the server closes the channel", async () => {
+  const server = new FakeServer();
+  const sftp = await startSftp(server.transport);
+  const stat = assertRejects(() => sftp.stat("f"), SftpError);
+  server.end();
+  assertEquals((await stat).code, "SSH_SFTP_CLOSED");
+  await sftp.closed;
+});
+
+Deno.test("Sftp survives random bytes after the greeting", async () => {
+  const random = new Random(11);
+  for (let round = 0; round < 300; round++) {
+    const server = new FakeServer((_, server) =>
+      server.packet(
+        random.pick([101, 102, 103, 104, 105, 201, random.below(256)]),
+        ...u32(random.chance(0.9) ? 1 : random.below(5)),
+        ...Array.from({ length: random.below(60) }, () =>
+          random.chance(0.5) ? 0 : random.below(256)),
+      )
+    );
+    const sftp = await startSftp(server.transport);
+    const run = random.pick([
+      () => sftp.stat("f"),
+      () => sftp.realPath("f"),
+      () => sftp.open("f"),
+      () => Array.fromAsync(sftp.readDir("f")),
+      () => sftp.statFileSystem("f"),
+    ]);
+    const result = run().catch((error) => {
+      assert(error instanceof SftpError, String(error));
+    });
+    await later();
+    sftp.close();
+    await result;
+  }
+});
+
+Deno.test("Sftp reads 5 times faster than one request at a time when each takes 100 ms", async () => {
+  const data = content(4_000_000);
+  const server = serveFile(
+    data,
+    Infinity,
+    (send) => void setTimeout(send, 100),
+  );
+  const sftp = await startSftp(server.transport);
+  const start = performance.now();
+  assertEquals((await sftp.readFile("f")).length, data.length);
+  const took = performance.now() - start;
+  const oneByOne = 100 * data.length / 32768;
+  assert(took * 5 < oneByOne, `${took} ms against ${oneByOne} ms`);
+  while (sftp.requestsInFlight > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+});

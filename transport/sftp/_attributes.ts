@@ -1,0 +1,142 @@
+import {
+  type PacketReader,
+  type PacketWriter,
+  protocolError,
+} from "./_packets.ts";
+import { decodeFileName } from "./names.ts";
+import type {
+  SftpDirEntry,
+  SftpFileInfo,
+  SftpFileSystemInfo,
+} from "./file_info.ts";
+
+const HAS_SIZE = 1;
+const HAS_OWNER = 2;
+const HAS_MODE = 4;
+const HAS_TIMES = 8;
+const HAS_EXTENDED = 0x80000000;
+
+/** What a file is to become. Owner and group go together, and both times. */
+export interface AttributeChanges {
+  readonly size?: number | undefined;
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mode?: number | undefined;
+  /** In seconds since 1970. */
+  readonly times?:
+    | { readonly atime: number; readonly mtime: number }
+    | undefined;
+}
+
+/** Writes attributes. */
+export function writeAttributes(
+  packet: PacketWriter,
+  { size, owner, mode, times }: AttributeChanges,
+): PacketWriter {
+  packet.u32(
+    (size === undefined ? 0 : HAS_SIZE) |
+      (owner === undefined ? 0 : HAS_OWNER) |
+      (mode === undefined ? 0 : HAS_MODE) |
+      (times === undefined ? 0 : HAS_TIMES),
+  );
+  if (size !== undefined) packet.u64(size);
+  if (owner !== undefined) packet.u32(owner.uid).u32(owner.gid);
+  if (mode !== undefined) packet.u32(mode);
+  if (times !== undefined) packet.u32(times.atime).u32(times.mtime);
+  return packet;
+}
+
+/** Reads attributes. */
+export function readAttributes(packet: PacketReader): SftpFileInfo {
+  const flags = packet.u32();
+  const size = flags & HAS_SIZE ? packet.u64() : 0;
+  const uid = flags & HAS_OWNER ? packet.u32() : null;
+  const gid = flags & HAS_OWNER ? packet.u32() : null;
+  const mode = flags & HAS_MODE ? packet.u32() : null;
+  const atime = flags & HAS_TIMES ? date(packet.u32()) : null;
+  const mtime = flags & HAS_TIMES ? date(packet.u32()) : null;
+  if (flags & HAS_EXTENDED) skipExtended(packet);
+  return { ...typeOf(mode), size, mtime, atime, mode, uid, gid };
+}
+
+/** Each pair takes 8 bytes at least, so a huge count soon meets the end. */
+function skipExtended(packet: PacketReader): void {
+  for (let count = packet.u32(); count > 0; count--) {
+    packet.bytes();
+    packet.bytes();
+  }
+}
+
+function date(seconds: number): Date {
+  return new Date(seconds * 1000);
+}
+
+function typeOf(mode: number | null) {
+  const type = mode === null ? 0 : mode & 0o170000;
+  return {
+    isFile: type === 0o100000,
+    isDirectory: type === 0o040000,
+    isSymlink: type === 0o120000,
+  };
+}
+
+/** Reads the names of an answer, with the attributes of each. */
+export function readNames(
+  packet: PacketReader,
+): { readonly name: string; readonly info: SftpFileInfo }[] {
+  const count = packet.u32();
+  // Two lengths and the flags of the attributes are the least a name takes.
+  if (count * 12 > packet.left) {
+    throw protocolError(`${count} names in ${packet.left} bytes`);
+  }
+  return Array.from({ length: count }, () => {
+    const name = decodeFileName(packet.bytes());
+    const longName = packet.bytes();
+    const info = readAttributes(packet);
+    return { name, info: info.mode === null ? guess(info, longName) : info };
+  });
+}
+
+/** The first letter of a line as of `ls -l` tells what an old server does not. */
+function guess(info: SftpFileInfo, longName: Uint8Array): SftpFileInfo {
+  const letter = String.fromCharCode(longName[0] ?? 0);
+  return {
+    ...info,
+    isFile: letter === "-",
+    isDirectory: letter === "d",
+    isSymlink: letter === "l",
+  };
+}
+
+/** Makes the entries of a folder; `.` and `..` are left out. */
+export function dirEntries(packet: PacketReader): SftpDirEntry[] {
+  return readNames(packet)
+    .filter(({ name }) => name !== "." && name !== "..")
+    .map(({ name, info }) => {
+      if (name === "" || /[/\0]/.test(name)) {
+        throw protocolError(
+          `a folder has an entry whose name is empty, or has "/" or NUL in it`,
+        );
+      }
+      const { isFile, isDirectory, isSymlink } = info;
+      return { name, isFile, isDirectory, isSymlink, info };
+    });
+}
+
+/** Reads the answer of `statvfs@openssh.com`. */
+export function readFileSystem(packet: PacketReader): SftpFileSystemInfo {
+  packet.u64(); // block size
+  const unit = packet.u64();
+  const [blocks, free, available] = [packet.u64(), packet.u64(), packet.u64()];
+  const [files, freeFiles] = [packet.u64(), packet.u64()];
+  packet.u64(); // free files for users other than root
+  packet.u64(); // file system id
+  const flags = packet.u64();
+  return {
+    totalBytes: blocks * unit,
+    freeBytes: free * unit,
+    availableBytes: available * unit,
+    totalFiles: files,
+    freeFiles,
+    isReadOnly: flags % 2 === 1,
+  };
+}

@@ -1,0 +1,99 @@
+import type { Call, Handle, Protocol } from "./_protocol.ts";
+
+/** What is asked for ahead of the reader at most, in bytes. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const MAX_REQUESTS = 128;
+
+/** Options of {@linkcode readAhead}. */
+export interface ReadAheadOptions {
+  /** Where to begin. */
+  readonly offset?: number | undefined;
+  /** Where to stop, without asking for more; by default at the end of file. */
+  readonly end?: number | undefined;
+}
+
+/**
+ * Reads a file in order, with many requests in flight.
+ *
+ * ```
+ *   given | 256K | 256K | 128K ... | 256K |  asked next
+ *            ^ head           ^ a short answer: the rest is asked for again
+ * ```
+ *
+ * The window begins with two requests and doubles, so that a small file costs
+ * few of them. The size that `stat` tells is never trusted: a file ends where
+ * the server says so.
+ */
+export async function* readAhead(
+  protocol: Protocol,
+  call: Call,
+  handle: Handle,
+  { offset = 0, end = Infinity }: ReadAheadOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const stop = new AbortController();
+  const signal = call.signal === undefined
+    ? stop.signal
+    : AbortSignal.any([call.signal, stop.signal]);
+  const inFlight: Promise<Slot>[] = [];
+  let requests = end === Infinity ? 2 : MAX_REQUESTS;
+  let chunk = protocol.maxReadBytes;
+  let next = offset;
+  const ask = () => {
+    const most = Math.min(requests, Math.ceil(WINDOW_BYTES / chunk));
+    while (inFlight.length < most && next < end) {
+      const length = Math.min(chunk, end - next);
+      const slot = fill(protocol, { ...call, signal }, handle, next, length);
+      slot.catch(() => {}); // seen when its turn comes, if it comes
+      inFlight.push(slot);
+      next += length;
+    }
+  };
+  try {
+    for (;;) {
+      ask();
+      const head = inFlight.shift();
+      if (head === undefined) return;
+      const { pieces, isLast, largest } = await head;
+      yield* pieces;
+      if (isLast) return;
+      requests = Math.min(requests * 2, MAX_REQUESTS);
+      // A server that answers with less than it is asked for has its own limit.
+      chunk = Math.min(protocol.maxReadBytes, Math.max(largest, 4096));
+    }
+  } finally {
+    stop.abort(new DOMException("No longer needed", "AbortError"));
+  }
+}
+
+interface Slot {
+  readonly pieces: readonly Uint8Array[];
+  /** Whether the file ended in it. */
+  readonly isLast: boolean;
+  /** The largest answer. */
+  readonly largest: number;
+}
+
+/** Reads one stretch until it is full or the file ends. */
+async function fill(
+  protocol: Protocol,
+  call: Call,
+  handle: Handle,
+  offset: number,
+  length: number,
+): Promise<Slot> {
+  const pieces: Uint8Array[] = [];
+  let [filled, largest] = [0, 0];
+  while (filled < length) {
+    const piece = await protocol.read(
+      call,
+      handle,
+      offset + filled,
+      length - filled,
+    );
+    if (piece === null) return { pieces, isLast: true, largest };
+    pieces.push(piece);
+    filled += piece.length;
+    largest = Math.max(largest, piece.length);
+  }
+  return { pieces, isLast: false, largest };
+}

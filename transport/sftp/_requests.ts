@@ -1,0 +1,266 @@
+import { ConnectionLostError } from "../errors.ts";
+import { SftpError } from "./errors.ts";
+import {
+  PacketReader,
+  PacketType,
+  PacketWriter,
+  protocolError,
+} from "./_packets.ts";
+import { PacketSplitter } from "./_splitter.ts";
+import type { SftpTransport } from "./transport.ts";
+
+/** Options of one request. */
+export interface RequestOptions {
+  /** Gives the request up: its answer is dropped when it comes. */
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes that follow the packet, as part of it: data that is not copied. */
+  readonly payload?: Uint8Array | undefined;
+  /** Whether it changes something on the server. */
+  readonly changes?: boolean;
+  /** Told of the answer to a request that was given up. */
+  readonly onLateAnswer?: (answer: PacketReader) => void;
+}
+
+/** A request without an answer yet. */
+interface Pending {
+  /** Settles it; `undefined` once it was given up. */
+  settle: Settle | undefined;
+  readonly changes: boolean;
+  readonly onLateAnswer: ((answer: PacketReader) => void) | undefined;
+  isSent: boolean;
+}
+
+interface Settle {
+  resolve(answer: PacketReader): void;
+  reject(error: unknown): void;
+}
+
+interface Outgoing {
+  readonly id: number;
+  readonly packet: Uint8Array;
+  readonly payload: Uint8Array | undefined;
+}
+
+/**
+ * The requests of one session: any number in flight, each with an id of its
+ * own. Answers may come in any order. When the session ends every request
+ * settles, and so does every later one.
+ */
+export class Requests {
+  readonly #transport: SftpTransport;
+  readonly #host: string | undefined;
+  readonly #pending = new Map<number, Pending>();
+  /** What waits for room in the transport. */
+  readonly #queue: Outgoing[] = [];
+  readonly #onVersion: (packet: PacketReader) => void;
+  readonly #ended = Promise.withResolvers<void>();
+  #isBlocked = false;
+  #nextId = 0;
+  #end: { readonly error: Error | undefined } | undefined;
+  #hasVersion = false;
+
+  /**
+   * Starts the session: sends INIT.
+   *
+   * @param transport The channel, which this owns from here on.
+   * @param host The name of the host for errors.
+   * @param onVersion Called with the server's VERSION.
+   */
+  constructor(
+    transport: SftpTransport,
+    host: string | undefined,
+    onVersion: (packet: PacketReader) => void,
+  ) {
+    this.#transport = transport;
+    this.#host = host;
+    this.#onVersion = onVersion;
+    const splitter = new PacketSplitter((packet) => this.#receive(packet));
+    transport.onEnd((error) => this.end(error ?? this.#closedByServer()));
+    transport.onData((bytes) => {
+      if (this.#end !== undefined) return;
+      try {
+        splitter.push(bytes);
+      } catch (error) {
+        this.end(error as Error);
+      }
+    });
+    this.#write({
+      id: 0,
+      packet: new PacketWriter(PacketType.INIT).u32(3).finish(0),
+      payload: undefined,
+    });
+  }
+
+  /** Whether the session has ended. */
+  get isEnded(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Resolves when the session has ended. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** Requests that wait for an answer, those that were given up included. */
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Sends a request.
+   *
+   * @returns The answer, whatever its type.
+   * @throws {ConnectionLostError} If the channel is lost first.
+   * @throws {SftpError} If the session is closed first.
+   */
+  send(
+    writer: PacketWriter,
+    { signal, payload, changes = false, onLateAnswer }: RequestOptions = {},
+  ): Promise<PacketReader> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#end !== undefined) {
+      return Promise.reject(this.endError());
+    }
+    return new Promise((resolve, reject) => {
+      const id = this.#freeId();
+      const pending: Pending = {
+        settle: { resolve, reject },
+        changes,
+        onLateAnswer,
+        isSent: false,
+      };
+      this.#pending.set(id, pending);
+      if (signal !== undefined) this.#watch(id, pending, signal);
+      const packet = writer.finish(id, payload?.length);
+      this.#write({ id, packet, payload });
+    });
+  }
+
+  /**
+   * Ends the session: closes the channel, and every request rejects.
+   *
+   * @param error Why; none if this side closes it.
+   */
+  end(error?: Error): void {
+    if (this.#end !== undefined) return;
+    this.#end = { error };
+    this.#queue.length = 0;
+    const all = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { settle, changes, isSent } of all) {
+      settle?.reject(this.endError(changes && isSent));
+    }
+    this.#transport.close();
+    this.#ended.resolve();
+  }
+
+  #watch(id: number, pending: Pending, signal: AbortSignal): void {
+    const settle = pending.settle as Settle;
+    const giveUp = () => {
+      pending.settle = undefined;
+      // What was not sent yet is not sent at all: `#pump` looks it up.
+      if (!pending.isSent) this.#pending.delete(id);
+      settle.reject(signal.reason);
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    const done = () => signal.removeEventListener("abort", giveUp);
+    pending.settle = {
+      resolve: (answer) => (done(), settle.resolve(answer)),
+      reject: (error) => (done(), settle.reject(error)),
+    };
+  }
+
+  #freeId(): number {
+    do this.#nextId = (this.#nextId + 1) >>> 0; while (
+      this.#pending.has(this.#nextId)
+    );
+    return this.#nextId;
+  }
+
+  #write(outgoing: Outgoing): void {
+    this.#queue.push(outgoing);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (!this.#isBlocked && this.#end === undefined) {
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      const pending = this.#pending.get(next.id);
+      if (pending === undefined && next.id !== 0) continue;
+      if (pending !== undefined) pending.isSent = true;
+      this.#transmit(next);
+    }
+  }
+
+  #transmit({ packet, payload }: Outgoing): void {
+    let room = this.#transport.write(packet);
+    if (payload !== undefined && payload.length > 0) {
+      room = this.#transport.write(payload) ?? room;
+    }
+    if (room === undefined) return;
+    this.#isBlocked = true;
+    room.then(() => {
+      this.#isBlocked = false;
+      this.#pump();
+    }, (error) => this.end(error));
+  }
+
+  #receive(packet: Uint8Array): void {
+    if (this.#end !== undefined) return;
+    const answer = new PacketReader(packet);
+    if (!this.#hasVersion) {
+      if (answer.type !== PacketType.VERSION) {
+        throw protocolError(`its first packet has type ${answer.type}`);
+      }
+      this.#hasVersion = true;
+      this.#onVersion(answer);
+      return;
+    }
+    const id = answer.u32();
+    const pending = this.#pending.get(id);
+    if (pending === undefined || !pending.isSent) {
+      throw protocolError(`an answer to request ${id}, which was not sent`);
+    }
+    this.#pending.delete(id);
+    if (pending.settle !== undefined) pending.settle.resolve(answer);
+    else pending.onLateAnswer?.(answer);
+  }
+
+  #closedByServer(): SftpError {
+    return new SftpError(
+      "SSH_SFTP_CLOSED",
+      `Cannot go on with the SFTP session${this.#on()}: the server closed it`,
+      { host: this.#host },
+    );
+  }
+
+  /**
+   * Makes the error of a request that meets the end of the session.
+   *
+   * @param mayHaveRun Whether it may have changed something on the server.
+   * @returns The error.
+   */
+  endError(mayHaveRun = false): Error {
+    const error = this.#end?.error;
+    const options = { host: this.#host, mayHaveRun, cause: error };
+    if (error === undefined) {
+      return new SftpError(
+        "SSH_SFTP_CLOSED",
+        `Cannot use the SFTP session${this.#on()}: it is closed`,
+        { host: this.#host, mayHaveRun },
+      );
+    }
+    if (error instanceof SftpError) {
+      return new SftpError(error.code, error.message, options);
+    }
+    return new ConnectionLostError(
+      `Lost the SFTP session${this.#on()}: ${error.message}`,
+      options,
+    );
+  }
+
+  #on(): string {
+    return this.#host === undefined ? "" : ` on "${this.#host}"`;
+  }
+}

@@ -1,0 +1,283 @@
+import {
+  diagnosed,
+  lookAtTarget,
+  lookForExisting,
+  lookForFolder,
+} from "./_diagnose.ts";
+import { makeFolders } from "./_make_folders.ts";
+import { openFile } from "./_open.ts";
+import { PacketType } from "./_packets.ts";
+import type { Call, Protocol } from "./_protocol.ts";
+import { readDir } from "./_read_dir.ts";
+import { readFile } from "./_read_file.ts";
+import { remove, removeTree } from "./_remove.ts";
+import { seconds } from "./_seconds.ts";
+import { writeFile, writeFileAtomically } from "./_write_file.ts";
+import type { SftpCallOptions, SftpFile } from "./file.ts";
+import type {
+  SftpDirEntry,
+  SftpFileInfo,
+  SftpFileSystemInfo,
+} from "./file_info.ts";
+import type {
+  SftpMkdirOptions,
+  SftpOpenOptions,
+  SftpRemoveOptions,
+  SftpWriteFileOptions,
+} from "./options.ts";
+import type { Sftp } from "./sftp.ts";
+
+/** A session over the requests of one channel. */
+export class SftpSession implements Sftp {
+  readonly #protocol: Protocol;
+
+  /**
+   * Takes a session that the server has answered.
+   *
+   * @param protocol The session.
+   */
+  constructor(protocol: Protocol) {
+    this.#protocol = protocol;
+  }
+
+  get isClosed(): boolean {
+    return this.#protocol.requests.isEnded;
+  }
+
+  get closed(): Promise<void> {
+    return this.#protocol.requests.ended;
+  }
+
+  get requestsInFlight(): number {
+    return this.#protocol.requests.inFlight;
+  }
+
+  open(path: string, options: SftpOpenOptions = {}): Promise<SftpFile> {
+    return this.#run(() =>
+      openFile(this.#protocol, this.#call("open", path, options), options)
+    );
+  }
+
+  readFile(
+    path: string,
+    options: SftpCallOptions = {},
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#run(() =>
+      readFile(this.#protocol, this.#call("read", path, options))
+    );
+  }
+
+  async readTextFile(
+    path: string,
+    options: SftpCallOptions = {},
+  ): Promise<string> {
+    return new TextDecoder().decode(await this.readFile(path, options));
+  }
+
+  writeFile(
+    path: string,
+    data: Uint8Array | ReadableStream<Uint8Array>,
+    options: SftpWriteFileOptions = {},
+  ): Promise<void> {
+    return this.#run(() => {
+      const { atomic = false, append = false } = options;
+      if (atomic && append) {
+        throw new TypeError("Cannot write a file: atomic excludes append");
+      }
+      const write = atomic ? writeFileAtomically : writeFile;
+      const call = this.#call("write", path, options);
+      return write(this.#protocol, call, data, options);
+    });
+  }
+
+  writeTextFile(
+    path: string,
+    text: string,
+    options: SftpWriteFileOptions = {},
+  ): Promise<void> {
+    return this.writeFile(path, new TextEncoder().encode(text), options);
+  }
+
+  stat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
+    return this.#run(() =>
+      this.#protocol.stat(this.#call("stat", path, options), PacketType.STAT)
+    );
+  }
+
+  lstat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
+    return this.#run(() =>
+      this.#protocol.stat(this.#call("lstat", path, options), PacketType.LSTAT)
+    );
+  }
+
+  readDir(
+    path: string,
+    options: SftpCallOptions = {},
+  ): AsyncIterableIterator<SftpDirEntry> {
+    return readDir(this.#protocol, this.#call("read folder", path, options));
+  }
+
+  mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {
+    return this.#run(() => {
+      const call = this.#call("make folder", path, options);
+      if (options.recursive) {
+        return makeFolders(this.#protocol, call, options.mode);
+      }
+      return diagnosed(
+        this.#protocol,
+        call,
+        () => this.#protocol.entry(call, PacketType.MKDIR, options.mode),
+        lookForExisting,
+      );
+    });
+  }
+
+  remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
+    return this.#run(() =>
+      (options.recursive ? removeTree : remove)(
+        this.#protocol,
+        this.#call("remove", path, options),
+      )
+    );
+  }
+
+  rename(
+    from: string,
+    to: string,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(() => {
+      checkPath(to);
+      const call = this.#call("rename", from, options);
+      const run = () => this.#protocol.rename(call, to);
+      return diagnosed(this.#protocol, call, run, lookAtTarget(to));
+    });
+  }
+
+  symlink(
+    target: string,
+    path: string,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(() => {
+      checkPath(target);
+      const call = this.#call("make link", path, options);
+      const run = () => this.#protocol.symlink(call, target);
+      return diagnosed(this.#protocol, call, run, lookForExisting);
+    });
+  }
+
+  readLink(path: string, options: SftpCallOptions = {}): Promise<string> {
+    return this.#run(() =>
+      this.#protocol.name(
+        this.#call("read link", path, options),
+        PacketType.READLINK,
+      )
+    );
+  }
+
+  realPath(path: string, options: SftpCallOptions = {}): Promise<string> {
+    return this.#run(() =>
+      this.#protocol.name(
+        this.#call("resolve", path, options),
+        PacketType.REALPATH,
+      )
+    );
+  }
+
+  chmod(
+    path: string,
+    mode: number,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(() =>
+      this.#protocol.setStat(this.#call("chmod", path, options), { mode })
+    );
+  }
+
+  chown(
+    path: string,
+    uid: number | null,
+    gid: number | null,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(async () => {
+      const call = this.#call("chown", path, options);
+      const old = uid === null || gid === null
+        ? await this.#protocol.stat(call, PacketType.STAT)
+        : undefined;
+      const owner = {
+        uid: uid ?? old?.uid ?? 0,
+        gid: gid ?? old?.gid ?? 0,
+      };
+      await this.#protocol.setStat(call, { owner });
+    });
+  }
+
+  utime(
+    path: string,
+    atime: number | Date,
+    mtime: number | Date,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(() => {
+      const times = {
+        atime: seconds("atime", atime),
+        mtime: seconds("mtime", mtime),
+      };
+      return this.#protocol.setStat(this.#call("utime", path, options), {
+        times,
+      });
+    });
+  }
+
+  truncate(
+    path: string,
+    length = 0,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    return this.#run(() => {
+      const call = this.#call("truncate", path, options);
+      const run = () => this.#protocol.setStat(call, { size: length });
+      return diagnosed(this.#protocol, call, run, lookForFolder);
+    });
+  }
+
+  statFileSystem(
+    path: string,
+    options: SftpCallOptions = {},
+  ): Promise<SftpFileSystemInfo> {
+    return this.#run(() =>
+      this.#protocol.fileSystem(this.#call("stat file system", path, options))
+    );
+  }
+
+  close(): void {
+    this.#protocol.requests.end();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  #call(action: string, path: string, { signal }: SftpCallOptions): Call {
+    checkPath(path);
+    return { action, path, signal };
+  }
+
+  /** Makes a wrong argument a rejection as well. */
+  async #run<T>(operation: () => Promise<T>): Promise<T> {
+    return await operation();
+  }
+}
+
+function checkPath(path: string): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw new TypeError(
+      `Cannot use the path ${
+        JSON.stringify(path)
+      }: it must be a string that is not empty and has no NUL`,
+    );
+  }
+}

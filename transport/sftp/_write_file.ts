@@ -1,0 +1,197 @@
+import { lookAtTarget } from "./_diagnose.ts";
+import { diagnosed } from "./_diagnose.ts";
+import { openFile } from "./_open.ts";
+import { operationError, SftpError } from "./errors.ts";
+import type { OpenFile } from "./_open_file.ts";
+import { PacketType } from "./_packets.ts";
+import type { Call, Protocol } from "./_protocol.ts";
+import { WriteBehind } from "./_write_behind.ts";
+import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";
+
+/** What a file can be written from. */
+export type Content = Uint8Array | ReadableStream<Uint8Array>;
+
+/** Writes a file in its place. */
+export async function writeFile(
+  protocol: Protocol,
+  call: Call,
+  data: Content,
+  options: SftpWriteFileOptions,
+): Promise<void> {
+  const { append = false, create = true, createNew = false, mode } = options;
+  const how: SftpOpenOptions = {
+    write: true,
+    append,
+    truncate: !append && !createNew,
+    create,
+    createNew,
+    ...(mode === undefined ? {} : { mode }),
+  };
+  const file = await openOrCancel(protocol, call, how, data);
+  try {
+    await writeAll(protocol, call, file, data);
+    if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
+  } catch (error) {
+    await file[Symbol.asyncDispose]();
+    throw error;
+  }
+  await file.close();
+}
+
+/** Writes a file beside it, and gives that its name. */
+export async function writeFileAtomically(
+  protocol: Protocol,
+  call: Call,
+  data: Content,
+  options: SftpWriteFileOptions,
+): Promise<void> {
+  let old: Target;
+  try {
+    old = await target(protocol, call, options);
+  } catch (error) {
+    await cancel(data, error);
+    throw error;
+  }
+  const temporary: Call = { ...call, path: temporaryPath(old.path) };
+  const mode = options.mode ?? old.mode;
+  const how = {
+    write: true,
+    createNew: true,
+    ...(mode === undefined ? {} : { mode }),
+  };
+  const file = await openOrCancel(protocol, temporary, how, data);
+  try {
+    await writeAll(protocol, temporary, file, data);
+    if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
+    await file.sync({ signal: call.signal });
+    await file.close();
+    await moveInto(protocol, temporary, old.path, options.createNew ?? false);
+  } catch (error) {
+    await file[Symbol.asyncDispose]();
+    // Not with the signal of the call: it may be what ended the writing.
+    await protocol.entry(
+      { action: "remove", path: temporary.path },
+      PacketType.REMOVE,
+    ).catch(() => {});
+    throw error;
+  }
+}
+
+interface Target {
+  readonly path: string;
+  readonly mode: number | undefined;
+}
+
+/** Where the file is to be: at the end of a link, if the path is one. */
+async function target(
+  protocol: Protocol,
+  call: Call,
+  { create = true, createNew = false }: SftpWriteFileOptions,
+): Promise<Target> {
+  const found = await protocol.stat(call, PacketType.LSTAT).catch((error) => {
+    if (create && isNotFound(error)) return undefined;
+    throw error;
+  });
+  if (found === undefined) return { path: call.path, mode: undefined };
+  const operation = { ...call, host: protocol.host };
+  if (createNew) throw operationError("SSH_SFTP_ALREADY_EXISTS", operation);
+  if (found.isDirectory) {
+    throw operationError("SSH_SFTP_IS_A_DIRECTORY", operation);
+  }
+  if (!found.isSymlink) return { path: call.path, mode: permissions(found) };
+  const path = await protocol.name(call, PacketType.REALPATH);
+  const real = await protocol.stat({ ...call, path }, PacketType.LSTAT);
+  return { path, mode: permissions(real) };
+}
+
+/** Gives the temporary file its name. A new one must replace nothing. */
+async function moveInto(
+  protocol: Protocol,
+  temporary: Call,
+  to: string,
+  isNew: boolean,
+): Promise<void> {
+  if (!isNew || !protocol.has("hardlink@openssh.com", "1")) {
+    await diagnosed(
+      protocol,
+      { ...temporary, action: "rename" },
+      () => protocol.rename({ ...temporary, action: "rename" }, to),
+      lookAtTarget(to),
+    );
+    return;
+  }
+  // A link, unlike a rename, never replaces what came there meanwhile.
+  await protocol.link({ ...temporary, path: to }, temporary.path);
+  await protocol.entry(temporary, PacketType.REMOVE);
+}
+
+async function openOrCancel(
+  protocol: Protocol,
+  call: Call,
+  options: SftpOpenOptions,
+  data: Content,
+): Promise<OpenFile> {
+  try {
+    return await openFile(protocol, call, options);
+  } catch (error) {
+    await cancel(data, error);
+    throw error;
+  }
+}
+
+async function cancel(data: Content, reason: unknown): Promise<void> {
+  if (data instanceof ReadableStream && !data.locked) {
+    await data.cancel(reason).catch(() => {});
+  }
+}
+
+async function writeAll(
+  protocol: Protocol,
+  call: Call,
+  file: OpenFile,
+  data: Content,
+): Promise<void> {
+  const writer = new WriteBehind(protocol, call, file.handle, file.start);
+  if (data instanceof Uint8Array) await writer.write(data);
+  else await pump(data, writer, call.signal);
+  await writer.flush();
+}
+
+/** Writes a stream; a signal ends also a wait for the stream. */
+async function pump(
+  data: ReadableStream<Uint8Array>,
+  writer: WriteBehind,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const reader = data.getReader();
+  const stop = () => void reader.cancel(signal?.reason).catch(() => {});
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      signal?.throwIfAborted();
+      if (done) return;
+      await writer.write(value);
+    }
+  } catch (error) {
+    await reader.cancel(error).catch(() => {});
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    reader.releaseLock();
+  }
+}
+
+/** A name beside a path that nothing else has. */
+export function temporaryPath(path: string): string {
+  const folder = path.slice(0, path.lastIndexOf("/") + 1);
+  return `${folder}.sshpool-${crypto.randomUUID()}.tmp`;
+}
+
+function permissions({ mode }: { mode: number | null }): number | undefined {
+  return mode === null ? undefined : mode & 0o7777;
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND";
+}

@@ -1,0 +1,116 @@
+/**
+ * An open file on a server.
+ *
+ * @module
+ */
+
+import type { SftpFileInfo } from "./file_info.ts";
+
+/** Options that every operation on files takes. */
+export interface SftpCallOptions {
+  /**
+   * Gives the operation up: its promise rejects with the signal's reason at
+   * once. A request that was sent already may still take effect.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * An open file. Get one with `Sftp.open`, and close it.
+ *
+ * @example Copy what a program makes into a file
+ * ```ts
+ * import type { Sftp } from "@sshpool/sshpool";
+ *
+ * async function save(sftp: Sftp, data: ReadableStream<Uint8Array>) {
+ *   const file = await sftp.open("/var/tmp/data", { write: true, create: true });
+ *   await data.pipeTo(file.writable);
+ * }
+ * ```
+ */
+export interface SftpFile extends AsyncDisposable {
+  /** The path that it was opened with. */
+  readonly path: string;
+  /**
+   * The content from the first byte, read with many requests in flight. The
+   * file is closed when the stream ends, fails or is cancelled.
+   */
+  readonly readable: ReadableStream<Uint8Array>;
+  /**
+   * Writes from the first byte, or from the end of a file that was opened to
+   * append, with many requests in flight. The file is closed when the stream
+   * is closed or aborted; closing it waits until the server has all data, and
+   * rejects if a write failed. A chunk must not be changed after it is given.
+   */
+  readonly writable: WritableStream<Uint8Array>;
+  /**
+   * Reads at an offset. Fills all of the buffer unless the file ends first.
+   *
+   * @param into Where the bytes go.
+   * @param offset Where in the file to begin.
+   * @param options The signal.
+   * @returns How many bytes were read; `null` if the file ends at the offset.
+   * @throws {SftpError} If the server refuses.
+   */
+  readAt(
+    into: Uint8Array,
+    offset: number,
+    options?: SftpCallOptions,
+  ): Promise<number | null>;
+  /**
+   * Writes all of the data at an offset. The data must not change before the
+   * promise settles.
+   *
+   * @param data What to write.
+   * @param offset Where in the file to begin; a file that was opened to append
+   * grows at its end whatever this says.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  writeAt(
+    data: Uint8Array,
+    offset: number,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Tells its size, times and permissions.
+   *
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  stat(options?: SftpCallOptions): Promise<SftpFileInfo>;
+  /**
+   * Cuts it off, or fills it up with zeros.
+   *
+   * @param length Its new size in bytes. Default: 0.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  truncate(length?: number, options?: SftpCallOptions): Promise<void>;
+  /**
+   * Sets its permissions.
+   *
+   * @param mode The permissions, such as `0o644`.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  chmod(mode: number, options?: SftpCallOptions): Promise<void>;
+  /**
+   * Waits until the server has its data on the disk.
+   *
+   * @param options The signal.
+   * @returns `false` if the server has no such request
+   * (`fsync@openssh.com`), so that nothing is known.
+   * @throws {SftpError} If the server fails to.
+   */
+  sync(options?: SftpCallOptions): Promise<boolean>;
+  /**
+   * Closes it. Idempotent.
+   *
+   * @throws {SftpError} If the server says that closing failed, which may mean
+   * that data was not written.
+   */
+  close(): Promise<void>;
+  /** Closes it, and ignores a failure to. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

@@ -1,0 +1,63 @@
+/**
+ * What a server tells of a file.
+ *
+ * @module
+ */
+
+/** What a server tells of a file, in the shape of `Deno.FileInfo`. */
+export interface SftpFileInfo {
+  /** Whether it is a regular file. */
+  readonly isFile: boolean;
+  /** Whether it is a folder. */
+  readonly isDirectory: boolean;
+  /** Whether it is a symbolic link; only `lstat` and `readDir` see links. */
+  readonly isSymlink: boolean;
+  /**
+   * Its size in bytes; 0 if the server did not say. Files of `/proc` have size
+   * 0 and content all the same.
+   */
+  readonly size: number;
+  /** When it was last written, to the second; `null` if the server did not say. */
+  readonly mtime: Date | null;
+  /** When it was last read, to the second; `null` if the server did not say. */
+  readonly atime: Date | null;
+  /** Type and permissions as `st_mode`; `null` if the server did not say. */
+  readonly mode: number | null;
+  /** The number of its owner; `null` if the server did not say. */
+  readonly uid: number | null;
+  /** The number of its group; `null` if the server did not say. */
+  readonly gid: number | null;
+}
+
+/** One entry of a folder. */
+export interface SftpDirEntry {
+  /**
+   * Its name. Bytes that are not UTF-8 are lone surrogates in it: see
+   * `decodeFileName`. It never has a `/` or a NUL in it.
+   */
+  readonly name: string;
+  /** Whether it is a regular file. */
+  readonly isFile: boolean;
+  /** Whether it is a folder. */
+  readonly isDirectory: boolean;
+  /** Whether it is a symbolic link. */
+  readonly isSymlink: boolean;
+  /** What `lstat` would tell of it. */
+  readonly info: SftpFileInfo;
+}
+
+/** How full a file system is. */
+export interface SftpFileSystemInfo {
+  /** Its size in bytes. */
+  readonly totalBytes: number;
+  /** Bytes that are free. */
+  readonly freeBytes: number;
+  /** Bytes that are free for users other than root. */
+  readonly availableBytes: number;
+  /** How many files it can have; 0 if it has no limit. */
+  readonly totalFiles: number;
+  /** How many more files it can have. */
+  readonly freeFiles: number;
+  /** Whether it cannot be written to. */
+  readonly isReadOnly: boolean;
+}

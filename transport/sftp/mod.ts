@@ -1,0 +1,18 @@
+/**
+ * Files on a server over SFTP version 3, over any byte channel.
+ *
+ * @module
+ */
+
+export * from "./sftp.ts";
+export * from "./start.ts";
+export {
+  SftpError,
+  type SftpErrorCode,
+  type SftpErrorOptions,
+} from "./errors.ts";
+export * from "./file.ts";
+export * from "./file_info.ts";
+export * from "./names.ts";
+export * from "./options.ts";
+export * from "./transport.ts";

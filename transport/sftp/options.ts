@@ -1,0 +1,107 @@
+/**
+ * The options of the operations on files.
+ *
+ * @module
+ */
+
+import type { SftpCallOptions } from "./file.ts";
+
+/** How to open a file, as in `Deno.OpenOptions`. */
+export interface SftpOpenOptions extends SftpCallOptions {
+  /**
+   * Open it to read.
+   *
+   * @default {true, unless `write` or `append` is set}
+   */
+  readonly read?: boolean;
+  /**
+   * Open it to write.
+   *
+   * @default {false}
+   */
+  readonly write?: boolean;
+  /**
+   * Open it to write at its end, wherever that is at the time of each write.
+   *
+   * @default {false}
+   */
+  readonly append?: boolean;
+  /**
+   * Empty it first. Needs `write`.
+   *
+   * @default {false}
+   */
+  readonly truncate?: boolean;
+  /**
+   * Make it if there is none. Needs `write` or `append`.
+   *
+   * @default {false}
+   */
+  readonly create?: boolean;
+  /**
+   * Make it, and fail with `SSH_SFTP_ALREADY_EXISTS` if there is one. Needs
+   * `write` or `append`.
+   *
+   * @default {false}
+   */
+  readonly createNew?: boolean;
+  /** Its permissions if it is made. Default: what the server's umask leaves. */
+  readonly mode?: number;
+}
+
+/** How to write a file, as in `Deno.WriteFileOptions`. */
+export interface SftpWriteFileOptions extends SftpCallOptions {
+  /**
+   * Keep what the file has, and write at its end.
+   *
+   * @default {false}
+   */
+  readonly append?: boolean;
+  /**
+   * Make the file if there is none.
+   *
+   * @default {true}
+   */
+  readonly create?: boolean;
+  /**
+   * Fail with `SSH_SFTP_ALREADY_EXISTS` if there is a file.
+   *
+   * @default {false}
+   */
+  readonly createNew?: boolean;
+  /** The permissions of the file. Default: those it has, or the server's. */
+  readonly mode?: number;
+  /**
+   * Write to a new file beside it, have the server put that on its disk
+   * (`fsync@openssh.com`, where it has that), and give it the name: nobody
+   * ever sees half of the content, and a failure leaves the old content. Needs
+   * `posix-rename@openssh.com` to replace a file. Permissions of the old file
+   * are kept, its owner is not; a link is followed first. Not with `append`.
+   *
+   * @default {false}
+   */
+  readonly atomic?: boolean;
+}
+
+/** How to make a folder, as in `Deno.MkdirOptions`. */
+export interface SftpMkdirOptions extends SftpCallOptions {
+  /**
+   * Make the folders above it too, and take a folder that exists for success.
+   *
+   * @default {false}
+   */
+  readonly recursive?: boolean;
+  /** Its permissions. Default: what the server's umask leaves. */
+  readonly mode?: number;
+}
+
+/** How to remove, as in `Deno.RemoveOptions`. */
+export interface SftpRemoveOptions extends SftpCallOptions {
+  /**
+   * Remove a folder with all that is in it. Links in it are removed, and never
+   * followed.
+   *
+   * @default {false}
+   */
+  readonly recursive?: boolean;
+}

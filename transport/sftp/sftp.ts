@@ -1,0 +1,228 @@
+/**
+ * Files on a server: the names and shapes of Deno's file API, over SFTP.
+ *
+ * @module
+ */
+
+import type { SftpCallOptions, SftpFile } from "./file.ts";
+import type {
+  SftpDirEntry,
+  SftpFileInfo,
+  SftpFileSystemInfo,
+} from "./file_info.ts";
+import type {
+  SftpMkdirOptions,
+  SftpOpenOptions,
+  SftpRemoveOptions,
+  SftpWriteFileOptions,
+} from "./options.ts";
+
+/**
+ * One SFTP session: files on a server. Any number of operations may run at the
+ * same time; their requests share the session.
+ *
+ * Paths are strings, relative to the home folder of the user. Names that are
+ * not UTF-8 keep their bytes: see `decodeFileName`. Every promise settles: when
+ * the session ends, with a `ConnectionLostError` or an `SftpError`; on abort,
+ * with the reason of the signal. An aborted request that was sent already may
+ * still take effect.
+ *
+ * @example Read a file and replace it
+ * ```ts
+ * import type { Sftp } from "@sshpool/sshpool";
+ *
+ * async function enable(sftp: Sftp) {
+ *   const text = await sftp.readTextFile("/etc/app.conf");
+ *   const changed = text.replace("enabled=no", "enabled=yes");
+ *   await sftp.writeTextFile("/etc/app.conf", changed, { atomic: true });
+ * }
+ * ```
+ */
+export interface Sftp extends AsyncDisposable {
+  /** Whether the session has ended. */
+  readonly isClosed: boolean;
+  /** Resolves when the session has ended, for whatever reason. Never rejects. */
+  readonly closed: Promise<void>;
+  /** Requests without an answer yet, those of aborted operations included. */
+  readonly requestsInFlight: number;
+  /**
+   * Opens a file.
+   *
+   * @throws {SftpError} If the server refuses.
+   * @throws {TypeError} If the options exclude each other.
+   */
+  open(path: string, options?: SftpOpenOptions): Promise<SftpFile>;
+  /**
+   * Reads all of a file, until its end whatever size it is said to have.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  readFile(
+    path: string,
+    options?: SftpCallOptions,
+  ): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Reads all of a file as UTF-8; bytes that are not become U+FFFD.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  readTextFile(
+    path: string,
+    options?: SftpCallOptions,
+  ): Promise<string>;
+  /**
+   * Writes a file. Not atomic unless asked for: a failure may leave half of it.
+   *
+   * @param path Where to.
+   * @param data What to write. A stream is cancelled on failure.
+   * @param options Whether to append, to replace, to write atomically.
+   * @throws {SftpError} If the server refuses, or its disk is full.
+   */
+  writeFile(
+    path: string,
+    data: Uint8Array | ReadableStream<Uint8Array>,
+    options?: SftpWriteFileOptions,
+  ): Promise<void>;
+  /**
+   * Writes a file as UTF-8.
+   *
+   * @throws {SftpError} If the server refuses, or its disk is full.
+   */
+  writeTextFile(
+    path: string,
+    text: string,
+    options?: SftpWriteFileOptions,
+  ): Promise<void>;
+  /**
+   * Tells what a path leads to; links are followed.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  stat(path: string, options?: SftpCallOptions): Promise<SftpFileInfo>;
+  /**
+   * Tells what a path is; a link is not followed.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  lstat(path: string, options?: SftpCallOptions): Promise<SftpFileInfo>;
+  /**
+   * Reads a folder, in the order of the server, without `.` and `..`.
+   *
+   * @throws {SftpError} If the server refuses, on the first step.
+   */
+  readDir(
+    path: string,
+    options?: SftpCallOptions,
+  ): AsyncIterableIterator<SftpDirEntry>;
+  /**
+   * Makes a folder.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  mkdir(path: string, options?: SftpMkdirOptions): Promise<void>;
+  /**
+   * Removes a file, a link or an empty folder; a tree if asked for.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  remove(path: string, options?: SftpRemoveOptions): Promise<void>;
+  /**
+   * Renames. What has the new name is replaced in one step where the server
+   * has `posix-rename@openssh.com`; otherwise that is an error.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  rename(
+    from: string,
+    to: string,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Makes a symbolic link.
+   *
+   * @param target What the link says; it need not exist.
+   * @param path Where the link is to be.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  symlink(
+    target: string,
+    path: string,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Tells what a symbolic link says.
+   *
+   * @throws {SftpError} If it is no link, or the server refuses.
+   */
+  readLink(path: string, options?: SftpCallOptions): Promise<string>;
+  /**
+   * Makes a path absolute, with links followed. `"."` gives the home folder.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  realPath(path: string, options?: SftpCallOptions): Promise<string>;
+  /**
+   * Sets permissions; links are followed.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  chmod(
+    path: string,
+    mode: number,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Sets owner and group by number; links are followed. SFTP sets both at
+   * once: for a `null` the present one is asked for first.
+   *
+   * @throws {SftpError} If the server refuses.
+   */
+  chown(
+    path: string,
+    uid: number | null,
+    gid: number | null,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Sets times, to the second; links are followed.
+   *
+   * @param path Of what.
+   * @param atime When it was last read: a date, or seconds since 1970.
+   * @param mtime When it was last written.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   * @throws {RangeError} If a time is before 1970 or after 2106.
+   */
+  utime(
+    path: string,
+    atime: number | Date,
+    mtime: number | Date,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Cuts a file off, or fills it up with zeros.
+   *
+   * @param path Which file.
+   * @param length Its new size in bytes. Default: 0.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   */
+  truncate(
+    path: string,
+    length?: number,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Tells how full the file system of a path is.
+   *
+   * @throws {SftpError} With `SSH_SFTP_UNSUPPORTED` if the server has no
+   * `statvfs@openssh.com`.
+   */
+  statFileSystem(
+    path: string,
+    options?: SftpCallOptions,
+  ): Promise<SftpFileSystemInfo>;
+  /** Ends the session: what runs on it rejects. Idempotent, never throws. */
+  close(): void;
+}

@@ -1,0 +1,58 @@
+/**
+ * How an SFTP session begins.
+ *
+ * @module
+ */
+
+import { Protocol } from "./_protocol.ts";
+import { SftpSession } from "./_session.ts";
+import type { SftpCallOptions } from "./file.ts";
+import type { Sftp } from "./sftp.ts";
+import type { SftpTransport } from "./transport.ts";
+
+/** Options for {@linkcode startSftp}. */
+export interface SftpOptions extends SftpCallOptions {
+  /** The name of the host for errors, as `user@host:port`. */
+  readonly host?: string | undefined;
+}
+
+/**
+ * Starts an SFTP session on a byte channel.
+ *
+ * @example Over the `sftp-server` program of this machine
+ * ```ts ignore
+ * import { startSftp } from "@sshpool/sshpool";
+ *
+ * const sftp = await startSftp(transport, { host: "root@web-1:22" });
+ * console.log(await sftp.readTextFile("/etc/hostname"));
+ * sftp.close();
+ * ```
+ *
+ * @param transport The channel. The session owns it from here on, and closes
+ * it also when this fails.
+ * @param options The signal, and the name of the host.
+ * @returns The session, when the server has answered.
+ * @throws {SftpError} If the server does not speak SFTP version 3.
+ * @throws {ConnectionLostError} If the channel ends first.
+ */
+export async function startSftp(
+  transport: SftpTransport,
+  { signal, host }: SftpOptions = {},
+): Promise<Sftp> {
+  if (signal?.aborted) {
+    transport.close();
+    throw signal.reason;
+  }
+  const protocol = new Protocol(transport, host);
+  const stop = () => protocol.requests.end();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    await protocol.ready;
+    return new SftpSession(protocol);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
