@@ -18,10 +18,20 @@ import { until } from "./_gate.ts";
 /** As much as an SSH window: a writer ahead of its reader by more has to wait. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** Encodes text; lets bytes through. */
 export function toBytes(chunk: string | Uint8Array): Uint8Array {
   return typeof chunk === "string" ? encoder.encode(chunk) : chunk;
+}
+
+/** Gives output as the options ask for it. */
+export function encode(
+  chunk: string | Uint8Array = "",
+  options: ExecOptions,
+): string | Uint8Array {
+  if (options.encoding === "bytes") return toBytes(chunk);
+  return typeof chunk === "string" ? chunk : decoder.decode(chunk);
 }
 
 class Pipe {

@@ -5,8 +5,11 @@ import {
   ConnectionLostError,
   ExecTimeoutError,
   OutputLimitError,
+  SshError,
 } from "../errors.ts";
+import { pass } from "./_gate.ts";
 import type { MemoryChannel } from "./_memory_channel.ts";
+import type { Outcome } from "./outcome.ts";
 
 /** Puts what failed before why, unless the message says what failed itself. */
 export function explain(what: string, message: string): string {
@@ -21,15 +24,33 @@ export function refused(host: string): ChannelOpenError {
   );
 }
 
-/** The script said no. */
-export function scripted(
-  what: string,
+/** The steps that a script can stop, and the reasons that a server gives. */
+export const STEPS = {
+  open: { what: "Cannot open a session channel", reason: 1 },
+  exec: { what: "Cannot run the command", reason: 0 },
+  forward: { what: "Cannot open a forward", reason: 1 },
+} as const;
+
+/**
+ * Lets a step go on when its outcome says so.
+ *
+ * @throws {ChannelOpenError} If the script says no.
+ */
+export async function passOrRefuse(
+  outcome: Outcome,
+  signal: AbortSignal,
   host: string,
-  reason: number,
-  cause: Error,
-): ChannelOpenError {
-  const message = explain(`${what} on "${host}"`, cause.message);
-  return new ChannelOpenError(message, { reason, host, cause });
+  step: { readonly what: string; readonly reason: number },
+): Promise<void> {
+  try {
+    await pass(outcome, signal);
+  } catch (error) {
+    if (signal.aborted || error instanceof SshError) throw error;
+    const { what, reason } = step;
+    const cause = error as Error;
+    const message = explain(`${what} on "${host}"`, cause.message);
+    throw new ChannelOpenError(message, { reason, host, cause });
+  }
 }
 
 /** A command took too long. */

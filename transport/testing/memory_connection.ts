@@ -15,23 +15,23 @@ import type {
   SpawnOptions,
   Tunnel,
 } from "../connector.ts";
-import { SshError } from "../errors.ts";
 import { discreet } from "../discreet.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type CommandResult, findScript } from "./commands.ts";
-import { pass, until } from "./_gate.ts";
+import { Freeze } from "./_freeze.ts";
+import { pass } from "./_gate.ts";
 import {
   lost,
+  passOrRefuse,
   refused,
-  scripted,
+  STEPS,
   timedOut,
   tooLong,
 } from "./_memory_errors.ts";
 import { ServerSessions } from "./_server_sessions.ts";
-import { MemoryChannel, statusOf, toBytes } from "./_memory_channel.ts";
+import { encode, MemoryChannel, statusOf } from "./_memory_channel.ts";
 import { MemoryTunnel } from "./_memory_tunnel.ts";
 import type { MemoryConnectorOptions } from "./memory_connector.ts";
-import type { Outcome } from "./outcome.ts";
 
 /** What a memory connection reports to its connector. */
 type Reports = ConstructorParameters<typeof MemoryConnection>[1]["reports"];
@@ -44,11 +44,10 @@ const REFUSAL_TURNS = 10;
 /** The default of `maxOutputBytes`, as over SSH. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const TURN = Promise.resolve();
-const decoder = new TextDecoder();
 
 /**
- * A connection to nowhere that keeps the whole treaty, and a hand on its
- * switches: {@linkcode MemoryConnection.drop}, `freeze` and `thaw`.
+ * A connection without a network, which behaves as `Connection` says. A test
+ * can break it: {@linkcode MemoryConnection.drop}, `freeze` and `thaw`.
  *
  * @example Lose a connection under a command
  * ```ts
@@ -85,11 +84,10 @@ export class MemoryConnection implements Connection {
   readonly #channels: Set<MemoryChannel> = new Set();
   readonly #tunnels: Set<MemoryTunnel> = new Set();
   readonly #sessions = new ServerSessions();
+  readonly #freeze: Freeze;
   readonly #end: AbortController = new AbortController();
   #ended!: (reason: ClosedReason) => void;
   #closing: Promise<void> | undefined;
-  #frozen: { thawed: Promise<void>; thaw: () => void } | undefined;
-  #keepalive: ReturnType<typeof setTimeout> | undefined;
 
   /** Made by {@linkcode MemoryConnector.connect}. */
   constructor(
@@ -110,6 +108,10 @@ export class MemoryConnection implements Connection {
     this.#reports = parts.reports;
     this.#connect = parts.connect;
     this.closed = new Promise((resolve) => this.#ended = resolve);
+    this.#freeze = new Freeze(
+      parts.connect,
+      () => this.drop("keepalive probes were not answered"),
+    );
   }
 
   /** Runs a scripted command and collects its output as bytes. */
@@ -174,20 +176,13 @@ export class MemoryConnection implements Connection {
   ): Promise<Tunnel> {
     options.signal?.throwIfAborted();
     if (this.isClosed) throw lost(this.#name, "it is closed");
-    const stop = new AbortController();
-    const onEnd = () => stop.abort(this.#end.signal.reason);
-    const onAbort = () => stop.abort(options.signal?.reason);
-    this.#end.signal.addEventListener("abort", onEnd);
-    options.signal?.addEventListener("abort", onAbort);
-    try {
-      if (this.#frozen) await until(this.#frozen.thawed, stop.signal);
-      const gate = this.#options.onForward?.(this, target);
-      if (gate !== undefined) {
-        await this.#gate(gate, stop.signal, "Cannot open a forward", 1);
-      }
-    } finally {
-      this.#end.signal.removeEventListener("abort", onEnd);
-      options.signal?.removeEventListener("abort", onAbort);
+    const ends = [this.#end.signal];
+    if (options.signal !== undefined) ends.push(options.signal);
+    const signal = AbortSignal.any(ends);
+    if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
+    const gate = this.#options.onForward?.(this, target);
+    if (gate !== undefined) {
+      await passOrRefuse(gate, signal, this.#name, STEPS.forward);
     }
     return this.#tunnel(`${target.hostname}:${target.port}`);
   }
@@ -224,23 +219,12 @@ export class MemoryConnection implements Connection {
    * keepalive (the one that `connect` was given; none by default) finds out.
    */
   freeze(): void {
-    if (this.isClosed || this.#frozen) return;
-    let thaw!: () => void;
-    const thawed = new Promise<void>((resolve) => thaw = resolve);
-    this.#frozen = { thawed, thaw };
-    const { keepaliveIntervalMs = 0, keepaliveCountMax = 3 } = this.#connect;
-    if (keepaliveIntervalMs <= 0) return;
-    this.#keepalive = setTimeout(
-      () => this.drop("keepalive probes were not answered"),
-      keepaliveIntervalMs * (keepaliveCountMax + 1),
-    );
+    if (!this.isClosed) this.#freeze.begin();
   }
 
   /** Ends a freeze; what hung goes on. */
   thaw(): void {
-    clearTimeout(this.#keepalive);
-    this.#frozen?.thaw();
-    this.#frozen = undefined;
+    this.#freeze.end();
   }
 
   /** Closes it. */
@@ -251,7 +235,7 @@ export class MemoryConnection implements Connection {
   #isPlain(options: ExecOptions): boolean {
     const { onOpen, onExec, onChannelClose } = this.#options;
     return onOpen === undefined && onExec === undefined &&
-      onChannelClose === undefined && this.#frozen === undefined &&
+      onChannelClose === undefined && !this.#freeze.isFrozen &&
       options.stdin === undefined && options.maxOutputBytes === undefined;
   }
 
@@ -263,9 +247,7 @@ export class MemoryConnection implements Connection {
     if (!this.#take()) await this.#refuse();
     try {
       await TURN;
-      if (this.isClosed) {
-        throw this.#end.signal.reason;
-      }
+      if (this.isClosed) throw this.#end.signal.reason;
       options.signal?.throwIfAborted();
       options.onOpen?.();
       options.signal?.throwIfAborted();
@@ -317,15 +299,15 @@ export class MemoryConnection implements Connection {
     const { onOpen, onExec, onChannelClose, commands } = this.#options;
     const signal = channel.signal;
     try {
-      if (this.#frozen) await until(this.#frozen.thawed, signal);
+      if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
       const n = this.channelsAsked;
       const open = onOpen?.(this, n);
-      await this.#gate(open, signal, "Cannot open a session channel", 1);
+      await passOrRefuse(open, signal, this.#name, STEPS.open);
       options.onOpen?.();
       signal.throwIfAborted();
       channel.sent = true;
       const exec = onExec?.(channel.line, this);
-      await this.#gate(exec, signal, "Cannot run the command", 0);
+      await passOrRefuse(exec, signal, this.#name, STEPS.exec);
     } catch (error) {
       channel.fail(error);
       throw error;
@@ -333,23 +315,9 @@ export class MemoryConnection implements Connection {
     const script = findScript(channel.line, commands, this.#name);
     const env = { ...this.host.env, ...options.env };
     channel.run(script, { env, host: this.#name }, async () => {
-      if (this.#frozen) await until(this.#frozen.thawed, signal);
+      if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
       await pass(onChannelClose?.(channel.line, this), signal);
     });
-  }
-
-  async #gate(
-    outcome: Outcome,
-    signal: AbortSignal,
-    what: string,
-    reason: number,
-  ): Promise<void> {
-    try {
-      await pass(outcome, signal);
-    } catch (error) {
-      if (signal.aborted || error instanceof SshError) throw error;
-      throw scripted(what, this.#name, reason, error as Error);
-    }
   }
 
   #open(line: string): MemoryChannel | undefined {
@@ -425,15 +393,7 @@ export class MemoryConnection implements Connection {
     }
     for (const tunnel of this.#tunnels) tunnel.close();
     this.#sessions.end();
-    clearTimeout(this.#keepalive);
+    this.#freeze.stop();
     this.#connect.tunnel?.close();
   }
-}
-
-function encode(
-  chunk: string | Uint8Array = "",
-  options: ExecOptions,
-): string | Uint8Array {
-  if (options.encoding === "bytes") return toBytes(chunk);
-  return typeof chunk === "string" ? chunk : decoder.decode(chunk);
 }
