@@ -56,6 +56,20 @@ const PROGRAMS: Record<string, { source: string; prints: string }> = {
       say((await busy.exec(host, "echo done")).stdout);`,
     prints: "done",
   },
+  "after exec() that is aborted": {
+    source: `
+      const signal = AbortSignal.timeout(200);
+      await pool.exec(host, "sleep 60", { signal }).catch(() => say("done"));`,
+    prints: "done",
+  },
+  "after answers to a keepalive": {
+    source: `
+      const often = { ...host, keepaliveIntervalMs: 50 };
+      await pool.exec(often, "true");
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      say("done");`,
+    prints: "done",
+  },
   "after getConnection() and a pause": {
     source: `
       const connection = await pool.getConnection(host);

@@ -365,3 +365,34 @@ Deno.test("EmbeddedServer.dropAll() ends connections and their sessions", () =>
     await until(() => server.live === 0);
     assertEquals(server.openSessions, 0);
   }));
+
+Deno.test("EmbeddedServer lets the program end after close(), whatever its clients did", async () => {
+  const at = (path: string) => new URL(`../../../${path}`, import.meta.url);
+  const program = `
+    import { ConnectionPool } from "${at("mod.ts")}";
+    import { EmbeddedServer } from "${at("transport/testing/mod.ts")}";
+    const server = await EmbeddedServer.start({ delayOpenMs: 50 });
+    const pool = new ConnectionPool({ config: false });
+    const running = pool.exec(server.host(), "sleep 60").catch(() => {});
+    while (server.openSessions === 0) await new Promise((f) => setTimeout(f, 5));
+    await new Promise((f) => setTimeout(f, 100));
+    await server.close();
+    await running;
+    console.log("closed");`;
+  const dir = await Deno.makeTempDir();
+  try {
+    const path = `${dir}/program.ts`;
+    await Deno.writeTextFile(path, program);
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", "--quiet", "--no-check"],
+        ...["--config", at("deno.json").pathname, path],
+      ],
+      stdin: "null",
+      signal: AbortSignal.timeout(20_000),
+    }).output();
+    assertEquals([code, new TextDecoder().decode(stdout)], [0, "closed\n"]);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
