@@ -39,6 +39,7 @@ const POOL = `
   FanOutOptions
   FanOutResult
   FanOutWork
+  ForwardTarget
   HostCooldownError
   HostCooldownErrorOptions
   HostKey
@@ -92,7 +93,9 @@ const POOL = `
   SshErrorJson
   SshErrorOptions
   SshHost
+  TcpTarget
   Tunnel
+  UnixTarget
   WaitReason
   WaitSnapshot
   WarmResult
@@ -103,6 +106,7 @@ const POOL = `
   isUnicodeFileName
   parseHost
   startSftp
+  parseTarget
 `;
 
 const SSH2 = `

@@ -77,9 +77,17 @@ function redact(text: string): string {
   return text.slice(text.lastIndexOf("@") + 1);
 }
 
-function splitPort(
+/**
+ * Splits `host:port`, where the port may be absent.
+ *
+ * @param text The string.
+ * @param bad Makes the error of a string that cannot be split.
+ * @param lowest The lowest port that is allowed.
+ */
+export function splitPort(
   text: string,
   bad: (why: string) => TypeError,
+  lowest = 1,
 ): { hostname: string; port?: number } {
   const bracketed = /^\[([^\[\]]*)\](?::(.*))?$/.exec(text);
   if (bracketed) {
@@ -87,13 +95,13 @@ function splitPort(
     checkHostname(address, bad);
     return port === undefined
       ? { hostname: address }
-      : { hostname: address, port: parsePort(port, bad) };
+      : { hostname: address, port: parsePort(port, bad, lowest) };
   }
   const colons = text.split(":").length - 1;
   if (colons === 1) {
     const [hostname = "", port = ""] = text.split(":");
     checkHostname(hostname, bad);
-    return { hostname, port: parsePort(port, bad) };
+    return { hostname, port: parsePort(port, bad, lowest) };
   }
   if (colons > 1 && !isAddress(text)) {
     throw bad("an IPv6 address with a port must be in brackets, as [::1]:22");
@@ -117,10 +125,16 @@ function checkHostname(
   if (odd) throw bad(`${JSON.stringify(odd[0])} is not allowed in a host name`);
 }
 
-function parsePort(text: string, bad: (why: string) => TypeError): number {
+function parsePort(
+  text: string,
+  bad: (why: string) => TypeError,
+  lowest: number,
+): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
-  if (!(port >= 1 && port <= 65535)) {
-    throw bad(`the port is ${JSON.stringify(text)}, must be 1 to 65535`);
+  if (!(port >= lowest && port <= 65535)) {
+    throw bad(
+      `the port is ${JSON.stringify(text)}, must be ${lowest} to 65535`,
+    );
   }
   return port;
 }

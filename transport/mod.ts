@@ -11,3 +11,9 @@ export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
 export * from "./resolver.ts";
 export * from "./sftp/mod.ts";
+export {
+  type ForwardTarget,
+  parseTarget,
+  type TcpTarget,
+  type UnixTarget,
+} from "./target.ts";

@@ -11,7 +11,7 @@ import { DialError, type DialPhase } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { lookupHint } from "../_lookup_hint.ts";
 import { openProxyCommand } from "./_proxy_command.ts";
-import { streamOfTunnel } from "./_tunnel.ts";
+import { streamOfTunnel } from "../_tunnel_stream.ts";
 
 /** Told which step of the dial is under way. */
 export type OnPhase = (phase: DialPhase) => void;

@@ -8,6 +8,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import type { ReadableWritablePair } from "node:stream/web";
+import { setStreamOfTunnel } from "../_tunnel_stream.ts";
 import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
@@ -18,10 +19,6 @@ import type {
   Lost,
 } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-
-/** What the tunnels made here are made of, so that one SSH connection inside
- * another is not sent through web streams at both ends. */
-const streams = new WeakMap<Tunnel, TunnelStream>();
 
 /**
  * Opens a tunnel.
@@ -68,22 +65,6 @@ export function openTunnel(
       target,
     );
   });
-}
-
-/**
- * The byte stream of a tunnel, for a connection to run on.
- *
- * @param tunnel Any tunnel; of those made here the stream below is taken.
- */
-export function streamOfTunnel(tunnel: Tunnel): Duplex {
-  const own = streams.get(tunnel);
-  if (own !== undefined) return own;
-  const { readable, writable } = tunnel;
-  const stream = Duplex.from(
-    { readable, writable } as unknown as ReadableWritablePair,
-  );
-  stream.once("close", () => tunnel.close());
-  return stream;
 }
 
 interface Opening {
@@ -205,7 +186,7 @@ class ChannelTunnel implements Tunnel {
   constructor(stream: TunnelStream) {
     this.#stream = stream;
     this.closed = new Promise((resolve) => stream.once("close", resolve));
-    streams.set(this, stream);
+    setStreamOfTunnel(this, stream);
   }
 
   // Made when asked for: they would start to read, and take from the

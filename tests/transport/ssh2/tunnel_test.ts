@@ -7,7 +7,8 @@ import type {
   ChannelObserver,
 } from "../../../transport/ssh2/_channel.ts";
 import type { ChannelTable } from "../../../transport/ssh2/_channel_table.ts";
-import { openTunnel, streamOfTunnel } from "../../../transport/ssh2/_tunnel.ts";
+import { streamOfTunnel } from "../../../transport/_tunnel_stream.ts";
+import { openTunnel } from "../../../transport/ssh2/_tunnel.ts";
 
 /** The channels of a hop that writes down what it is to encrypt. */
 function recordingHop(written: string[]): ChannelTable {

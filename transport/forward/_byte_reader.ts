@@ -1,0 +1,68 @@
+/**
+ * Reads a few bytes of a socket before it is used as a stream.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
+import { ForwardError } from "./errors.ts";
+
+/**
+ * Reads exact amounts. It holds at most one chunk more than was asked for: the
+ * socket is paused meanwhile.
+ */
+export class ByteReader {
+  readonly #socket: Socket;
+  #held: Buffer = Buffer.alloc(0);
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
+  readonly #onData = (chunk: Buffer): void => {
+    this.#socket.pause();
+    this.#held = this.#held.length === 0
+      ? chunk
+      : Buffer.concat([this.#held, chunk]);
+    this.#wake?.();
+  };
+  readonly #onEnd = (): void =>
+    this.fail(new ForwardError("Cannot read from the client: it hung up"));
+
+  /** @param socket The socket, which nobody else reads. */
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", this.#onData).pause();
+    socket.on("end", this.#onEnd).on("close", this.#onEnd);
+  }
+
+  /** Takes so many bytes. One call at a time. */
+  async take(count: number): Promise<Buffer> {
+    while (this.#held.length < count) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#socket.destroyed) this.#onEnd();
+      else {
+        const woken = new Promise<void>((resolve) => this.#wake = resolve);
+        this.#socket.resume();
+        await woken;
+      }
+    }
+    const taken = this.#held.subarray(0, count);
+    this.#held = this.#held.subarray(count);
+    return taken;
+  }
+
+  /** Ends a `take()` that waits, and those to come that would wait. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake?.();
+  }
+
+  /** Stops reading; what was read too much goes back into the socket. */
+  release(): void {
+    const socket = this.#socket;
+    socket.off("data", this.#onData).pause();
+    socket.off("end", this.#onEnd).off("close", this.#onEnd);
+    if (this.#held.length > 0 && !socket.readableEnded && !socket.destroyed) {
+      socket.unshift(this.#held);
+    }
+  }
+}

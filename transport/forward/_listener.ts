@@ -1,0 +1,208 @@
+/**
+ * A listener on this side, and the connections that it has.
+ *
+ * @module
+ */
+
+import {
+  type AddressInfo,
+  createServer,
+  type Server,
+  type Socket,
+} from "node:net";
+import { streamOfTunnel } from "../_tunnel_stream.ts";
+import type { Tunnel } from "../connector.ts";
+import { type ForwardTarget, targetName } from "../target.ts";
+import { reset, splice } from "./_splice.ts";
+import { listenUnix } from "./_unix_socket.ts";
+import { ForwardError } from "./errors.ts";
+import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
+
+/** How many connections may be open at once. */
+const MAX_CONNECTIONS = 1024;
+
+/** How long a client that was refused may take to read why. */
+const LINGER_MS = 1000;
+
+/** Options of a listener. */
+export interface ListenerOptions extends ForwardOptions {
+  /** What a connection is called in messages. */
+  readonly name: string;
+  /** Opens the tunnel of a client. It may have ended the client when it throws. */
+  serve(client: Socket, signal: AbortSignal): Promise<Tunnel>;
+}
+
+/** A listener, which gives each client a tunnel. */
+export class Listener implements Forward {
+  readonly closed: Promise<ForwardEnd>;
+  readonly address: ForwardTarget;
+  readonly #server: Server;
+  readonly #options: ListenerOptions;
+  readonly #clients = new Map<Socket, Promise<void>>();
+  readonly #removeFile: () => Promise<void>;
+  readonly #stop = new AbortController();
+  #tellClosed!: (end: ForwardEnd) => void;
+  #closing: Promise<void> | undefined;
+  readonly #onAbort = (): void => void this.close();
+
+  /** Starts to listen. */
+  static async start(
+    address: ForwardTarget,
+    options: ListenerOptions,
+  ): Promise<Listener> {
+    options.signal?.throwIfAborted();
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    let removeFile = () => Promise.resolve();
+    try {
+      if ("path" in address) {
+        const replace = options.replaceSocket ?? false;
+        removeFile = await listenUnix(server, address.path, replace);
+      } else await listenTcp(server, address.hostname, address.port);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new ForwardError(
+        `Cannot listen on ${JSON.stringify(targetName(address))}: ${why}`,
+        { cause },
+      );
+    }
+    const listener = new Listener(server, address, { removeFile, options });
+    if (options.signal?.aborted) {
+      await listener.close();
+      throw options.signal.reason;
+    }
+    return listener;
+  }
+
+  private constructor(
+    server: Server,
+    address: ForwardTarget,
+    parts: { options: ListenerOptions; removeFile: () => Promise<void> },
+  ) {
+    this.#server = server;
+    this.#options = parts.options;
+    this.#removeFile = parts.removeFile;
+    this.closed = new Promise((resolve) => this.#tellClosed = resolve);
+    if ("path" in address) this.address = address;
+    else {
+      const { address: hostname, port } = server.address() as AddressInfo;
+      this.address = { hostname, port };
+    }
+    server.on("connection", (client) => this.#admit(client));
+    server.on("error", (error) => this.#report(error));
+    this.#options.signal?.addEventListener("abort", this.#onAbort, {
+      once: true,
+    });
+  }
+
+  get connections(): number {
+    return this.#clients.size;
+  }
+
+  unref(): void {
+    this.#server.unref();
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    const ended = new Promise<void>((resolve) =>
+      this.#server.close(() => resolve())
+    );
+    this.#stop.abort(new ForwardError("Cannot go on: the forward was closed"));
+    for (const client of this.#clients.keys()) reset(client);
+    await Promise.all([
+      this.#removeFile(),
+      ended,
+      ...this.#clients.values(),
+    ]);
+    this.#tellClosed({ kind: "local" });
+  }
+
+  #admit(client: Socket): void {
+    // For good: an error that nobody listens to would end the process.
+    client.on("error", () => {});
+    if (this.#stop.signal.aborted) return reset(client);
+    const { maxConnections = MAX_CONNECTIONS, name } = this.#options;
+    if (this.#clients.size >= maxConnections) {
+      reset(client);
+      return this.#report(
+        new ForwardError(
+          `Cannot serve ${name}: ${maxConnections} connections are open, the most allowed`,
+        ),
+      );
+    }
+    const served = this.#serve(client).catch((error) => this.#report(error))
+      .finally(() => this.#clients.delete(client));
+    this.#clients.set(client, served);
+  }
+
+  async #serve(client: Socket): Promise<void> {
+    const tunnel = await this.#open(client);
+    const failure = await splice(client, streamOfTunnel(tunnel));
+    if (failure !== undefined) throw failure;
+  }
+
+  async #open(client: Socket): Promise<Tunnel> {
+    const left = new AbortController();
+    const onClose = () =>
+      left.abort(
+        new ForwardError(
+          `Cannot open ${this.#options.name}: the client hung up`,
+        ),
+      );
+    client.once("close", onClose);
+    try {
+      const tunnel = await this.#options.serve(client, left.signal);
+      if (!client.destroyed) return tunnel;
+      tunnel.close();
+      throw left.signal.reason;
+    } catch (error) {
+      await dismiss(client);
+      throw error;
+    } finally {
+      client.off("close", onClose);
+    }
+  }
+
+  #report(error: unknown): void {
+    // What close() ends has not failed.
+    if (this.#stop.signal.aborted) return;
+    try {
+      this.#options.onError?.(error);
+    } catch {
+      // Errors thrown by the callback are ignored, as it is documented.
+    }
+  }
+}
+
+/** Ends a client that got no tunnel; what it was told by then is sent. */
+async function dismiss(client: Socket): Promise<void> {
+  if (client.destroyed) return;
+  if (!client.writableEnded) return reset(client);
+  // Data that nobody reads would make the end a reset, and lose the answer.
+  client.resume();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => client.destroy(), LINGER_MS);
+    client.once("close", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function listenTcp(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
