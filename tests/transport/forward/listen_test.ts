@@ -267,7 +267,8 @@ Deno.test("listenLocal() makes a unix socket of mode 0600 and removes it on clos
     assertEquals(await exchange(await dialForward(forward), "hi"), "hi");
     assertEquals(server.sockets.size <= 1, true);
     await forward.close();
-    const left = [...Deno.readDirSync(dir)].map(({ name }) => name);
+    const left = (await Array.fromAsync(Deno.readDir(dir)))
+      .map(({ name }) => name);
     assertEquals(left, ["b.sock"]);
   } finally {
     await Deno.remove(dir, { recursive: true });
