@@ -85,6 +85,7 @@ const POOL = `
   SftpMkdirOptions
   SftpOpenOptions
   SftpOptions
+  SftpRangeOptions
   SftpRemoveOptions
   SftpTransport
   SftpWriteFileOptions
@@ -94,6 +95,9 @@ const POOL = `
   SshErrorOptions
   SshHost
   TcpTarget
+  TransferOptions
+  TransferProgress
+  TransferResult
   Tunnel
   UnixTarget
   WaitReason
@@ -101,12 +105,14 @@ const POOL = `
   WarmResult
   commandLine
   decodeFileName
+  download
   encodeFileName
   hostName
   isUnicodeFileName
   parseHost
-  startSftp
   parseTarget
+  startSftp
+  upload
 `;
 
 const SSH2 = `

@@ -2,7 +2,7 @@ import { PacketType } from "./_packets.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
 import { WriteBehind } from "./_write_behind.ts";
-import type { SftpCallOptions, SftpFile } from "./file.ts";
+import type { SftpCallOptions, SftpFile, SftpRangeOptions } from "./file.ts";
 import type { SftpFileInfo } from "./file_info.ts";
 
 /** An open file over the requests of a session. */
@@ -66,6 +66,24 @@ export class OpenFile implements SftpFile {
     const call = this.#call("write", options);
     const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
     await writer.write(data);
+    await writer.flush();
+  }
+
+  readRange(
+    options: SftpRangeOptions = {},
+  ): AsyncIterableIterator<Uint8Array> {
+    const call = this.#call("read", options);
+    return readAhead(this.#protocol, call, this.handle, options);
+  }
+
+  async writeFrom(
+    source: AsyncIterable<Uint8Array>,
+    offset: number,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    const call = this.#call("write", options);
+    const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
+    for await (const piece of source) await writer.write(piece);
     await writer.flush();
   }
 

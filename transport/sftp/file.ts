@@ -15,6 +15,18 @@ export interface SftpCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Options for {@linkcode SftpFile.readRange}. */
+export interface SftpRangeOptions extends SftpCallOptions {
+  /**
+   * Where to begin, in bytes.
+   *
+   * @default {0}
+   */
+  readonly offset?: number | undefined;
+  /** Where to stop, in bytes. Default: at the end of the file. */
+  readonly end?: number | undefined;
+}
+
 /**
  * An open file. Get one with `Sftp.open`, and close it.
  *
@@ -69,6 +81,29 @@ export interface SftpFile extends AsyncDisposable {
    */
   writeAt(
     data: Uint8Array,
+    offset: number,
+    options?: SftpCallOptions,
+  ): Promise<void>;
+  /**
+   * Reads a range in order, with many requests in flight. The file stays open.
+   *
+   * @param options Where to begin and to stop, and the signal.
+   * @returns The pieces. A piece is the caller's to keep.
+   * @throws {SftpError} If the server refuses.
+   */
+  readRange(options?: SftpRangeOptions): AsyncIterableIterator<Uint8Array>;
+  /**
+   * Writes what a source gives, in order, with many requests in flight, and
+   * waits until the server has it all. The file stays open. A piece must not
+   * be changed after it is given.
+   *
+   * @param source What to write.
+   * @param offset Where in the file to begin.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses, or its disk is full.
+   */
+  writeFrom(
+    source: AsyncIterable<Uint8Array>,
     offset: number,
     options?: SftpCallOptions,
   ): Promise<void>;

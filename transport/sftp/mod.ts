@@ -16,3 +16,6 @@ export * from "./file_info.ts";
 export * from "./names.ts";
 export * from "./options.ts";
 export * from "./transport.ts";
+export { download } from "./transfer/download.ts";
+export * from "./transfer/options.ts";
+export { upload } from "./transfer/upload.ts";

@@ -1,0 +1,100 @@
+import type { Stats } from "node:fs";
+import { type FileHandle, lstat, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { SourceInfo } from "./_plan.ts";
+
+/** How much is read from a local file at once. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/** What a local file is. */
+export interface LocalEntry {
+  readonly path: string;
+  readonly kind: "file" | "folder" | "link" | "other";
+  readonly info: SourceInfo;
+}
+
+/** Looks at a path that the caller named: links are followed. */
+export async function lookAt(path: string): Promise<LocalEntry> {
+  return entryOf(path, await stat(path));
+}
+
+/** Looks at what a folder has, and follows no link. */
+export async function entriesOf(
+  folder: string,
+): Promise<(LocalEntry & { readonly name: string })[]> {
+  const names = await readdir(folder);
+  return await Promise.all(names.map(async (name) => {
+    const path = join(folder, name);
+    return { name, ...entryOf(path, await lstat(path)) };
+  }));
+}
+
+/** Looks at a path; `undefined` if there is nothing. Follows no link. */
+export async function lookIfThere(
+  path: string,
+): Promise<LocalEntry | undefined> {
+  try {
+    return entryOf(path, await lstat(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** What is known of an open file. */
+export async function infoOf(file: FileHandle): Promise<SourceInfo> {
+  return sourceInfo(await file.stat());
+}
+
+/** Reads an open file: up to an offset, or to its end if that is `Infinity`. */
+export async function* readLocal(
+  file: FileHandle,
+  offset: number,
+  end: number,
+): AsyncGenerator<Uint8Array> {
+  while (offset < end) {
+    // A new buffer each time: the last one may still be on its way.
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - offset));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+    offset += bytesRead;
+  }
+}
+
+/** Writes all of the data. */
+export async function writeLocal(
+  file: FileHandle,
+  data: Uint8Array,
+  offset: number,
+): Promise<void> {
+  for (let at = 0; at < data.length;) {
+    const { bytesWritten } = await file.write(
+      data,
+      at,
+      data.length - at,
+      offset + at,
+    );
+    at += bytesWritten;
+  }
+}
+
+function entryOf(path: string, stats: Stats): LocalEntry {
+  const kind = stats.isFile()
+    ? "file"
+    : stats.isDirectory()
+    ? "folder"
+    : stats.isSymbolicLink()
+    ? "link"
+    : "other";
+  return { path, kind, info: sourceInfo(stats) };
+}
+
+function sourceInfo({ size, mode, atimeMs, mtimeMs }: Stats): SourceInfo {
+  return {
+    size,
+    mode: mode & 0o777,
+    atime: Math.max(0, Math.floor(atimeMs / 1000)),
+    mtime: Math.max(0, Math.floor(mtimeMs / 1000)),
+  };
+}

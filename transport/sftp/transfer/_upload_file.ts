@@ -1,0 +1,157 @@
+import { type FileHandle, open } from "node:fs/promises";
+import type { SftpFile } from "../file.ts";
+import type { Sftp } from "../sftp.ts";
+import { infoOf, readLocal } from "./_local.ts";
+import { countDone, isDone, isSameTail, partialPath } from "./_partial.ts";
+import {
+  checkUnchanged,
+  type Context,
+  type Item,
+  type SourceInfo,
+  transferError,
+} from "./_plan.ts";
+import { ifThere, remoteInfo } from "./_remote.ts";
+
+/** Copies one local file to the server. */
+export async function uploadFile(
+  sftp: Sftp,
+  item: Item,
+  context: Context,
+): Promise<void> {
+  const { signal, resume } = context;
+  signal.throwIfAborted();
+  if (resume) {
+    const there = await ifThere(sftp.lstat(item.to, { signal }));
+    if (there?.isFile && isDone(item.info, remoteInfo(there))) {
+      return countDone(item, context);
+    }
+  }
+  const local = await open(item.from, "r");
+  try {
+    await uploadOpened(sftp, local, item, context);
+  } finally {
+    await local.close();
+  }
+}
+
+async function uploadOpened(
+  sftp: Sftp,
+  local: FileHandle,
+  { from, to }: Item,
+  context: Context,
+): Promise<void> {
+  const { signal, resume, tally } = context;
+  const before = await infoOf(local);
+  const slash = to.lastIndexOf("/") + 1;
+  const folder = to.slice(0, slash);
+  const partial = partialPath(folder, to.slice(slash), before, resume);
+  // Not readable by others before it has its permissions.
+  const made = context.preserve ? { mode: 0o600 } : {};
+  const file = await sftp.open(partial, {
+    read: resume,
+    write: true,
+    ...(resume ? { create: true } : { createNew: true }),
+    ...made,
+    signal,
+  });
+  let isKept = resume;
+  try {
+    const start = resume ? await resumeAt(file, local, before, signal) : 0;
+    if (start > 0) tally.add(from, start);
+    const end = before.size === 0 ? Infinity : before.size;
+    const source = counted(readLocal(local, start, end), from, context);
+    await file.writeFrom(source, start, { signal });
+    const copied = (await file.stat({ signal })).size;
+    try {
+      checkUnchanged(from, before, await infoOf(local), copied);
+    } catch (error) {
+      isKept = false;
+      throw error;
+    }
+    await finish(sftp, file, { partial, to, before }, context);
+  } catch (error) {
+    await file.close().catch(() => {});
+    // Not with the signal of the transfer: it may be what ended the copying.
+    if (!isKept) await sftp.remove(partial).catch(() => {});
+    throw error;
+  }
+  tally.done(from);
+}
+
+/** Gives the file its attributes and its name. */
+async function finish(
+  sftp: Sftp,
+  file: SftpFile,
+  { partial, to, before }: {
+    readonly partial: string;
+    readonly to: string;
+    readonly before: SourceInfo;
+  },
+  { signal, preserve }: Context,
+): Promise<void> {
+  const { mode, atime, mtime } = before;
+  const changes: Promise<unknown>[] = [];
+  if (preserve && mode !== undefined) {
+    changes.push(file.chmod(mode, { signal }));
+  }
+  if (preserve && atime !== undefined && mtime !== undefined) {
+    changes.push(sftp.utime(partial, atime, mtime, { signal }));
+  }
+  await Promise.all(changes);
+  await file.close();
+  await sftp.rename(partial, to, { signal });
+}
+
+/** Where to go on with an unfinished file: at its end if it fits, or at 0. */
+async function resumeAt(
+  file: SftpFile,
+  local: FileHandle,
+  before: SourceInfo,
+  signal: AbortSignal,
+): Promise<number> {
+  const { size } = await file.stat({ signal });
+  if (
+    size > 0 && size <= before.size &&
+    await isSameTail(file, local, size, signal)
+  ) return size;
+  await file.truncate(0, { signal });
+  return 0;
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  path: string,
+  { tally, signal }: Context,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    signal.throwIfAborted();
+    yield piece;
+    tally.add(path, piece.length);
+  }
+}
+
+/** Makes a link on the server, in place of whatever is no folder. */
+export async function uploadLink(
+  sftp: Sftp,
+  target: string,
+  { from, to, info }: Item,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const slash = to.lastIndexOf("/") + 1;
+  const partial = partialPath(to.slice(0, slash), "", info, false);
+  await sftp.symlink(target, partial, { signal });
+  try {
+    await sftp.rename(partial, to, { signal });
+  } catch (error) {
+    await sftp.remove(partial).catch(() => {});
+    if (signal?.aborted) throw error;
+    throw Object.assign(
+      transferError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        from,
+        `the link cannot be put in place`,
+      ),
+      { cause: error },
+    );
+  }
+}
