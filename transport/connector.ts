@@ -7,6 +7,7 @@
 
 import type { Command } from "./command.ts";
 import type { ResolvedHost } from "./host.ts";
+import type { Sftp } from "./sftp/sftp.ts";
 
 /**
  * Makes connections. The pool never knows which adapter it talks to, so every
@@ -140,6 +141,15 @@ export interface Connection extends AsyncDisposable {
     target: { readonly hostname: string; readonly port: number },
     options?: { readonly signal?: AbortSignal },
   ): Promise<Tunnel>;
+  /**
+   * Starts an SFTP session on a session channel of its own. Absent where the
+   * adapter cannot. The session ends with the connection.
+   *
+   * @throws {ChannelOpenError} If the server refuses the channel or SFTP.
+   * @throws {SftpError} If the server does not speak SFTP version 3.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  sftp?(options?: { readonly signal?: AbortSignal }): Promise<Sftp>;
   /**
    * Ends the connection: what is in flight on it is lost. Idempotent; settles
    * in bounded time and never rejects.

@@ -129,6 +129,7 @@ export class Requests {
         onLateAnswer,
         isSent: false,
       };
+      if (this.#pending.size === 0) this.#transport.ref?.();
       this.#pending.set(id, pending);
       if (signal !== undefined) this.#watch(id, pending, signal);
       const packet = writer.finish(id, payload?.length);
@@ -159,7 +160,7 @@ export class Requests {
     const giveUp = () => {
       pending.settle = undefined;
       // What was not sent yet is not sent at all: `#pump` looks it up.
-      if (!pending.isSent) this.#pending.delete(id);
+      if (!pending.isSent) this.#forget(id);
       settle.reject(signal.reason);
     };
     signal.addEventListener("abort", giveUp, { once: true });
@@ -168,6 +169,11 @@ export class Requests {
       resolve: (answer) => (done(), settle.resolve(answer)),
       reject: (error) => (done(), settle.reject(error)),
     };
+  }
+
+  #forget(id: number): void {
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#transport.unref?.();
   }
 
   #freeId(): number {
@@ -215,6 +221,7 @@ export class Requests {
       }
       this.#hasVersion = true;
       this.#onVersion(answer);
+      if (this.#pending.size === 0) this.#transport.unref?.();
       return;
     }
     const id = answer.u32();
@@ -222,7 +229,7 @@ export class Requests {
     if (pending === undefined || !pending.isSent) {
       throw protocolError(`an answer to request ${id}, which was not sent`);
     }
-    this.#pending.delete(id);
+    this.#forget(id);
     if (pending.settle !== undefined) pending.settle.resolve(answer);
     else pending.onLateAnswer?.(answer);
   }
@@ -255,7 +262,9 @@ export class Requests {
       return new SftpError(error.code, error.message, options);
     }
     return new ConnectionLostError(
-      `Lost the SFTP session${this.#on()}: ${error.message}`,
+      error instanceof ConnectionLostError
+        ? error.message
+        : `Lost the SFTP session${this.#on()}: ${error.message}`,
       options,
     );
   }

@@ -29,6 +29,10 @@ export interface SftpTransport {
    * was lost, without one if the server closed it.
    */
   onEnd(ended: (error?: Error) => void): void;
+  /** Keeps the process alive: an answer is waited for. */
+  ref?(): void;
+  /** Lets the process end: no answer is waited for. */
+  unref?(): void;
   /** Ends the channel. Idempotent, never throws. */
   close(): void;
 }

@@ -20,6 +20,7 @@ import type {
 import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { serverError } from "../_server_text.ts";
+import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import type { ForwardTarget, LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
@@ -28,6 +29,7 @@ import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
 import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { spawnCommand } from "./_process.ts";
+import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
 import { openTunnel } from "./_tunnel.ts";
 
@@ -121,6 +123,11 @@ export class Ssh2Connection implements Connection {
       lost: (doing) => this.#lost(doing),
       signal: options.signal,
     });
+  }
+
+  sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
+    if (this.isClosed) return Promise.reject(this.#lost("start SFTP"));
+    return openSftp(this.#context, options.signal);
   }
 
   close(): Promise<void> {

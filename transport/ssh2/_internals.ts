@@ -240,6 +240,7 @@ export interface RawProtocol {
     forward: Forward,
   ): void;
   exec(id: number, command: string, wantReply: boolean): void;
+  subsystem(id: number, name: string, wantReply: boolean): void;
   env(id: number, name: string, value: string, wantReply: boolean): void;
   pty(
     id: number,

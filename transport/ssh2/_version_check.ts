@@ -54,6 +54,7 @@ const CLIENT_MEMBERS: Members = {
   "_protocol.rekey": FUNCTION,
   "_protocol.session": FUNCTION,
   "_protocol.signal": FUNCTION,
+  "_protocol.subsystem": FUNCTION,
 };
 
 /** What a channel has. */

@@ -1,0 +1,138 @@
+/**
+ * SFTP over a session channel: the `sftp` subsystem of the server.
+ *
+ * @module
+ */
+
+import { ChannelOpenError } from "../errors.ts";
+import { type Sftp, startSftp } from "../sftp/mod.ts";
+import type { SftpTransport } from "../sftp/transport.ts";
+import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
+import type { ChannelTable } from "./_channel_table.ts";
+
+/** What an SFTP session needs of its connection. */
+export interface SftpContext {
+  readonly table: ChannelTable;
+  /** The name of the host. */
+  readonly name: string;
+  readonly lost: Lost;
+}
+
+const DOING = "use an SFTP session";
+
+/**
+ * Opens a session channel, asks for the subsystem, and starts the session.
+ *
+ * @param context The connection.
+ * @param signal Closes the channel, as long as the session has not started.
+ */
+export async function openSftp(
+  context: SftpContext,
+  signal: AbortSignal | undefined,
+): Promise<Sftp> {
+  signal?.throwIfAborted();
+  const transport = new ChannelTransport(context);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const abort = () => reject(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    transport.open(resolve, reject);
+    await promise;
+  } catch (error) {
+    transport.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+  return await startSftp(transport, { host: context.name, signal });
+}
+
+/** A channel as the byte channel of an SFTP session. */
+class ChannelTransport implements SftpTransport {
+  readonly #context: SftpContext;
+  #channel: Channel | undefined;
+  /** The last write, while it waits for the server's window. */
+  #pending: Promise<void> | undefined;
+  #receive: ((bytes: Uint8Array) => void) | undefined;
+  #end: ((error?: Error) => void) | undefined;
+  #hasEnded: { readonly error: Error | undefined } | undefined;
+
+  constructor(context: SftpContext) {
+    this.#context = context;
+  }
+
+  /** Opens the channel and asks for the subsystem; settles once. */
+  open(granted: () => void, failed: (error: Error) => void): void {
+    const ended = (error: Error | undefined) => {
+      failed(error ?? this.#refused("closed the channel"));
+      this.#ended(error);
+    };
+    const observer: ChannelObserver = {
+      opened: () =>
+        this.#channel?.request(
+          (protocol, id) => protocol.subsystem(id, "sftp", true),
+          (isGranted) => {
+            if (isGranted) granted();
+            else failed(this.#refused('refused the subsystem "sftp"'));
+          },
+        ),
+      refused: ended,
+      stdout: (chunk) => {
+        this.#receive?.(chunk);
+        return true;
+      },
+      // Nobody reads what the server program complains of.
+      stderr: () => true,
+      eof: () => ended(undefined),
+      closed: () => ended(undefined),
+      lost: () => ended(this.#context.lost(DOING)),
+    };
+    this.#channel = this.#context.table.open(observer);
+  }
+
+  write(bytes: Uint8Array): Promise<void> | undefined {
+    const written = this.#pending === undefined
+      ? this.#channel?.write(bytes)
+      : this.#pending.then(() => this.#channel?.write(bytes));
+    if (written === undefined) return undefined;
+    const pending = written.then(() => {
+      if (this.#pending === pending) this.#pending = undefined;
+    });
+    return this.#pending = pending;
+  }
+
+  onData(receive: (bytes: Uint8Array) => void): void {
+    this.#receive = receive;
+  }
+
+  onEnd(ended: (error?: Error) => void): void {
+    this.#end = ended;
+    // It may have ended between the grant and the start of the session.
+    if (this.#hasEnded !== undefined) ended(this.#hasEnded.error);
+  }
+
+  ref(): void {
+    this.#channel?.ref();
+  }
+
+  unref(): void {
+    this.#channel?.unref();
+  }
+
+  close(): void {
+    this.#channel?.close();
+  }
+
+  #ended(error: Error | undefined): void {
+    this.#hasEnded ??= { error };
+    this.#end?.(error);
+  }
+
+  #refused(what: string): ChannelOpenError {
+    const { name } = this.#context;
+    return new ChannelOpenError(
+      `Cannot start SFTP on ${JSON.stringify(name)}: the server ${what}`,
+      { host: name, reason: 0 },
+    );
+  }
+}
