@@ -74,6 +74,7 @@ const POOL = `
   RetryCause
   Secret
   Sftp
+  SftpAttributes
   SftpCallOptions
   SftpDirEntry
   SftpError

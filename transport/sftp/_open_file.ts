@@ -2,7 +2,13 @@ import { PacketType } from "./_packets.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
 import { WriteBehind } from "./_write_behind.ts";
-import type { SftpCallOptions, SftpFile, SftpRangeOptions } from "./file.ts";
+import type {
+  SftpAttributes,
+  SftpCallOptions,
+  SftpFile,
+  SftpRangeOptions,
+} from "./file.ts";
+import { seconds } from "./_seconds.ts";
 import type { SftpFileInfo } from "./file_info.ts";
 
 /** An open file over the requests of a session. */
@@ -100,6 +106,21 @@ export class OpenFile implements SftpFile {
   chmod(mode: number, options: SftpCallOptions = {}): Promise<void> {
     const call = this.#call("chmod", options);
     return this.#protocol.setStat(call, { mode }, this.handle);
+  }
+
+  async setAttributes(
+    { mode, times }: SftpAttributes,
+    options: SftpCallOptions = {},
+  ): Promise<void> {
+    const call = this.#call("set attributes of", options);
+    const changes = {
+      mode,
+      times: times && {
+        atime: seconds("atime", times.atime),
+        mtime: seconds("mtime", times.mtime),
+      },
+    };
+    await this.#protocol.setStat(call, changes, this.handle);
   }
 
   async sync(options: SftpCallOptions = {}): Promise<boolean> {

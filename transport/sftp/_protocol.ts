@@ -74,14 +74,14 @@ export class Protocol {
    */
   constructor(transport: SftpTransport, host?: string) {
     this.host = host;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    promise.catch(() => {});
-    this.ready = promise;
+    let greeted = () => {};
+    const version = new Promise<void>((resolve) => greeted = resolve);
     this.requests = new Requests(transport, host, (packet) => {
       this.#greeted(packet);
-      resolve();
+      greeted();
     });
-    this.requests.ended.then(() => reject(this.requests.endError()));
+    this.ready = Promise.race([version, this.#failed()]);
+    this.ready.catch(() => {});
   }
 
   /**
@@ -266,6 +266,11 @@ export class Protocol {
       : extended("fstatvfs@openssh.com").bytes(handle);
     const answer = await this.#answer(call, packet, PacketType.EXTENDED_REPLY);
     return this.#parse(() => readFileSystem(answer));
+  }
+
+  async #failed(): Promise<never> {
+    await this.requests.ended;
+    throw this.requests.endError();
   }
 
   #greeted(packet: PacketReader): void {

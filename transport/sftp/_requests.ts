@@ -53,7 +53,8 @@ export class Requests {
   /** What waits for room in the transport. */
   readonly #queue: Outgoing[] = [];
   readonly #onVersion: (packet: PacketReader) => void;
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #ended: Promise<void>;
+  #tellEnded!: () => void;
   #isBlocked = false;
   #nextId = 0;
   #end: { readonly error: Error | undefined } | undefined;
@@ -74,6 +75,7 @@ export class Requests {
     this.#transport = transport;
     this.#host = host;
     this.#onVersion = onVersion;
+    this.#ended = new Promise((resolve) => this.#tellEnded = resolve);
     const splitter = new PacketSplitter((packet) => this.#receive(packet));
     transport.onEnd((error) => this.end(error ?? this.#closedByServer()));
     transport.onData((bytes) => {
@@ -98,7 +100,7 @@ export class Requests {
 
   /** Resolves when the session has ended. */
   get ended(): Promise<void> {
-    return this.#ended.promise;
+    return this.#ended;
   }
 
   /** Requests that wait for an answer, those that were given up included. */
@@ -152,7 +154,7 @@ export class Requests {
       settle?.reject(this.endError(changes && isSent));
     }
     this.#transport.close();
-    this.#ended.resolve();
+    this.#tellEnded();
   }
 
   #watch(id: number, pending: Pending, signal: AbortSignal): void {

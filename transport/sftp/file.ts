@@ -15,6 +15,19 @@ export interface SftpCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What {@linkcode SftpFile.setAttributes} can set. */
+export interface SftpAttributes {
+  /** The permissions, such as `0o644`. */
+  readonly mode?: number | undefined;
+  /** When it was last read and written, to the second. */
+  readonly times?: {
+    /** When it was last read: a date, or seconds since 1970. */
+    readonly atime: number | Date;
+    /** When it was last written: a date, or seconds since 1970. */
+    readonly mtime: number | Date;
+  } | undefined;
+}
+
 /** Options for {@linkcode SftpFile.readRange}. */
 export interface SftpRangeOptions extends SftpCallOptions {
   /**
@@ -130,6 +143,18 @@ export interface SftpFile extends AsyncDisposable {
    * @throws {SftpError} If the server refuses.
    */
   chmod(mode: number, options?: SftpCallOptions): Promise<void>;
+  /**
+   * Sets permissions and times in one request.
+   *
+   * @param attributes What is to change.
+   * @param options The signal.
+   * @throws {SftpError} If the server refuses.
+   * @throws {RangeError} If a time is before 1970 or after 2106.
+   */
+  setAttributes(
+    attributes: SftpAttributes,
+    options?: SftpCallOptions,
+  ): Promise<void>;
   /**
    * Waits until the server has its data on the disk.
    *

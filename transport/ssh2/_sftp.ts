@@ -32,12 +32,13 @@ export async function openSftp(
 ): Promise<Sftp> {
   signal?.throwIfAborted();
   const transport = new ChannelTransport(context);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const abort = () => reject(signal?.reason);
-  signal?.addEventListener("abort", abort, { once: true });
+  let abort = () => {};
   try {
-    transport.open(resolve, reject);
-    await promise;
+    await new Promise<void>((resolve, reject) => {
+      abort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
+      transport.open(resolve, reject);
+    });
   } catch (error) {
     transport.close();
     throw error;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { SourceInfo } from "./_plan.ts";
 
 /** How much is read from a local file at once. */
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /** What a local file is. */
 export interface LocalEntry {

@@ -90,14 +90,12 @@ async function finish(
   { signal, preserve }: Context,
 ): Promise<void> {
   const { mode, atime, mtime } = before;
-  const changes: Promise<unknown>[] = [];
-  if (preserve && mode !== undefined) {
-    changes.push(file.chmod(mode, { signal }));
+  if (preserve) {
+    const times = atime !== undefined && mtime !== undefined
+      ? { atime, mtime }
+      : undefined;
+    await file.setAttributes({ mode, times }, { signal });
   }
-  if (preserve && atime !== undefined && mtime !== undefined) {
-    changes.push(sftp.utime(partial, atime, mtime, { signal }));
-  }
-  await Promise.all(changes);
   await file.close();
   await sftp.rename(partial, to, { signal });
 }
