@@ -9,6 +9,10 @@ import {
 import { PacketSplitter } from "./_splitter.ts";
 import type { SftpTransport } from "./transport.ts";
 
+/** Packets up to this size, all together, are sent as one piece. */
+const SMALL_BYTES = 16 * 1024;
+const NOTHING = new Uint8Array();
+
 /** Options of one request. */
 export interface RequestOptions {
   /** Gives the request up: its answer is dropped when it comes. */
@@ -56,6 +60,7 @@ export class Requests {
   readonly #ended: Promise<void>;
   #tellEnded!: () => void;
   #isBlocked = false;
+  #isPumping = false;
   #nextId = 0;
   #end: { readonly error: Error | undefined } | undefined;
   #hasVersion = false;
@@ -187,31 +192,48 @@ export class Requests {
 
   #write(outgoing: Outgoing): void {
     this.#queue.push(outgoing);
-    this.#pump();
+    if (this.#isPumping) return;
+    // Not in this turn: what is asked for in one turn goes out in one piece.
+    this.#isPumping = true;
+    queueMicrotask(() => {
+      this.#isPumping = false;
+      this.#pump();
+    });
   }
 
   #pump(): void {
     while (!this.#isBlocked && this.#end === undefined) {
-      const next = this.#queue.shift();
-      if (next === undefined) return;
-      const pending = this.#pending.get(next.id);
-      if (pending === undefined && next.id !== 0) continue;
-      if (pending !== undefined) pending.isSent = true;
-      this.#transmit(next);
+      const pieces = this.#takePieces();
+      if (pieces.length === 0) return;
+      let room: Promise<void> | undefined;
+      for (const piece of pieces) room = this.#transport.write(piece) ?? room;
+      if (room === undefined) continue;
+      this.#isBlocked = true;
+      room.then(() => {
+        this.#isBlocked = false;
+        this.#pump();
+      }, (error) => this.end(error));
     }
   }
 
-  #transmit({ packet, payload }: Outgoing): void {
-    let room = this.#transport.write(packet);
-    if (payload !== undefined && payload.length > 0) {
-      room = this.#transport.write(payload) ?? room;
+  /** Takes small packets out of the queue as one piece, a large one as it is. */
+  #takePieces(): Uint8Array[] {
+    const small: Uint8Array[] = [];
+    let bytes = 0;
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      const { id, packet, payload = NOTHING } = next;
+      const pending = this.#pending.get(id);
+      const isGivenUp = pending === undefined && id !== 0;
+      const length = packet.length + payload.length;
+      if (!isGivenUp && bytes > 0 && bytes + length > SMALL_BYTES) break;
+      this.#queue.shift();
+      if (isGivenUp) continue;
+      if (pending !== undefined) pending.isSent = true;
+      if (length > SMALL_BYTES) return [packet, payload];
+      small.push(packet, payload);
+      bytes += length;
     }
-    if (room === undefined) return;
-    this.#isBlocked = true;
-    room.then(() => {
-      this.#isBlocked = false;
-      this.#pump();
-    }, (error) => this.end(error));
+    return bytes === 0 ? [] : [joined(small, bytes)];
   }
 
   #receive(packet: Uint8Array): void {
@@ -274,4 +296,14 @@ export class Requests {
   #on(): string {
     return this.#host === undefined ? "" : ` on "${this.#host}"`;
   }
+}
+
+function joined(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }

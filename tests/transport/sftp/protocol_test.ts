@@ -222,6 +222,7 @@ Deno.test("Sftp drops the late answer of an aborted request, and goes on", async
     Error,
     "stop",
   );
+  await later();
   abort.abort(new Error("stop"));
   await stat;
   assertEquals(sftp.requestsInFlight, 1);
@@ -245,9 +246,11 @@ Deno.test("Sftp.open() closes a handle that comes after an abort", async () => {
     Error,
     "stop",
   );
+  await later();
   abort.abort(new Error("stop"));
   await opening;
   server.handle(server.requests[0]!.id, "late");
+  await later();
   const close = server.requests[1]!;
   assertEquals([close.type, new TextDecoder().decode(close.body.bytes())], [
     PacketType.CLOSE,
@@ -261,16 +264,43 @@ Deno.test("Sftp does not send a request that was aborted while the transport was
   const gate = Promise.withResolvers<void>();
   server.room = gate.promise;
   const abort = new AbortController();
-  const results = Promise.allSettled([
-    sftp.remove("sent"),
-    sftp.stat("never", { signal: abort.signal }),
-    sftp.stat("next"),
-  ]);
+  const sent = assertRejects(() => sftp.stat("sent"), SftpError);
+  await later();
+  const never = assertRejects(
+    () => sftp.stat("never", { signal: abort.signal }),
+    Error,
+    "stop",
+  );
+  const next = assertRejects(() => sftp.stat("next"), SftpError);
+  await later();
+  assertEquals(server.requests.length, 1);
   abort.abort(new Error("stop"));
   server.room = undefined;
   gate.resolve();
-  await results;
-  assertEquals(server.requests.length, 2);
+  await Promise.all([sent, never, next]);
+  const paths = server.requests.map(({ body }) =>
+    new TextDecoder().decode(body.bytes())
+  );
+  assertEquals(paths, ["sent", "next"]);
+});
+
+Deno.test("Sftp sends what is asked for in one turn in one piece, up to 16 KiB", async () => {
+  const server = new FakeServer(({ id }, server) => server.status(id, 2));
+  const sizes: number[] = [];
+  const { write } = server.transport;
+  server.transport.write = (bytes) => {
+    sizes.push(bytes.length);
+    return write(bytes);
+  };
+  const sftp = await startSftp(server.transport);
+  sizes.length = 0;
+  await Promise.allSettled(Array.from({ length: 100 }, () => sftp.stat("f")));
+  assertEquals(sizes, [100 * 14]);
+  sizes.length = 0;
+  await Promise.allSettled(
+    Array.from({ length: 3 }, () => sftp.stat("f".repeat(6000))),
+  );
+  assertEquals(sizes, [2 * 6013, 6013]);
 });
 
 Deno.test("Sftp waits while the transport is full, and ends when the transport fails", async () => {
