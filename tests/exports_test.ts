@@ -39,6 +39,7 @@ const POOL = `
   FanOutOptions
   FanOutResult
   FanOutWork
+  ForwardError
   ForwardTarget
   HostCooldownError
   HostCooldownErrorOptions
@@ -68,6 +69,7 @@ const POOL = `
   PoolObserver
   PoolSpawnOptions
   PoolStats
+  RemoteListener
   RemoteProcess
   ResolveOptions
   ResolvedHost

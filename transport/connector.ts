@@ -8,6 +8,7 @@
 import type { Command } from "./command.ts";
 import type { ResolvedHost } from "./host.ts";
 import type { Sftp } from "./sftp/sftp.ts";
+import type { ForwardTarget } from "./target.ts";
 
 /**
  * Makes connections. The pool never knows which adapter it talks to, so every
@@ -131,14 +132,14 @@ export interface Connection extends AsyncDisposable {
    */
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
   /**
-   * Opens a TCP connection from the host to a target, as `ssh -W` does. Absent
-   * where the adapter cannot.
+   * Opens a connection from the host to a target, as `ssh -W` does: to a TCP
+   * port or to a unix socket of the host. Absent where the adapter cannot.
    *
    * @throws {ChannelOpenError} If the server refuses.
    * @throws {ConnectionLostError} If the connection ends first.
    */
   forwardOut?(
-    target: { readonly hostname: string; readonly port: number },
+    target: ForwardTarget,
     options?: { readonly signal?: AbortSignal },
   ): Promise<Tunnel>;
   /**
@@ -151,8 +152,36 @@ export interface Connection extends AsyncDisposable {
    */
   sftp?(options?: { readonly signal?: AbortSignal }): Promise<Sftp>;
   /**
+   * Lets the host listen, as `ssh -R` does, and gives a tunnel for each
+   * connection that it takes. The host listens until the listener is closed
+   * or the connection ends. Absent where the adapter cannot.
+   *
+   * `onConnection` owns the tunnels; if it throws, the tunnel is closed.
+   *
+   * @throws {ForwardError} If the server refuses, or does not answer in time.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  forwardIn?(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<RemoteListener>;
+  /**
    * Ends the connection: what is in flight on it is lost. Idempotent; settles
    * in bounded time and never rejects.
+   */
+  close(): Promise<void>;
+}
+
+/** A listener on a host, made by {@linkcode Connection.forwardIn}. */
+export interface RemoteListener {
+  /** Where it listens, with the port that the server chose if 0 was asked for. */
+  readonly address: ForwardTarget;
+  /** Resolves when it has ended: closed, or its connection ended. Never rejects. */
+  readonly closed: Promise<void>;
+  /**
+   * Stops listening; tunnels that are open stay open. Idempotent, never
+   * rejects, and settles in bounded time.
    */
   close(): Promise<void>;
 }

@@ -7,6 +7,7 @@
 export { type Command, commandLine } from "./command.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
+export { ForwardError } from "./forward/errors.ts";
 export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
 export * from "./resolver.ts";

@@ -45,12 +45,6 @@ export interface ChannelObserver {
   lost(): void;
 }
 
-/** Where a `direct-tcpip` channel leads to. */
-export interface ForwardTarget {
-  readonly hostname: string;
-  readonly port: number;
-}
-
 type State = "opening" | "open" | "ended";
 
 /** By when a new process has its process group, even on a busy server. */

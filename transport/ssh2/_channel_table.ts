@@ -7,14 +7,12 @@
 
 import { serverText } from "../_server_text.ts";
 import { ChannelOpenError } from "../errors.ts";
-import {
-  Channel,
-  type ChannelObserver,
-  type ForwardTarget,
-} from "./_channel.ts";
+import type { ForwardTarget } from "../target.ts";
+import { Channel, type ChannelObserver } from "./_channel.ts";
 import {
   type OpenCallback,
   PACKET_BYTES,
+  type RawChannel,
   type RawClient,
   WINDOW_BYTES,
 } from "./_internals.ts";
@@ -66,7 +64,7 @@ export class ChannelTable {
       const { reason, message } = error;
       this.#end(id, (it) => it.refused(this.#refusal(message, reason)));
     };
-    callback.type = target === undefined ? "session" : "direct-tcpip";
+    callback.type = channelType(target);
     id = this.raw._chanMgr.add(callback);
     this.#channels.set(id, channel);
     if (target === undefined) this.#sessions.add(channel);
@@ -75,6 +73,14 @@ export class ChannelTable {
     } catch (error) {
       this.onBroken(error);
     }
+    return channel;
+  }
+
+  /** Takes a channel that the server asked for and ssh2 has confirmed. */
+  adopt(observer: ChannelObserver, raw: RawChannel): Channel {
+    const channel = new Channel(this, observer);
+    this.#channels.set(raw.incoming.id, channel);
+    channel.onOpen(raw);
     return channel;
   }
 
@@ -94,6 +100,17 @@ export class ChannelTable {
     const { _protocol: protocol } = this.raw;
     if (target === undefined) {
       return protocol.session(id, WINDOW_BYTES, PACKET_BYTES);
+    }
+    if ("path" in target) {
+      const socketPath = target.path;
+      return protocol.openssh_directStreamLocal(
+        id,
+        WINDOW_BYTES,
+        PACKET_BYTES,
+        {
+          socketPath,
+        },
+      );
     }
     protocol.directTcpip(id, WINDOW_BYTES, PACKET_BYTES, {
       srcIP: "127.0.0.1",
@@ -133,4 +150,10 @@ export class ChannelTable {
       this.#end(id, (observer) => observer.closed());
     };
   }
+}
+
+/** The type of the channel to a target, or of a session. */
+function channelType(target: ForwardTarget | undefined): string {
+  if (target === undefined) return "session";
+  return "path" in target ? "direct-streamlocal@openssh.com" : "direct-tcpip";
 }

@@ -13,6 +13,7 @@ import type {
   Connection,
   ExecOptions,
   ExecResult,
+  RemoteListener,
   RemoteProcess,
   SpawnOptions,
   Tunnel,
@@ -22,7 +23,8 @@ import { ConnectionLostError } from "../errors.ts";
 import { serverError } from "../_server_text.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
-import type { ForwardTarget, LostDetails } from "./_channel.ts";
+import { type ForwardTarget, targetName } from "../target.ts";
+import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
@@ -31,6 +33,7 @@ import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { spawnCommand } from "./_process.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
+import { RemoteForwards } from "./_remote_forward.ts";
 import { openTunnel } from "./_tunnel.ts";
 
 /** How long the farewell may take to be sent. */
@@ -57,6 +60,7 @@ export class Ssh2Connection implements Connection {
   #tellClosed!: (reason: ClosedReason) => void;
   #lastError: (Error & { code?: unknown; level?: string }) | undefined;
   #closing: Promise<void> | undefined;
+  #remoteForwards: RemoteForwards | undefined;
 
   constructor(parts: ConnectionParts) {
     this.host = discreet(parts.host);
@@ -128,6 +132,23 @@ export class Ssh2Connection implements Connection {
   sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
     if (this.isClosed) return Promise.reject(this.#lost("start SFTP"));
     return openSftp(this.#context, options.signal);
+  }
+
+  forwardIn(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<RemoteListener> {
+    const doing = `listen on ${JSON.stringify(targetName(listen))}`;
+    if (this.isClosed) return Promise.reject(this.#lost(doing));
+    this.#remoteForwards ??= new RemoteForwards({
+      client: this.#client,
+      table: this.#channels,
+      host: this.#name,
+      lost: (doing) => this.#lost(doing),
+      closed: this.closed,
+    });
+    return this.#remoteForwards.listen(listen, onConnection, options.signal);
   }
 
   close(): Promise<void> {

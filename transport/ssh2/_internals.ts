@@ -37,7 +37,7 @@ import type { ParsedKey } from "ssh2";
 
 /** ssh2's channel, of which only the windows and the ids are used. */
 export interface RawChannel {
-  readonly incoming: { state: string; window: number };
+  readonly incoming: { readonly id: number; state: string; window: number };
   readonly outgoing: { readonly id: number; state: string };
   /** What waits for the answers to requests, in order. */
   readonly _callbacks: ((failed: boolean | Error) => void)[];
@@ -238,6 +238,12 @@ export interface RawProtocol {
     window: number,
     packet: number,
     forward: Forward,
+  ): void;
+  openssh_directStreamLocal(
+    id: number,
+    window: number,
+    packet: number,
+    forward: { readonly socketPath: string },
   ): void;
   exec(id: number, command: string, wantReply: boolean): void;
   subsystem(id: number, name: string, wantReply: boolean): void;

@@ -12,13 +12,10 @@ import { setStreamOfTunnel } from "../_tunnel_stream.ts";
 import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
-import type {
-  Channel,
-  ChannelObserver,
-  ForwardTarget,
-  Lost,
-} from "./_channel.ts";
+import { type ForwardTarget, targetName } from "../target.ts";
+import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
+import type { RawChannel } from "./_internals.ts";
 
 /**
  * Opens a tunnel.
@@ -36,7 +33,7 @@ export function openTunnel(
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const stream = new TunnelStream();
-    const to = JSON.stringify(`${target.hostname}:${target.port}`);
+    const to = JSON.stringify(targetName(target));
     const doing = `open a tunnel to ${to}`;
     const onAbort = () => {
       stream.channel?.close();
@@ -65,6 +62,30 @@ export function openTunnel(
       target,
     );
   });
+}
+
+/**
+ * Makes a tunnel of a channel that the server asked for.
+ *
+ * @param table The channels of the connection.
+ * @param raw The channel, which ssh2 has confirmed.
+ * @param lost Gives the error of a lost connection.
+ */
+export function acceptTunnel(
+  table: ChannelTable,
+  raw: RawChannel,
+  lost: Lost,
+): Tunnel {
+  const stream = new TunnelStream();
+  stream.channel = table.adopt(
+    observe(stream, {
+      opened() {},
+      failed() {},
+      lost: () => lost("go on with a forwarded connection"),
+    }),
+    raw,
+  );
+  return new ChannelTunnel(stream);
 }
 
 interface Opening {

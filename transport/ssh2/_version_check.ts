@@ -48,6 +48,7 @@ const CLIENT_MEMBERS: Members = {
   "_protocol.env": FUNCTION,
   "_protocol.exec": FUNCTION,
   "_protocol.openssh_agentForward": FUNCTION,
+  "_protocol.openssh_directStreamLocal": FUNCTION,
   "_protocol.parse": FUNCTION,
   "_protocol.ping": FUNCTION,
   "_protocol.pty": FUNCTION,
@@ -59,6 +60,7 @@ const CLIENT_MEMBERS: Members = {
 
 /** What a channel has. */
 const CHANNEL_MEMBERS: Members = {
+  "incoming.id": "number",
   "incoming.state": "string",
   "incoming.window": "number",
   "outgoing.id": "number",

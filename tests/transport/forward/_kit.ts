@@ -152,13 +152,14 @@ export function exchange(socket: Socket, text: string): Promise<string> {
   return readAll(socket);
 }
 
-/** Resolves with whether the socket ended by a failure. */
+/** Answers an end of file by one; resolves with whether it ended by a failure. */
 export function ended(socket: Socket): Promise<boolean> {
   return new Promise((resolve) => {
     let failed = socket.errored !== null && socket.errored !== undefined;
     socket.on("error", () => failed = true);
     if (socket.closed) return resolve(failed);
     socket.once("close", () => resolve(failed));
+    socket.once("end", () => socket.end());
     socket.resume();
   });
 }
