@@ -59,18 +59,26 @@ export class Directory {
 
   /**
    * The lane, found or made. A string whose lane is not in use is resolved
-   * anew, so that a change of the configuration is seen.
+   * anew, so that a change of the configuration is seen. An unstable host is
+   * resolved anew unless it is served without a new dial.
    *
    * @throws {TypeError} If the host is malformed.
    */
   find(host: HostLike): Lane | Promise<Lane> {
     const lane = this.known(host);
-    if (lane !== undefined && (lane.isLive || typeof host !== "string")) {
+    if (lane !== undefined && this.#mayReuse(host, lane)) {
       const current = this.current(lane);
       if (current !== lane) this.#byObject.get(host as object)!.lane = current;
       return current;
     }
     return this.#resolving.get(host) ?? this.#resolve(host);
+  }
+
+  #mayReuse(host: HostLike, lane: Lane): boolean {
+    const isStable = this.#resolver.isStable?.(host) ?? true;
+    if (isStable) return lane.isLive || typeof host !== "string";
+    return lane.waiting === 0 &&
+      lane.open.some(({ slots }) => slots < lane.sessionLimit);
   }
 
   #resolve(host: HostLike): Lane | Promise<Lane> {

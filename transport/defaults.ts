@@ -57,5 +57,6 @@ export function withDefaults(
       const resolved = resolver.resolve(host, options);
       return resolved instanceof Promise ? resolved.then(fill) : fill(resolved);
     },
+    isStable: (host: HostLike) => resolver.isStable?.(host) ?? true,
   };
 }

@@ -13,6 +13,12 @@ import { resolveHost } from "./_resolve.ts";
 export interface ResolveOptions {
   /** Told of what is worth a line in a log and fails nothing. Must not throw. */
   readonly onNotice?: (notice: Notice) => void;
+  /**
+   * Ends the wait: the promise is rejected with the signal's reason. A command
+   * that runs for this caller alone is stopped. Work that other callers share,
+   * such as reading the files, goes on for them.
+   */
+  readonly signal?: AbortSignal;
 }
 
 /** Turns what a caller names into a host with nothing left to look up. */
@@ -24,7 +30,9 @@ export interface HostResolver {
    * promise: the pool's warm path lives from that.
    *
    * @param host A string or an object.
-   * @param options Who is told of notices.
+   * @param options Who is told of notices, and the caller's signal. A caller
+   * must not rely on the signal alone: a resolver may ignore it, so leave the
+   * promise when the signal aborts.
    * @returns A frozen copy with user, port and hops filled in. What a resolver
    * made itself is given back as it is.
    * @throws {TypeError} If the host is malformed.
@@ -33,6 +41,21 @@ export interface HostResolver {
     host: HostLike,
     options?: ResolveOptions,
   ): ResolvedHost | Promise<ResolvedHost>;
+  /**
+   * Says whether the last answer for a host depends on nothing but files and
+   * options. It does not when a command was asked (`Match exec`), whose answer
+   * may change at any time: when a VPN goes up or down, for example.
+   *
+   * For an unstable host, a pool has to call `resolve()` again for every call
+   * that finds no free slot on an open connection, so that every new dial goes
+   * where the command says at that time.
+   *
+   * A resolver without this method is stable for every host.
+   *
+   * @param host A host that was resolved.
+   * @returns `false` if `resolve()` has to be asked again for a new dial.
+   */
+  isStable?(host: HostLike): boolean;
 }
 
 /**

@@ -125,16 +125,14 @@ export function meetsCriteria(
   criteria: readonly Criterion[],
   subject: MatchSubject,
 ): boolean {
-  let result = true;
+  // Stops at the first criterion that fails, so that no command behind it runs.
   for (const criterion of criteria) {
-    // As OpenSSH: no command runs once an earlier criterion has failed.
-    if (!result && criterion.name === "exec") continue;
     const met = isMet(criterion, subject);
     if (met === undefined) subject.unsupported(criterion);
     // What cannot be judged does not match, negated or not.
-    if (met === undefined || met === criterion.negated) result = false;
+    if (met === undefined || met === criterion.negated) return false;
   }
-  return result;
+  return true;
 }
 
 function isMet(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { constants, type Stats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import process from "node:process";
 import { localUid } from "../_local.ts";
@@ -159,12 +160,16 @@ function includedJob(path: string, user: boolean, include: Place): Job {
   return { path, user, optional: true, checkMode: true, include };
 }
 
+// Without O_NONBLOCK, opening a FIFO without a writer would block for ever.
+// Windows has no such flag.
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
 async function readText(job: Job): Promise<string | undefined> {
   try {
-    const handle = await open(job.path, "r");
+    const handle = await open(job.path, READ);
     try {
       const info = await handle.stat();
-      if (info.isDirectory()) return "";
+      if (!isReadable(info)) return "";
       if (job.checkMode) checkMode(job.path, info);
       const bytes = await handle.readFile();
       return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
@@ -177,6 +182,21 @@ async function readText(job: Job): Promise<string | undefined> {
     if ((error as { code?: unknown }).code === "EISDIR") return "";
     throw unreadable(job.path, error, job.include);
   }
+}
+
+/**
+ * Whether there is text to read. As OpenSSH has it, directories are empty. So
+ * are devices: `/dev/null` is, and others may never end.
+ *
+ * OpenSSH reads a FIFO, and waits for its writer. Here many callers would wait
+ * with it, and nothing can end a read once it has begun.
+ */
+function isReadable(info: Stats): boolean {
+  if (info.isDirectory() || info.isCharacterDevice()) return false;
+  if (info.isFile()) return true;
+  throw new Error(
+    info.isFIFO() ? "it is a FIFO, must be a file" : "it is not a file",
+  );
 }
 
 function checkMode(

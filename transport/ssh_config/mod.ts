@@ -40,14 +40,14 @@
  * @module
  */
 
-export {
-  type ComputeOptions,
-  loadSshConfig,
-  type SshConfig,
-  type SshConfigOptions,
-  type SshConfigResult,
+export type {
+  ComputeOptions,
+  SshConfig,
+  SshConfigOptions,
+  SshConfigResult,
 } from "./config.ts";
 export { SshConfigError, type SshConfigErrorOptions } from "./errors.ts";
+export { loadSshConfig } from "./load_config.ts";
 export { notHonouredKeywords } from "./keywords.ts";
 export {
   SshConfigResolver,

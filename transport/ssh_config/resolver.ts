@@ -6,18 +6,17 @@
 
 import type { HostLike, ResolvedHost, SshHost } from "../host.ts";
 import { parseHost } from "../host_string.ts";
+import { abortable } from "../_abortable.ts";
 import type { HostResolver, ResolveOptions } from "../resolver.ts";
 import { setLookupHint } from "../_lookup_hint.ts";
 import { nearestNames } from "../nearest.ts";
 import { hasString, resolveHost } from "../_resolve.ts";
 import { checkedHost } from "../_validate_host.ts";
-import {
-  loadSshConfig,
-  type SshConfig,
-  type SshConfigOptions,
-  type SshConfigResult,
-} from "./config.ts";
+import type { SshConfig, SshConfigOptions, SshConfigResult } from "./config.ts";
 import { SshConfigError } from "./errors.ts";
+import { loadConfig } from "./load_config.ts";
+import type { AskCommand, LoadedConfig } from "./_loaded_config.ts";
+import { MatchCommands } from "./_match_exec.ts";
 
 /** Options for {@linkcode SshConfigResolver}. */
 export interface SshConfigResolverOptions extends SshConfigOptions {
@@ -55,11 +54,14 @@ const MAX_MEMO = 50_000;
 export class SshConfigResolver implements HostResolver {
   readonly #options: SshConfigOptions;
   readonly #recheckMs: number;
-  readonly #memo = new Map<string, ResolvedHost>();
+  /** Stable answers. `undefined` stands for one that is not stable. */
+  readonly #memo = new Map<string, ResolvedHost | undefined>();
   readonly #reported = new Set<string>();
-  #config: SshConfig | undefined;
+  readonly #commands = new MatchCommands();
+  readonly #unstableObjects = new WeakSet<object>();
+  #config: LoadedConfig | undefined;
   #checkedAt = -Infinity;
-  #loading: Promise<SshConfig> | undefined;
+  #loading: Promise<LoadedConfig> | undefined;
 
   /**
    * Makes a resolver. No file is read yet.
@@ -91,9 +93,11 @@ export class SshConfigResolver implements HostResolver {
    * Resolves a host.
    *
    * @param host A string to look up, or an object.
-   * @param options Who is told of notices; each is told once.
-   * @returns A frozen copy with everything filled in; a promise of it if files
-   * have to be looked at first.
+   * @param options Who is told of notices, each once; and the caller's signal.
+   * An abort ends this caller's wait and its commands of `Match exec`. Files
+   * that are being read for several callers are read to the end.
+   * @returns A frozen copy with everything filled in. A promise of it if files
+   * have to be looked at, or commands to be run, first.
    * @throws {TypeError} If the host is malformed.
    * @throws {SshConfigError} If the configuration cannot be read or used.
    */
@@ -102,11 +106,32 @@ export class SshConfigResolver implements HostResolver {
     options: ResolveOptions = {},
   ): ResolvedHost | Promise<ResolvedHost> {
     if (!hasString(host)) return resolveHost(host, parseHost);
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (
       this.#config !== undefined &&
       performance.now() - this.#checkedAt < this.#recheckMs
-    ) return this.#answer(host, this.#config, options);
-    return this.#refresh().then((c) => this.#answer(host, c, options));
+    ) {
+      const answers = new Map<string, boolean>();
+      return this.#answer(host, this.#config, { answers, options });
+    }
+    return abortable(this.#refresh(), signal)
+      .then((config) =>
+        this.#answer(host, config, { answers: new Map(), options })
+      );
+  }
+
+  /**
+   * Says whether the last answer for a host depends on files alone, and not on
+   * a command of `Match exec`.
+   *
+   * @param host A host that was resolved.
+   * @returns `false` if a command was asked. `resolve()` runs it again each time.
+   */
+  isStable(host: HostLike): boolean {
+    return typeof host === "string"
+      ? !this.#memo.has(host) || this.#memo.get(host) !== undefined
+      : !this.#unstableObjects.has(host);
   }
 
   /**
@@ -120,42 +145,79 @@ export class SshConfigResolver implements HostResolver {
   }
 
   // One look at the files however many callers ask at once.
-  #refresh(): Promise<SshConfig> {
+  #refresh(): Promise<LoadedConfig> {
     return this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined;
     });
   }
 
-  async #load(): Promise<SshConfig> {
+  async #load(): Promise<LoadedConfig> {
     const startedAt = performance.now();
     if (this.#config === undefined || !await this.#config.isCurrent()) {
       // A broken file must not leave the old answers in force.
       this.#config = undefined;
       this.#memo.clear();
-      this.#config = await loadSshConfig(this.#options);
+      this.#config = await loadConfig(this.#options);
     }
     this.#checkedAt = startedAt;
     return this.#config;
   }
 
+  /**
+   * The evaluation is synchronous, and a command is not. So an evaluation that
+   * needs the answer of a command stops, the command is run, and the evaluation
+   * starts again. A command runs once for each call of `resolve()`.
+   */
   #answer(
     host: HostLike,
-    config: SshConfig,
-    options: ResolveOptions,
-  ): ResolvedHost {
+    config: LoadedConfig,
+    inquiry: Inquiry,
+  ): ResolvedHost | Promise<ResolvedHost> {
     const known = typeof host === "string" ? this.#memo.get(host) : undefined;
     if (known !== undefined) return known;
+    const { answers, options } = inquiry;
+    try {
+      const result = this.#evaluate(host, config, inquiry);
+      const isStable = answers.size === 0;
+      if (this.#config === config) this.#remember(host, result, isStable);
+      return result;
+    } catch (error) {
+      if (!(error instanceof Unanswered)) throw error;
+      const { command } = error;
+      return this.#commands.run(command, options.signal).then((met) => {
+        answers.set(command, met);
+        return this.#answer(host, config, inquiry);
+      });
+    }
+  }
+
+  #evaluate(
+    host: HostLike,
+    config: LoadedConfig,
+    { answers, options }: Inquiry,
+  ): ResolvedHost {
+    const ask: AskCommand = (command) => {
+      const answer = answers.get(command);
+      if (answer === undefined) throw new Unanswered(command);
+      return answer;
+    };
     const result = resolveHost(host, (text, { tunnelled }) => {
-      const found = lookUp(config, text);
+      const found = lookUp(config, text, ask);
       this.#report(found, options);
       return tunnelled ? withoutProxy(found.host) : found.host;
     });
     for (const it of [result, ...result.jump ?? []]) hintAtNames(it, config);
-    if (typeof host === "string" && this.#config === config) {
-      if (this.#memo.size >= MAX_MEMO) this.#memo.clear();
-      this.#memo.set(host, result);
-    }
     return result;
+  }
+
+  #remember(host: HostLike, result: ResolvedHost, isStable: boolean): void {
+    if (typeof host !== "string") {
+      if (isStable) this.#unstableObjects.delete(host);
+      else this.#unstableObjects.add(host);
+      return;
+    }
+    if (this.#memo.size >= MAX_MEMO) this.#memo.clear();
+    this.#memo.set(host, isStable ? result : undefined);
   }
 
   #report(result: SshConfigResult, { onNotice }: ResolveOptions): void {
@@ -165,6 +227,21 @@ export class SshConfigResolver implements HostResolver {
       this.#reported.add(notice.message);
       onNotice(notice);
     }
+  }
+}
+
+/** The answers of one call of `resolve()`, and its options. */
+interface Inquiry {
+  readonly answers: Map<string, boolean>;
+  readonly options: ResolveOptions;
+}
+
+/** Stops an evaluation at a command that was not run yet. */
+class Unanswered {
+  readonly command: string;
+
+  constructor(command: string) {
+    this.command = command;
   }
 }
 
@@ -184,9 +261,13 @@ function hintAtNames(host: ResolvedHost, config: SshConfig): void {
   });
 }
 
-function lookUp(config: SshConfig, text: string): SshConfigResult {
+function lookUp(
+  config: LoadedConfig,
+  text: string,
+  ask: AskCommand,
+): SshConfigResult {
   const { hostname, ...named } = parseHost(text);
-  const result = config.compute(hostname, named);
+  const result = config.computeWith(ask, { name: hostname, ...named });
   try {
     checkedHost(result.host);
   } catch (cause) {

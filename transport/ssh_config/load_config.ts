@@ -1,0 +1,76 @@
+/**
+ * Reading a configuration: which files, and whose home.
+ *
+ * @module
+ */
+
+import { homeDirectory, localUser } from "../_local.ts";
+import type { SshConfig, SshConfigOptions } from "./config.ts";
+import { SshConfigError } from "./errors.ts";
+import type { World } from "./_evaluate.ts";
+import { loadFiles, type Root } from "./_load.ts";
+import { LoadedConfig } from "./_loaded_config.ts";
+import { runCommandSync } from "./_match_exec.ts";
+
+/**
+ * Reads a configuration, with all that it includes.
+ *
+ * @param options Which files, and what they may do.
+ * @returns The configuration.
+ * @throws {SshConfigError} If a file cannot be read, is open to be written by
+ * others, or has a line that OpenSSH would refuse. It names file and line.
+ *
+ * @example List the hosts of the user's configuration
+ * ```ts ignore
+ * import { loadSshConfig } from "@sshpool/sshpool";
+ *
+ * for (const name of (await loadSshConfig()).hosts()) console.log(name);
+ * ```
+ */
+export function loadSshConfig(
+  options: SshConfigOptions = {},
+): Promise<SshConfig> {
+  return loadConfig(options);
+}
+
+/** As {@linkcode loadSshConfig}, for the resolver. */
+export async function loadConfig(
+  options: SshConfigOptions,
+): Promise<LoadedConfig> {
+  const home = () => options.home ?? homeDirectory();
+  const world: World = {
+    home: once(home),
+    localUser: once(localUser),
+    exec: options.allowMatchExec ? runCommandSync : undefined,
+  };
+  const roots = options.files?.map((f) => givenRoot(f, home)) ??
+    defaultRoots(home());
+  return new LoadedConfig(await loadFiles(roots, home), world);
+}
+
+function once<T>(ask: () => T): () => T {
+  let answer: { readonly value: T } | undefined;
+  return () => (answer ??= { value: ask() }).value;
+}
+
+function givenRoot(file: string, home: () => string | undefined): Root {
+  const path = file.startsWith("~/")
+    ? `${home() ?? "~"}${file.slice(1)}`
+    : file;
+  const user = !path.startsWith("/etc/ssh/");
+  return { path, user, optional: false, checkMode: false };
+}
+
+function defaultRoots(home: string | undefined): Root[] {
+  if (home === undefined) {
+    throw new SshConfigError(
+      "Cannot find ~/.ssh/config: the home directory is not known, allow " +
+        "reading it (--allow-sys or --allow-env=HOME), or set config: false",
+    );
+  }
+  const common = { optional: true } as const;
+  return [
+    { ...common, path: `${home}/.ssh/config`, user: true, checkMode: true },
+    { ...common, path: "/etc/ssh/ssh_config", user: false, checkMode: false },
+  ];
+}
