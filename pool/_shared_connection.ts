@@ -16,6 +16,7 @@ import type {
 } from "../transport/connector.ts";
 import { ConnectionLostError } from "../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
+import type { ForwardTarget } from "../transport/target.ts";
 import type { Entry } from "./_entry.ts";
 
 /** How a shared connection reaches its host's schedule. */
@@ -88,7 +89,7 @@ export class SharedConnection implements Connection {
   }
 
   async forwardOut(
-    target: { readonly hostname: string; readonly port: number },
+    target: ForwardTarget,
     options?: { readonly signal?: AbortSignal },
   ): Promise<Tunnel> {
     this.#check();

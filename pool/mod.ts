@@ -23,6 +23,12 @@ export type {
   RetryCause,
 } from "./events.ts";
 export type { FanOutOptions, FanOutResult, FanOutWork } from "./fan_out.ts";
+export type {
+  DynamicForwardOptions,
+  LocalForwardOptions,
+  PoolForwardOptions,
+  PoolTunnel,
+} from "./forward.ts";
 export { Lease } from "./lease.ts";
 export type {
   AcquireOptions,

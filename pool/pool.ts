@@ -11,11 +11,19 @@ import type {
   RemoteProcess,
 } from "../transport/connector.ts";
 import type { HostLike } from "../transport/host.ts";
+import type { Forward } from "../transport/forward/forward.ts";
+import { type ForwardTarget, parseTarget } from "../transport/target.ts";
 import { PlainResolver } from "../transport/resolver.ts";
 import { withCallerStack } from "./_caller_stack.ts";
 import { Engine } from "./_engine.ts";
 import type { Entry } from "./_entry.ts";
 import type { Lane } from "./_lane.ts";
+import {
+  Forwards,
+  openThrough,
+  type PoolForwardOptions,
+  type PoolTunnel,
+} from "./forward.ts";
 import { execOn, spawnOn } from "./_run.ts";
 import type { Patience } from "./_waiter.ts";
 import type { PoolStats } from "./events.ts";
@@ -67,6 +75,7 @@ export interface WarmResult {
  */
 export class ConnectionPool implements AsyncDisposable {
   readonly #engine: Engine;
+  readonly #forwards = new Forwards();
 
   /**
    * Makes a pool. Nothing is dialled yet.
@@ -266,6 +275,59 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
+   * Opens a byte stream from the host to a target, as `ssh -W` does. It takes
+   * no slot, and keeps its connection until it is closed.
+   *
+   * @param host The host.
+   * @param target `host:port` as the host sees it, or the path of one of its
+   * unix sockets.
+   * @param options Abort, up to when the stream is open, and patience.
+   * @returns The stream; close it.
+   * @throws {TypeError} If the target is none.
+   * @throws {DialError} If the dial fails.
+   * @throws {ChannelOpenError} If the server refuses.
+   * @throws {ConnectionLostError} If the connection ends first, twice.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  async connect(
+    host: HostLike,
+    target: string | ForwardTarget,
+    options?: AcquireOptions,
+  ): Promise<PoolTunnel> {
+    const to = parseTarget(target);
+    const get = () => this.getConnection(host, options);
+    return await openThrough(get, to, options?.signal);
+  }
+
+  /**
+   * Listens on this side, and leads each connection through the host: to one
+   * target (`"local"`), or to where a SOCKS5 client says (`"dynamic"`). Nothing
+   * is dialled before the first connection; one that comes after the SSH
+   * connection was lost gets a new one.
+   *
+   * @param host The host.
+   * @param options Where to listen, and where to.
+   * @returns The forward. It keeps the process alive until it, or the pool, is
+   * closed; closing the pool ends it and its connections at once.
+   * @throws {TypeError} If an address is none.
+   * @throws {ForwardError} If it cannot listen there.
+   * @throws {PoolClosedError} If the pool is closed.
+   */
+  async forward(
+    host: HostLike,
+    options: PoolForwardOptions,
+  ): Promise<Forward> {
+    if (this.#engine.isClosing) throw this.#engine.closedError();
+    const forward = await this.#forwards.start(
+      (signal) => this.getConnection(host, signal ? { signal } : {}),
+      options,
+    );
+    if (!this.#engine.isClosing) return forward;
+    await forward.close();
+    throw this.#engine.closedError();
+  }
+
+  /**
    * Works on many hosts, several at once, and yields each result when it is
    * there. The failure of one host is its result and stops nothing. Leaving
    * the loop aborts what is under way.
@@ -353,7 +415,8 @@ export class ConnectionPool implements AsyncDisposable {
    * @param options How long running work may go on.
    */
   close(options?: CloseOptions): Promise<void> {
-    return this.#engine.close(options);
+    const closed = this.#engine.close(options);
+    return this.#forwards.close().then(() => closed);
   }
 
   /** Ends the pool as `close()` does. */

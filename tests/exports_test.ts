@@ -39,7 +39,16 @@ const POOL = `
   FanOutOptions
   FanOutResult
   FanOutWork
+  Forward
+  ForwardEnd
   ForwardError
+  ForwardOptions
+  ListenLocalOptions
+  ListenSocksOptions
+  LocalForwardOptions
+  DynamicForwardOptions
+  PoolForwardOptions
+  PoolTunnel
   ForwardTarget
   HostCooldownError
   HostCooldownErrorOptions

@@ -11,10 +11,13 @@ const POOL_MAY_IMPORT = [
   "connector",
   "discreet",
   "errors",
+  "forward/forward",
+  "forward/listen",
   "host",
   "mod",
   "nearest",
   "resolver",
+  "target",
 ].map((name) => `transport/${name}.ts`);
 
 /** The adapters, each of which knows none of the others. */

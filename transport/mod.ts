@@ -8,6 +8,11 @@ export { type Command, commandLine } from "./command.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
 export { ForwardError } from "./forward/errors.ts";
+export type { Forward, ForwardEnd, ForwardOptions } from "./forward/forward.ts";
+export type {
+  ListenLocalOptions,
+  ListenSocksOptions,
+} from "./forward/listen.ts";
 export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
 export * from "./resolver.ts";

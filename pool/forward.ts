@@ -1,0 +1,113 @@
+/**
+ * Tunnels and local forwards through a pool.
+ *
+ * @module
+ */
+
+import type { Connection, Tunnel } from "../transport/connector.ts";
+import { ConnectionLostError } from "../transport/errors.ts";
+import type { Forward } from "../transport/forward/forward.ts";
+import {
+  listenLocal,
+  type ListenLocalOptions,
+  listenSocks,
+  type ListenSocksOptions,
+  type OpenTunnel,
+} from "../transport/forward/listen.ts";
+import type { ForwardTarget } from "../transport/target.ts";
+
+/** What {@linkcode ConnectionPool.connect} returns. */
+export interface PoolTunnel extends Tunnel, AsyncDisposable {}
+
+/** A forward from a listener on this side to one target. */
+export interface LocalForwardOptions extends ListenLocalOptions {
+  /** As `ssh -L` does. */
+  readonly type: "local";
+}
+
+/** A SOCKS5 proxy on this side. */
+export interface DynamicForwardOptions extends ListenSocksOptions {
+  /** As `ssh -D` does. */
+  readonly type: "dynamic";
+}
+
+/** Options of {@linkcode ConnectionPool.forward}. */
+export type PoolForwardOptions = LocalForwardOptions | DynamicForwardOptions;
+
+/** Gives a connection, which may be one that others use. */
+export type GetConnection = (signal?: AbortSignal) => Promise<Connection>;
+
+/** Opens a tunnel; once more if the connection was lost meanwhile. */
+export async function openThrough(
+  get: GetConnection,
+  target: ForwardTarget,
+  signal: AbortSignal | undefined,
+): Promise<PoolTunnel> {
+  try {
+    return disposable(await openOnce(get, target, signal));
+  } catch (error) {
+    if (!(error instanceof ConnectionLostError) || signal?.aborted) throw error;
+    // Nothing was sent to the target.
+    return disposable(await openOnce(get, target, signal));
+  }
+}
+
+async function openOnce(
+  get: GetConnection,
+  target: ForwardTarget,
+  signal: AbortSignal | undefined,
+): Promise<Tunnel> {
+  const connection = await get(signal);
+  if (connection.forwardOut === undefined) {
+    throw new TypeError(
+      "Cannot forward: the connector of the pool does not support it",
+    );
+  }
+  return await connection.forwardOut(target, signal ? { signal } : {});
+}
+
+function disposable(tunnel: Tunnel): PoolTunnel {
+  return Object.assign(tunnel, {
+    [Symbol.asyncDispose](): Promise<void> {
+      tunnel.close();
+      return tunnel.closed;
+    },
+  });
+}
+
+/** The forwards of a pool. */
+export class Forwards {
+  readonly #open = new Set<Forward>();
+
+  /** Starts one; it is closed with the pool. */
+  async start(
+    get: GetConnection,
+    options: PoolForwardOptions,
+  ): Promise<Forward> {
+    const open: OpenTunnel = (target, { signal }) =>
+      openThrough(get, target, signal);
+    const forward = await listen(open, options);
+    this.#open.add(forward);
+    forward.closed.then(() => this.#open.delete(forward));
+    return forward;
+  }
+
+  /** Closes all. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((forward) => forward.close()));
+  }
+}
+
+function listen(
+  open: OpenTunnel,
+  options: PoolForwardOptions,
+): Promise<Forward> {
+  const { type } = options;
+  if (type === "local") return listenLocal(open, options);
+  if (type === "dynamic") return listenSocks(open, options);
+  throw new TypeError(
+    `Cannot forward: type is ${
+      JSON.stringify(type)
+    }, must be "local" or "dynamic"`,
+  );
+}

@@ -1,0 +1,65 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { ConnectionPool } from "../../mod.ts";
+import { PoolClosedError } from "../../pool/errors.ts";
+import { ChannelOpenError } from "../../transport/errors.ts";
+import { EmbeddedServer } from "../../transport/testing/mod.ts";
+import {
+  dialForward,
+  ended,
+  exchange,
+  TestServer,
+} from "../transport/forward/_kit.ts";
+
+Deno.test("ConnectionPool.connect() gives a stream to a target, and rejects where there is none", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool();
+  await using target = await TestServer.start();
+  await using tunnel = await pool.connect(server.host(), target.target);
+  const writer = tunnel.writable.getWriter();
+  await writer.write(new TextEncoder().encode("hi"));
+  const reader = tunnel.readable.getReader();
+  const { value } = await reader.read();
+  assertEquals(new TextDecoder().decode(value), "hi");
+  const closedTarget = await TestServer.start();
+  const where = closedTarget.target;
+  await closedTarget[Symbol.asyncDispose]();
+  await assertRejects(
+    () => pool.connect(server.host(), where),
+    ChannelOpenError,
+  );
+  await assertRejects(() => pool.connect(server.host(), "db"), TypeError);
+});
+
+Deno.test("ConnectionPool.forward() dials again for the next connection when the SSH connection was lost", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool();
+  await using target = await TestServer.start();
+  await using forward = await pool.forward(server.host(), {
+    type: "local",
+    listen: 0,
+    to: target.target,
+  });
+  assertEquals(pool.size, 0);
+  assertEquals(await exchange(await dialForward(forward), "one"), "one");
+  await pool.closeAll();
+  assertEquals(await exchange(await dialForward(forward), "two"), "two");
+  assertEquals(server.accepted, 2);
+});
+
+Deno.test("ConnectionPool.close() ends the forwards and their connections", async () => {
+  await using server = await EmbeddedServer.start();
+  const pool = new ConnectionPool();
+  await using target = await TestServer.start();
+  const options = { type: "local", listen: 0, to: target.target } as const;
+  const forward = await pool.forward(server.host(), options);
+  const client = await dialForward(forward);
+  client.write("x");
+  await new Promise((resolve) => client.once("data", resolve));
+  await pool.close();
+  assertEquals(await forward.closed, { kind: "local" });
+  assertEquals(await ended(client), true);
+  await assertRejects(
+    () => pool.forward(server.host(), options),
+    PoolClosedError,
+  );
+});
