@@ -115,6 +115,7 @@ export {
   type PoolSpawnOptions,
   type PoolStats,
   type PoolTunnel,
+  type RemoteForwardOptions,
   type RetryCause,
   type WaitReason,
   type WaitSnapshot,

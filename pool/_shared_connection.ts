@@ -10,6 +10,7 @@ import type {
   Connection,
   ExecOptions,
   ExecResult,
+  RemoteListener,
   RemoteProcess,
   SpawnOptions,
   Tunnel,
@@ -107,6 +108,41 @@ export class SharedConnection implements Connection {
       const tunnel = await entry.connection.forwardOut(target, options);
       tunnel.closed.then(() => entry.removePin());
       return tunnel;
+    } catch (error) {
+      entry.removePin();
+      throw error;
+    }
+  }
+
+  async forwardIn(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<RemoteListener> {
+    this.#check();
+    const entry = this.#entry;
+    if (entry.connection.forwardIn === undefined) {
+      throw new TypeError(
+        `Cannot listen on "${
+          hostName(this.host)
+        }": its connector does not support it`,
+      );
+    }
+    // It keeps the connection, and so does each of its tunnels.
+    const pinned = (tunnel: Tunnel) => {
+      entry.addPin();
+      tunnel.closed.then(() => entry.removePin());
+      onConnection(tunnel);
+    };
+    entry.addPin();
+    try {
+      const listener = await entry.connection.forwardIn(
+        listen,
+        pinned,
+        options,
+      );
+      listener.closed.then(() => entry.removePin());
+      return listener;
     } catch (error) {
       entry.removePin();
       throw error;

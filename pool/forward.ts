@@ -6,7 +6,7 @@
 
 import type { Connection, Tunnel } from "../transport/connector.ts";
 import { ConnectionLostError } from "../transport/errors.ts";
-import type { Forward } from "../transport/forward/forward.ts";
+import type { Forward, ForwardOptions } from "../transport/forward/forward.ts";
 import {
   listenLocal,
   type ListenLocalOptions,
@@ -14,7 +14,12 @@ import {
   type ListenSocksOptions,
   type OpenTunnel,
 } from "../transport/forward/listen.ts";
-import type { ForwardTarget } from "../transport/target.ts";
+import {
+  type ForwardTarget,
+  parseListen,
+  parseTarget,
+} from "../transport/target.ts";
+import { RemoteForward } from "./_remote_forward.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {}
@@ -31,8 +36,27 @@ export interface DynamicForwardOptions extends ListenSocksOptions {
   readonly type: "dynamic";
 }
 
+/**
+ * A forward from a listener of the host to a target on this side. When its
+ * connection is lost, it is set up again, on the same port, until it is closed;
+ * `onError` is told of each attempt that failed. `maxConnections` and
+ * `replaceSocket` are the server's to decide here.
+ */
+export interface RemoteForwardOptions
+  extends Pick<ForwardOptions, "signal" | "onError"> {
+  /** As `ssh -R` does. */
+  readonly type: "remote";
+  /** Where the host listens: a port of its 127.0.0.1, `host:port`, or a path. */
+  readonly listen: number | string | ForwardTarget;
+  /** Where each connection leads to on this side. */
+  readonly to: string | ForwardTarget;
+}
+
 /** Options of {@linkcode ConnectionPool.forward}. */
-export type PoolForwardOptions = LocalForwardOptions | DynamicForwardOptions;
+export type PoolForwardOptions =
+  | LocalForwardOptions
+  | DynamicForwardOptions
+  | RemoteForwardOptions;
 
 /** Gives a connection, which may be one that others use. */
 export type GetConnection = (signal?: AbortSignal) => Promise<Connection>;
@@ -86,7 +110,14 @@ export class Forwards {
   ): Promise<Forward> {
     const open: OpenTunnel = (target, { signal }) =>
       openThrough(get, target, signal);
-    const forward = await listen(open, options);
+    const forward = options.type === "remote"
+      ? await RemoteForward.start({
+        get,
+        listen: parseListen(options.listen),
+        to: parseTarget(options.to),
+        options,
+      })
+      : await listen(open, options);
     this.#open.add(forward);
     forward.closed.then(() => this.#open.delete(forward));
     return forward;
@@ -100,7 +131,7 @@ export class Forwards {
 
 function listen(
   open: OpenTunnel,
-  options: PoolForwardOptions,
+  options: LocalForwardOptions | DynamicForwardOptions,
 ): Promise<Forward> {
   const { type } = options;
   if (type === "local") return listenLocal(open, options);
@@ -108,6 +139,6 @@ function listen(
   throw new TypeError(
     `Cannot forward: type is ${
       JSON.stringify(type)
-    }, must be "local" or "dynamic"`,
+    }, must be "local", "dynamic" or "remote"`,
   );
 }

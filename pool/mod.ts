@@ -28,6 +28,7 @@ export type {
   LocalForwardOptions,
   PoolForwardOptions,
   PoolTunnel,
+  RemoteForwardOptions,
 } from "./forward.ts";
 export { Lease } from "./lease.ts";
 export type {

@@ -78,6 +78,7 @@ const POOL = `
   PoolObserver
   PoolSpawnOptions
   PoolStats
+  RemoteForwardOptions
   RemoteListener
   RemoteProcess
   ResolveOptions

@@ -12,6 +12,7 @@ const POOL_MAY_IMPORT = [
   "discreet",
   "errors",
   "forward/forward",
+  "forward/lead",
   "forward/listen",
   "host",
   "mod",

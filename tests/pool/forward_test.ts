@@ -2,6 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ConnectionPool } from "../../mod.ts";
 import { PoolClosedError } from "../../pool/errors.ts";
 import { ChannelOpenError } from "../../transport/errors.ts";
+import { noSshd, startSshd } from "../_sshd.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import {
   dialForward,
@@ -62,4 +63,32 @@ Deno.test("ConnectionPool.close() ends the forwards and their connections", asyn
     () => pool.forward(server.host(), options),
     PoolClosedError,
   );
+});
+
+Deno.test({
+  name:
+    "ConnectionPool.forward() of the host's port is set up again when the SSH connection was lost",
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd();
+    await using pool = new ConnectionPool();
+    await using target = await TestServer.start();
+    await using forward = await pool.forward(sshd.host(), {
+      type: "remote",
+      listen: 0,
+      to: target.target,
+    });
+    const { address } = forward;
+    assertEquals(await exchange(await dialForward(forward), "one"), "one");
+    await pool.closeAll();
+    let answer: string | undefined;
+    for (let i = 0; i < 100 && answer !== "two"; i++) {
+      answer = await dialForward(forward).then(
+        (client) => exchange(client, "two"),
+      ).catch(() => undefined);
+      if (answer !== "two") await new Promise((r) => setTimeout(r, 50));
+    }
+    assertEquals(answer, "two");
+    assertEquals(forward.address, address);
+  },
 });

@@ -1,0 +1,150 @@
+/**
+ * Remote forwards through a pool: the host listens, this side connects.
+ *
+ * @module
+ */
+
+import type {
+  Connection,
+  RemoteListener,
+  Tunnel,
+} from "../transport/connector.ts";
+import type {
+  Forward,
+  ForwardEnd,
+  ForwardOptions,
+} from "../transport/forward/forward.ts";
+import { leadTunnel } from "../transport/forward/lead.ts";
+import type { ForwardTarget } from "../transport/target.ts";
+
+/** The first and the longest pause before the host is asked again. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** What a remote forward is made of. */
+export interface RemoteForwardParts {
+  readonly get: (signal?: AbortSignal) => Promise<Connection>;
+  /** Where the host listens. */
+  readonly listen: ForwardTarget;
+  /** Where each connection leads to on this side. */
+  readonly to: ForwardTarget;
+  readonly options: ForwardOptions;
+}
+
+/** A remote forward, which is set up again when its connection was lost. */
+export class RemoteForward implements Forward {
+  readonly closed: Promise<ForwardEnd>;
+  readonly #parts: RemoteForwardParts;
+  readonly #tunnels = new Set<Tunnel>();
+  readonly #stop = new AbortController();
+  #address: ForwardTarget;
+  #listener: RemoteListener | undefined;
+  #tellClosed!: (end: ForwardEnd) => void;
+  #closing: Promise<void> | undefined;
+  readonly #onAbort = (): void => void this.close();
+
+  /** Sets it up. */
+  static async start(parts: RemoteForwardParts): Promise<RemoteForward> {
+    const forward = new RemoteForward(parts);
+    await forward.#listen(parts.options.signal);
+    return forward;
+  }
+
+  private constructor(parts: RemoteForwardParts) {
+    this.#parts = parts;
+    this.#address = parts.listen;
+    this.closed = new Promise((resolve) => this.#tellClosed = resolve);
+    parts.options.signal?.addEventListener("abort", this.#onAbort, {
+      once: true,
+    });
+  }
+
+  get address(): ForwardTarget {
+    return this.#address;
+  }
+
+  get connections(): number {
+    return this.#tunnels.size;
+  }
+
+  /** Nothing: the connection to the host keeps the process alive. */
+  unref(): void {}
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#parts.options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#stop.abort();
+    for (const tunnel of this.#tunnels) tunnel.close();
+    await this.#listener?.close();
+    this.#tellClosed({ kind: "local" });
+  }
+
+  async #listen(signal: AbortSignal | undefined): Promise<void> {
+    const connection = await this.#parts.get(signal);
+    if (connection.forwardIn === undefined) {
+      throw new TypeError(
+        "Cannot forward: the connector of the pool does not support it",
+      );
+    }
+    // The port that was chosen is kept, so that `address` stays true.
+    const listener = await connection.forwardIn(
+      this.#address,
+      (tunnel) => this.#lead(tunnel),
+      signal ? { signal } : {},
+    );
+    this.#address = listener.address;
+    this.#listener = listener;
+    if (this.#stop.signal.aborted) return await listener.close();
+    listener.closed.then(() => this.#again());
+  }
+
+  async #again(): Promise<void> {
+    const { signal } = this.#stop;
+    let pauseMs = FIRST_PAUSE_MS;
+    while (!signal.aborted) {
+      try {
+        return await this.#listen(signal);
+      } catch (error) {
+        this.#report(error);
+        await pause(pauseMs, signal);
+        pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+      }
+    }
+  }
+
+  #lead(tunnel: Tunnel): void {
+    this.#tunnels.add(tunnel);
+    leadTunnel(tunnel, this.#parts.to)
+      .catch((error) => this.#report(error))
+      .finally(() => this.#tunnels.delete(tunnel));
+  }
+
+  #report(error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    try {
+      this.#parts.options.onError?.(error);
+    } catch {
+      // Errors thrown by the callback are ignored, as it is documented.
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * This side of a remote forward: each tunnel is led to a target here.
+ *
+ * @module
+ */
+
+import { connect, type Socket } from "node:net";
+import { streamOfTunnel } from "../_tunnel_stream.ts";
+import type { Tunnel } from "../connector.ts";
+import { type ForwardTarget, targetName } from "../target.ts";
+import { splice } from "./_splice.ts";
+import { ForwardError } from "./errors.ts";
+
+/**
+ * Leads a tunnel to a target on this side.
+ *
+ * @param tunnel The tunnel; it is closed if the target cannot be reached.
+ * @param to The target.
+ * @returns Resolves when both have ended in an orderly way.
+ * @throws {ForwardError} If the target cannot be reached.
+ */
+export async function leadTunnel(
+  tunnel: Tunnel,
+  to: ForwardTarget,
+): Promise<void> {
+  let socket: Socket;
+  try {
+    socket = await dial(to);
+  } catch (cause) {
+    tunnel.close();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ForwardError(
+      `Cannot connect to ${JSON.stringify(targetName(to))}: ${why}`,
+      { cause },
+    );
+  }
+  const failure = await splice(socket, streamOfTunnel(tunnel));
+  if (failure !== undefined) throw failure;
+}
+
+function dial(to: ForwardTarget): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const where = "path" in to
+      ? { path: to.path }
+      : { host: to.hostname, port: to.port, noDelay: true };
+    const socket = connect({ ...where, allowHalfOpen: true });
+    // For good: a late error must not end the process.
+    socket.on("error", reject);
+    socket.once("connect", () => resolve(socket));
+  });
+}
