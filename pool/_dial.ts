@@ -34,6 +34,9 @@ export interface DialOptions {
   readonly onThrottled: (error: unknown) => void;
 }
 
+/** The longest delay that timers take: a longer one ends at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** How long a connector that breaks its treaty is waited for, beyond the deadline. */
 const GRACE_MS = 250;
 
@@ -169,7 +172,7 @@ async function connect(
     core.connector.connect(host, connectOptions),
     host,
     signal,
-    timeoutMs + GRACE_MS,
+    Math.min(timeoutMs + GRACE_MS, MAX_TIMER_MS),
   );
 }
 

@@ -177,7 +177,7 @@ export class Evaluation {
   #unsupported(criterion: Criterion, block: Block): void {
     const exec = criterion.name === "exec";
     this.notices.push({
-      code: exec ? "ssh-config-match-exec" : "ssh-config-not-honoured",
+      code: exec ? "ssh-config-match-exec" : "ssh-config-match",
       message: `${block.file}:${block.line}: Match ${criterion.name} ` +
         (exec
           ? "is not run (allowMatchExec is off), so the block does not apply"

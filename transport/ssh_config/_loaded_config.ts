@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Notice } from "../connector.ts";
 import type { ComputeOptions, SshConfig, SshConfigResult } from "./config.ts";
 import { Evaluation, type Query, type World } from "./_evaluate.ts";
 import { type Loaded, signature } from "./_load.ts";
+import { notHonoured } from "./_not_honoured.ts";
 import type { Block, ParsedFile } from "./_parser.ts";
 import { hasWildcard, matchPattern } from "./_pattern.ts";
 import { toHost } from "./_to_host.ts";
@@ -95,18 +95,6 @@ export class LoadedConfig implements SshConfig {
     const now = await Promise.all(watched.map(([path]) => signature(path)));
     return watched.every(([, then], index) => then === now[index]);
   }
-}
-
-// Switched off, a feature that is not there makes no difference.
-const OFF = ["no", "none", "false", "off"];
-
-function notHonoured(evaluation: Evaluation): Notice[] {
-  return [...evaluation.ignored.values()]
-    .filter((s) => !OFF.includes(s.values[0]!.toLowerCase()))
-    .map(({ file, line, keyword }) => ({
-      code: "ssh-config-not-honoured",
-      message: `${file}:${line}: ${keyword.name} is not honoured`,
-    }));
 }
 
 function hasFinal({ condition }: Block): boolean {

@@ -9,6 +9,7 @@ import type { AuthMethod, SshHost } from "../host.ts";
 import { readEnv, readWholeEnv } from "../_local.ts";
 import { errorAt } from "./errors.ts";
 import type { Evaluation } from "./_evaluate.ts";
+import { noticeAt } from "./_not_honoured.ts";
 import { hasWildcard, matchPattern } from "./_pattern.ts";
 import type { Setting } from "./_parser.ts";
 import { expand, type TokenSource } from "./_tokens.ts";
@@ -48,18 +49,6 @@ export function toHost(
 
 function value(draft: Draft, name: string): string | undefined {
   return draft.evaluation.get(name)?.values[0];
-}
-
-function notice(
-  draft: Draft,
-  setting: Setting,
-  code: string,
-  why: string,
-): void {
-  draft.notices.push({
-    code,
-    message: `${setting.file}:${setting.line}: ${setting.keyword.name} ${why}`,
-  });
 }
 
 /** Stops at what would make the connection less safe if it were passed over. */
@@ -161,12 +150,11 @@ function addAgentForward(draft: Draft): void {
   if (text === "yes" || text === "true") draft.host.agentForward = true;
   else if (text !== "no" && text !== "false") {
     // Forwarding another agent than the one that is named would be worse.
-    notice(
-      draft,
+    draft.notices.push(noticeAt(
       setting,
-      "ssh-config-not-honoured",
+      "ssh-config-agent-forward",
       "with a socket is not honoured: no agent is forwarded",
-    );
+    ));
   }
 }
 
@@ -177,12 +165,11 @@ function addHostKey(draft: Draft): void {
   if (mode === "yes" || mode === "ask") host.hostKey = "strict";
   if (mode === "accept-new" || mode === "no") host.hostKey = "accept-new";
   if (mode === "no") {
-    notice(
-      draft,
+    draft.notices.push(noticeAt(
       strict!,
       "ssh-config-stricter",
       "no is taken as accept-new: a changed host key is refused",
-    );
+    ));
   }
   const files = evaluation.get("userknownhostsfile");
   if (files !== undefined) {
@@ -255,19 +242,31 @@ function sentEnv(draft: Draft, setting: Setting): Record<string, string> {
     return found === undefined ? {} : { [pattern]: found };
   }
   const all = readWholeEnv();
-  if (all === undefined) {
-    notice(
-      draft,
-      setting,
-      "ssh-config-not-honoured",
-      "with a wildcard needs the whole environment, which may not be read (--allow-env)",
+  if (all !== undefined) {
+    return Object.fromEntries(
+      Object.entries(all).filter(([name]) => matchPattern(name, pattern)),
     );
-    return {};
+  }
+  // Stock configurations name the locale: what may be read of it is enough.
+  if (!pattern.startsWith("LC_")) {
+    draft.notices.push(noticeAt(
+      setting,
+      "ssh-config-env",
+      "with a wildcard needs the whole environment, which may not be read " +
+        "(--allow-env)",
+    ));
   }
   return Object.fromEntries(
-    Object.entries(all).filter(([name]) => matchPattern(name, pattern)),
+    LOCALE.filter((name) => matchPattern(name, pattern))
+      .map((name) => [name, readEnv(name)])
+      .filter(([, value]) => value !== undefined),
   );
 }
+
+/** The variables of POSIX and glibc that `LC_*` is meant for. */
+const LOCALE =
+  ("ALL ADDRESS COLLATE CTYPE IDENTIFICATION MEASUREMENT MESSAGES MONETARY " +
+    "NAME NUMERIC PAPER TELEPHONE TIME").split(" ").map((it) => `LC_${it}`);
 
 function addTimes(draft: Draft): void {
   const { host } = draft;

@@ -32,10 +32,35 @@
  * - Without `ServerAliveInterval` the pool's own keepalive holds.
  *
  * All other keywords of OpenSSH have no effect
- * ({@linkcode notHonouredKeywords} lists them). One that is set to anything but
- * `no` or `none` for a host is reported once, as a notice
- * `"ssh-config-not-honoured"`. Their arguments are not checked. A keyword that
- * OpenSSH does not know either is an error, unless `IgnoreUnknown` names it.
+ * ({@linkcode notHonouredKeywords} lists them), and their arguments are not
+ * checked. A keyword that OpenSSH does not know either is an error, unless
+ * `IgnoreUnknown` names it.
+ *
+ * What changes the behaviour gives a notice, once for each line. What makes no
+ * difference to a program gives none: the files that Debian and macOS install
+ * are silent. The codes of the notices:
+ *
+ * | code | what does not happen |
+ * | --- | --- |
+ * | `ssh-config-agent-forward` | a `ForwardAgent` with a socket |
+ * | `ssh-config-algorithms` | `RequiredRSASize` |
+ * | `ssh-config-authentication` | `HostbasedAuthentication`, `PKCS11Provider`, `SecurityKeyProvider` |
+ * | `ssh-config-canonicalize` | `CanonicalizeHostname` |
+ * | `ssh-config-channel-timeout` | `ChannelTimeout` |
+ * | `ssh-config-env` | a `SendEnv` with a wildcard, without the permission to read the environment |
+ * | `ssh-config-forward` | `LocalForward`, `RemoteForward`, `DynamicForward`, `Tunnel` |
+ * | `ssh-config-host-keys` | `KnownHostsCommand` |
+ * | `ssh-config-local-command` | `LocalCommand`, where `PermitLocalCommand` allows it |
+ * | `ssh-config-match` | a `Match` with a criterion that is not known here |
+ * | `ssh-config-match-exec` | a `Match exec` that is not allowed |
+ * | `ssh-config-network` | `BindInterface` |
+ * | `ssh-config-proxy` | `ProxyUseFdpass` |
+ * | `ssh-config-rekey` | `RekeyLimit` |
+ * | `ssh-config-remote-command` | `RemoteCommand` |
+ * | `ssh-config-session` | `SessionType` |
+ * | `ssh-config-stricter` | `StrictHostKeyChecking no`, `NoHostAuthenticationForLocalhost`, `VerifyHostKeyDNS yes`: host keys are checked nonetheless |
+ * | `ssh-config-tty` | `RequestTTY` |
+ * | `ssh-config-x11` | `ForwardX11` |
  *
  * @module
  */

@@ -196,7 +196,7 @@ Deno.test("SshConfigResolver.resolve() reads the files once for many callers at 
 
 Deno.test("SshConfigResolver.resolve() reports once what has no effect", async () => {
   await using home = await Home.with({
-    config: "Host *\n  Compression yes\n  ForwardX11 no\n  User u\n",
+    config: "Host *\n  RemoteCommand top\n  ForwardX11 no\n  User u\n",
   });
   const notices: Notice[] = [];
   const options = { onNotice: (n: Notice) => void notices.push(n) };
@@ -204,8 +204,9 @@ Deno.test("SshConfigResolver.resolve() reports once what has no effect", async (
   await resolver.resolve("a", options);
   await resolver.resolve("b", options);
   assertEquals(notices, [{
-    code: "ssh-config-not-honoured",
-    message: `${home.file("config")}:2: Compression is not honoured`,
+    code: "ssh-config-remote-command",
+    message: `${home.file("config")}:2: RemoteCommand is not run: commands ` +
+      "are those of the program",
   }]);
 });
 
@@ -225,7 +226,7 @@ Deno.test("SshConfigResolver.resolve() takes ask and yes as strict", async () =>
 Deno.test("SshConfigResolver.resolve() forwards no agent where a socket is named", async () => {
   const { host, notices } = await hostOf("ForwardAgent /a/sock\nUser u");
   assertEquals(host.agentForward, undefined);
-  assertEquals(notices.map((n) => n.code), ["ssh-config-not-honoured"]);
+  assertEquals(notices.map((n) => n.code), ["ssh-config-agent-forward"]);
 });
 
 Deno.test("SshConfigResolver.resolve() switches the agent off for IdentityAgent none", async () => {
