@@ -451,3 +451,56 @@ Deno.test({
     assertEquals(await names(dir), ["source"]);
   },
 });
+
+test(
+  "does not go on with what was copied of an older version, even if that ends alike",
+  async (copy, { sftp, dir }, source, target) => {
+    const data = content(16_000_000);
+    await Deno.writeFile(source, data);
+    await Deno.utime(source, 1000, 1000);
+    const abort = new AbortController();
+    await assertRejects(
+      () =>
+        copy(sftp, source, target, {
+          resume: true,
+          signal: abort.signal,
+          onProgress: ({ bytes }) =>
+            bytes > 13_000_000 && abort.abort(new Error("stop")),
+        }),
+      Error,
+      "stop",
+    );
+    await sftp.stat(dir);
+    data[0] = 99;
+    await Deno.writeFile(source, data);
+    await Deno.utime(source, 2000, 2000);
+    await copy(sftp, source, target, { resume: true });
+    assertEquals((await Deno.readFile(target))[0], 99);
+  },
+);
+
+test(
+  "stops files that are under way when another fails",
+  async (copy, { sftp }, source, target) => {
+    await Deno.mkdir(source);
+    for (const name of ["a", "b"]) {
+      await Deno.writeFile(
+        `${source}/${name}`,
+        content(12_000_000),
+      );
+    }
+    let calls = 0;
+    await assertRejects(
+      () =>
+        copy(sftp, source, target, {
+          onProgress: () => {
+            if (++calls === 1) throw new Error("observer");
+          },
+        }),
+      Error,
+      "observer",
+    );
+    assert(calls < 20, `${calls} pieces were copied`);
+    assertEquals(await names(target), []);
+  },
+);
