@@ -39,6 +39,12 @@ interface Settle {
   reject(error: unknown): void;
 }
 
+/** The requests that a signal gives up. */
+interface Watch {
+  readonly giveUps: Set<() => void>;
+  readonly onAbort: () => void;
+}
+
 interface Outgoing {
   readonly id: number;
   readonly packet: Uint8Array;
@@ -54,6 +60,7 @@ export class Requests {
   readonly #transport: SftpTransport;
   readonly #host: string | undefined;
   readonly #pending = new Map<number, Pending>();
+  readonly #watches = new Map<AbortSignal, Watch>();
   /** What waits for room in the transport. */
   readonly #queue: Outgoing[] = [];
   readonly #onVersion: (packet: PacketReader) => void;
@@ -170,12 +177,31 @@ export class Requests {
       if (!pending.isSent) this.#forget(id);
       settle.reject(signal.reason);
     };
-    signal.addEventListener("abort", giveUp, { once: true });
-    const done = () => signal.removeEventListener("abort", giveUp);
+    const watch = this.#watches.get(signal) ?? this.#listen(signal);
+    watch.giveUps.add(giveUp);
+    const done = () => {
+      watch.giveUps.delete(giveUp);
+      if (watch.giveUps.size > 0) return;
+      this.#watches.delete(signal);
+      signal.removeEventListener("abort", watch.onAbort);
+    };
     pending.settle = {
       resolve: (answer) => (done(), settle.resolve(answer)),
       reject: (error) => (done(), settle.reject(error)),
     };
+  }
+
+  /** One listener for all requests of a signal: Node warns of more than ten. */
+  #listen(signal: AbortSignal): Watch {
+    const giveUps = new Set<() => void>();
+    const onAbort = () => {
+      this.#watches.delete(signal);
+      for (const giveUp of giveUps) giveUp();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    const watch = { giveUps, onAbort };
+    this.#watches.set(signal, watch);
+    return watch;
   }
 
   #forget(id: number): void {

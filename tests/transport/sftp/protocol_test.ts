@@ -415,3 +415,27 @@ Deno.test("Sftp reads 5 times faster than one request at a time when each takes 
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 });
+
+Deno.test("Sftp listens to a signal once for all of its requests, and not after them", async () => {
+  const server = new FakeServer(({ id }, server) => server.status(id, 2));
+  const sftp = await startSftp(server.transport);
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners++;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (
+    ...args: Parameters<typeof removeEventListener>
+  ) => {
+    listeners--;
+    removeEventListener.apply(signal, args);
+  };
+  const stats = Promise.allSettled(
+    Array.from({ length: 50 }, () => sftp.stat("f", { signal })),
+  );
+  assertEquals(listeners, 1);
+  await stats;
+  assertEquals(listeners, 0);
+});
