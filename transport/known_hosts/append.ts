@@ -15,7 +15,7 @@ import { Buffer } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { lowerCase } from "./_glob.ts";
+import { asciiLowerCase } from "../_pattern.ts";
 import { isMissing, toBytes } from "./files.ts";
 
 /** A name that means itself when it stands in a known_hosts file. */
@@ -53,7 +53,7 @@ export interface NewLine {
  * as several names is always hashed, so that it cannot vouch for other hosts.
  */
 export function formatLine({ name, type, key, hashed }: NewLine): string {
-  const lower = lowerCase(name);
+  const lower = asciiLowerCase(name);
   const plain = !hashed && PLAIN_NAME.test(lower);
   return `${plain ? lower : hashName(lower)} ${type} ${key}`;
 }

@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { lowerCase, MAX_PATTERN_LENGTH } from "./_glob.ts";
+import { asciiLowerCase, MAX_PATTERN_LENGTH } from "../_pattern.ts";
 import { findKeyFault } from "./_public_key.ts";
 
 /** What a line says about its key. */
@@ -30,21 +30,27 @@ export interface BadLine {
   readonly problem: string;
 }
 
+/** A name that is stored as the HMAC-SHA1 of it under a salt. */
+export interface HashedName {
+  readonly salt: Uint8Array;
+  /** The HMAC in base64. */
+  readonly hash: string;
+  readonly key: KnownKey;
+}
+
 /**
  * A file, by how its names are looked up:
  *
  * ```text
  *  db1,10.0.0.1 ssh-rsa ...     -> exact     a Map
  *  *.lan,!db1.lan ssh-rsa ...   -> patterns  tried one by one
- *  |1|salt|hash ssh-rsa ...     -> hashed    an HMAC each, 10 words per key
+ *  |1|salt|hash ssh-rsa ...     -> hashed    an HMAC each
  * ```
  */
 export interface ParsedFile {
   readonly exact: Map<string, KnownKey[]>;
   readonly patterns: { readonly list: string[]; readonly key: KnownKey }[];
-  readonly hashed: KnownKey[];
-  /** Salt (5 words) and hash (5 words) of each of `hashed`. */
-  readonly hashes: number[];
+  readonly hashed: HashedName[];
   readonly bad: BadLine[];
 }
 
@@ -68,7 +74,6 @@ export function parseKnownHosts(text: string): ParsedFile {
     exact: new Map(),
     patterns: [],
     hashed: [],
-    hashes: [],
     bad: [],
   };
   let start = 0;
@@ -114,7 +119,7 @@ function addNames(
   file: ParsedFile,
 ): string | undefined {
   if (names.startsWith("|")) return addHashed(names, key, file);
-  const list = lowerCase(names).split(",");
+  const list = asciiLowerCase(names).split(",");
   if (list.some((name) => name.replace(/^!/, "").length > MAX_PATTERN_LENGTH)) {
     return `a host name is longer than ${MAX_PATTERN_LENGTH} characters`;
   }
@@ -135,19 +140,21 @@ function addHashed(
   file: ParsedFile,
 ): string | undefined {
   const [, magic, salt = "", hash = "", ...more] = name.split("|");
-  const words = magic === "1" && more.length === 0
-    ? [...digestWords(salt), ...digestWords(hash)]
-    : [];
-  if (words.length !== 10) return "the hashed host name is malformed";
-  file.hashed.push(key);
-  file.hashes.push(...words);
+  const saltBytes = decodeDigest(salt);
+  const isGood = magic === "1" && more.length === 0 &&
+    decodeDigest(hash) !== undefined;
+  if (saltBytes === undefined || !isGood) {
+    return "the hashed host name is malformed";
+  }
+  file.hashed.push({ salt: saltBytes, hash, key });
   return undefined;
 }
 
-function digestWords(base64: string): number[] {
+/** Decodes the 20 bytes of SHA-1; `undefined` if they are not canonical. */
+function decodeDigest(base64: string): Uint8Array | undefined {
   const bytes = Buffer.from(base64, "base64");
-  if (bytes.length !== 20 || bytes.toString("base64") !== base64) return [];
-  return [0, 4, 8, 12, 16].map((at) => bytes.readInt32BE(at));
+  const isGood = bytes.length === 20 && bytes.toString("base64") === base64;
+  return isGood ? bytes : undefined;
 }
 
 /** The fields of a line, between spaces and tabs. */

@@ -5,8 +5,8 @@
  */
 
 import { errorAt, type Place } from "./errors.ts";
-import { asciiLowerCase, takeWord } from "./_lexer.ts";
-import { matchPatternList } from "./_pattern.ts";
+import { asciiLowerCase, matchPatterns } from "../_pattern.ts";
+import { takeWord } from "./_lexer.ts";
 
 /** A criterion that takes an argument. */
 type Argued =
@@ -151,11 +151,11 @@ function isMet(
     case "originalhost":
       return matchesName(subject.originalHost, list);
     case "user":
-      return matchPatternList(subject.user, list);
+      return matchPatterns(subject.user, list.split(","));
     case "localuser":
-      return matchPatternList(subject.localUser, list);
+      return matchPatterns(subject.localUser, list.split(","));
     case "tagged":
-      return matchPatternList(subject.tag, list);
+      return matchPatterns(subject.tag, list.split(","));
     case "exec":
       return subject.exec(list);
     default:
@@ -163,7 +163,7 @@ function isMet(
   }
 }
 
-// Unlike `Host`, which minds the case.
+// Upper and lower case are the same here. In `Host` they are not.
 function matchesName(name: string, list: string): boolean {
-  return matchPatternList(asciiLowerCase(name), list, { lowerCase: true });
+  return matchPatterns(asciiLowerCase(name), asciiLowerCase(list).split(","));
 }

@@ -13,8 +13,7 @@ import {
   meetsCriteria,
 } from "./_criteria.ts";
 import { indexOf } from "./_index.ts";
-import { asciiLowerCase } from "./_lexer.ts";
-import { matchPattern, matchPatternList } from "./_pattern.ts";
+import { asciiLowerCase, matchPattern, matchPatterns } from "../_pattern.ts";
 import type {
   Block,
   Directive,
@@ -201,7 +200,8 @@ export class Evaluation {
   #checkUnknown(name: string, place: Directive): void {
     const list = this.get("ignoreunknown")?.values[0];
     if (
-      list !== undefined && matchPatternList(name, list, { lowerCase: true })
+      list !== undefined &&
+      matchPatterns(name, asciiLowerCase(list).split(","))
     ) {
       return;
     }

@@ -5,9 +5,7 @@
  */
 
 import { readdir, stat } from "node:fs/promises";
-
-/** One element of a pattern: a run of anything, or a test of one character. */
-type Element = "run" | ((char: string) => boolean);
+import { matchPattern, type PatternElement } from "../_pattern.ts";
 
 const MAGIC = /[*?[\\]/;
 
@@ -56,10 +54,10 @@ async function children(
     if (isAbsent(error)) return [];
     throw error;
   });
-  const elements = compile(part);
+  const pattern = compile(part);
   return names
     .filter((name) => !name.startsWith(".") || part.startsWith("."))
-    .filter((name) => fits(name, elements))
+    .filter((name) => matchPattern(name, pattern))
     .map((name) => `${dir}/${name}`);
 }
 
@@ -79,26 +77,25 @@ export function isAbsent(error: unknown): boolean {
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
-function compile(part: string): Element[] {
-  const elements: Element[] = [];
+function compile(part: string): PatternElement[] {
+  const elements: PatternElement[] = [];
   for (let at = 0; at < part.length; at++) {
     const char = part[at]!;
-    if (char === "*") elements.push("run");
-    else if (char === "?") elements.push(() => true);
-    else if (char === "[") {
+    if (char === "[") {
       const end = part.indexOf(
         "]",
         at + (/^\[[!^]/.test(part.slice(at)) ? 3 : 2),
       );
-      if (end < 0) elements.push((c) => c === "[");
+      if (end < 0) elements.push(char);
       else {
         elements.push(charClass(part.slice(at + 1, end)));
         at = end;
       }
     } else if (char === "\\" && at + 1 < part.length) {
       const literal = part[++at]!;
+      // A test, because "*" and "?" as text would be wildcards.
       elements.push((c) => c === literal);
-    } else elements.push((c) => c === char);
+    } else elements.push(char);
   }
   return elements;
 }
@@ -110,27 +107,4 @@ function charClass(body: string): (char: string) => boolean {
     m[3] === undefined ? [m[1]!, m[2]!] as const : [m[3], m[3]] as const
   );
   return (c) => negated !== ranges.some(([low, high]) => low <= c && c <= high);
-}
-
-// The same walk as matchPattern(), over elements.
-function fits(name: string, elements: readonly Element[]): boolean {
-  let n = 0;
-  let e = 0;
-  let star = -1;
-  let resume = 0;
-  while (n < name.length) {
-    const element = elements[e];
-    if (element === "run") {
-      star = e++;
-      resume = n;
-    } else if (element !== undefined && element(name[n]!)) {
-      e++;
-      n++;
-    } else if (star >= 0) {
-      e = star + 1;
-      n = ++resume;
-    } else return false;
-  }
-  while (elements[e] === "run") e++;
-  return e === elements.length;
 }

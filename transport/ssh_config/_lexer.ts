@@ -5,6 +5,8 @@
  * @module
  */
 
+import { asciiLowerCase } from "../_pattern.ts";
+
 /** A word, and what stands behind it. */
 interface Word {
   readonly word: string;
@@ -86,11 +88,6 @@ function trimEnd(text: string): string {
   let end = text.length;
   while (end > 0 && " \t\r\n\f".includes(text[end - 1]!)) end--;
   return text.slice(0, end);
-}
-
-/** Lower case for A to Z alone, as OpenSSH has it in the C locale. */
-export function asciiLowerCase(text: string): string {
-  return text.replace(/[A-Z]+/g, (part) => part.toLowerCase());
 }
 
 /**

@@ -10,7 +10,7 @@ import { readEnv, readWholeEnv } from "../_local.ts";
 import { errorAt } from "./errors.ts";
 import type { Evaluation } from "./_evaluate.ts";
 import { noticeAt } from "./_not_honoured.ts";
-import { hasWildcard, matchPattern } from "./_pattern.ts";
+import { hasWildcard, matchPattern } from "../_pattern.ts";
 import type { Setting } from "./_parser.ts";
 import { expand, type TokenSource } from "./_tokens.ts";
 

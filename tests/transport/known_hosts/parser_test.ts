@@ -1,9 +1,6 @@
 import { Random } from "../_random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { createHmac, randomBytes } from "node:crypto";
-import { matchesGlob } from "../../../transport/known_hosts/_glob.ts";
-import { HashedNameMatcher } from "../../../transport/known_hosts/_hmac_sha1.ts";
 import { KnownHosts } from "../../../transport/known_hosts/lookup.ts";
 import { parseKnownHosts } from "../../../transport/known_hosts/parser.ts";
 import {
@@ -56,52 +53,6 @@ Deno.test("KnownHosts.find() finds hashed names", () => {
   assertEquals(linesOf(text, "DB1"), [1]);
   assertEquals(linesOf(text, "[db1]:2222"), [2]);
   assertEquals(linesOf(text, "db2"), []);
-});
-
-Deno.test("HashedNameMatcher.matches() agrees with node:crypto for every length", () => {
-  const words = (bytes: Buffer) =>
-    [0, 4, 8, 12, 16].map((at) => bytes.readInt32BE(at));
-  for (let length = 0; length < 260; length++) {
-    const salt = randomBytes(20);
-    const name = randomBytes(length);
-    const hash = createHmac("sha1", salt).update(name).digest();
-    const matcher = new HashedNameMatcher(name);
-    const both = [...words(salt), ...words(hash)];
-    assert(matcher.matches(both, 0), String(length));
-    for (let i = 0; i < 10; i++) {
-      assert(!matcher.matches(both.with(i, both[i]! ^ 1), 0));
-    }
-  }
-});
-
-Deno.test("matchesGlob() agrees with a slow matcher", () => {
-  const slow = (name: string, pattern: string): boolean => {
-    if (pattern === "") return name === "";
-    if (pattern[0] === "*") {
-      return slow(name, pattern.slice(1)) ||
-        (name !== "" && slow(name.slice(1), pattern));
-    }
-    return name !== "" && (pattern[0] === "?" || pattern[0] === name[0]) &&
-      slow(name.slice(1), pattern.slice(1));
-  };
-  return withSeed((random) => {
-    const word = (letters: string) =>
-      Array.from({ length: random.below(8) }, () => random.pick([...letters]))
-        .join("");
-    for (let i = 0; i < 20_000; i++) {
-      const [name, pattern] = [word("ab"), word("ab*?")];
-      const expected = slow(name, pattern);
-      assertEquals(matchesGlob(name, pattern), expected, `${name} ${pattern}`);
-    }
-  });
-});
-
-Deno.test("matchesGlob() does not blow up", () => {
-  const name = "a".repeat(255);
-  const started = performance.now();
-  assert(!matchesGlob(name, "*a".repeat(500) + "b"));
-  assert(!matchesGlob(name, "a*".repeat(100) + "b"));
-  assert(performance.now() - started < 5_000);
 });
 
 Deno.test("parseKnownHosts() says what is wrong with a bad line", () => {

@@ -1,9 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
 import {
   loadSshConfig,
   SshConfigError,
 } from "../../../transport/ssh_config/mod.ts";
-import { matchPattern } from "../../../transport/ssh_config/_pattern.ts";
 import { parseFile } from "../../../transport/ssh_config/_parser.ts";
 import { Random } from "../_random.ts";
 import { generateConfig } from "./_generator.ts";
@@ -93,24 +92,6 @@ Deno.test("loadSshConfig() answers or throws an SshConfigError, whatever the fil
   }
 });
 
-Deno.test("matchPattern() agrees with a regular expression", () => {
-  for (let at = 0; at < cases * 10; at++) {
-    const random = new Random(seed + at);
-    const word = (from: string, most: number) =>
-      Array.from({ length: random.below(most) }, () => random.pick([...from]))
-        .join("");
-    const text = word("ab.", 8);
-    const pattern = word("ab.*?", 7);
-    const source = pattern.replaceAll(".", "\\.").replace(/\*+/g, ".*")
-      .replaceAll("?", ".");
-    assertEquals(
-      matchPattern(text, pattern),
-      new RegExp(`^${source}$`).test(text),
-      `${JSON.stringify([text, pattern])}`,
-    );
-  }
-});
-
 // Twice the size may take four times the time only if something is quadratic.
 // The bound is loose, since the clock of a busy machine is: it is there to find
 // a factor of hundreds.
@@ -146,7 +127,3 @@ for (const [name, make] of Object.entries(HOSTILE)) {
     assert(performance.now() - startedAt < 3_000);
   });
 }
-
-Deno.test("matchPattern() takes bounded time on many stars", () => {
-  assertEquals(matchPattern("a".repeat(2_000), "*a".repeat(500) + "b"), false);
-});
