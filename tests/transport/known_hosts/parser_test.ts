@@ -1,6 +1,7 @@
 import { Random } from "../_random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
 import { KnownHosts } from "../../../transport/known_hosts/lookup.ts";
 import { parseKnownHosts } from "../../../transport/known_hosts/parser.ts";
 import {
@@ -197,3 +198,37 @@ function fastest(text: string): number {
   });
   return Math.min(...times);
 }
+
+Deno.test("KnownHosts.find() compares the whole hash of a name", () => {
+  const salt = Buffer.alloc(20, 7);
+  const digest = createHmac("sha1", salt).update("db1").digest();
+  const line = (hash: Buffer) =>
+    `|1|${salt.toString("base64")}|${hash.toString("base64")} ${KEY}\n`;
+  assertEquals(linesOf(line(digest), "db1"), [1]);
+  for (let at = 0; at < digest.length; at++) {
+    const other = Buffer.from(digest);
+    other[at]! ^= 1;
+    assertEquals(linesOf(line(other), "db1"), [], `byte ${at}`);
+  }
+});
+
+Deno.test("parseKnownHosts() tells of a hashed name that OpenSSH does not know", () => {
+  const good = Buffer.alloc(20, 7).toString("base64");
+  const short = Buffer.alloc(19, 7).toString("base64");
+  const names = [
+    `|2|${good}|${good}`,
+    `|1|${short}|${good}`,
+    `|1|${good}|${short}`,
+    `|1|${good}|${good.slice(0, -1)}`,
+    `|1|${good}|${good}|`,
+    `|1|${good}`,
+  ];
+  for (const name of names) {
+    const { bad, hashed } = parseKnownHosts(`${name} ${KEY}\n`);
+    assertEquals(bad, [{
+      line: 1,
+      problem: "the hashed host name is malformed",
+    }], name);
+    assertEquals(hashed, []);
+  }
+});

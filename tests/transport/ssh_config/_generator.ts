@@ -58,7 +58,14 @@ const CIPHERS = ["aes128-ctr", "aes256-ctr", "aes256-gcm@openssh.com"];
 const KEX = ["curve25519-sha256", "ecdh-sha2-nistp256"];
 const MACS = ["hmac-sha2-256", "hmac-sha2-512", "umac-64@openssh.com"];
 const HOST_KEYS = ["ssh-ed25519", "rsa-sha2-512", "ecdsa-sha2-nistp256"];
-const TIMES = ["0", "5", "90", "1m", "1h30m", "2d", "none", "10s"];
+const TIMES = [
+  ...["0", "5", "90", "1m", "1h30m", "2d", "none", "10s"],
+  ...["2147483", "2147484", "2147483647", "3550w"],
+];
+const COMMANDS = [
+  ...["true", "false", "test %h = web-1", "test %n = web-1", "test %r = ops"],
+  ...["test %p -lt 9000", "exit 3", "echo 100%%"],
+];
 
 /** Makes a configuration whose files are below `dir`. */
 export function generateConfig(random: Random, dir: string): GeneratedConfig {
@@ -124,7 +131,7 @@ class Writer {
     if (r.chance(0.15)) {
       return this.#case("Match") + " " + r.pick(["all", "!all", "final all"]);
     }
-    const criteria = r.some([1, 2, 3, 4, 5, 6], 3).map((kind) => {
+    const criteria = r.some([1, 2, 3, 4, 5, 6, 7], 3).map((kind) => {
       const not = r.chance(0.15) ? "!" : "";
       switch (kind) {
         case 1:
@@ -137,6 +144,8 @@ class Writer {
           return `${not}localuser ${list([...USERS, "*"])}`;
         case 5:
           return `${not}${r.pick(["final", "canonical"])}`;
+        case 6:
+          return `${not}exec "${r.pick(COMMANDS)}"`;
         default:
           return `${not}host "${list(PATTERNS)}"`;
       }
@@ -175,6 +184,7 @@ class Writer {
       () => this.#write("User", [r.pick(USERS)]),
       () => this.#write("Port", [String(1 + r.below(65535))]),
       () => this.#write("IdentityFile", [r.pick([...PATHS, "none"])]),
+      () => this.#write("CertificateFile", [r.pick([...PATHS, "none"])]),
       () => this.#write("IdentitiesOnly", [r.pick(YES_NO)]),
       () =>
         this.#write("IdentityAgent", [
@@ -242,6 +252,9 @@ class Writer {
       () => this.#write("Compression", [r.pick(["yes", "no"])]),
       () => this.#write("LogLevel", [r.pick(["INFO", "DEBUG"])]),
       () => this.#write("ForwardX11", [r.pick(YES_NO)]),
+      () => this.#write("RequestTTY", [r.pick(["auto", "force", "no"])]),
+      () => this.#write("RekeyLimit", r.pick([["1G"], ["default", "1h"]])),
+      () => this.#write("LocalForward", ["8080", "db:80"]),
     ];
     return r.pick(settings)();
   }

@@ -1,9 +1,11 @@
 import { Random } from "../_random.ts";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { ResolvedHost } from "../../../transport/host.ts";
 import {
   loadSshConfig,
   type SshConfig,
   SshConfigError,
+  SshConfigResolver,
   type SshConfigResult,
 } from "../../../transport/ssh_config/mod.ts";
 import { generateConfig, type GeneratedQuery } from "./_generator.ts";
@@ -62,6 +64,17 @@ function assemble(list: string, defaults: string): string {
   return unique(names);
 }
 
+/** The seconds of a setting, where the field of the host is what they mean. */
+function secondsOf(
+  setting: string | undefined,
+  ms: number | undefined,
+): string | undefined {
+  const expected = setting === undefined
+    ? undefined
+    : Math.min(Number(setting) * 1000, 2 ** 31 - 1);
+  return ms === expected ? setting : `${ms} ms for ${setting} s`;
+}
+
 const SWITCH = { yes: "true", no: "false" } as Record<string, string>;
 
 /** What `ssh -G` would print of our answer, for the keywords that are honoured. */
@@ -92,6 +105,7 @@ function print(
     hostname: [host.hostname],
     port: [String(host.port)],
     identityfile: settings.identityfile ?? defaults.get("identityfile")!,
+    certificatefile: settings.certificatefile ?? [],
     identitiesonly: [host.identitiesOnly ? "yes" : "no"],
     identityagent: agent === undefined
       ? []
@@ -109,9 +123,7 @@ function print(
     connecttimeout: or("connecttimeout", set("connecttimeout")),
     serveraliveinterval: or(
       "serveraliveinterval",
-      host.keepaliveIntervalMs === undefined
-        ? undefined
-        : String(host.keepaliveIntervalMs / 1000),
+      secondsOf(set("serveraliveinterval"), host.keepaliveIntervalMs),
     ),
     serveralivecountmax: or(
       "serveralivecountmax",
@@ -198,6 +210,33 @@ async function compare(
   return "same";
 }
 
+/** The resolver runs commands in its own way, and has to come to the same. */
+async function compareResolver(
+  resolver: SshConfigResolver,
+  query: GeneratedQuery,
+  config: SshConfig | Error,
+): Promise<void> {
+  const computed = await ourAnswer(config, query);
+  if (typeof computed === "string") return;
+  const { host: { jump: _, ...host }, isStable } = computed;
+  const { name, user, port } = query;
+  const text = (user === undefined ? "" : `${user}@`) + name +
+    (port === undefined ? "" : `:${port}`);
+  let resolved: ResolvedHost;
+  try {
+    resolved = await resolver.resolve(text);
+  } catch (error) {
+    // The hops are looked up too, and may be refused.
+    assert(error instanceof TypeError || error instanceof SshConfigError);
+    return;
+  }
+  const { jump: _hops, ...same } = resolved;
+  assertEquals(same, { ...host, user: resolved.user, port: resolved.port });
+  if (host.user !== undefined) assertEquals(resolved.user, host.user);
+  assertEquals(resolved.port, host.port);
+  if (!isStable) assert(!resolver.isStable(text));
+}
+
 async function runCase(
   caseSeed: number,
   root: string,
@@ -211,11 +250,14 @@ async function runCase(
   }
   const file = `${dir}/config`;
   try {
-    const config = await loadSshConfig({ files: [file] })
+    const options = { files: [file], allowMatchExec: true };
+    const config = await loadSshConfig(options)
       .catch((error) => error as Error);
+    const resolver = new SshConfigResolver(options);
     const outcomes: Awaited<ReturnType<typeof compare>>[] = [];
     for (const query of queries) {
       outcomes.push(await compare(file, query, config, defaults));
+      await compareResolver(resolver, query, config);
     }
     await Deno.remove(dir, { recursive: true });
     return outcomes;
