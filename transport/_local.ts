@@ -38,13 +38,35 @@ export function localUser(): string | undefined {
 }
 
 /**
- * The home directory of the local user, if it can be found. The user database
- * comes before `HOME`, as OpenSSH has it.
+ * The home directory of the local user, if it can be found, without a slash at
+ * its end. It is the one rule for every `~`: of keys, of certificates, of
+ * known_hosts, of ssh_config and what it includes, and for `%d`.
+ *
+ * The user database comes before `HOME`. OpenSSH reads the user database alone:
+ * `HOME=/elsewhere ssh` uses the same files as `ssh`. `HOME` serves where the
+ * runtime does not permit to ask the database.
  */
 export function homeDirectory(): string | undefined {
   const home = allowed(() => os.userInfo().homedir) ||
     readEnv("HOME") || allowed(() => os.homedir());
-  return home || undefined;
+  return home?.replace(/(?<=.)\/+$/, "") || undefined;
+}
+
+/**
+ * Expands `~` and `~/` at the start of a path to the home directory.
+ *
+ * @param path A path.
+ * @returns The path; `undefined` if it needs a home directory and there is none.
+ */
+export function expandHome(path: string): string | undefined {
+  if (path !== "~" && !path.startsWith("~/")) return path;
+  const home = homeDirectory();
+  return home === undefined ? undefined : home + path.slice(1);
+}
+
+/** The user's shell, in which OpenSSH runs the commands of its configuration. */
+export function userShell(): string {
+  return readEnv("SHELL") || "/bin/sh";
 }
 
 /** The number of the local user; `undefined` where there is none. */

@@ -7,7 +7,6 @@
 import { Buffer } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
-import { homeDirectory } from "../_local.ts";
 import { KnownHosts } from "./lookup.ts";
 
 /** Larger files are refused: parsing one would stop everything for seconds. */
@@ -116,18 +115,6 @@ export function isForbidden(error: unknown): boolean {
 export function isMissing(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ENOENT" || code === "ENOTDIR";
-}
-
-/**
- * Expands `~/` to the home directory.
- *
- * @param path A path.
- * @returns The path; `undefined` if it needs a home directory and there is none.
- */
-export function expandHome(path: string): string | undefined {
-  if (!path.startsWith("~/")) return path;
-  const home = homeDirectory();
-  return home === undefined ? undefined : `${home}${path.slice(1)}`;
 }
 
 /** The bytes of a file's text, for whoever writes to it. */

@@ -9,6 +9,7 @@ import type { Notice } from "../connector.ts";
 import { DialError } from "../errors.ts";
 import { type HostKey, hostName, type ResolvedHost } from "../host.ts";
 import type { HostKeyCheck } from "../host_key.ts";
+import { expandHome } from "../_local.ts";
 import { judge, type LocatedKey, preferredAlgorithms } from "./_judge.ts";
 import type { Verdict } from "./_judge.ts";
 import {
@@ -20,7 +21,7 @@ import {
 } from "./_errors.ts";
 import { findKeyFault, keyTypeOf } from "./_public_key.ts";
 import { appendLine, exclusively, formatLine, retractLine } from "./append.ts";
-import { expandHome, readKnownHosts, rereadKnownHosts } from "./files.ts";
+import { readKnownHosts, rereadKnownHosts } from "./files.ts";
 import type { KnownHosts } from "./lookup.ts";
 
 const USER_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];

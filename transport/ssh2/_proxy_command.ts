@@ -9,6 +9,7 @@ import type { Buffer } from "node:buffer";
 import process from "node:process";
 import { Duplex } from "node:stream";
 import { DialError } from "../errors.ts";
+import { userShell } from "../_local.ts";
 import { serverText } from "../_server_text.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 
@@ -163,14 +164,6 @@ function kill(child: ChildProcessWithoutNullStreams): void {
     if (child.pid !== undefined) process.kill(child.pid, "SIGKILL");
   } catch {
     // It has ended meanwhile.
-  }
-}
-
-function userShell(): string {
-  try {
-    return process.env["SHELL"] || "/bin/sh";
-  } catch {
-    return "/bin/sh"; // No permission to read the environment.
   }
 }
 

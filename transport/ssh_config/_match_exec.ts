@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { abortable } from "../_abortable.ts";
-import { readEnv } from "../_local.ts";
+import { userShell } from "../_local.ts";
 import { SshConfigError } from "./errors.ts";
 
 /** How long a command may run. OpenSSH has no limit. */
@@ -115,10 +115,6 @@ function kill({ pid }: ChildProcess): void {
   } catch {
     // It has ended.
   }
-}
-
-function userShell(): string {
-  return readEnv("SHELL") || "/bin/sh";
 }
 
 function cannotRun(cause: unknown): SshConfigError {

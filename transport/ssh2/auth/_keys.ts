@@ -11,7 +11,7 @@ import { open, readFile } from "node:fs/promises";
 import process from "node:process";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
-import { homeDirectory, localUid } from "../../_local.ts";
+import { expandHome, localUid } from "../../_local.ts";
 import type { Passphrase, PassphraseRequest } from "../../host.ts";
 import type { KeyCache } from "./key_cache.ts";
 import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
@@ -75,7 +75,7 @@ export class KeyError extends Error {
  * @throws {KeyError} If neither the file nor its `.pub` can be read.
  */
 export async function readIdentity(path: string): Promise<Identity> {
-  const full = expandHome(path);
+  const full = expandHome(path) ?? path;
   const [file, beside, certificate] = await Promise.all([
     readKeyFile(full).catch((error: Error) => error),
     readFile(`${full}.pub`, "utf8").catch(() => ""),
@@ -155,7 +155,7 @@ export async function readCertificate(path: string): Promise<Buffer> {
   const shown = JSON.stringify(path);
   let text: string;
   try {
-    text = await readFile(expandHome(path), "utf8");
+    text = await readFile(expandHome(path) ?? path, "utf8");
   } catch (cause) {
     throw new KeyError(
       `Cannot read the certificate ${shown}: ${reason(cause as Error)}`,
@@ -276,9 +276,4 @@ function reason(error: Error): string {
     return "permission denied";
   }
   return code === undefined ? error.message : String(code);
-}
-
-function expandHome(path: string): string {
-  if (path !== "~" && !path.startsWith("~/")) return path;
-  return (homeDirectory() ?? "~") + path.slice(1);
 }
