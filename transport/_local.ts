@@ -1,6 +1,6 @@
 /**
- * Who and where this process is. Each question may need a permission that was
- * not given, so each is asked late, on its own, and may be answered "unknown".
+ * The local user, machine and environment. Each answer may need a permission
+ * that was not given: then it is `undefined`. So ask only for what is needed.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The one algorithm of every resolver: look up, fill in, flatten the hops.
+ * What every resolver does: look up, fill in defaults, flatten the hops.
  *
  * @module
  */
@@ -20,16 +20,16 @@ export interface Lookup {
    * Gives the host that a string names.
    *
    * @param text The string.
-   * @param options `tunnelled`: it is reached through the hop before it, so
-   * what a file says about proxies does not apply to it.
+   * @param options `tunnelled`: the host is reached through the hop before it,
+   * so what a file says about proxies does not apply.
    */
   (text: string, options: { readonly tunnelled: boolean }): SshHost;
 }
 
-// Far beyond any real chain: this is a guard, not a policy.
+// Much more than any real chain has. It ends a loop.
 const MAX_HOPS = 32;
 
-/** What this module made needs no second look. */
+/** Hosts that this module made. They are complete. */
 const resolved = new WeakSet<object>();
 
 /** Whether a host is one that a resolver made. */
@@ -73,7 +73,7 @@ function resolve(
   return result;
 }
 
-/** The hops of hops stand before them: what is left is one flat list. */
+/** Makes one flat list: the hops of a hop come before it. */
 function flatten(
   jumps: readonly HostLike[],
   lookup: Lookup,
@@ -100,8 +100,8 @@ function checkChain(host: ResolvedHost, hops: readonly ResolvedHost[]): void {
           "must be one of them",
       );
     }
-    // The same host twice in a row is a loop, as OpenSSH has it. Further apart
-    // it may be another machine, seen from another network.
+    // The same host twice in a row is a loop, as in OpenSSH. With another host
+    // between, the name may stand for another machine in another network.
     if (hostName(hop) === hostName(chain[index - 1]!)) {
       throw new TypeError(
         `Cannot reach ${hostName(hop)} through itself: jump makes a loop`,

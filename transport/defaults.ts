@@ -13,7 +13,7 @@ import {
   type ResolveOptions,
 } from "./resolver.ts";
 
-/** Fields of a host, but those that say which host it is. */
+/** The fields of a host, without those that say which host it is. */
 export type HostDefaults = Omit<
   SshHost,
   "hostname" | "port" | "user" | "alias" | "jump"

@@ -11,7 +11,7 @@ import { resolveHost } from "./_resolve.ts";
 
 /** Options for {@linkcode HostResolver.resolve}. */
 export interface ResolveOptions {
-  /** Told of what is worth a line in a log and fails nothing. Must not throw. */
+  /** Called with what is worth a line in a log, and is no error. Must not throw. */
   readonly onNotice?: (notice: Notice) => void;
   /**
    * Ends the wait: the promise is rejected with the signal's reason. A command
@@ -26,8 +26,8 @@ export interface HostResolver {
   /**
    * Resolves a host.
    *
-   * A resolver that has no file to read for it answers at once, without a
-   * promise: the pool's warm path lives from that.
+   * A resolver that has no file to read answers at once, without a promise.
+   * The pool calls it often, and is fast because of that.
    *
    * @param host A string or an object.
    * @param options Who is told of notices, and the caller's signal. A caller

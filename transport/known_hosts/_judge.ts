@@ -35,8 +35,8 @@ export function judge(known: readonly LocatedKey[], shown: string): Verdict {
   if (by !== undefined) return { kind: "revoked", by };
   const plain = known.filter(({ marker }) => marker === "plain");
   if (plain.some(({ key }) => key === shown)) return { kind: "trusted" };
-  // A key of another type is no excuse: else an attacker would show a key of
-  // a type that the host never had.
+  // Also if the known keys have another type. Otherwise an attacker could show
+  // a key of a type that the host never had.
   if (plain.length > 0) return { kind: "changed", known: plain };
   return {
     kind: "new",

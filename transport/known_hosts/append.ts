@@ -5,8 +5,9 @@
  * would outlive a crash, and `ssh` would not heed it. Instead each writer
  * appends one line with one write, which the kernel puts at the end whoever
  * else writes, and then reads again. All writers see the same order of lines,
- * so all agree that the first key of a name won. Who lost with another key
- * takes its own line back, or the next dial would trust both.
+ * so all agree that the first key of a name is the valid one. A writer that
+ * added another key later takes its own line back, or the next dial would trust
+ * both.
  *
  * @module
  */

@@ -33,7 +33,7 @@ export interface Query {
   readonly port?: number | undefined;
 }
 
-/** What the evaluation needs to know of the world. */
+/** What the evaluation needs to know of this machine. */
 export interface World {
   readonly localUser: () => string | undefined;
   readonly home: () => string | undefined;
@@ -43,7 +43,7 @@ export interface World {
 
 // As OpenSSH.
 const MAX_IDENTITIES = 100;
-// Files that include files many times over would take for ever.
+// Files that include each other many times would take very long.
 const MAX_VISITS = 200_000;
 
 /** The state of one evaluation, and when it is done, its result. */
@@ -134,8 +134,9 @@ export class Evaluation {
     });
   }
 
-  // `active` false: the file is included by a block that does not match, and
-  // nothing in it can. OpenSSH reads it nonetheless, for its mistakes.
+  // `active` is false for a file that is included by a block that does not
+  // match. None of its settings apply, but its mistakes are errors, as in
+  // OpenSSH.
   #walk(file: ParsedFile, active: boolean): void {
     const index = indexOf(file);
     if (!active && !index.hasUnknown) return;

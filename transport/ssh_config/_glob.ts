@@ -9,14 +9,15 @@ import { matchPattern, type PatternElement } from "../_pattern.ts";
 
 const MAGIC = /[*?[\\]/;
 
-/** Told of every path that the answer depends on. */
+/** Called with every path that the result depends on. */
 export type Watch = (path: string) => void;
 
 /**
  * Finds the files that a pattern names, in order.
  *
  * @param pattern An absolute path with wildcards.
- * @param watch Told of the directories that were read, and of plain paths.
+ * @param watch Called with the directories that were read, and plain paths.
+ * @returns The paths of the files.
  */
 export async function expandGlob(
   pattern: string,

@@ -1,6 +1,6 @@
 /**
- * Finds the blocks of a file that may apply to a name, without looking at the
- * others: in a file of ten thousand hosts that is a handful.
+ * Finds the blocks of a file that may apply to a name, without a look at the
+ * others. In a file with ten thousand hosts few blocks are left.
  *
  * @module
  */
@@ -76,7 +76,7 @@ function blockHasUnknown(block: Block): boolean {
   );
 }
 
-/** The names that a block can apply to; `undefined` if they are not countable. */
+/** The names that a block can apply to; `undefined` if it has a wildcard. */
 function plainNames(block: Block): Set<string> | undefined {
   if (block.condition.kind !== "host") return undefined;
   const names = new Set<string>();

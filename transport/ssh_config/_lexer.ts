@@ -1,6 +1,6 @@
 /**
- * Lines into words, with the two tokenizers that OpenSSH has: one takes the
- * keyword and the criteria of `Match`, the other splits the arguments.
+ * Splits lines into words. OpenSSH has two ways to do it: one for the keyword
+ * and the criteria of `Match`, and one for the arguments.
  *
  * @module
  */
@@ -23,8 +23,8 @@ export interface Line {
 }
 
 const DELIMITER = /[ \t\r\n"=]/;
-// How nearly every line is written. What does not fit takes the long way, to
-// the same result.
+// Nearly every line is written like this. Others take the slow way, with the
+// same result.
 const PLAIN = /^[ \t]*([A-Za-z0-9]+)[ \t]+([!-<>-~](?:[^\0]*[!-~])?)$/;
 const LEADING = /^[ \t\r\n]*/;
 

@@ -33,8 +33,8 @@ export interface Loaded {
 
 // As OpenSSH.
 const MAX_DEPTH = 16;
-// OpenSSH has no bound here, and 16 levels that each include the next one twice
-// take it for ever.
+// OpenSSH has no such limit. With 16 levels that each include the next one many
+// times, it runs for hours.
 const MAX_FILES = 100_000;
 const PARALLEL = 16;
 
@@ -72,8 +72,8 @@ class Loader {
     this.#home = home;
   }
 
-  // Breadth first, and linked afterwards: a file is read once however many
-  // lines include it, and files that include each other cannot wait for each
+  // Level by level, and linked afterwards. So a file is read once however many
+  // lines include it, and files that include each other do not wait for each
   // other.
   async load(roots: readonly Root[]): Promise<ParsedFile[]> {
     const links: [Include, string[]][] = [];
@@ -145,7 +145,7 @@ class Loader {
   }
 
   async #read(job: Job): Promise<ParsedFile | undefined> {
-    // Before reading: a change while we read is then seen as a change.
+    // Before reading, so that a change during the read is seen later.
     this.watched.set(job.path, await signature(job.path));
     const text = await readText(job);
     return text === undefined ? undefined : parseFile(text, job.path);

@@ -1,6 +1,6 @@
 /**
- * The arguments of each kind of keyword: checked where they stand, whether or
- * not their block matches, as OpenSSH does.
+ * Checks the arguments of each kind of keyword. As in OpenSSH they are checked
+ * also in blocks that do not match.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { HostKeyError } from "../../../transport/errors.ts";
+import { DialError, HostKeyError } from "../../../transport/errors.ts";
 import type { Notice } from "../../../transport/connector.ts";
 import type { HostKey, ResolvedHost } from "../../../transport/host.ts";
 import { prepareHostKeyCheck } from "../../../transport/host_key.ts";
@@ -250,3 +250,24 @@ Deno.test("accept-new of different keys trusts one of two processes at once", ()
       assertEquals(kept, [keys[a[i] ? 0 : 1]!]);
     }
   }));
+
+Deno.test({
+  name:
+    "A check of known_hosts refuses a FIFO at once, and leaves nothing open",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withDir(async (dir) => {
+      const path = `${dir}/kh`;
+      const { success } = await new Deno.Command("mkfifo", { args: [path] })
+        .output();
+      assert(success);
+      for (const hostKey of ["strict", "accept-new"] as const) {
+        const error = await assertRejects(
+          () => prepareHostKeyCheck({ ...host(path), hostKey }),
+          DialError,
+          "it is not a file",
+        );
+        assertEquals(error.phase, "hostkey");
+      }
+    }),
+});
