@@ -5,11 +5,8 @@
  */
 
 import type { Command } from "../transport/command.ts";
-import type {
-  Connection,
-  ExecResult,
-  RemoteProcess,
-} from "../transport/connector.ts";
+import type { Connection } from "../transport/connector.ts";
+import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import {
   ChannelOpenError,
   ConnectionLostError,

@@ -8,13 +8,15 @@ import type { Command } from "../transport/command.ts";
 import type {
   ClosedReason,
   Connection,
-  ExecOptions,
-  ExecResult,
   RemoteListener,
-  RemoteProcess,
-  SpawnOptions,
   Tunnel,
 } from "../transport/connector.ts";
+import type {
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  SpawnOptions,
+} from "../transport/process.ts";
 import { ConnectionLostError } from "../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
 import type { ForwardTarget } from "../transport/target.ts";

@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { Connector } from "../transport/connector.ts";
 import type {
-  Connector,
   ExecOptions as ConnectionExecOptions,
   SpawnOptions as ConnectionSpawnOptions,
-} from "../transport/connector.ts";
+} from "../transport/process.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import { didYouMean } from "../transport/nearest.ts";
 import type { PoolObserver } from "./events.ts";

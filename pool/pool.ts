@@ -5,11 +5,8 @@
  */
 
 import { type Command, commandLine } from "../transport/command.ts";
-import type {
-  Connection,
-  ExecResult,
-  RemoteProcess,
-} from "../transport/connector.ts";
+import type { Connection } from "../transport/connector.ts";
+import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import type { HostLike } from "../transport/host.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import { type ForwardTarget, parseTarget } from "../transport/target.ts";

@@ -33,6 +33,11 @@ const POOL = `
   DialPhase
   ErrorPhase
   ExecOptions
+  PtyOptions
+  SessionOptions
+  ShellOptions
+  SpareChannels
+  SudoOptions
   ExecResult
   ExecTimeoutError
   ExecTimeoutErrorOptions

@@ -17,6 +17,7 @@ const POOL_MAY_IMPORT = [
   "host",
   "mod",
   "nearest",
+  "process",
   "resolver",
   "target",
 ].map((name) => `transport/${name}.ts`);

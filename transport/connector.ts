@@ -7,6 +7,13 @@
 
 import type { Command } from "./command.ts";
 import type { ResolvedHost } from "./host.ts";
+import type {
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  ShellOptions,
+  SpawnOptions,
+} from "./process.ts";
 import type { Sftp } from "./sftp/sftp.ts";
 import type { ForwardTarget } from "./target.ts";
 
@@ -100,8 +107,22 @@ export interface Connection extends AsyncDisposable {
   readonly isClosed: boolean;
   /** Resolves when the connection has ended, with why. Never rejects. */
   readonly closed: Promise<ClosedReason>;
-  /** Session channels that are open or being opened. Forwards do not count. */
+  /**
+   * Session channels that are open or being opened, spare ones included.
+   * Forwards do not count.
+   */
   readonly openChannels: number;
+  /**
+   * How many sessions the server can serve at once, where it is known from the
+   * first; absent where nothing is known. Some versions of dropbear lose
+   * sessions that overlap: it is 1 for them.
+   */
+  readonly maxSessions?: number;
+  /**
+   * Session channels that are opened ahead of need; absent where the adapter
+   * cannot, or the server does not keep them.
+   */
+  readonly spares?: SpareChannels;
   /**
    * Runs a command and collects its output.
    *
@@ -131,6 +152,14 @@ export interface Connection extends AsyncDisposable {
    * @throws {ConnectionLostError} If the connection ends first.
    */
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
+  /**
+   * Starts the login shell of the user in a terminal. Absent where the adapter
+   * cannot.
+   *
+   * @throws {ChannelOpenError} If the server refuses the channel or the terminal.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  shell?(options?: ShellOptions): Promise<RemoteProcess>;
   /**
    * Opens a connection from the host to a target, as `ssh -W` does: to a TCP
    * port or to a unix socket of the host. Absent where the adapter cannot.
@@ -173,6 +202,30 @@ export interface Connection extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/**
+ * Session channels that are open and unused. The next command, shell or SFTP
+ * session of the connection uses one of them if there is one, and so saves
+ * a round trip; which one is decided when it begins, in the same turn.
+ */
+export interface SpareChannels {
+  /** How many are open and unused. The next session channel takes one. */
+  readonly count: number;
+  /**
+   * Opens one.
+   *
+   * @returns Settles when the server has answered.
+   * @throws {ChannelOpenError} If the server refuses.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  open(): Promise<void>;
+  /**
+   * Closes one that is unused, if there is one.
+   *
+   * @returns Settles when the server has closed it too: its session is free then.
+   */
+  close(): Promise<void>;
+}
+
 /** A listener on a host, made by {@linkcode Connection.forwardIn}. */
 export interface RemoteListener {
   /** Where it listens, with the port that the server chose if 0 was asked for. */
@@ -196,102 +249,4 @@ export interface Tunnel {
   readonly closed: Promise<void>;
   /** Ends it, in both directions. Idempotent, never throws. */
   close(): void;
-}
-
-/** Options of a session channel. */
-export interface SpawnOptions {
-  /**
-   * Aborts: before the command was sent nothing runs; after it the remote
-   * process gets a signal (`TERM`) and its channel is closed. The promise
-   * rejects with the signal's reason at once, and does not wait for the remote
-   * process to end.
-   */
-  readonly signal?: AbortSignal;
-  /** Environment variables; the server must accept their names (`AcceptEnv`). */
-  readonly env?: Readonly<Record<string, string>>;
-  /**
-   * Called once, when the server has opened the channel and before the
-   * command is sent. A `ChannelOpenError` means that it was not called.
-   */
-  readonly onOpen?: () => void;
-  /**
-   * Run it in a pseudo-terminal: standard error then arrives in standard
-   * output.
-   *
-   * @default {false}
-   */
-  readonly pty?: boolean;
-}
-
-/** Options of {@linkcode Connection.exec}. */
-export interface ExecOptions extends SpawnOptions {
-  /** What the command reads. Default: nothing, and end of file at once. */
-  readonly stdin?: string | Uint8Array | ReadableStream<Uint8Array>;
-  /**
-   * How output is returned: decoded as UTF-8, or as it came.
-   *
-   * @default {"text"}
-   */
-  readonly encoding?: "text" | "bytes";
-  /**
-   * How long the command may run once its channel is asked for, in
-   * milliseconds. Then it is stopped as on abort, and the call rejects with an
-   * `ExecTimeoutError` that has the output so far. Default: no limit.
-   */
-  readonly timeoutMs?: number;
-  /**
-   * How much output is collected, both streams together, in bytes. Beyond it
-   * the command is stopped and the call rejects with an `OutputLimitError`.
-   * Default: no limit.
-   */
-  readonly maxOutputBytes?: number;
-}
-
-/** How a remote process ended. */
-export interface CommandStatus {
-  /** Whether it exited with code 0. */
-  readonly success: boolean;
-  /** The exit code; `null` if a signal ended it, or the server did not say. */
-  readonly code: number | null;
-  /** The signal that ended it, such as `"TERM"`; `null` if none did. */
-  readonly signal: string | null;
-}
-
-/** How a remote process ended, and all that it wrote. */
-export interface ExecResult<T = string> extends CommandStatus {
-  /** Standard output. */
-  readonly stdout: T;
-  /** Standard error. */
-  readonly stderr: T;
-}
-
-/**
- * A remote process, which reads like `Deno.ChildProcess`.
- *
- * Both outputs have to be consumed (or cancelled) for the process to end: SSH
- * has flow control, and a full window stops the writer.
- */
-export interface RemoteProcess extends AsyncDisposable {
-  /** What the process reads. Closing it is end of file. */
-  readonly stdin: WritableStream<Uint8Array>;
-  /** What it writes to standard output. Errors if the connection is lost. */
-  readonly stdout: ReadableStream<Uint8Array>;
-  /** What it writes to standard error. Errors if the connection is lost. */
-  readonly stderr: ReadableStream<Uint8Array>;
-  /**
-   * Settles when the channel is closed, by when its slot is free.
-   *
-   * Rejects with a `ConnectionLostError` if the connection ended first, and
-   * with the signal's reason after an abort. No unhandled rejection if unread.
-   */
-  readonly status: Promise<CommandStatus>;
-  /** Closes standard input, and collects both outputs and the status. */
-  output(): Promise<ExecResult<Uint8Array>>;
-  /**
-   * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
-   * forced commands and subsystems ignore it.
-   *
-   * @param signal Its name without SIG. Default: `"TERM"`.
-   */
-  kill(signal?: string): void;
 }

@@ -15,6 +15,7 @@ export type {
 } from "./forward/listen.ts";
 export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
+export * from "./process.ts";
 export * from "./resolver.ts";
 export * from "./sftp/mod.ts";
 export {

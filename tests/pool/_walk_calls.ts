@@ -7,11 +7,8 @@ import {
   type Lease,
   PoolClosedError,
 } from "../../pool/mod.ts";
-import type {
-  Connection,
-  ExecResult,
-  RemoteProcess,
-} from "../../transport/connector.ts";
+import type { Connection } from "../../transport/connector.ts";
+import type { ExecResult, RemoteProcess } from "../../transport/process.ts";
 import {
   ChannelOpenError,
   ConnectionLostError,

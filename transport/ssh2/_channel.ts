@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { serverText } from "../_server_text.ts";
-import type { CommandStatus } from "../connector.ts";
+import type { CommandStatus } from "../process.ts";
 import type {
   ChannelOpenError,
   ConnectionLostError,

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { type Command, commandLine } from "../command.ts";
-import type { SpawnOptions } from "../connector.ts";
+import type { SpawnOptions } from "../process.ts";
 import { ChannelOpenError } from "../errors.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";

@@ -11,13 +11,15 @@ import type { Command } from "../command.ts";
 import type {
   ClosedReason,
   Connection,
-  ExecOptions,
-  ExecResult,
   RemoteListener,
-  RemoteProcess,
-  SpawnOptions,
   Tunnel,
 } from "../connector.ts";
+import type {
+  ExecOptions,
+  ExecResult,
+  RemoteProcess,
+  SpawnOptions,
+} from "../process.ts";
 import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { serverError } from "../_server_text.ts";

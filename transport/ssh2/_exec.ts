@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Command } from "../command.ts";
-import type { ExecOptions, ExecResult } from "../connector.ts";
+import type { ExecOptions, ExecResult } from "../process.ts";
 import {
   type ChannelOpenError,
   ExecTimeoutError,

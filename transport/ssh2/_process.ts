@@ -11,7 +11,7 @@ import type {
   ExecResult,
   RemoteProcess,
   SpawnOptions,
-} from "../connector.ts";
+} from "../process.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import { type CommandContext, CommandStart } from "./_command.ts";

@@ -5,7 +5,7 @@ import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
-} from "../connector.ts";
+} from "../process.ts";
 import type { PartialOutput } from "../errors.ts";
 import {
   type CommandContext,

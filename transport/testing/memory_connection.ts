@@ -9,12 +9,14 @@ import type {
   ClosedReason,
   Connection,
   ConnectOptions,
+  Tunnel,
+} from "../connector.ts";
+import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
   SpawnOptions,
-  Tunnel,
-} from "../connector.ts";
+} from "../process.ts";
 import { discreet } from "../discreet.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type CommandResult, findScript } from "./commands.ts";

@@ -4,12 +4,8 @@
  * @module
  */
 
-import type {
-  ConnectOptions,
-  Connector,
-  ExecOptions,
-  SpawnOptions,
-} from "../connector.ts";
+import type { ConnectOptions, Connector } from "../connector.ts";
+import type { ExecOptions, SpawnOptions } from "../process.ts";
 import { DialError, SshError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import type { Commands } from "./commands.ts";

@@ -1,0 +1,215 @@
+/**
+ * Remote processes: how to start one, what it is like while it runs, and how
+ * it ended.
+ *
+ * @module
+ */
+
+/** The size and the kind of a terminal. */
+export interface PtyOptions {
+  /**
+   * The terminal type, which the remote process sees as `TERM`.
+   *
+   * @default {"xterm-256color"}
+   */
+  readonly term?: string;
+  /**
+   * Width in characters.
+   *
+   * @default {80}
+   */
+  readonly columns?: number;
+  /**
+   * Height in lines.
+   *
+   * @default {24}
+   */
+  readonly rows?: number;
+}
+
+/** How a command becomes another user. */
+export interface SudoOptions {
+  /**
+   * The user to become.
+   *
+   * @default {"root"}
+   */
+  readonly user?: string;
+  /**
+   * The password that `sudo` asks for. It is written to the standard input of
+   * `sudo` and nowhere else. Without one, `sudo` must not ask.
+   */
+  readonly password?: string;
+}
+
+/** Options of every session channel. */
+export interface SessionOptions {
+  /**
+   * Aborts: before the command was sent nothing runs; after it the remote
+   * process gets a signal (`TERM`) and its channel is closed. The promise
+   * rejects with the signal's reason at once, and does not wait for the remote
+   * process to end.
+   */
+  readonly signal?: AbortSignal;
+  /**
+   * Environment variables. A server takes only the names that its `AcceptEnv`
+   * allows: see {@linkcode SessionOptions.envMode}.
+   */
+  readonly env?: Readonly<Record<string, string>>;
+  /**
+   * How variables reach the command. With `"request"` the server is asked to
+   * set each one before the command is sent; if it refuses one, nothing runs
+   * and the call rejects with an `EnvironmentRefusedError` that names it. With
+   * `"inline"` they become part of the command line, for a POSIX shell: every
+   * name works, and their values show in the process list of the host.
+   *
+   * @default {"request"}
+   */
+  readonly envMode?: "request" | "inline";
+  /**
+   * Called once, when the server has opened the channel and before the
+   * command is sent. A `ChannelOpenError` means that it was not called.
+   */
+  readonly onOpen?: () => void;
+}
+
+/** Options of {@linkcode Connection.spawn}. */
+export interface SpawnOptions extends SessionOptions {
+  /**
+   * Run it in a pseudo-terminal: standard error then arrives in standard
+   * output. `true` is a terminal of the default size.
+   *
+   * @default {false}
+   */
+  readonly pty?: boolean | PtyOptions;
+  /**
+   * The folder to run in. If it cannot be entered, the command does not run
+   * and the exit code is that of `cd`, with its message on standard error.
+   * Needs a POSIX shell on the host.
+   */
+  readonly cwd?: string;
+  /**
+   * Run it in a login shell, which reads the profile of the user: its `PATH`
+   * is that of an interactive login.
+   *
+   * @default {false}
+   */
+  readonly login?: boolean;
+  /**
+   * Run it with `sudo`: as root, or as the options say. The command that runs
+   * is a shell of that user, with the same `cwd`, `env` and `login`. A refused
+   * or missing password is a `SudoError`, and nothing has run.
+   *
+   * @default {false}
+   */
+  readonly sudo?: boolean | SudoOptions;
+}
+
+/** Options of {@linkcode Connection.exec}. */
+export interface ExecOptions extends SpawnOptions {
+  /**
+   * What the command reads. Streams and iterables (a Node `Readable` is one)
+   * may yield bytes or text. Default: nothing, and end of file at once.
+   */
+  readonly stdin?: string | Uint8Array | ReadableStream<Uint8Array>;
+  /**
+   * How output is returned: decoded as UTF-8, or as it came.
+   *
+   * @default {"text"}
+   */
+  readonly encoding?: "text" | "bytes";
+  /**
+   * Reject with a `CommandError` unless the command exits with code 0.
+   *
+   * @default {false}
+   */
+  readonly check?: boolean;
+  /**
+   * How long the command may run once its channel is asked for, in
+   * milliseconds. Then it is stopped as on abort, and the call rejects with an
+   * `ExecTimeoutError` that has the output so far. Default: no limit.
+   */
+  readonly timeoutMs?: number;
+  /**
+   * How long a command that is stopped, by `timeoutMs` or by the output limit,
+   * has to end after `TERM`, in milliseconds; then it gets `KILL` and its
+   * channel is closed. The call waits for that; an abort does not. 0 closes
+   * the channel right after `TERM`.
+   *
+   * @default {0}
+   */
+  readonly killGraceMs?: number;
+  /**
+   * How much output is collected, both streams together, in bytes.
+   *
+   * @default {67_108_864}
+   */
+  readonly maxOutputBytes?: number;
+  /**
+   * What happens beyond `maxOutputBytes`. With `"error"` the command is stopped
+   * and the call rejects with an `OutputLimitError`. With `"truncate"` it runs
+   * on, and the result has the first and the last part of each stream, each at most
+   * `maxOutputBytes / 4`, with a line between them that says how much is missing.
+   *
+   * @default {"error"}
+   */
+  readonly onOutputLimit?: "error" | "truncate";
+}
+
+/** Options of {@linkcode Connection.shell}. */
+export interface ShellOptions extends SessionOptions, PtyOptions {}
+
+/** How a remote process ended. */
+export interface CommandStatus {
+  /** Whether it exited with code 0. */
+  readonly success: boolean;
+  /**
+   * The exit code; `null` if a signal ended it, or if the server closed the
+   * channel in order without naming one.
+   */
+  readonly code: number | null;
+  /** The signal that ended it, such as `"TERM"`; `null` if none did. */
+  readonly signal: string | null;
+}
+
+/** How a remote process ended, and all that it wrote. */
+export interface ExecResult<T = string> extends CommandStatus {
+  /** Standard output. */
+  readonly stdout: T;
+  /** Standard error. */
+  readonly stderr: T;
+}
+
+/**
+ * A remote process, which reads like `Deno.ChildProcess`.
+ *
+ * SSH has flow control: a process whose output nobody reads stops writing
+ * once the window is full. Cancelling an output, or leaving a `for await` loop
+ * over it, stops the process.
+ */
+export interface RemoteProcess extends AsyncDisposable {
+  /** What the process reads. Closing it is end of file, also after the process has ended. */
+  readonly stdin: WritableStream<Uint8Array>;
+  /** What it writes to standard output. Errors if the connection is lost. */
+  readonly stdout: ReadableStream<Uint8Array>;
+  /** What it writes to standard error. Errors if the connection is lost. */
+  readonly stderr: ReadableStream<Uint8Array>;
+  /**
+   * Settles when the channel is closed, by when its slot is free.
+   *
+   * Rejects with a `ConnectionLostError` if the connection ended first, and
+   * with the signal's reason after an abort. No unhandled rejection if unread.
+   */
+  readonly status: Promise<CommandStatus>;
+  /** Closes standard input, and collects both outputs and the status. */
+  output(): Promise<ExecResult<Uint8Array>>;
+  /**
+   * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
+   * forced commands and subsystems ignore it. `status` settles although nobody
+   * reads the outputs.
+   *
+   * @param signal Its name, with or without SIG. Default: `"TERM"`.
+   * @throws {TypeError} If the name is none of RFC 4254.
+   */
+  kill(signal?: string): void;
+}
