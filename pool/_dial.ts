@@ -1,6 +1,6 @@
 /**
  * One dial: through its hop, when its turn comes, again where the server only
- * asked for patience.
+ * asked for wait.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import type {
 } from "../transport/connector.ts";
 import { DialError, type DialPhase, SshError } from "../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
-import type { Core } from "./_core.ts";
-import type { DialOutcome } from "./_dial_window.ts";
-import type { Entry } from "./_entry.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import type { DialOutcome } from "./_dial_limiter.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import { hintOf, reasonOf } from "./_reason.ts";
 
 /** A connection, and the hop that it goes through, pinned. */
 export interface Dialled {
   readonly connection: Connection;
-  readonly hop: Entry | undefined;
+  readonly hop: PooledConnection | undefined;
 }
 
 /** The share of the deadline that one more attempt must have left. */
@@ -47,7 +47,7 @@ const GRACE_MS = 250;
  * @throws The signal's reason on abort, when nothing is left behind.
  */
 export async function dial(
-  core: Core,
+  core: PoolContext,
   host: ResolvedHost,
   { signal, onThrottled }: DialOptions,
 ): Promise<Dialled> {
@@ -59,7 +59,7 @@ export async function dial(
     const startedAt = performance.now();
     let outcome: DialOutcome = "failed";
     try {
-      core.journal.record({ type: "dial", host: hostName(host), attempt });
+      core.telemetry.record({ type: "dial", host: hostName(host), attempt });
       const connection = await connect(core, host, signal, {
         timeoutMs: Math.max(1, budgetMs - spentMs),
         hop: turn.hop,
@@ -80,7 +80,7 @@ export async function dial(
       noteFailure(core, host, error, pauseMs);
       spentMs += pauseMs;
     } finally {
-      core.window.give(outcome);
+      core.dialLimiter.give(outcome);
     }
     await sleep(pauseMs, signal);
   }
@@ -88,12 +88,12 @@ export async function dial(
 
 /** Tells of a failed dial. */
 export function noteFailure(
-  core: Core,
+  core: PoolContext,
   host: ResolvedHost,
   error: unknown,
   retryInMs?: number,
 ): void {
-  core.journal.record({
+  core.telemetry.record({
     type: "dial-failed",
     host: hostName(host),
     phase: phaseOf(error),
@@ -111,14 +111,14 @@ function phaseOf(error: unknown): DialPhase | "unknown" {
  * for one would be a deadlock.
  */
 async function begin(
-  core: Core,
+  core: PoolContext,
   host: ResolvedHost,
   signal: AbortSignal,
   attempt: number,
-): Promise<{ hop: Entry | undefined }> {
+): Promise<{ hop: PooledConnection | undefined }> {
   const hop = await openHop(core, host, signal);
   try {
-    await core.window.take(signal, attempt > 1);
+    await core.dialLimiter.take(signal, attempt > 1);
   } catch (error) {
     hop?.removePin();
     throw error;
@@ -127,10 +127,10 @@ async function begin(
 }
 
 async function openHop(
-  core: Core,
+  core: PoolContext,
   host: ResolvedHost,
   signal: AbortSignal,
-): Promise<Entry | undefined> {
+): Promise<PooledConnection | undefined> {
   const jump = host.jump ?? [];
   const last = jump.at(-1);
   if (last === undefined) return undefined;
@@ -147,10 +147,10 @@ async function openHop(
 }
 
 async function connect(
-  core: Core,
+  core: PoolContext,
   host: ResolvedHost,
   signal: AbortSignal,
-  options: { timeoutMs: number; hop: Entry | undefined },
+  options: { timeoutMs: number; hop: PooledConnection | undefined },
 ): Promise<Connection> {
   const { limits } = core;
   const startedAt = performance.now();
@@ -166,7 +166,7 @@ async function connect(
     keepaliveCountMax: host.keepaliveCountMax ?? limits.keepaliveCountMax,
     ...(tunnel === undefined ? {} : { tunnel }),
     onNotice: (notice) =>
-      core.journal.record({ type: "notice", host: hostName(host), notice }),
+      core.telemetry.record({ type: "notice", host: hostName(host), notice }),
   };
   return await settled(
     core.connector.connect(host, connectOptions),
@@ -179,7 +179,7 @@ async function connect(
 /** A hop that never answers must not keep the dial's turn beyond its deadline. */
 async function openTunnel(
   host: ResolvedHost,
-  hop: Entry,
+  hop: PooledConnection,
   signal: AbortSignal,
   timeoutMs: number,
 ): Promise<Tunnel> {

@@ -9,7 +9,7 @@ import { discreet } from "../transport/discreet.ts";
 import type { HostLike, ResolvedHost } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import type { Lane } from "./_lane.ts";
-import { hostKey } from "./_host_key.ts";
+import { poolKey } from "./_pool_key.ts";
 
 interface Memo {
   /** What the caller's object held when it was resolved. */
@@ -108,7 +108,7 @@ export class Directory {
 
   /** The lane of a host with nothing left to look up. */
   laneOf(host: ResolvedHost): Lane {
-    const key = hostKey(host);
+    const key = poolKey(host);
     return this.#byKey.get(key) ??
       this.#adopt(this.#makeLane(discreet(host), key));
   }

@@ -7,23 +7,26 @@
 
 import type { ClosedReason, Connection } from "../transport/connector.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
-import type { Core } from "./_core.ts";
-import { Cooldown } from "./_cooldown.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import { Backoff } from "./_backoff.ts";
 import type { Dialled } from "./_dial.ts";
-import { Entry, type EntryOwner } from "./_entry.ts";
-import { type DialOutcomes, LaneDials } from "./_lane_dials.ts";
+import {
+  PooledConnection,
+  type PooledConnectionListener,
+} from "./_pooled_connection.ts";
+import { Dialer, type DialerListener } from "./_dialer.ts";
 import type { Dialler, Permit } from "./_permits.ts";
-import { Roster } from "./_roster.ts";
-import { SpillRule } from "./_spill_rule.ts";
-import { WaitRoom } from "./_wait_room.ts";
-import { type Claim, type Patience, Waiter } from "./_waiter.ts";
+import { ConnectionSet } from "./_connection_set.ts";
+import { ScaleOut } from "./_scale_out.ts";
+import { WaitQueue } from "./_wait_queue.ts";
+import { type Claim, Waiter, type WaitOptions } from "./_waiter.ts";
 import { waitedTooLong } from "./_wait_report.ts";
 import type { CloseCause } from "./events.ts";
 
 /** What a lane needs of the pool around it. */
 export interface LaneOwner {
-  /** Makes what `getConnection()` gives out for an entry. */
-  face(lane: Lane, entry: Entry): Connection;
+  /** Makes what `getConnection()` gives out for an pooled. */
+  face(lane: Lane, pooled: PooledConnection): Connection;
   /**
    * The lane that stands for the host of this one: itself, also if it was
    * forgotten meanwhile, or the one that took its place.
@@ -35,54 +38,59 @@ export interface LaneOwner {
  * The lane of one host. Every change of state ends in `#pump()`, the only code
  * that hands out connections and begins dials:
  *
- *     acquire() --> WaitRoom  looks [ w w w ]  --+         Roster [ e  e  e ]
+ *     acquire() --> WaitQueue  shared [ w w w ]  --+         ConnectionSet [ e  e  e ]
  *                             queue [ w w w w ] --+-- pump --> hand out: least
  *                                                 |            loaded first
  *     slot freed, connection gone,                |
- *     dial settled, waiter left, tick ------------+-- pump --> LaneDials: as many
+ *     dial settled, waiter left, tick ------------+-- pump --> Dialer: as many
  *                                                              as are wanted
  *
- * "Lock-free" means here: whoever looks and takes does both in one synchronous
+ * "Lock-free" means here: whoever shared and takes does both in one synchronous
  * stretch, with no `await` between, so there is nothing to lock.
  */
-export class Lane implements EntryOwner, Dialler, DialOutcomes {
+export class Lane implements PooledConnectionListener, Dialler, DialerListener {
   readonly host: ResolvedHost;
   readonly key: string;
   readonly name: string;
-  readonly cooldown: Cooldown;
-  readonly #core: Core;
+  readonly backoff: Backoff;
+  readonly #core: PoolContext;
   readonly #owner: LaneOwner;
-  readonly #roster = new Roster();
-  readonly #room = new WaitRoom();
-  readonly #dials: LaneDials;
-  readonly #spill = new SpillRule();
+  readonly #connections = new ConnectionSet();
+  readonly #queue = new WaitQueue();
+  readonly #dials: Dialer;
+  readonly #scaleOut = new ScaleOut();
   #sessionLimit: number;
   #tick: ReturnType<typeof setTimeout> | undefined;
   #tickAt = 0;
   #isPumping = false;
 
-  constructor(core: Core, host: ResolvedHost, key: string, owner: LaneOwner) {
+  constructor(
+    core: PoolContext,
+    host: ResolvedHost,
+    key: string,
+    owner: LaneOwner,
+  ) {
     this.#core = core;
     this.host = host;
     this.key = key;
     this.name = hostName(host);
-    this.cooldown = new Cooldown(
+    this.backoff = new Backoff(
       core.limits.backoff,
       (failures) => core.pauseMs(failures),
     );
-    this.#dials = new LaneDials(core, this, this);
+    this.#dials = new Dialer(core, this, this);
     this.#sessionLimit = core.limits.maxSessionsPerConnection;
     this.#owner = owner;
   }
 
   /** The connection that `getConnection()` shares: the oldest. */
-  get primary(): Entry | undefined {
-    return this.#roster.open[0];
+  get primary(): PooledConnection | undefined {
+    return this.#connections.open[0];
   }
 
   /** Connections that give slots. */
-  get open(): readonly Entry[] {
-    return this.#roster.open;
+  get open(): readonly PooledConnection[] {
+    return this.#connections.open;
   }
 
   /** Slots of each connection. */
@@ -91,13 +99,13 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   }
 
   /** Every live connection of the host, draining ones too. */
-  get entries(): ReadonlySet<Entry> {
-    return this.#roster.all;
+  get connections(): ReadonlySet<PooledConnection> {
+    return this.#connections.all;
   }
 
   /** Callers that wait. */
   get waiting(): number {
-    return this.#room.size;
+    return this.#queue.size;
   }
 
   /** Dials under way. */
@@ -107,8 +115,8 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
 
   /** Whether the lane may be forgotten. */
   get isEmpty(): boolean {
-    return this.entries.size === 0 && this.#dials.size === 0 &&
-      this.waiting === 0 && this.cooldown.remainingMs === 0;
+    return this.connections.size === 0 && this.#dials.size === 0 &&
+      this.waiting === 0 && this.backoff.remainingMs === 0;
   }
 
   /** Whether somebody has, or is getting, a connection here. */
@@ -117,11 +125,11 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   }
 
   /** Takes a slot if there is one and nobody waits for it. */
-  tryTake(): Entry | undefined {
-    if (this.#room.queued > 0) return undefined;
-    const entry = this.#roster.leastLoaded(this.#sessionLimit);
-    entry?.takeSlot();
-    return entry;
+  tryTake(): PooledConnection | undefined {
+    if (this.#queue.queued > 0) return undefined;
+    const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+    pooled?.takeSlot();
+    return pooled;
   }
 
   /**
@@ -133,30 +141,30 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
    */
   acquire(
     claim: Claim,
-    patience: Patience,
+    wait: WaitOptions,
     seq: number = this.#core.nextSeq(),
-  ): Promise<Entry> {
+  ): Promise<PooledConnection> {
     // Between finding the lane and this call there may have been an `await`,
     // in which an empty lane may be forgotten, and even replaced: two lanes of
     // one host would dial twice, and close() would not see one of them.
     const lane = this.#owner.current(this);
-    if (lane !== this) return lane.acquire(claim, patience, seq);
-    if (patience.signal?.aborted) return Promise.reject(patience.signal.reason);
+    if (lane !== this) return lane.acquire(claim, wait, seq);
+    if (wait.signal?.aborted) return Promise.reject(wait.signal.reason);
     if (this.#core.isClosing) {
       return Promise.reject(this.#core.closedError(this.name));
     }
     if (!this.isLive) {
-      const error = this.cooldown.check(this.name);
+      const error = this.backoff.check(this.name);
       if (error !== undefined) return Promise.reject(error);
     }
     const waiter = new Waiter(
       claim,
       seq,
-      patience,
+      wait,
       (waiter, aborted) => this.#leave(waiter, aborted),
     );
-    this.#room.add(waiter);
-    this.#core.ledger.cool();
+    this.#queue.add(waiter);
+    this.#core.leases.cool();
     this.#pump();
     return waiter.promise;
   }
@@ -165,7 +173,7 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   learn(limit: number): void {
     if (limit >= this.sessionLimit) return;
     this.#sessionLimit = limit;
-    this.#core.journal.record({
+    this.#core.telemetry.record({
       type: "limit-learned",
       host: this.name,
       limit,
@@ -174,12 +182,12 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
 
   /** Ends every connection of the host now. Who waits gets a fresh one. */
   endConnections(cause: CloseCause): void {
-    for (const entry of [...this.entries]) entry.end(cause);
+    for (const pooled of [...this.connections]) pooled.end(cause);
   }
 
   /** Aborts what is being dialled and fails everybody who waits. */
   reject(error: unknown): void {
-    for (const waiter of this.#room.removeAll()) waiter.fail(error);
+    for (const waiter of this.#queue.removeAll()) waiter.fail(error);
     this.#dials.abort();
     this.#pump();
   }
@@ -191,44 +199,48 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
     this.#pump();
   }
 
-  // --- what an entry tells -------------------------------------------------
+  // --- what an pooled tells -------------------------------------------------
 
-  onSlotFreed(_entry: Entry): void {
-    this.#spill.completed();
-    if (this.#room.queued > 0) this.#pump();
+  onSlotFreed(_entry: PooledConnection): void {
+    this.#scaleOut.completed();
+    if (this.#queue.queued > 0) this.#pump();
   }
 
-  onIdle(entry: Entry): void {
-    this.#spill.completed();
-    this.#core.idle.touch(entry);
-    if (this.#room.queued > 0) this.#pump();
+  onIdle(pooled: PooledConnection): void {
+    this.#scaleOut.completed();
+    this.#core.sweeper.touch(pooled);
+    if (this.#queue.queued > 0) this.#pump();
     if (this.#core.permits.isStarving) this.#core.permits.serve();
   }
 
-  onTouch(entry: Entry): void {
-    this.#core.idle.touch(entry);
+  onTouch(pooled: PooledConnection): void {
+    this.#core.sweeper.touch(pooled);
   }
 
-  onDraining(entry: Entry): void {
-    this.#roster.withdraw(entry);
+  onDraining(pooled: PooledConnection): void {
+    this.#connections.withdraw(pooled);
     this.#pump();
   }
 
-  onGone(entry: Entry, cause: CloseCause, reason?: ClosedReason): void {
-    this.#roster.remove(entry);
-    this.#core.idle.remove(entry);
-    this.#core.entries.delete(entry);
-    this.#core.journal.record({
+  onGone(
+    pooled: PooledConnection,
+    cause: CloseCause,
+    reason?: ClosedReason,
+  ): void {
+    this.#connections.remove(pooled);
+    this.#core.sweeper.remove(pooled);
+    this.#core.connections.delete(pooled);
+    this.#core.telemetry.record({
       type: "disconnected",
       host: this.name,
       cause,
       ...(reason === undefined ? {} : { reason }),
     });
     // Also when it ended by itself: its socket and its listeners go with it.
-    this.#core.closing(entry.connection.close());
+    this.#core.closing(pooled.connection.close());
   }
 
-  onCleared(_entry: Entry): void {
+  onCleared(_entry: PooledConnection): void {
     this.#pump();
   }
 
@@ -239,9 +251,9 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
     permit: Permit,
     durationMs: number,
   ): void {
-    this.cooldown.succeeded();
-    this.#spill.dialled(durationMs);
-    this.#core.journal.record({
+    this.backoff.succeeded();
+    this.#scaleOut.dialled(durationMs);
+    this.#core.telemetry.record({
       type: "connected",
       host: this.name,
       durationMs,
@@ -252,18 +264,18 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   }
 
   onThrottled(error: unknown): void {
-    this.cooldown.throttled(error);
+    this.backoff.throttled(error);
   }
 
   onDialFailed(error: unknown): void {
-    const durationMs = this.cooldown.failed(error);
-    this.#core.journal.record({
+    const durationMs = this.backoff.failed(error);
+    this.#core.telemetry.record({
       type: "cooldown",
       host: this.name,
       durationMs,
       error,
     });
-    this.#spill.dialFailed(durationMs);
+    this.#scaleOut.dialFailed(durationMs);
     // Who waits shares the failure of the dial it waited for, unless another
     // connection or another dial can still serve it.
     if (this.open.length === 0 && this.#dials.size === 0) this.reject(error);
@@ -273,7 +285,7 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   // --- the heart -----------------------------------------------------------
 
   #pump(): void {
-    // Ending an entry, or evicting one for a permit, comes back here; the loop
+    // Ending an pooled, or evicting one for a permit, comes back here; the loop
     // that is running sees the change by itself.
     if (this.#isPumping) return;
     this.#isPumping = true;
@@ -287,15 +299,15 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   }
 
   #handOut(): void {
-    while (this.#room.looks > 0) {
-      const entry = this.#roster.firstAlive();
-      if (entry === undefined) break;
-      this.#room.nextLook()?.grant(entry);
+    while (this.#queue.shared > 0) {
+      const pooled = this.#connections.firstAlive();
+      if (pooled === undefined) break;
+      this.#queue.nextShared()?.grant(pooled);
     }
-    while (this.#room.queued > 0) {
-      const entry = this.#roster.leastLoaded(this.#sessionLimit);
-      if (entry === undefined) return;
-      this.#room.nextQueued()?.grant(entry);
+    while (this.#queue.queued > 0) {
+      const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+      if (pooled === undefined) return;
+      this.#queue.nextQueued()?.grant(pooled);
     }
   }
 
@@ -314,9 +326,9 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
     if (isClosing || this.waiting === 0) return 0;
     const have = this.open.length + this.#dials.size;
     if (have === 0) return 1;
-    if (this.open.length === 0 || this.#room.queued === 0) return 0;
+    if (this.open.length === 0 || this.#queue.queued === 0) return 0;
     return Math.min(
-      this.#spill.extra - this.#dials.size,
+      this.#scaleOut.extra - this.#dials.size,
       limits.maxConnectionsPerHost - have,
       limits.maxConcurrentDialsPerHost - this.#dials.size,
     );
@@ -328,16 +340,16 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
    */
   #permit(): Permit | undefined {
     const { permits } = this.#core;
-    return this.#room.hasPin ? permits.uncounted() : permits.request(this);
+    return this.#queue.hasPin ? permits.uncounted() : permits.request(this);
   }
 
   #add(
     connection: Connection,
-    hop: Entry | undefined,
+    hop: PooledConnection | undefined,
     permit: Permit,
   ): void {
     const { maxLifetimeMs } = this.#core.limits;
-    const entry: Entry = new Entry(this, {
+    const pooled: PooledConnection = new PooledConnection(this, {
       connection,
       hop,
       permit,
@@ -346,18 +358,18 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
         ? Infinity
         : Date.now() + maxLifetimeMs * (0.9 + 0.2 * Math.random()),
     });
-    entry.shared = Promise.resolve(this.#owner.face(this, entry));
-    this.#roster.add(entry);
-    this.#core.entries.add(entry);
-    this.#core.idle.add(entry);
+    pooled.shared = Promise.resolve(this.#owner.face(this, pooled));
+    this.#connections.add(pooled);
+    this.#core.connections.add(pooled);
+    this.#core.sweeper.add(pooled);
   }
 
   #leave(waiter: Waiter, aborted: boolean): void {
     const error = aborted
       ? waiter.abortReason
       : waitedTooLong(this, this.#core, waiter.waitedMs);
-    if (!aborted) this.#core.journal.acquireTimedOut();
-    this.#room.remove(waiter);
+    if (!aborted) this.#core.telemetry.acquireTimedOut();
+    this.#queue.remove(waiter);
     waiter.fail(error);
     // A dial belongs to those who wait for it; without any it would be work
     // for nobody.
@@ -366,18 +378,21 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   }
 
   /**
-   * While callers queue, something looks after them also when nothing ends: it
+   * While callers queue, something shared after them also when nothing ends: it
    * weighs another connection, lifts what a refusal held back, and sees
    * channels close whose leases were given back early.
    */
   #armTick(): void {
-    if (this.#room.queued === 0) {
+    if (this.#queue.queued === 0) {
       this.#disarmTick();
       return;
     }
     if (this.open.length === 0) return;
-    this.#spill.begin();
-    const delayMs = Math.min(this.#spill.dialMs, this.#roster.recheckMs);
+    this.#scaleOut.begin();
+    const delayMs = Math.min(
+      this.#scaleOut.dialMs,
+      this.#connections.recheckMs,
+    );
     const at = performance.now() + delayMs;
     if (this.#tick !== undefined && this.#tickAt <= at) return;
     clearTimeout(this.#tick);
@@ -388,14 +403,14 @@ export class Lane implements EntryOwner, Dialler, DialOutcomes {
   #disarmTick(): void {
     clearTimeout(this.#tick);
     this.#tick = undefined;
-    this.#spill.calm();
+    this.#scaleOut.calm();
   }
 
   #onTick(): void {
     this.#tick = undefined;
-    this.#roster.recheck();
-    this.#spill.weigh(this.#room.queued, this.#sessionLimit);
-    if (this.#spill.takeSurplus() && this.open.length > 1) {
+    this.#connections.recheck();
+    this.#scaleOut.weigh(this.#queue.queued, this.#sessionLimit);
+    if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");
     }
     this.#pump();

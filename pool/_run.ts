@@ -14,10 +14,10 @@ import {
 } from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
 import { withCallerStack } from "./_caller_stack.ts";
-import type { Core } from "./_core.ts";
-import type { Entry } from "./_entry.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import type { Lane } from "./_lane.ts";
-import type { Attempt } from "./_session_belief.ts";
+import type { Attempt } from "./_session_limit.ts";
 import type { RetryCause } from "./events.ts";
 import {
   acquireTimeout,
@@ -46,7 +46,7 @@ interface Tries {
   seq: number | undefined;
   /** How often the connection was lost under it. */
   lost: number;
-  /** When its patience ends; 0 before the first retry. */
+  /** When its wait ends; 0 before the first retry. */
   deadlineAt: number;
   /** The loss of a try in which it may have run. */
   ran: ConnectionLostError | undefined;
@@ -54,7 +54,7 @@ interface Tries {
 
 /** Runs a job on a slot of its host. */
 export async function run<T>(
-  core: Core,
+  core: PoolContext,
   lane: Lane,
   job: Job<T>,
 ): Promise<T> {
@@ -83,42 +83,42 @@ function afterRunning(ran: ConnectionLostError, error: unknown): unknown {
 }
 
 async function tryUntilDone<T>(
-  core: Core,
+  core: PoolContext,
   lane: Lane,
   job: Job<T>,
   tries: Tries,
 ): Promise<T> {
   const { signal } = job;
   for (;;) {
-    const entry = lane.tryTake() ??
-      await lane.acquire("slot", patience(job, tries), tries.seq);
-    const attempt = entry.belief.begin();
+    const pooled = lane.tryTake() ??
+      await lane.acquire("slot", wait(job, tries), tries.seq);
+    const attempt = pooled.limit.begin();
     try {
       // The hand-off may have crossed an abort: the slot goes on to the next.
       signal?.throwIfAborted();
       const value = await job.start(
-        entry.connection,
-        () => entry.belief.opened(attempt),
+        pooled.connection,
+        () => pooled.limit.opened(attempt),
       );
-      release(entry, attempt, job.hold?.(value));
+      release(pooled, attempt, job.hold?.(value));
       return value;
     } catch (error) {
       const cause = retryCause(core, lane, {
-        entry,
+        pooled,
         attempt,
         job,
         error,
         lost: tries.lost,
       });
-      finish(entry, attempt, isOrphan(error));
-      if (cause === undefined) throw explained(entry, error);
+      finish(pooled, attempt, isOrphan(error));
+      if (cause === undefined) throw explained(pooled, error);
       // A refusal that crosses an abort, or the end of the pool, is still not
       // the caller's affair.
       signal?.throwIfAborted();
       if (core.isClosing) throw core.closedError(lane.name);
       if (cause !== "channel-open") tries.lost++;
       if (cause === "idempotent") tries.ran = error as ConnectionLostError;
-      core.journal.record({ type: "retry", host: lane.name, cause });
+      core.telemetry.record({ type: "retry", host: lane.name, cause });
       // It keeps its place: everybody else in the queue came later.
       tries.seq ??= 0;
       tries.deadlineAt ||= job.timeoutMs === 0
@@ -128,31 +128,35 @@ async function tryUntilDone<T>(
   }
 }
 
-function patience(job: Job<unknown>, { deadlineAt }: Tries) {
+function wait(job: Job<unknown>, { deadlineAt }: Tries) {
   const { signal, timeoutMs } = job;
   if (deadlineAt === 0 || deadlineAt === Infinity) return { signal, timeoutMs };
   return { signal, timeoutMs: Math.max(1, deadlineAt - performance.now()) };
 }
 
 function release(
-  entry: Entry,
+  pooled: PooledConnection,
   attempt: Attempt,
   hold: Promise<unknown> | undefined,
 ): void {
   if (hold === undefined) {
-    finish(entry, attempt, false);
+    finish(pooled, attempt, false);
   } else {
     hold.then(
-      () => finish(entry, attempt, false),
-      (error) => finish(entry, attempt, isOrphan(error)),
+      () => finish(pooled, attempt, false),
+      (error) => finish(pooled, attempt, isOrphan(error)),
     );
   }
 }
 
-function finish(entry: Entry, attempt: Attempt, orphaned: boolean): void {
+function finish(
+  pooled: PooledConnection,
+  attempt: Attempt,
+  orphaned: boolean,
+): void {
   const hadSession = attempt.isOpen;
-  entry.belief.ended(attempt, orphaned);
-  entry.giveSlot(hadSession);
+  pooled.limit.ended(attempt, orphaned);
+  pooled.giveSlot(hadSession);
 }
 
 /** A command that we stopped may live on in the server, and keep its session. */
@@ -162,7 +166,7 @@ function isOrphan(error: unknown): boolean {
 }
 
 interface Failure {
-  readonly entry: Entry;
+  readonly pooled: PooledConnection;
   readonly attempt: Attempt;
   readonly job: Job<unknown>;
   readonly error: unknown;
@@ -172,14 +176,14 @@ interface Failure {
 
 /** Why the job is to be tried again; `undefined` if it must not. */
 function retryCause(
-  core: Core,
+  core: PoolContext,
   lane: Lane,
   failure: Failure,
 ): RetryCause | undefined {
-  const { entry, attempt, job, error, lost } = failure;
+  const { pooled, attempt, job, error, lost } = failure;
   if (error instanceof ChannelOpenError && !attempt.isOpen) {
     if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
-    return judge(lane, entry, attempt) ? "channel-open" : undefined;
+    return judge(lane, pooled, attempt) ? "channel-open" : undefined;
   }
   if (core.isClosing || job.signal?.aborted) return undefined;
   if (!(error instanceof ConnectionLostError) || lost > 0) return undefined;
@@ -188,11 +192,15 @@ function retryCause(
 }
 
 /** Whether a refused channel is worth another try. */
-function judge(lane: Lane, entry: Entry, attempt: Attempt): boolean {
+function judge(
+  lane: Lane,
+  pooled: PooledConnection,
+  attempt: Attempt,
+): boolean {
   // Where nothing is open, no stray is.
-  if (entry.connection.openChannels === 0) entry.hasStrays = false;
-  const foreign = entry.leases > 0 || entry.hasStrays;
-  const verdict = entry.belief.refused(attempt, foreign);
+  if (pooled.connection.openChannels === 0) pooled.hasStrays = false;
+  const foreign = pooled.leases > 0 || pooled.hasStrays;
+  const verdict = pooled.limit.refused(attempt, foreign);
   switch (verdict.kind) {
     case "refused":
       return false;
@@ -200,7 +208,7 @@ function judge(lane: Lane, entry: Entry, attempt: Attempt): boolean {
       lane.learn(verdict.limit);
       return true;
     case "clogged":
-      entry.drain("discarded");
+      pooled.drain("discarded");
       return true;
     case "wait":
       return true;
@@ -208,8 +216,8 @@ function judge(lane: Lane, entry: Entry, attempt: Attempt): boolean {
 }
 
 /** Names the hop whose end took the connection with it. */
-function explained(entry: Entry, error: unknown): unknown {
-  const { hop } = entry;
+function explained(pooled: PooledConnection, error: unknown): unknown {
+  const { hop } = pooled;
   if (!(error instanceof ConnectionLostError) || hop?.state !== "gone") {
     return error;
   }
@@ -226,7 +234,7 @@ function explained(entry: Entry, error: unknown): unknown {
 
 /** Runs a command on a slot of the lane; the line is known to be good. */
 export function execOn(
-  core: Core,
+  core: PoolContext,
   lane: Lane,
   command: Command,
   options: ExecOptions = {},
@@ -247,7 +255,7 @@ export function execOn(
 
 /** Starts a command on a slot of the lane, which it keeps until it has ended. */
 export function spawnOn(
-  core: Core,
+  core: PoolContext,
   lane: Lane,
   command: Command,
   options: SpawnOptions = {},

@@ -20,7 +20,7 @@ import type {
 import { ConnectionLostError } from "../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
 import type { ForwardTarget } from "../transport/target.ts";
-import type { Entry } from "./_entry.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 
 /** How a shared connection reaches its host's schedule. */
 export interface Scheduler {
@@ -39,28 +39,28 @@ export interface Scheduler {
  * call rejects.
  */
 export class SharedConnection implements Connection {
-  readonly #entry: Entry;
+  readonly #pooled: PooledConnection;
   readonly #scheduler: Scheduler;
 
-  constructor(entry: Entry, scheduler: Scheduler) {
-    this.#entry = entry;
+  constructor(pooled: PooledConnection, scheduler: Scheduler) {
+    this.#pooled = pooled;
     this.#scheduler = scheduler;
   }
 
   get host(): ResolvedHost {
-    return this.#entry.connection.host;
+    return this.#pooled.connection.host;
   }
 
   get isClosed(): boolean {
-    return this.#entry.connection.isClosed;
+    return this.#pooled.connection.isClosed;
   }
 
   get closed(): Promise<ClosedReason> {
-    return this.#entry.connection.closed;
+    return this.#pooled.connection.closed;
   }
 
   get openChannels(): number {
-    return this.#entry.connection.openChannels;
+    return this.#pooled.connection.openChannels;
   }
 
   exec(
@@ -96,8 +96,8 @@ export class SharedConnection implements Connection {
     options?: { readonly signal?: AbortSignal },
   ): Promise<Tunnel> {
     this.#check();
-    const entry = this.#entry;
-    if (entry.connection.forwardOut === undefined) {
+    const pooled = this.#pooled;
+    if (pooled.connection.forwardOut === undefined) {
       throw new TypeError(
         `Cannot forward through "${
           hostName(this.host)
@@ -105,13 +105,13 @@ export class SharedConnection implements Connection {
       );
     }
     // A tunnel is no session and takes no slot, but it keeps the connection.
-    entry.addPin();
+    pooled.addPin();
     try {
-      const tunnel = await entry.connection.forwardOut(target, options);
-      tunnel.closed.then(() => entry.removePin());
+      const tunnel = await pooled.connection.forwardOut(target, options);
+      tunnel.closed.then(() => pooled.removePin());
       return tunnel;
     } catch (error) {
-      entry.removePin();
+      pooled.removePin();
       throw error;
     }
   }
@@ -122,8 +122,8 @@ export class SharedConnection implements Connection {
     options?: { readonly signal?: AbortSignal },
   ): Promise<RemoteListener> {
     this.#check();
-    const entry = this.#entry;
-    if (entry.connection.forwardIn === undefined) {
+    const pooled = this.#pooled;
+    if (pooled.connection.forwardIn === undefined) {
       throw new TypeError(
         `Cannot listen on "${
           hostName(this.host)
@@ -132,28 +132,28 @@ export class SharedConnection implements Connection {
     }
     // It keeps the connection, and so does each of its tunnels.
     const pinned = (tunnel: Tunnel) => {
-      entry.addPin();
-      tunnel.closed.then(() => entry.removePin());
+      pooled.addPin();
+      tunnel.closed.then(() => pooled.removePin());
       onConnection(tunnel);
     };
-    entry.addPin();
+    pooled.addPin();
     try {
-      const listener = await entry.connection.forwardIn(
+      const listener = await pooled.connection.forwardIn(
         listen,
         pinned,
         options,
       );
-      listener.closed.then(() => entry.removePin());
+      listener.closed.then(() => pooled.removePin());
       return listener;
     } catch (error) {
-      entry.removePin();
+      pooled.removePin();
       throw error;
     }
   }
 
   close(): Promise<void> {
-    this.#entry.end("requested");
-    return this.#entry.connection.close();
+    this.#pooled.end("requested");
+    return this.#pooled.connection.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -161,7 +161,7 @@ export class SharedConnection implements Connection {
   }
 
   #check(): void {
-    if (!this.isClosed && this.#entry.state !== "gone") return;
+    if (!this.isClosed && this.#pooled.state !== "gone") return;
     const name = hostName(this.host);
     throw new ConnectionLostError(
       `Cannot use the connection to "${name}": it has ended`,

@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { Engine } from "./_engine.ts";
+import type { PoolCore } from "./_pool_core.ts";
 import type { Lane } from "./_lane.ts";
 import type { HostStats, PoolStats } from "./events.ts";
 
-/** What the pool looks like now. */
-export function poolStats(engine: Engine): PoolStats {
+/** What the pool shared like now. */
+export function poolStats(engine: PoolCore): PoolStats {
   const hosts: HostStats[] = [];
   for (const lane of engine.lanes) {
-    if (lane.isEmpty && lane.entries.size === 0) continue;
+    if (lane.isEmpty && lane.connections.size === 0) continue;
     hosts.push(hostStats(lane));
   }
   const sum = (field: keyof HostStats): number =>
@@ -26,25 +26,25 @@ export function poolStats(engine: Engine): PoolStats {
     waiting: sum("waiting"),
     dialing: sum("dialing"),
     coolingDown: hosts.filter((host) => host.coolingDownMs > 0).length,
-    dialWindow: engine.window.size,
+    dialWindow: engine.dialLimiter.size,
     hosts,
-    counters: engine.journal.counters(),
+    counters: engine.telemetry.counters(),
   };
 }
 
 function hostStats(lane: Lane): HostStats {
-  const entries = [...lane.entries];
-  const busy = entries.filter((entry) => entry.isBusy).length;
+  const entries = [...lane.connections];
+  const busy = entries.filter((pooled) => pooled.isBusy).length;
   return {
     host: lane.name,
     connections: entries.length,
     busy,
     idle: entries.length - busy,
     slots: lane.open.length * lane.sessionLimit,
-    slotsInUse: entries.reduce((sum, entry) => sum + entry.load, 0),
+    slotsInUse: entries.reduce((sum, pooled) => sum + pooled.load, 0),
     waiting: lane.waiting,
     dialing: lane.dialing,
-    coolingDownMs: lane.cooldown.remainingMs,
+    coolingDownMs: lane.backoff.remainingMs,
     sessionLimit: lane.sessionLimit,
   };
 }

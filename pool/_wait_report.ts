@@ -1,10 +1,10 @@
 /**
- * Why a caller's patience ended, in one sentence and in numbers.
+ * Why a caller's wait ended, in one sentence and in numbers.
  *
  * @module
  */
 
-import type { Core } from "./_core.ts";
+import type { PoolContext } from "./_pool_context.ts";
 import type { Lane } from "./_lane.ts";
 import { hintOf, reasonOf } from "./_reason.ts";
 import {
@@ -16,21 +16,21 @@ import {
 /** The error for a waiter of this lane whose time is up, before it leaves. */
 export function waitedTooLong(
   lane: Lane,
-  core: Core,
+  core: PoolContext,
   waitedMs: number,
 ): AcquireTimeoutError {
   const snapshot: WaitSnapshot = {
     reason: waitReason(lane),
     waitedMs,
     connections: lane.open.length,
-    slotsInUse: lane.open.reduce((sum, entry) => sum + entry.load, 0),
+    slotsInUse: lane.open.reduce((sum, pooled) => sum + pooled.load, 0),
     slots: lane.open.length * lane.sessionLimit,
     waiting: lane.waiting,
     dialing: lane.dialing,
-    poolConnections: core.entries.size,
+    poolConnections: core.connections.size,
     maxConnections: core.limits.maxConnections,
   };
-  const { lastError } = lane.cooldown;
+  const { lastError } = lane.backoff;
   return new AcquireTimeoutError(
     `Cannot acquire "${lane.name}" within ${Math.round(waitedMs)} ms: ${
       sentence(snapshot, reasonOf(lastError))
@@ -40,10 +40,10 @@ export function waitedTooLong(
 }
 
 function waitReason(lane: Lane): WaitReason {
-  const failing = lane.cooldown.lastError !== undefined;
+  const failing = lane.backoff.lastError !== undefined;
   if (lane.open.length > 0) return "busy";
   if (lane.dialing > 0) return failing ? "dial-failing" : "dialing";
-  return lane.cooldown.remainingMs > 0 ? "cooling-down" : "cap";
+  return lane.backoff.remainingMs > 0 ? "cooling-down" : "cap";
 }
 
 function sentence(s: WaitSnapshot, failure: string): string {

@@ -4,17 +4,17 @@
  * @module
  */
 
-import type { Entry } from "./_entry.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import { ListNode } from "./_linked_list.ts";
 
 /**
  * What a waiter takes when its turn comes: a slot, a pin (a hop that must not
  * go while a tunnel is on it), or nothing but a look at the connection.
  */
-export type Claim = "slot" | "pin" | "look";
+export type Claim = "slot" | "pin" | "shared";
 
 /** How long and under which signal a waiter waits. */
-export interface Patience {
+export interface WaitOptions {
   /** Frees this waiter. */
   readonly signal?: AbortSignal | undefined;
   /** In milliseconds; 0 for ever. */
@@ -27,22 +27,22 @@ export class Waiter extends ListNode<Waiter> {
   /** The order of arrival, over all waiters of the pool. */
   readonly seq: number;
   /** Resolves with a connection on which the claim is already taken. */
-  readonly promise: Promise<Entry>;
+  readonly promise: Promise<PooledConnection>;
   readonly #signal: AbortSignal | undefined;
   readonly #startedAt: number = performance.now();
-  #resolve!: (entry: Entry) => void;
+  #resolve!: (pooled: PooledConnection) => void;
   #reject!: (error: unknown) => void;
   #onAbort: (() => void) | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param onLeave Called when the caller loses patience, with the signal's
+   * @param onLeave Called when the caller loses wait, with the signal's
    * reason or nothing; it must take this waiter out of its queue and `fail` it.
    */
   constructor(
     claim: Claim,
     seq: number,
-    patience: Patience,
+    wait: WaitOptions,
     onLeave: (waiter: Waiter, aborted: boolean) => void,
   ) {
     super();
@@ -52,14 +52,14 @@ export class Waiter extends ListNode<Waiter> {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#signal = patience.signal;
-    if (patience.signal !== undefined) {
+    this.#signal = wait.signal;
+    if (wait.signal !== undefined) {
       this.#onAbort = () => onLeave(this, true);
-      patience.signal.addEventListener("abort", this.#onAbort, { once: true });
+      wait.signal.addEventListener("abort", this.#onAbort, { once: true });
     }
-    if (patience.timeoutMs > 0) {
+    if (wait.timeoutMs > 0) {
       // Never unref'd: somebody waits for it.
-      this.#timer = setTimeout(() => onLeave(this, false), patience.timeoutMs);
+      this.#timer = setTimeout(() => onLeave(this, false), wait.timeoutMs);
     }
   }
 
@@ -74,12 +74,12 @@ export class Waiter extends ListNode<Waiter> {
   }
 
   /** Hands the connection over: the claim is taken here, before anybody else runs. */
-  grant(entry: Entry): void {
+  grant(pooled: PooledConnection): void {
     this.#cleanUp();
-    if (this.claim === "slot") entry.takeSlot();
-    else if (this.claim === "pin") entry.addPin();
-    else entry.touch();
-    this.#resolve(entry);
+    if (this.claim === "slot") pooled.takeSlot();
+    else if (this.claim === "pin") pooled.addPin();
+    else pooled.touch();
+    this.#resolve(pooled);
   }
 
   /** Ends the wait with an error. */

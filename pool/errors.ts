@@ -32,7 +32,7 @@ export type WaitReason =
   /** The host cools down after failures. */
   | "cooling-down";
 
-/** What a pool looked like when a caller's patience ended. */
+/** What a pool looked like when a caller's wait ended. */
 export interface WaitSnapshot {
   /** Why the caller waited. */
   readonly reason: WaitReason;

@@ -5,8 +5,8 @@
  */
 
 import type { Connection } from "../transport/connector.ts";
-import type { Entry } from "./_entry.ts";
-import type { Ticket } from "./_lease_ledger.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import type { Ticket } from "./_lease_tracker.ts";
 
 /**
  * The right to open one session channel on {@linkcode Lease.connection}, until
@@ -29,7 +29,7 @@ export class Lease implements Disposable {
    * this lease's one are not scheduled, and the server may refuse them.
    */
   readonly connection: Connection;
-  #entry: Entry | undefined;
+  #pooled: PooledConnection | undefined;
   #ticket: Ticket | undefined;
   #unwatch: (() => void) | undefined;
 
@@ -39,31 +39,31 @@ export class Lease implements Disposable {
    * @ignore
    */
   constructor(
-    entry: Entry,
+    pooled: PooledConnection,
     ticket: Ticket,
     unwatch: (() => void) | undefined,
   ) {
-    this.connection = entry.connection;
-    this.#entry = entry;
+    this.connection = pooled.connection;
+    this.#pooled = pooled;
     this.#ticket = ticket;
     this.#unwatch = unwatch;
-    entry.leases++;
+    pooled.leases++;
   }
 
   /** Whether the slot was given back. */
   get isReleased(): boolean {
-    return this.#entry === undefined;
+    return this.#pooled === undefined;
   }
 
   /** Gives the slot back. A second call does nothing. */
   release(): void {
-    const entry = this.#entry;
+    const pooled = this.#pooled;
     const ticket = this.#ticket;
-    if (entry === undefined || ticket === undefined) return;
-    this.#entry = this.#ticket = undefined;
+    if (pooled === undefined || ticket === undefined) return;
+    this.#pooled = this.#ticket = undefined;
     this.#unwatch?.();
     ticket.account.open--;
-    entry.giveLease();
+    pooled.giveLease();
   }
 
   /**
@@ -72,7 +72,7 @@ export class Lease implements Disposable {
    * connection that proved bad. After `release()` it does nothing.
    */
   discard(): void {
-    this.#entry?.drain("discarded");
+    this.#pooled?.drain("discarded");
     this.release();
   }
 

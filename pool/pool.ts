@@ -12,8 +12,8 @@ import type { Forward } from "../transport/forward/forward.ts";
 import { type ForwardTarget, parseTarget } from "../transport/target.ts";
 import { PlainResolver } from "../transport/resolver.ts";
 import { withCallerStack } from "./_caller_stack.ts";
-import { Engine } from "./_engine.ts";
-import type { Entry } from "./_entry.ts";
+import { PoolCore } from "./_pool_core.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import type { Lane } from "./_lane.ts";
 import {
   Forwards,
@@ -22,7 +22,7 @@ import {
   type PoolTunnel,
 } from "./forward.ts";
 import { execOn, spawnOn } from "./_run.ts";
-import type { Patience } from "./_waiter.ts";
+import type { WaitOptions } from "./_waiter.ts";
 import type { PoolStats } from "./events.ts";
 import {
   fanOut,
@@ -55,7 +55,7 @@ export interface WarmResult {
  * An SSH connection pool: concurrent callers for one host await one dial,
  * commands share a handful of connections, and every promise settles.
  *
- * This one takes any {@linkcode Connector}; that of the package's main entry
+ * This one takes any {@linkcode Connector}; that of the package's main pooled
  * point comes with ssh2.
  *
  * @example Usage
@@ -71,7 +71,7 @@ export interface WarmResult {
  * ```
  */
 export class ConnectionPool implements AsyncDisposable {
-  readonly #engine: Engine;
+  readonly #core: PoolCore;
   readonly #forwards = new Forwards();
 
   /**
@@ -82,19 +82,19 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {RangeError} If a number is out of range.
    */
   constructor(options: ConnectionPoolOptions) {
-    this.#engine = new Engine(options, options.resolver ?? new PlainResolver());
+    this.#core = new PoolCore(options, options.resolver ?? new PlainResolver());
   }
 
   /** Live connections. */
   get size(): number {
-    return this.#engine.entries.size;
+    return this.#core.connections.size;
   }
 
   /** The names of the hosts that have a connection, as `user@host:port`. */
   get activeHosts(): string[] {
     const names = new Set<string>();
-    for (const lane of this.#engine.lanes) {
-      if (lane.entries.size > 0) names.add(lane.name);
+    for (const lane of this.#core.lanes) {
+      if (lane.connections.size > 0) names.add(lane.name);
     }
     return [...names];
   }
@@ -106,7 +106,7 @@ export class ConnectionPool implements AsyncDisposable {
    * Channels that are opened on it take slots, as those of the pool do.
    *
    * @param host The host.
-   * @param options Abort and patience.
+   * @param options Abort and wait.
    * @returns The connection. It stays the pool's: do not close it, unless it
    * is to end for everybody.
    * @throws {DialError} If the dial fails.
@@ -115,18 +115,18 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {PoolClosedError} If the pool is closed.
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
-    const entry = this.#engine.known(host)?.primary;
+    const pooled = this.#core.known(host)?.primary;
     if (
-      entry !== undefined && !entry.connection.isClosed &&
+      pooled !== undefined && !pooled.connection.isClosed &&
       options?.signal?.aborted !== true
     ) {
-      entry.touch();
+      pooled.touch();
       // The same promise for everybody: a warm hand-out allocates nothing.
-      return entry.shared;
+      return pooled.shared;
     }
     return this.#on(host, options, async (lane) => {
-      const entry = await lane.acquire("look", this.#patience(options));
-      return entry.shared;
+      const pooled = await lane.acquire("shared", this.#waitOptions(options));
+      return pooled.shared;
     });
   }
 
@@ -134,7 +134,7 @@ export class ConnectionPool implements AsyncDisposable {
    * Borrows a slot: the right to open one session channel.
    *
    * @param host The host.
-   * @param options Abort and patience.
+   * @param options Abort and wait.
    * @returns The lease; give it back with `release()` or `using`.
    * @throws {DialError} If the dial fails.
    * @throws {HostCooldownError} If the host failed a moment ago.
@@ -143,9 +143,9 @@ export class ConnectionPool implements AsyncDisposable {
    */
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
     if (options === undefined) {
-      const lane = this.#engine.known(host);
-      const entry = lane?.tryTake();
-      if (entry !== undefined) return Promise.resolve(this.#lease(entry));
+      const lane = this.#core.known(host);
+      const pooled = lane?.tryTake();
+      if (pooled !== undefined) return Promise.resolve(this.#lease(pooled));
     }
     return this.#on(host, options, (lane) => this.#borrow(lane, options));
   }
@@ -154,14 +154,14 @@ export class ConnectionPool implements AsyncDisposable {
     lane: Lane,
     options: AcquireOptions | undefined,
   ): Promise<Lease> {
-    const entry = lane.tryTake() ??
-      await lane.acquire("slot", this.#patience(options));
+    const pooled = lane.tryTake() ??
+      await lane.acquire("slot", this.#waitOptions(options));
     if (options?.signal?.aborted) {
       // The hand-off crossed the abort: the slot goes on to the next.
-      entry.giveSlot();
+      pooled.giveSlot();
       throw options.signal.reason;
     }
-    return this.#lease(entry);
+    return this.#lease(pooled);
   }
 
   /**
@@ -176,23 +176,23 @@ export class ConnectionPool implements AsyncDisposable {
   ): Promise<T> {
     try {
       options?.signal?.throwIfAborted();
-      if (this.#engine.isClosing) throw this.#engine.closedError();
-      return settled(this.#engine.find(host), use);
+      if (this.#core.isClosing) throw this.#core.closedError();
+      return settled(this.#core.find(host), use);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #patience(options: AcquireOptions | undefined): Patience {
+  #waitOptions(options: AcquireOptions | undefined): WaitOptions {
     return {
       signal: options?.signal,
-      timeoutMs: acquireTimeout(this.#engine.limits, options),
+      timeoutMs: acquireTimeout(this.#core.limits, options),
     };
   }
 
-  #lease(entry: Entry): Lease {
-    const { ledger } = this.#engine;
-    return new Lease(entry, ledger.ticket(entry), ledger.watch(entry));
+  #lease(pooled: PooledConnection): Lease {
+    const { leases } = this.#core;
+    return new Lease(pooled, leases.ticket(pooled), leases.watch(pooled));
   }
 
   /**
@@ -204,7 +204,7 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
-   * @param options Abort, patience, input, limits.
+   * @param options Abort, wait, input, limits.
    * @returns How it ended, and what it wrote.
    * @throws {DialError} If the dial fails.
    * @throws {HostCooldownError} If the host failed a moment ago.
@@ -240,7 +240,7 @@ export class ConnectionPool implements AsyncDisposable {
     return this.#on(
       host,
       options,
-      (lane) => execOn(this.#engine, lane, commandLine(command), options),
+      (lane) => execOn(this.#core, lane, commandLine(command), options),
     );
   }
 
@@ -250,7 +250,7 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
-   * @param options Abort and patience.
+   * @param options Abort and wait.
    * @returns The process.
    * @throws {DialError} If the dial fails.
    * @throws {HostCooldownError} If the host failed a moment ago.
@@ -267,7 +267,7 @@ export class ConnectionPool implements AsyncDisposable {
     return this.#on(
       host,
       options,
-      (lane) => spawnOn(this.#engine, lane, commandLine(command), options),
+      (lane) => spawnOn(this.#core, lane, commandLine(command), options),
     );
   }
 
@@ -278,7 +278,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @param host The host.
    * @param target `host:port` as the host sees it, or the path of one of its
    * unix sockets.
-   * @param options Abort, up to when the stream is open, and patience.
+   * @param options Abort, up to when the stream is open, and wait.
    * @returns The stream; close it.
    * @throws {TypeError} If the target is none.
    * @throws {DialError} If the dial fails.
@@ -315,14 +315,14 @@ export class ConnectionPool implements AsyncDisposable {
     host: HostLike,
     options: PoolForwardOptions,
   ): Promise<Forward> {
-    if (this.#engine.isClosing) throw this.#engine.closedError();
+    if (this.#core.isClosing) throw this.#core.closedError();
     const forward = await this.#forwards.start(
       (signal) => this.getConnection(host, signal ? { signal } : {}),
       options,
     );
-    if (!this.#engine.isClosing) return forward;
+    if (!this.#core.isClosing) return forward;
     await forward.close();
-    throw this.#engine.closedError();
+    throw this.#core.closedError();
   }
 
   /**
@@ -366,7 +366,7 @@ export class ConnectionPool implements AsyncDisposable {
    * Dials ahead, so that the first command finds a connection.
    *
    * @param hosts The hosts; all are dialled at once, as far as the limits go.
-   * @param options Abort and patience.
+   * @param options Abort and wait.
    * @returns For each host, in order, whether it has a connection now.
    */
   warm(
@@ -390,9 +390,9 @@ export class ConnectionPool implements AsyncDisposable {
    * @param host The host.
    */
   async removeConnection(host: HostLike): Promise<void> {
-    const lane = await this.#engine.find(host);
+    const lane = await this.#core.find(host);
     lane.endConnections("requested");
-    await this.#engine.closings();
+    await this.#core.closings();
   }
 
   /**
@@ -400,7 +400,7 @@ export class ConnectionPool implements AsyncDisposable {
    * wait get a `PoolClosedError`. The pool stays usable.
    */
   closeAll(): Promise<void> {
-    return this.#engine.closeAll();
+    return this.#core.closeAll();
   }
 
   /**
@@ -413,7 +413,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @param options How long running work may go on.
    */
   close(options?: CloseOptions): Promise<void> {
-    const closed = this.#engine.close(options);
+    const closed = this.#core.close(options);
     return this.#forwards.close().then(() => closed);
   }
 
@@ -422,9 +422,9 @@ export class ConnectionPool implements AsyncDisposable {
     return this.close();
   }
 
-  /** What the pool looks like now, and what it has counted. */
+  /** What the pool shared like now, and what it has counted. */
   stats(): PoolStats {
-    return this.#engine.stats();
+    return this.#core.stats();
   }
 }
 

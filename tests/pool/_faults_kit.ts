@@ -1,6 +1,6 @@
 /**
  * What the tests of faults share: a server behind a fault proxy, in two makes,
- * and pools that lose patience soon.
+ * and pools that lose wait soon.
  */
 
 import { assert } from "@std/assert";

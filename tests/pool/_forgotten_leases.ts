@@ -1,4 +1,4 @@
-// Run with --v8-flags=--expose-gc by lease_ledger_test.ts: forgets leases, and
+// Run with --v8-flags=--expose-gc by lease_tracker_test.ts: forgets leases, and
 // prints what came of it as JSON.
 
 import { ConnectionPool, type PoolEvent } from "../../pool/mod.ts";

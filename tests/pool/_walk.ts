@@ -75,7 +75,7 @@ export class Walk {
     });
   }
 
-  /** Takes so many steps, then closes and looks whether anything is left. */
+  /** Takes so many steps, then closes and shared whether anything is left. */
   async run(steps: number): Promise<void> {
     for (let i = 0; i < steps; i++) await this.#step();
     if (this.chance.is(0.5)) await this.#calm();
@@ -147,13 +147,13 @@ export class Walk {
   ): { call: Call; options: ExecOptions } {
     const id = this.calls.length;
     const controller = this.chance.is(0.4) ? new AbortController() : undefined;
-    const patience = this.chance.weighted({ own: 4, none: 1, pool: 5 });
-    const acquireTimeoutMs = patience === "own"
+    const wait = this.chance.weighted({ own: 4, none: 1, pool: 5 });
+    const acquireTimeoutMs = wait === "own"
       ? 5 + this.chance.below(100)
-      : patience === "none"
+      : wait === "none"
       ? 0
       : this.plan.pool.acquireTimeoutMs ?? 30_000;
-    const runs = kind !== "acquire" && kind !== "look";
+    const runs = kind !== "acquire" && kind !== "shared";
     const call = new Call(id, {
       kind,
       host,
@@ -172,7 +172,7 @@ export class Walk {
       controller.abort(new Error(`Abort of #${id}, before it began`));
     }
     // A call without options takes the shortest way through the pool.
-    const isBare = patience === "pool" && controller === undefined;
+    const isBare = wait === "pool" && controller === undefined;
     const { timeoutMs, idempotent } = call.parts;
     const options = {
       ...(isBare ? {} : { acquireTimeoutMs }),

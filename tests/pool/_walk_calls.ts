@@ -20,7 +20,7 @@ import { hostName } from "../../transport/host.ts";
 import { isInjected } from "./_walk_script.ts";
 
 /** How a call reaches its host. */
-export type CallKind = "exec" | "spawn" | "acquire" | "look" | "on lease";
+export type CallKind = "exec" | "spawn" | "acquire" | "shared" | "on lease";
 
 /** What is known of a call when it is made. */
 export interface CallParts {
@@ -77,7 +77,7 @@ export class Call {
 
   /** Whether it waits for a look at a connection. */
   get needsLook(): boolean {
-    return this.parts.kind === "look" && !this.isSettled;
+    return this.parts.kind === "shared" && !this.isSettled;
   }
 
   toString(): string {
@@ -96,8 +96,8 @@ export class Call {
   #resultComplaint(): string | undefined {
     const { kind, host, line } = this.parts;
     const result = this.result;
-    if (kind === "look" || kind === "acquire") {
-      const connection = kind === "look"
+    if (kind === "shared" || kind === "acquire") {
+      const connection = kind === "shared"
         ? result as Connection
         : (result as Lease).connection;
       const name = hostName(connection.host);

@@ -81,7 +81,7 @@ function checkCalls(walk: Walk): void {
 
 function isOverdue(walk: Walk, { parts }: Call): boolean {
   const { kind, acquireTimeoutMs, startedAt } = parts;
-  if (kind !== "acquire" && kind !== "look") return false;
+  if (kind !== "acquire" && kind !== "shared") return false;
   if (acquireTimeoutMs === 0) return false;
   return walk.time.now > startedAt + acquireTimeoutMs;
 }

@@ -31,7 +31,7 @@ export type StepKind =
   | "release"
   | "discard"
   | "use"
-  | "look"
+  | "shared"
   | "share"
   | "warm"
   | "abort"

@@ -13,7 +13,7 @@ export const STEPS: Record<StepKind, number> = {
   release: 12,
   discard: 1,
   use: 8,
-  look: 8,
+  shared: 8,
   share: 4,
   warm: 1,
   abort: 12,
@@ -54,7 +54,7 @@ export class Steps {
         return this.#release(kind);
       case "use":
         return this.#use();
-      case "look":
+      case "shared":
         return this.#look(this.#walk.name());
       case "share":
         return this.#share();
@@ -144,7 +144,7 @@ export class Steps {
   }
 
   #look(host: string): void {
-    const { call, options } = this.#walk.begin("look", host);
+    const { call, options } = this.#walk.begin("shared", host);
     this.#walk.track(
       call,
       this.#walk.pool.getConnection(this.#walk.like(host), options).then(

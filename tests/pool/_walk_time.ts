@@ -113,8 +113,8 @@ export class VirtualTime implements Disposable {
 
   #earliest(): [object, Timer] | undefined {
     let first: [object, Timer] | undefined;
-    for (const entry of this.#timers) {
-      if (first === undefined || entry[1].at < first[1].at) first = entry;
+    for (const pooled of this.#timers) {
+      if (first === undefined || pooled[1].at < first[1].at) first = pooled;
     }
     return first;
   }

@@ -66,7 +66,7 @@ Deno.test("ConnectionPool aborts the dial when the last caller leaves, and dials
   assertEquals(kit.pool.stats().coolingDown, 0, "an abort is no failure");
 });
 
-Deno.test("ConnectionPool aborts the dial when the last caller's patience ends", async () => {
+Deno.test("ConnectionPool aborts the dial when the last caller's wait ends", async () => {
   using time = new FakeTime();
   await using kit = new Kit({ onDial: () => "never" });
   const caller = errorOf(

@@ -77,7 +77,7 @@ const plans: WalkPlan[] = [
     gates: { dial: mild, open: mild },
   },
   {
-    name: "short lives and short patience",
+    name: "short lives and short wait",
     hosts: 4,
     pool: {
       ...quick,

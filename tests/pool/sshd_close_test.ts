@@ -31,7 +31,7 @@ overBoth("close() lets running commands end", async (site) => {
   await until(() => site.proxy.open.length === 0, "the sockets to close");
 });
 
-overBoth("close() without patience loses running commands", async (site) => {
+overBoth("close() without wait loses running commands", async (site) => {
   const pool = impatientPool();
   await pool.exec(site.host, "true");
   const opened = range(8).map(() => Promise.withResolvers<void>());

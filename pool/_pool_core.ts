@@ -12,14 +12,14 @@ import {
 } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import { Closings } from "./_closings.ts";
-import type { Core } from "./_core.ts";
-import { DialWindow } from "./_dial_window.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import { DialLimiter } from "./_dial_limiter.ts";
 import { Directory } from "./_directory.ts";
-import type { Entry } from "./_entry.ts";
-import { IdleOrder } from "./_idle_order.ts";
-import { Journal } from "./_journal.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import { IdleSweeper } from "./_idle_sweeper.ts";
+import { Telemetry } from "./_telemetry.ts";
 import { Lane } from "./_lane.ts";
-import { LeaseLedger } from "./_lease_ledger.ts";
+import { LeaseTracker } from "./_lease_tracker.ts";
 import { Permits } from "./_permits.ts";
 import { execOn, spawnOn } from "./_run.ts";
 import { SharedConnection } from "./_shared_connection.ts";
@@ -34,19 +34,19 @@ import {
   type Limits,
 } from "./options.ts";
 
-/** How often a starved host looks for channels that ended unnoticed. */
+/** How often a starved host shared for channels that ended unnoticed. */
 const LOOK_AGAIN_MS = 50;
 
 /** Owns the lanes and the limits, and their end. */
-export class Engine implements Core {
+export class PoolCore implements PoolContext {
   readonly limits: Limits;
   readonly connector: Connector;
-  readonly journal: Journal;
+  readonly telemetry: Telemetry;
   readonly permits: Permits;
-  readonly window: DialWindow;
-  readonly idle: IdleOrder;
-  readonly entries: Set<Entry> = new Set();
-  readonly ledger: LeaseLedger;
+  readonly dialLimiter: DialLimiter;
+  readonly sweeper: IdleSweeper;
+  readonly connections: Set<PooledConnection> = new Set();
+  readonly leases: LeaseTracker;
   readonly #directory: Directory;
   readonly #closings = new Closings();
   #lastSeq = 0;
@@ -59,21 +59,21 @@ export class Engine implements Core {
   constructor(options: ConnectionPoolOptions, resolver: HostResolver) {
     this.limits = checkOptions(options);
     this.connector = options.connector;
-    this.journal = new Journal(options.observer);
+    this.telemetry = new Telemetry(options.observer);
     this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
-    this.window = new DialWindow(this.limits.maxConcurrentDials);
-    this.idle = new IdleOrder(this.limits, {
-      onIdle: (entry) => entry.end("idle"),
-      onTick: () => this.ledger.cool(),
+    this.dialLimiter = new DialLimiter(this.limits.maxConcurrentDials);
+    this.sweeper = new IdleSweeper(this.limits, {
+      onIdle: (pooled) => pooled.end("idle"),
+      onTick: () => this.leases.cool(),
       onAgeTick: (now) => this.#endOld(now),
     });
-    this.ledger = new LeaseLedger(this.journal, this.limits.leakDetectionMs);
+    this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
     this.#directory = new Directory(
       resolver,
       (host, key) => this.#makeLane(host, key),
       (host, notice) => {
         const name = typeof host === "string" ? host : hostName(host);
-        this.journal.record({ type: "notice", host: name, notice });
+        this.telemetry.record({ type: "notice", host: name, notice });
       },
     );
   }
@@ -106,7 +106,7 @@ export class Engine implements Core {
     return pauseMs * (1 - jitter * Math.random());
   }
 
-  pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<Entry> {
+  pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<PooledConnection> {
     const lane = this.#directory.laneOf(hop);
     // The target's waiters have deadlines; the hop's wait ends with theirs.
     return lane.acquire("pin", { signal, timeoutMs: 0 });
@@ -114,7 +114,7 @@ export class Engine implements Core {
 
   closing(done: Promise<unknown>): void {
     this.#closings.add(done);
-    if (this.entries.size === 0) this.#endDrain?.();
+    if (this.connections.size === 0) this.#endDrain?.();
   }
 
   /** Settles when everything that is being closed now is closed. */
@@ -131,7 +131,7 @@ export class Engine implements Core {
   }
 
   stats(): PoolStats {
-    this.ledger.cool();
+    this.leases.cool();
     return poolStats(this);
   }
 
@@ -144,7 +144,7 @@ export class Engine implements Core {
         ),
       );
     }
-    for (const entry of [...this.entries]) entry.end("requested");
+    for (const pooled of [...this.connections]) pooled.end("requested");
     await this.closings();
   }
 
@@ -165,8 +165,8 @@ export class Engine implements Core {
 
   async #close(drainMs: number): Promise<void> {
     for (const lane of this.lanes) lane.reject(this.closedError(lane.name));
-    for (const entry of [...this.entries]) entry.drain("requested");
-    if (this.entries.size > 0 && drainMs > 0) {
+    for (const pooled of [...this.connections]) pooled.drain("requested");
+    if (this.connections.size > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {
         this.#endDrain = resolve;
         this.#limitDrain(drainMs);
@@ -174,9 +174,9 @@ export class Engine implements Core {
       clearTimeout(this.#drainTimer);
       this.#endDrain = undefined;
     }
-    for (const entry of [...this.entries]) entry.end("requested");
-    this.idle.stop();
-    this.ledger.stop();
+    for (const pooled of [...this.connections]) pooled.end("requested");
+    this.sweeper.stop();
+    this.leases.stop();
     clearTimeout(this.#serveTimer);
     await this.closings();
   }
@@ -189,8 +189,8 @@ export class Engine implements Core {
 
   #makeLane(host: ResolvedHost, key: string): Lane {
     return new Lane(this, host, key, {
-      face: (lane, entry) =>
-        new SharedConnection(entry, {
+      face: (lane, pooled) =>
+        new SharedConnection(pooled, {
           exec: (command, options) => execOn(this, lane, command, options),
           spawn: (command, options) => spawnOn(this, lane, command, options),
         }),
@@ -200,25 +200,25 @@ export class Engine implements Core {
 
   /** Ends the least recently used idle connection, if there is one. */
   #evict(): boolean {
-    const entry = this.idle.leastRecent();
-    if (entry === undefined) {
+    const pooled = this.sweeper.leastRecent();
+    if (pooled === undefined) {
       this.#lookForStrays();
       return false;
     }
-    if (entry.isFresh && entry.idleSince === 0) {
+    if (pooled.isFresh && pooled.idleSince === 0) {
       // Its caller has the promise but has not run yet. One turn later it
       // either has a channel on it, or has left it idle.
-      entry.isFresh = false;
+      pooled.isFresh = false;
       this.#serveSoon();
       return false;
     }
-    entry.end("lru");
+    pooled.end("lru");
     return true;
   }
 
   /** Of a lease that was given back early nobody tells when its channel ends. */
   #lookForStrays(): void {
-    for (const { slots, connection } of this.entries) {
+    for (const { slots, connection } of this.connections) {
       if (slots === 0 && connection.openChannels > 0) {
         return this.#serveSoon(LOOK_AGAIN_MS);
       }
@@ -233,8 +233,8 @@ export class Engine implements Core {
   }
 
   #endOld(now: number): void {
-    for (const entry of [...this.entries]) {
-      if (entry.expiresAt <= now) entry.drain("lifetime");
+    for (const pooled of [...this.connections]) {
+      if (pooled.expiresAt <= now) pooled.drain("lifetime");
     }
   }
 }

@@ -28,7 +28,7 @@ class Turn extends ListNode<Turn> {
  * of what comes while 10 logins are under way, and a thousand hosts may well be
  * one sshd, so a fixed number is either slow or lossy.
  */
-export class DialWindow {
+export class DialLimiter {
   readonly #max: number;
   readonly #queue = new LinkedList<Turn>();
   #size: number;

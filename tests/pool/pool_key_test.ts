@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { hostKey } from "../../pool/_host_key.ts";
+import { poolKey } from "../../pool/_pool_key.ts";
 import type { ResolvedHost, SshHost } from "../../transport/host.ts";
 import { PlainResolver } from "../../transport/resolver.ts";
 import { flush, Kit } from "./_kit.ts";
@@ -62,14 +62,14 @@ for (const [field, [one, two]] of Object.entries(variants)) {
 /** The keys of hosts, resolved as the pool does it. */
 function keys(...hosts: SshHost[]): string[] {
   const resolver = new PlainResolver();
-  return hosts.map((host) => hostKey(resolver.resolve(host) as ResolvedHost));
+  return hosts.map((host) => poolKey(resolver.resolve(host) as ResolvedHost));
 }
 
 function assertAllDiffer(...hosts: SshHost[]): void {
   assertEquals(new Set(keys(...hosts)).size, hosts.length);
 }
 
-Deno.test("hostKey() ignores the alias, and it alone", () => {
+Deno.test("poolKey() ignores the alias, and it alone", () => {
   const [a, b] = keys({ ...base, alias: "x" }, { ...base, alias: "y" });
   assertEquals(a, b);
   assertAllDiffer(
@@ -79,7 +79,7 @@ Deno.test("hostKey() ignores the alias, and it alone", () => {
   );
 });
 
-Deno.test("hostKey() tells functions apart by identity", () => {
+Deno.test("poolKey() tells functions apart by identity", () => {
   const make = () => () => "secret";
   const [one, two] = [make(), make()];
   const same = keys({ ...base, password: one }, { ...base, password: one });
@@ -93,7 +93,7 @@ Deno.test("hostKey() tells functions apart by identity", () => {
   );
 });
 
-Deno.test("hostKey() does not confuse one shape of credentials with another", () => {
+Deno.test("poolKey() does not confuse one shape of credentials with another", () => {
   const bytes = new TextEncoder().encode("key");
   assertAllDiffer(
     { ...base, privateKey: "key" },
@@ -111,7 +111,7 @@ Deno.test("hostKey() does not confuse one shape of credentials with another", ()
   );
 });
 
-Deno.test("hostKey() covers every field of every hop, and their order", () => {
+Deno.test("poolKey() covers every field of every hop, and their order", () => {
   const gate: SshHost = { hostname: "gate", user: "ops" };
   const gate2: SshHost = { hostname: "gate2", user: "ops" };
   assertAllDiffer(
@@ -125,7 +125,7 @@ Deno.test("hostKey() covers every field of every hop, and their order", () => {
   );
 });
 
-Deno.test("hostKey() does not depend on the order of the fields, nor on undefined ones", () => {
+Deno.test("poolKey() does not depend on the order of the fields, nor on undefined ones", () => {
   const [a, b, c] = keys(
     { hostname: "db1", user: "ops", port: 22, password: "x" },
     { password: "x", port: 22, user: "ops", hostname: "db1" },
@@ -134,7 +134,7 @@ Deno.test("hostKey() does not depend on the order of the fields, nor on undefine
   assertEquals([b, c], [a, a]);
 });
 
-Deno.test("hostKey() is the same for equal bytes in different arrays", () => {
+Deno.test("poolKey() is the same for equal bytes in different arrays", () => {
   const [a, b] = keys(
     { ...base, privateKey: new Uint8Array([1, 2, 3]) },
     { ...base, privateKey: new Uint8Array([1, 2, 3]) },
@@ -142,7 +142,7 @@ Deno.test("hostKey() is the same for equal bytes in different arrays", () => {
   assertEquals(a, b);
 });
 
-Deno.test("hostKey() shows the host's name and nothing of its secrets", () => {
+Deno.test("poolKey() shows the host's name and nothing of its secrets", () => {
   const [key = ""] = keys({ ...base, password: "hunter2", passphrase: "x9y" });
   assert(key.startsWith("ops@db1:22#"));
   assert(!key.includes("hunter2") && !key.includes("x9y"));

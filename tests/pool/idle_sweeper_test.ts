@@ -79,7 +79,7 @@ Deno.test("ConnectionPool never ends a connection with a lease, a process or a t
   assertEquals(kit.pool.size, 0);
 });
 
-Deno.test("ConnectionPool looks again at connections whose lease was released under a running channel", async () => {
+Deno.test("ConnectionPool shared again at connections whose lease was released under a running channel", async () => {
   using time = new FakeTime();
   const end = gate();
   await using kit = new Kit({ commands: { wait: () => end.promise } }, {

@@ -5,13 +5,13 @@
  */
 
 import { hostName } from "../transport/host.ts";
-import type { Entry } from "./_entry.ts";
-import type { Journal } from "./_journal.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import type { Telemetry } from "./_telemetry.ts";
 import { unref } from "./_timers.ts";
 
 /** What outlives a ticket: whose slots it stood for, and how many are out. */
 interface Account {
-  readonly entry: Entry;
+  readonly pooled: PooledConnection;
   /** Leases that are out. */
   open: number;
   /** Leases that may still be given out under the ticket. */
@@ -36,29 +36,29 @@ export class Ticket {
 const TICKET_SIZE = 64;
 
 /** Watches the leases of one pool. */
-export class LeaseLedger {
-  readonly #journal: Journal;
+export class LeaseTracker {
+  readonly #telemetry: Telemetry;
   readonly #detectionMs: number;
   readonly #collected: FinalizationRegistry<Account>;
   /** The last ticket used: looking through a WeakRef costs more than a compare. */
   #hot: Ticket | undefined;
   readonly #watches = new Set<() => void>();
 
-  constructor(journal: Journal, detectionMs: number) {
-    this.#journal = journal;
+  constructor(telemetry: Telemetry, detectionMs: number) {
+    this.#telemetry = telemetry;
     this.#detectionMs = detectionMs;
     this.#collected = new FinalizationRegistry((account) =>
-      reclaim(account, journal)
+      reclaim(account, telemetry)
     );
   }
 
   /** The ticket for one more lease on this connection. */
-  ticket(entry: Entry): Ticket {
+  ticket(pooled: PooledConnection): Ticket {
     const hot = this.#hot;
-    const ticket = hot !== undefined && hot.account.entry === entry &&
+    const ticket = hot !== undefined && hot.account.pooled === pooled &&
         hot.account.left > 0
       ? hot
-      : this.#heat(entry);
+      : this.#heat(pooled);
     ticket.account.left--;
     ticket.account.open++;
     return ticket;
@@ -72,13 +72,13 @@ export class LeaseLedger {
     this.#hot = undefined;
   }
 
-  #heat(entry: Entry): Ticket {
-    const left = entry.ticket?.deref();
+  #heat(pooled: PooledConnection): Ticket {
+    const left = pooled.ticket?.deref();
     if (left !== undefined && left.account.left > 0) return this.#hot = left;
-    const account: Account = { entry, open: 0, left: TICKET_SIZE };
+    const account: Account = { pooled, open: 0, left: TICKET_SIZE };
     const ticket = new Ticket(account);
-    // Weak in the entry: a connection must not keep its ticket alive.
-    entry.ticket = new WeakRef(ticket);
+    // Weak in the pooled: a connection must not keep its ticket alive.
+    pooled.ticket = new WeakRef(ticket);
     this.#collected.register(ticket, account);
     return this.#hot = ticket;
   }
@@ -87,10 +87,10 @@ export class LeaseLedger {
    * Arms the timer that reports the lease that is being made, if that is
    * wanted; gives what disarms it.
    */
-  watch(entry: Entry): (() => void) | undefined {
+  watch(pooled: PooledConnection): (() => void) | undefined {
     if (this.#detectionMs === 0) return undefined;
     const heldMs = this.#detectionMs;
-    const host = hostName(entry.connection.host);
+    const host = hostName(pooled.connection.host);
     const stack = new Error("Lease acquired here").stack ?? "";
     const disarm = () => {
       clearTimeout(timer);
@@ -98,7 +98,7 @@ export class LeaseLedger {
     };
     const timer = unref(setTimeout(() => {
       this.#watches.delete(disarm);
-      this.#journal.record({ type: "leak", host, heldMs, stack });
+      this.#telemetry.record({ type: "leak", host, heldMs, stack });
     }, heldMs));
     this.#watches.add(disarm);
     return disarm;
@@ -110,11 +110,11 @@ export class LeaseLedger {
   }
 }
 
-function reclaim(account: Account, journal: Journal): void {
-  const { entry, open } = account;
-  const host = hostName(entry.connection.host);
+function reclaim(account: Account, telemetry: Telemetry): void {
+  const { pooled, open } = account;
+  const host = hostName(pooled.connection.host);
   if (open === 0) return;
   account.open = 0;
-  journal.record({ type: "reclaimed", host, slots: open });
-  for (let i = 0; i < open; i++) entry.giveLease();
+  telemetry.record({ type: "reclaimed", host, slots: open });
+  for (let i = 0; i < open; i++) pooled.giveLease();
 }

@@ -7,40 +7,44 @@
 import type { ClosedReason, Connection } from "../transport/connector.ts";
 import type { CloseCause } from "./events.ts";
 import type { Permit } from "./_permits.ts";
-import type { Ticket } from "./_lease_ledger.ts";
-import { SessionBelief } from "./_session_belief.ts";
+import type { Ticket } from "./_lease_tracker.ts";
+import { SessionLimit } from "./_session_limit.ts";
 import { unref } from "./_timers.ts";
 
-/** How often a draining connection looks for the end of stray channels. */
+/** How often a draining connection shared for the end of stray channels. */
 const LINGER_MS = 50;
 
-/** What an entry tells its lane. */
-export interface EntryOwner {
+/** What an pooled tells its lane. */
+export interface PooledConnectionListener {
   /** The slots of each connection of this host. */
   readonly sessionLimit: number;
   /** A slot came free. */
-  onSlotFreed(entry: Entry): void;
+  onSlotFreed(pooled: PooledConnection): void;
   /** The last slot or pin went. */
-  onIdle(entry: Entry): void;
+  onIdle(pooled: PooledConnection): void;
   /** An idle connection was handed out to look at. */
-  onTouch(entry: Entry): void;
+  onTouch(pooled: PooledConnection): void;
   /** It gives no slots any more. */
-  onDraining(entry: Entry): void;
+  onDraining(pooled: PooledConnection): void;
   /** The connection has ended, or is ended by the pool. */
-  onGone(entry: Entry, cause: CloseCause, reason?: ClosedReason): void;
+  onGone(
+    pooled: PooledConnection,
+    cause: CloseCause,
+    reason?: ClosedReason,
+  ): void;
   /** All that it held is given back. */
-  onCleared(entry: Entry): void;
+  onCleared(pooled: PooledConnection): void;
 }
 
 /** `open` gives slots; `draining` keeps what it has; `gone` has left the pool. */
-export type EntryState = "open" | "draining" | "gone";
+export type PooledConnectionState = "open" | "draining" | "gone";
 
-/** What a new entry is made of. */
-export interface EntryParts {
+/** What a new pooled is made of. */
+export interface PooledConnectionParts {
   readonly connection: Connection;
   readonly permit: Permit;
   /** The hop that carries this connection, pinned. */
-  readonly hop?: Entry | undefined;
+  readonly hop?: PooledConnection | undefined;
   /** When it is to be replaced, as of `Date.now()`. */
   readonly expiresAt: number;
 }
@@ -53,15 +57,15 @@ export interface EntryParts {
  *      |                                      |      |
  *      +-- end(), or the connection closes ---+------+--> gone
  */
-export class Entry {
+export class PooledConnection {
   readonly connection: Connection;
-  readonly hop: Entry | undefined;
+  readonly hop: PooledConnection | undefined;
   readonly expiresAt: number;
   /** What is believed of the server's session limit. */
-  readonly belief: SessionBelief = new SessionBelief();
-  /** The number of its last use, over all connections. For `IdleOrder`. */
+  readonly limit: SessionLimit = new SessionLimit();
+  /** The number of its last use, over all connections. For `IdleSweeper`. */
   lastUse = 0;
-  /** When the sweeper saw it idle; 0 if it was used since. For `IdleOrder`. */
+  /** When the sweeper saw it idle; 0 if it was used since. For `IdleSweeper`. */
   idleSince = 0;
   /** Handed out to look at, and not looked at for eviction since. */
   isFresh = false;
@@ -69,19 +73,19 @@ export class Entry {
   leases = 0;
   /** A lease was given back with its channel open, which nobody sees end. */
   hasStrays = false;
-  /** What the leases of this connection share. For `LeaseLedger`. */
+  /** What the leases of this connection share. For `LeaseTracker`. */
   ticket: WeakRef<Ticket> | undefined = undefined;
   /** The promise that `getConnection()` gives out; set by the lane. */
   shared!: Promise<Connection>;
-  readonly #owner: EntryOwner;
+  readonly #owner: PooledConnectionListener;
   readonly #permit: Permit;
-  #state: EntryState = "open";
+  #state: PooledConnectionState = "open";
   #drainCause: CloseCause = "lifetime";
   #slots = 0;
   #pins = 0;
   #lingering: unknown;
 
-  constructor(owner: EntryOwner, parts: EntryParts) {
+  constructor(owner: PooledConnectionListener, parts: PooledConnectionParts) {
     this.#owner = owner;
     this.connection = parts.connection;
     this.hop = parts.hop;
@@ -91,7 +95,7 @@ export class Entry {
   }
 
   /** Where it is in its life. */
-  get state(): EntryState {
+  get state(): PooledConnectionState {
     return this.#state;
   }
 
@@ -141,7 +145,7 @@ export class Entry {
   giveSlot(hadSession = true): void {
     if (this.#slots === 0) throw new Error("Bug: slot given back twice");
     this.#slots--;
-    if (hadSession) this.belief.sessionEnded();
+    if (hadSession) this.limit.sessionEnded();
     if (this.#state === "gone") return;
     if (this.#slots === 0 && this.#pins === 0) this.#settle();
     else this.#owner.onSlotFreed(this);
@@ -150,7 +154,7 @@ export class Entry {
   /** Gives the slot of a lease back. */
   giveLease(): void {
     this.leases--;
-    this.belief.leaseEnded();
+    this.limit.leaseEnded();
     this.giveSlot();
     if (this.connection.openChannels > this.#slots) this.hasStrays = true;
   }

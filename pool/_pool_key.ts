@@ -22,7 +22,7 @@ let lastFunctionId = 0;
  * field that merely tunes: a connection shared by mistake is an
  * authentication bypass, one too many is not.
  */
-export function hostKey(host: ResolvedHost): string {
+export function poolKey(host: ResolvedHost): string {
   const hmac = createHmac("sha256", SECRET);
   hmac.update(serialize(unlabelled(host)));
   return `${hostName(host)}#${hmac.digest("base64url")}`;

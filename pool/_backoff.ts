@@ -10,7 +10,7 @@ import { hintOf, reasonOf } from "./_reason.ts";
 import type { BackoffOptions } from "./options.ts";
 
 /** The failures of one host, and when it may be dialled again. */
-export class Cooldown {
+export class Backoff {
   readonly #options: Required<BackoffOptions>;
   readonly #pauseMs: (failures: number) => number;
   #failures = 0;

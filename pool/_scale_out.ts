@@ -44,7 +44,7 @@ const CONTENT_MS = 30_000;
  * nothing and cost memory and switching: after each one the rate is watched,
  * and if it has not risen, that one is given up, and none is tried for a while.
  */
-export class SpillRule {
+export class ScaleOut {
   /** How long a dial to this host takes, in milliseconds, smoothed. */
   dialMs: number = FIRST_GUESS_MS;
   #completed = 0;

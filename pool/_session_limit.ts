@@ -51,7 +51,7 @@ export type Verdict =
  * refusals the connection pauses for one, and the next burst gives certainty.
  * No limit below what was once open at the same time is ever learned.
  */
-export class SessionBelief {
+export class SessionLimit {
   /** No more sessions than this for the moment; a fraction is on its way up. */
   ceiling = Infinity;
   #open = 0;

@@ -5,12 +5,12 @@
  */
 
 import type { ResolvedHost } from "../transport/host.ts";
-import type { Core } from "./_core.ts";
+import type { PoolContext } from "./_pool_context.ts";
 import { dial, type Dialled, noteFailure } from "./_dial.ts";
 import type { Permit } from "./_permits.ts";
 
 /** What becomes of dials that were not aborted. */
-export interface DialOutcomes {
+export interface DialerListener {
   /** There is a connection; the permit goes with it. */
   onDialled(dialled: Dialled, permit: Permit, durationMs: number): void;
   /** It failed for good; the permit is given back. */
@@ -29,17 +29,17 @@ interface Attempt {
 }
 
 /** Begins dials, and owns them until they are settled or aborted. */
-export class LaneDials {
-  readonly #core: Core;
+export class Dialer {
+  readonly #core: PoolContext;
   readonly #host: ResolvedHost;
   readonly #name: string;
-  readonly #outcomes: DialOutcomes;
+  readonly #outcomes: DialerListener;
   readonly #attempts = new Set<Attempt>();
 
   constructor(
-    core: Core,
+    core: PoolContext,
     host: { readonly host: ResolvedHost; readonly name: string },
-    outcomes: DialOutcomes,
+    outcomes: DialerListener,
   ) {
     this.#core = core;
     this.#host = host.host;
@@ -74,7 +74,7 @@ export class LaneDials {
   abort(): void {
     for (const attempt of [...this.#attempts]) {
       this.#attempts.delete(attempt);
-      this.#core.journal.record({
+      this.#core.telemetry.record({
         type: "dial-failed",
         host: this.#name,
         phase: "aborted",

@@ -15,7 +15,7 @@ import type {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Counts, and tells the observer. */
-export class Journal {
+export class Telemetry {
   readonly #observer: PoolObserver | undefined;
   #pending: PoolEvent[] | undefined;
   readonly #counters: Mutable<PoolCounters> & {

@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { Entry } from "./_entry.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import { unref } from "./_timers.ts";
 
 /** What the sweeper does with what it finds. */
 export interface Sweep {
   /** Ends a connection that was idle for too long. */
-  onIdle(entry: Entry): void;
+  onIdle(pooled: PooledConnection): void;
   /** Told at each tick while there are connections. */
   onTick(now: number): void;
   /** Told at each tick while connections have a lifetime, to look at their age. */
@@ -30,8 +30,8 @@ export interface Sweep {
  * used is only looked for when one has to go, which a dial follows that takes a
  * thousand times as long.
  */
-export class IdleOrder {
-  readonly #entries = new Set<Entry>();
+export class IdleSweeper {
+  readonly #entries = new Set<PooledConnection>();
   readonly #idleTimeoutMs: number;
   readonly #lifetimeMs: number;
   readonly #sweep: Sweep;
@@ -53,36 +53,36 @@ export class IdleOrder {
   }
 
   /** The least recently used of the idle connections that are counted. */
-  leastRecent(): Entry | undefined {
-    let oldest: Entry | undefined;
-    for (const entry of this.#entries) {
+  leastRecent(): PooledConnection | undefined {
+    let oldest: PooledConnection | undefined;
+    for (const pooled of this.#entries) {
       if (
-        (oldest === undefined || entry.lastUse < oldest.lastUse) &&
-        entry.isCounted && !entry.isBusy
-      ) oldest = entry;
+        (oldest === undefined || pooled.lastUse < oldest.lastUse) &&
+        pooled.isCounted && !pooled.isBusy
+      ) oldest = pooled;
     }
     return oldest;
   }
 
   /** A new connection. */
-  add(entry: Entry): void {
-    this.#entries.add(entry);
-    this.touch(entry);
+  add(pooled: PooledConnection): void {
+    this.#entries.add(pooled);
+    this.touch(pooled);
     if (this.#lifetimeMs > 0 && this.#lifetimes++ === 0) {
       this.#arm(this.#ageTick);
     }
   }
 
   /** A connection went idle, or an idle one was handed out. */
-  touch(entry: Entry): void {
-    entry.idleSince = 0;
-    entry.lastUse = ++this.#lastUse;
+  touch(pooled: PooledConnection): void {
+    pooled.idleSince = 0;
+    pooled.lastUse = ++this.#lastUse;
     if (!this.#tickIsNear) this.#armTick();
   }
 
   /** A connection is gone. With the last one the timer goes too. */
-  remove(entry: Entry): void {
-    if (!this.#entries.delete(entry)) return;
+  remove(pooled: PooledConnection): void {
+    if (!this.#entries.delete(pooled)) return;
     if (this.#lifetimeMs > 0) this.#lifetimes--;
     if (this.#entries.size === 0) this.stop();
   }
@@ -139,14 +139,14 @@ export class IdleOrder {
   /** Stamps, ends, and says when the next one is due. */
   #endOverdue(now: number): number {
     let dueAt = Infinity;
-    for (const entry of [...this.#entries]) {
+    for (const pooled of [...this.#entries]) {
       // Unstamped, or busy and so in use now; and a clock that was set back
       // must not make idleness last for hours.
-      if (entry.idleSince === 0 || entry.idleSince > now || entry.isBusy) {
-        entry.idleSince = now;
+      if (pooled.idleSince === 0 || pooled.idleSince > now || pooled.isBusy) {
+        pooled.idleSince = now;
       }
-      const ends = entry.idleSince + this.#idleTimeoutMs;
-      if (ends <= now) this.#sweep.onIdle(entry);
+      const ends = pooled.idleSince + this.#idleTimeoutMs;
+      if (ends <= now) this.#sweep.onIdle(pooled);
       else dueAt = Math.min(dueAt, ends);
     }
     return dueAt;

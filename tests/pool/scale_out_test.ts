@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { SpillRule } from "../../pool/_spill_rule.ts";
+import { ScaleOut } from "../../pool/_scale_out.ts";
 import { DialError } from "../../transport/errors.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "./_kit.ts";
 
@@ -128,9 +128,9 @@ Deno.test("ConnectionPool stops a further dial when the queue is gone", async ()
   await running;
 });
 
-Deno.test("SpillRule asks for as many as fill the queue when nothing drains, and one at a time when it drains slowly", async () => {
+Deno.test("ScaleOut asks for as many as fill the queue when nothing drains, and one at a time when it drains slowly", async () => {
   using time = new FakeTime();
-  const rule = new SpillRule();
+  const rule = new ScaleOut();
   await time.advance(100);
   rule.weigh(25, 10);
   assertEquals(rule.extra, 3);

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { DialWindow } from "../../pool/_dial_window.ts";
+import { DialLimiter } from "../../pool/_dial_limiter.ts";
 import { DialError } from "../../transport/errors.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "./_kit.ts";
 
 const never = new AbortController().signal;
 
-Deno.test("DialWindow gives turns in the order of arrival, a throttled dial's first", async () => {
-  const window = new DialWindow(1);
+Deno.test("DialLimiter gives turns in the order of arrival, a throttled dial's first", async () => {
+  const window = new DialLimiter(1);
   const order: string[] = [];
   const take = (name: string, front = false) =>
     window.take(never, front).then(() => order.push(name));
@@ -21,8 +21,8 @@ Deno.test("DialWindow gives turns in the order of arrival, a throttled dial's fi
   assertEquals(order, ["a", "again", "b", "c"]);
 });
 
-Deno.test("DialWindow lets the one that aborts leave the line", async () => {
-  const window = new DialWindow(1);
+Deno.test("DialLimiter lets the one that aborts leave the line", async () => {
+  const window = new DialLimiter(1);
   await window.take(never, false);
   const controller = new AbortController();
   const reason = new Error("enough");
@@ -34,17 +34,17 @@ Deno.test("DialWindow lets the one that aborts leave the line", async () => {
   await stayer;
 });
 
-Deno.test("DialWindow refuses a signal that has aborted, also when it is full", async () => {
-  const window = new DialWindow(1);
+Deno.test("DialLimiter refuses a signal that has aborted, also when it is full", async () => {
+  const window = new DialLimiter(1);
   await window.take(never, false);
   const reason = new Error("before");
   const late = errorOf(window.take(AbortSignal.abort(reason), false));
   assertStrictEquals(await late, reason);
 });
 
-Deno.test("DialWindow closes by a factor when throttled, once in a burst, and opens by one a round", async () => {
+Deno.test("DialLimiter closes by a factor when throttled, once in a burst, and opens by one a round", async () => {
   using time = new FakeTime();
-  const window = new DialWindow(32);
+  const window = new DialLimiter(32);
   for (const _ of range(32)) await window.take(never, false);
   for (const _ of range(10)) window.give("throttled");
   assertEquals(window.size, 22, "a burst of drops is one sign");

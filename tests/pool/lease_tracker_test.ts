@@ -21,7 +21,7 @@ Deno.test("ConnectionPool reports a lease that is held too long, with the stack 
   assertEquals(others, []);
   assert(leak?.type === "leak");
   assertEquals([leak.host, leak.heldMs], ["ops@db1:22", 1_000]);
-  assertStringIncludes(leak.stack, "lease_ledger_test.ts");
+  assertStringIncludes(leak.stack, "lease_tracker_test.ts");
   assertStringIncludes(leak.stack, "acquireInHere");
   await time.advance(60_000);
   assertEquals((await kit.told("leak")).length, 1, "once");

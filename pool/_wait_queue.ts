@@ -11,18 +11,18 @@ import type { Waiter } from "./_waiter.ts";
  * Two queues: those who want a slot, which there may be or not, and those who
  * only look at a connection, who are all served as soon as there is one.
  */
-export class WaitRoom {
-  readonly #looks = new LinkedList<Waiter>();
+export class WaitQueue {
+  readonly #shared = new LinkedList<Waiter>();
   readonly #queue = new LinkedList<Waiter>();
 
   /** Everybody who waits. */
   get size(): number {
-    return this.#looks.size + this.#queue.size;
+    return this.#shared.size + this.#queue.size;
   }
 
   /** How many wait to look. */
-  get looks(): number {
-    return this.#looks.size;
+  get shared(): number {
+    return this.#shared.size;
   }
 
   /** How many wait for a slot. */
@@ -32,7 +32,7 @@ export class WaitRoom {
 
   /** Whether a target waits for this host as its hop. */
   get hasPin(): boolean {
-    for (const waiter of this.#looks) {
+    for (const waiter of this.#shared) {
       if (waiter.claim === "pin") return true;
     }
     return false;
@@ -43,18 +43,18 @@ export class WaitRoom {
     if (waiter.claim === "slot") {
       this.#queue.insertAfter(this.#placeFor(waiter), waiter);
     } else {
-      this.#looks.push(waiter);
+      this.#shared.push(waiter);
     }
   }
 
   /** Lets this one out, wherever it stands. */
   remove(waiter: Waiter): void {
-    if (!this.#queue.remove(waiter)) this.#looks.remove(waiter);
+    if (!this.#queue.remove(waiter)) this.#shared.remove(waiter);
   }
 
-  /** The next one who looks. */
-  nextLook(): Waiter | undefined {
-    return this.#looks.shift();
+  /** The next one who shared. */
+  nextShared(): Waiter | undefined {
+    return this.#shared.shift();
   }
 
   /** The one who has waited longest for a slot. */
@@ -64,7 +64,7 @@ export class WaitRoom {
 
   /** Empties the room. */
   removeAll(): Waiter[] {
-    const all = [...this.#looks, ...this.#queue];
+    const all = [...this.#shared, ...this.#queue];
     for (const waiter of all) this.remove(waiter);
     return all;
   }
