@@ -7,6 +7,7 @@ const root = new URL("../", import.meta.url);
 
 /** What the pool may know of the transports: no adapter. */
 const POOL_MAY_IMPORT = [
+  "abort",
   "command",
   "connector",
   "discreet",

@@ -1,3 +1,4 @@
+import { onAbort } from "../abort.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { SftpError } from "./errors.ts";
 import {
@@ -12,6 +13,12 @@ import type { SftpTransport } from "./transport.ts";
 /** Packets up to this size, all together, are sent as one piece. */
 const SMALL_BYTES = 16 * 1024;
 const NOTHING = new Uint8Array();
+
+interface Outgoing {
+  readonly id: number;
+  readonly packet: Uint8Array;
+  readonly payload: Uint8Array | undefined;
+}
 
 /** Options of one request. */
 export interface RequestOptions {
@@ -39,18 +46,6 @@ interface Settle {
   reject(error: unknown): void;
 }
 
-/** The requests that a signal gives up. */
-interface Watch {
-  readonly giveUps: Set<() => void>;
-  readonly onAbort: () => void;
-}
-
-interface Outgoing {
-  readonly id: number;
-  readonly packet: Uint8Array;
-  readonly payload: Uint8Array | undefined;
-}
-
 /**
  * The requests of one session: any number in flight, each with an id of its
  * own. Answers may come in any order. When the session ends every request
@@ -60,7 +55,6 @@ export class Requests {
   readonly #transport: SftpTransport;
   readonly #host: string | undefined;
   readonly #pending = new Map<number, Pending>();
-  readonly #watches = new Map<AbortSignal, Watch>();
   /** What waits for room in the transport. */
   readonly #queue: Outgoing[] = [];
   readonly #onVersion: (packet: PacketReader) => void;
@@ -177,31 +171,11 @@ export class Requests {
       if (!pending.isSent) this.#forget(id);
       settle.reject(signal.reason);
     };
-    const watch = this.#watches.get(signal) ?? this.#listen(signal);
-    watch.giveUps.add(giveUp);
-    const done = () => {
-      watch.giveUps.delete(giveUp);
-      if (watch.giveUps.size > 0) return;
-      this.#watches.delete(signal);
-      signal.removeEventListener("abort", watch.onAbort);
-    };
+    const done = onAbort(signal, giveUp);
     pending.settle = {
       resolve: (answer) => (done(), settle.resolve(answer)),
       reject: (error) => (done(), settle.reject(error)),
     };
-  }
-
-  /** One listener for all requests of a signal: Node warns of more than ten. */
-  #listen(signal: AbortSignal): Watch {
-    const giveUps = new Set<() => void>();
-    const onAbort = () => {
-      this.#watches.delete(signal);
-      for (const giveUp of giveUps) giveUp();
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    const watch = { giveUps, onAbort };
-    this.#watches.set(signal, watch);
-    return watch;
   }
 
   #forget(id: number): void {

@@ -6,7 +6,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import process from "node:process";
-import { abortable } from "../_abortable.ts";
+import { abortable } from "../abort.ts";
 import { userShell } from "../_local.ts";
 import { SshConfigError } from "./errors.ts";
 

@@ -6,7 +6,7 @@
 
 import type { HostLike, ResolvedHost, SshHost } from "../host.ts";
 import { parseHost } from "../host_string.ts";
-import { abortable } from "../_abortable.ts";
+import { abortable } from "../abort.ts";
 import type { HostResolver, ResolveOptions } from "../resolver.ts";
 import { setLookupHint } from "../_lookup_hint.ts";
 import { nearestNames } from "../nearest.ts";

@@ -1,0 +1,94 @@
+/**
+ * Waiting that a signal or a deadline can end.
+ *
+ * @module
+ */
+
+/** What is told when one signal aborts. */
+interface Watchers {
+  readonly callbacks: Set<() => void>;
+  readonly listener: () => void;
+}
+
+const watched = new WeakMap<AbortSignal, Watchers>();
+
+/**
+ * Calls back when a signal aborts, once. However many callbacks a signal has,
+ * it has one listener of ours: Node warns of more than ten.
+ *
+ * @param signal The signal; if it has aborted already, nothing is called.
+ * @param callback Must not throw.
+ * @returns Takes the callback back; a second call does nothing.
+ */
+export function onAbort(
+  signal: AbortSignal | undefined,
+  callback: () => void,
+): () => void {
+  if (signal === undefined) return () => {};
+  // Two calls with one function are two entries.
+  const entry = () => callback();
+  const watchers = watched.get(signal) ?? listen(signal);
+  watchers.callbacks.add(entry);
+  return () => {
+    if (!watchers.callbacks.delete(entry)) return;
+    if (watchers.callbacks.size > 0) return;
+    watched.delete(signal);
+    signal.removeEventListener("abort", watchers.listener);
+  };
+}
+
+function listen(signal: AbortSignal): Watchers {
+  const callbacks = new Set<() => void>();
+  const listener = () => {
+    watched.delete(signal);
+    const all = [...callbacks];
+    callbacks.clear();
+    for (const callback of all) callback();
+  };
+  const watchers = { callbacks, listener };
+  watched.set(signal, watchers);
+  signal.addEventListener("abort", listener, { once: true });
+  return watchers;
+}
+
+/**
+ * Waits for a promise until a signal aborts. The work behind the promise goes
+ * on, and its failure is no unhandled rejection.
+ *
+ * @param promise The promise, which may belong to several callers.
+ * @param signal The signal of this caller.
+ * @returns A promise for this caller alone.
+ * @throws The reason of the signal.
+ */
+export function abortable<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    const stop = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(stop);
+  });
+}
+
+/**
+ * Waits for a time.
+ *
+ * @param ms The time, in milliseconds.
+ * @param signal Ends the wait.
+ * @throws The reason of the signal, if it aborts first.
+ */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const timer = setTimeout(() => {
+      stop();
+      resolve();
+    }, ms);
+    const stop = onAbort(signal, () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    });
+  });
+}
