@@ -83,14 +83,21 @@ export class Dial {
     });
   }
 
-  /** Runs the dial, raced against abort and deadline. */
-  async run(): Promise<Ssh2Connection> {
+  /**
+   * Runs the dial, raced against abort and deadline.
+   *
+   * @param spentMs How much of the time it has is gone already.
+   */
+  async run(spentMs = 0): Promise<Ssh2Connection> {
     const { signal, timeoutMs = 20_000 } = this.#options;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let onAbort = () => {};
     const ended = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal?.reason);
-      timer = setTimeout(() => reject(this.#timedOut(timeoutMs)), timeoutMs);
+      timer = setTimeout(
+        () => reject(this.#timedOut(timeoutMs)),
+        timeoutMs - spentMs,
+      );
     });
     try {
       signal?.throwIfAborted();
