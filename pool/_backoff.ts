@@ -1,5 +1,5 @@
 /**
- * How long a host is left alone after a failed dial.
+ * How long a host is not dialled after a failed dial.
  *
  * @module
  */
@@ -9,23 +9,31 @@ import { HostCooldownError } from "./errors.ts";
 import { hintOf, reasonOf } from "./_reason.ts";
 import type { BackoffOptions } from "./options.ts";
 
+/** From here on a longer row of failures makes no longer pause. */
+const MOST_STEPS = 100;
+
+/** The pause after the n-th failure in a row, jittered, in milliseconds. */
+export function pauseMs(
+  { initialMs, maxMs, factor, jitter }: Required<BackoffOptions>,
+  failures: number,
+): number {
+  // Bounded: with an initial pause of 0, Infinity would make it NaN.
+  const growth = factor ** Math.min(failures - 1, MOST_STEPS);
+  return Math.min(maxMs, initialMs * growth) * (1 - jitter * Math.random());
+}
+
 /** The failures of one host, and when it may be dialled again. */
 export class Backoff {
   readonly #options: Required<BackoffOptions>;
-  readonly #pauseMs: (failures: number) => number;
   #failures = 0;
   #until = 0;
   #error: unknown;
 
-  constructor(
-    options: Required<BackoffOptions>,
-    pauseMs: (failures: number) => number,
-  ) {
+  constructor(options: Required<BackoffOptions>) {
     this.#options = options;
-    this.#pauseMs = pauseMs;
   }
 
-  /** How long the host is still left alone, in milliseconds. */
+  /** How long the host is not dialled yet, in milliseconds. */
   get remainingMs(): number {
     return this.#until === 0 ? 0 : Math.max(0, this.#until - performance.now());
   }
@@ -49,11 +57,11 @@ export class Backoff {
   /** A dial failed; gives the pause in milliseconds. */
   failed(error: unknown): number {
     this.#error = error;
-    const pauseMs = isRefusal(error)
+    const durationMs = isRefusal(error)
       ? this.#options.refusedMs
-      : this.#pauseMs(++this.#failures);
-    this.#until = performance.now() + pauseMs;
-    return pauseMs;
+      : pauseMs(this.#options, ++this.#failures);
+    this.#until = performance.now() + durationMs;
+    return durationMs;
   }
 
   /** The error for a caller who comes too early. */

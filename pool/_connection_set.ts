@@ -21,6 +21,11 @@ export class ConnectionSet {
     return this.#all;
   }
 
+  /** Slots that may be held for long. */
+  get streams(): number {
+    return this.#open.reduce((sum, { streams }) => sum + streams, 0);
+  }
+
   /** Adds a new connection. */
   add(pooled: PooledConnection): void {
     this.#open.push(pooled);
@@ -39,11 +44,11 @@ export class ConnectionSet {
     this.#all.delete(pooled);
   }
 
-  /** The oldest that has not ended; ends those of which it is not yet known. */
-  firstAlive(): PooledConnection | undefined {
+  /** The oldest that can be used; takes those out that cannot. */
+  oldest(): PooledConnection | undefined {
     for (const pooled of [...this.#open]) {
-      if (!pooled.connection.isClosed) return pooled;
-      pooled.end("ended");
+      if (pooled.isUsable) return pooled;
+      retire(pooled);
     }
     return undefined;
   }
@@ -55,32 +60,39 @@ export class ConnectionSet {
    */
   leastLoaded(sessionLimit: number): PooledConnection | undefined {
     let best: PooledConnection | undefined;
-    let bestLoad = sessionLimit;
-    let stale: PooledConnection | undefined;
+    let unusable: PooledConnection | undefined;
     for (const pooled of this.#open) {
-      const { load } = pooled;
-      if (pooled.connection.isClosed) stale = pooled;
-      else if (load < bestLoad && load + 1 <= pooled.limit.ceiling) {
-        best = pooled;
-        bestLoad = load;
-      }
+      if (!pooled.isUsable) unusable = pooled;
+      else if (
+        pooled.hasRoom(sessionLimit) &&
+        (best === undefined || pooled.load < best.load)
+      ) best = pooled;
     }
-    // One at a time; the next look finds the next.
-    stale?.end("ended");
+    // One at a time; the next call finds the next.
+    if (unusable !== undefined) retire(unusable);
     return best;
   }
 
-  /** When a connection is to be looked at again, from now, in milliseconds. */
-  get recheckMs(): number {
-    let soonest = Infinity;
-    for (const { limit } of this.#open) {
-      soonest = Math.min(soonest, limit.recheckMs ?? Infinity);
-    }
-    return soonest;
+  /** Has a slot given back that nobody uses; says whether there is one. */
+  reclaimSlot(): boolean {
+    const pooled = this.#open.find((it) => it.hasReclaimableSlot);
+    pooled?.reclaimSlot();
+    return pooled !== undefined;
   }
 
-  /** Looks at what refusals have held back. */
-  recheck(): void {
-    for (const { limit } of this.#open) limit.recheck();
+  /** When a refusal is to be thought over again, from now, in milliseconds. */
+  get recheckMs(): number {
+    return Math.min(...this.#open.map(({ recheckMs }) => recheckMs));
   }
+
+  /** Thinks refusals over again. */
+  recheck(): void {
+    for (const pooled of this.#open) pooled.recheck();
+  }
+}
+
+/** What runs on a failing connection runs on; nothing new goes there. */
+function retire(pooled: PooledConnection): void {
+  if (pooled.connection.isClosed) pooled.end("ended");
+  else pooled.drain("discarded");
 }

@@ -25,6 +25,7 @@ export class Directory {
   readonly #resolver: HostResolver;
   readonly #makeLane: (host: ResolvedHost, key: string) => Lane;
   readonly #onNotice: (host: HostLike, notice: Notice) => void;
+  readonly #signal: AbortSignal;
   readonly #byKey = new Map<string, Lane>();
   readonly #byString = new Map<string, Lane>();
   readonly #byObject = new WeakMap<object, Memo>();
@@ -35,10 +36,12 @@ export class Directory {
     resolver: HostResolver,
     makeLane: (host: ResolvedHost, key: string) => Lane,
     onNotice: (host: HostLike, notice: Notice) => void,
+    signal: AbortSignal,
   ) {
     this.#resolver = resolver;
     this.#makeLane = makeLane;
     this.#onNotice = onNotice;
+    this.#signal = signal;
   }
 
   /** Every lane. */
@@ -78,13 +81,15 @@ export class Directory {
     const isStable = this.#resolver.isStable?.(host) ?? true;
     if (isStable) return lane.isLive || typeof host !== "string";
     return lane.waiting === 0 &&
-      lane.open.some(({ slots }) => slots < lane.sessionLimit);
+      lane.open.some((pooled) => pooled.hasRoom(lane.sessionLimit));
   }
 
   #resolve(host: HostLike): Lane | Promise<Lane> {
     const copy = typeof host === "string" ? undefined : snapshot(host);
     const resolved = this.#resolver.resolve(host, {
       onNotice: (notice) => this.#onNotice(host, notice),
+      // That of the pool: many callers may wait for the same answer.
+      signal: this.#signal,
     });
     if (!(resolved instanceof Promise)) {
       return this.#remember(host, copy, resolved);

@@ -1,35 +1,46 @@
 /**
- * One host's lane: its connections, its waiters, and the one pump that
- * marries them.
+ * One host's lane: its connections, its waiters, and the code that hands the
+ * connections to the waiters.
  *
  * @module
  */
 
 import type { ClosedReason, Connection } from "../transport/connector.ts";
 import { hostName, type ResolvedHost } from "../transport/host.ts";
-import type { PoolContext } from "./_pool_context.ts";
 import { Backoff } from "./_backoff.ts";
-import type { Dialled } from "./_dial.ts";
+import { ConnectionSet } from "./_connection_set.ts";
+import { Dialer, type DialerListener, type Dialled } from "./_dialer.ts";
+import type { Permit, PermitRequester } from "./_permits.ts";
+import type { PoolContext } from "./_pool_context.ts";
 import {
   PooledConnection,
   type PooledConnectionListener,
+  type SlotKind,
 } from "./_pooled_connection.ts";
-import { Dialer, type DialerListener } from "./_dialer.ts";
-import type { Dialler, Permit } from "./_permits.ts";
-import { ConnectionSet } from "./_connection_set.ts";
 import { ScaleOut } from "./_scale_out.ts";
-import { WaitQueue } from "./_wait_queue.ts";
-import { type Claim, Waiter, type WaitOptions } from "./_waiter.ts";
-import { waitedTooLong } from "./_wait_report.ts";
+import { acquireTimedOut } from "./_wait_error.ts";
+import {
+  type Claim,
+  Waiter,
+  type WaiterListener,
+  type WaitOptions,
+  WaitQueue,
+} from "./_wait_queue.ts";
 import type { CloseCause } from "./events.ts";
 
-/** What a lane needs of the pool around it. */
-export interface LaneOwner {
-  /** Makes what `getConnection()` gives out for an pooled. */
-  face(lane: Lane, pooled: PooledConnection): Connection;
+/**
+ * The share of a host's slots that streams leave to commands: tails and shells
+ * that stay open for hours must not make every command wait.
+ */
+const COMMAND_SHARE = 1 / 8;
+
+/** What a lane needs of the pool beside its context. */
+export interface LaneOptions {
+  /** Makes what `getConnection()` gives out. */
+  share(lane: Lane, pooled: PooledConnection): Connection;
   /**
-   * The lane that stands for the host of this one: itself, also if it was
-   * forgotten meanwhile, or the one that took its place.
+   * The current lane of this lane's host: itself, also if it was forgotten
+   * meanwhile, or the one that took its place.
    */
   current(lane: Lane): Lane;
 }
@@ -38,26 +49,32 @@ export interface LaneOwner {
  * The lane of one host. Every change of state ends in `#pump()`, the only code
  * that hands out connections and begins dials:
  *
- *     acquire() --> WaitQueue  shared [ w w w ]  --+         ConnectionSet [ e  e  e ]
- *                             queue [ w w w w ] --+-- pump --> hand out: least
- *                                                 |            loaded first
- *     slot freed, connection gone,                |
- *     dial settled, waiter left, tick ------------+-- pump --> Dialer: as many
- *                                                              as are wanted
+ *     acquire() --> WaitQueue  shared  [ w w w ]  --+    ConnectionSet [ c c c ]
+ *                              command [ w w w w ] -+
+ *                              stream  [ w ] -------+- pump --> hand out: least
+ *                                                   |           loaded first
+ *     slot freed, connection gone,                  |
+ *     dial settled, waiter left, tick --------------+- pump --> Dialer: as many
+ *                                                               as are wanted
  *
- * "Lock-free" means here: whoever shared and takes does both in one synchronous
+ * "Lock-free" means here: whoever looks and takes does both in one synchronous
  * stretch, with no `await` between, so there is nothing to lock.
  */
-export class Lane implements PooledConnectionListener, Dialler, DialerListener {
+export class Lane
+  implements
+    PooledConnectionListener,
+    PermitRequester,
+    DialerListener,
+    WaiterListener {
   readonly host: ResolvedHost;
   readonly key: string;
   readonly name: string;
   readonly backoff: Backoff;
-  readonly #core: PoolContext;
-  readonly #owner: LaneOwner;
+  readonly #context: PoolContext;
+  readonly #options: LaneOptions;
   readonly #connections = new ConnectionSet();
   readonly #queue = new WaitQueue();
-  readonly #dials: Dialer;
+  readonly #dialer: Dialer;
   readonly #scaleOut = new ScaleOut();
   #sessionLimit: number;
   #tick: ReturnType<typeof setTimeout> | undefined;
@@ -65,22 +82,19 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
   #isPumping = false;
 
   constructor(
-    core: PoolContext,
+    context: PoolContext,
     host: ResolvedHost,
     key: string,
-    owner: LaneOwner,
+    options: LaneOptions,
   ) {
-    this.#core = core;
+    this.#context = context;
+    this.#options = options;
     this.host = host;
     this.key = key;
     this.name = hostName(host);
-    this.backoff = new Backoff(
-      core.limits.backoff,
-      (failures) => core.pauseMs(failures),
-    );
-    this.#dials = new Dialer(core, this, this);
-    this.#sessionLimit = core.limits.maxSessionsPerConnection;
-    this.#owner = owner;
+    this.backoff = new Backoff(context.limits.backoff);
+    this.#dialer = new Dialer(context, this, this);
+    this.#sessionLimit = context.limits.maxSessionsPerConnection;
   }
 
   /** The connection that `getConnection()` shares: the oldest. */
@@ -110,74 +124,62 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
 
   /** Dials under way. */
   get dialing(): number {
-    return this.#dials.size;
+    return this.#dialer.size;
   }
 
   /** Whether the lane may be forgotten. */
   get isEmpty(): boolean {
-    return this.connections.size === 0 && this.#dials.size === 0 &&
+    return this.connections.size === 0 && this.dialing === 0 &&
       this.waiting === 0 && this.backoff.remainingMs === 0;
   }
 
   /** Whether somebody has, or is getting, a connection here. */
   get isLive(): boolean {
-    return this.open.length > 0 || this.#dials.size > 0 || this.waiting > 0;
+    return this.open.length > 0 || this.dialing > 0 || this.waiting > 0;
   }
 
   /** Takes a slot if there is one and nobody waits for it. */
-  tryTake(): PooledConnection | undefined {
-    if (this.#queue.queued > 0) return undefined;
+  tryTake(kind: SlotKind): PooledConnection | undefined {
+    if (this.#queue.isTakenBy(kind)) return undefined;
+    if (kind === "stream" && !this.#mayStream()) return undefined;
     const pooled = this.#connections.leastLoaded(this.#sessionLimit);
-    pooled?.takeSlot();
+    pooled?.takeSlot(kind);
     return pooled;
   }
 
   /**
    * Waits for a connection on which the claim is taken.
    *
-   * @param seq The place in the queue; a retry keeps the one it had.
    * @throws {SshError} If the dial fails, the host cools down, or time is up.
    * @throws The signal's reason on abort.
    */
-  acquire(
-    claim: Claim,
-    wait: WaitOptions,
-    seq: number = this.#core.nextSeq(),
-  ): Promise<PooledConnection> {
+  acquire(claim: Claim, options: WaitOptions): Promise<PooledConnection> {
     // Between finding the lane and this call there may have been an `await`,
     // in which an empty lane may be forgotten, and even replaced: two lanes of
     // one host would dial twice, and close() would not see one of them.
-    const lane = this.#owner.current(this);
-    if (lane !== this) return lane.acquire(claim, wait, seq);
-    if (wait.signal?.aborted) return Promise.reject(wait.signal.reason);
-    if (this.#core.isClosing) {
-      return Promise.reject(this.#core.closedError(this.name));
+    const lane = this.#options.current(this);
+    if (lane !== this) return lane.acquire(claim, options);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    if (this.#context.isClosing) {
+      return Promise.reject(this.#context.closedError(this.name));
     }
     if (!this.isLive) {
       const error = this.backoff.check(this.name);
       if (error !== undefined) return Promise.reject(error);
     }
-    const waiter = new Waiter(
-      claim,
-      seq,
-      wait,
-      (waiter, aborted) => this.#leave(waiter, aborted),
-    );
+    const waiter = new Waiter(claim, options, this);
     this.#queue.add(waiter);
-    this.#core.leases.cool();
+    this.#context.leases.letGo();
     this.#pump();
     return waiter.promise;
   }
 
   /** Learns that the server allows fewer sessions. */
   learn(limit: number): void {
-    if (limit >= this.sessionLimit) return;
+    if (limit >= this.#sessionLimit) return;
     this.#sessionLimit = limit;
-    this.#core.telemetry.record({
-      type: "limit-learned",
-      host: this.name,
-      limit,
-    });
+    const { telemetry } = this.#context;
+    telemetry.record({ type: "limit-learned", host: this.name, limit });
   }
 
   /** Ends every connection of the host now. Who waits gets a fresh one. */
@@ -187,34 +189,34 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
 
   /** Aborts what is being dialled and fails everybody who waits. */
   reject(error: unknown): void {
-    for (const waiter of this.#queue.removeAll()) waiter.fail(error);
-    this.#dials.abort();
+    for (const waiter of this.#queue.takeAll()) waiter.fail(error);
+    this.#dialer.abort();
     this.#pump();
   }
 
   /** Permits.serve(): this lane's turn to dial has come. */
   startDial(permit: Permit): void {
-    if (this.#wanted() <= 0) permit.release();
-    else this.#dials.begin(permit);
+    if (this.#dialsWanted() <= 0) permit.release();
+    else this.#dialer.begin(permit);
     this.#pump();
   }
 
-  // --- what an pooled tells -------------------------------------------------
+  // --- what happens to a connection ------------------------------------------
 
-  onSlotFreed(_entry: PooledConnection): void {
+  onSlotFreed(): void {
     this.#scaleOut.completed();
-    if (this.#queue.queued > 0) this.#pump();
+    if (this.#queue.slotsWanted > 0) this.#pump();
   }
 
   onIdle(pooled: PooledConnection): void {
     this.#scaleOut.completed();
-    this.#core.sweeper.touch(pooled);
-    if (this.#queue.queued > 0) this.#pump();
-    if (this.#core.permits.isStarving) this.#core.permits.serve();
+    this.#context.sweeper.markUsed(pooled);
+    if (this.#queue.slotsWanted > 0) this.#pump();
+    if (this.#context.permits.isStarving) this.#context.permits.serve();
   }
 
-  onTouch(pooled: PooledConnection): void {
-    this.#core.sweeper.touch(pooled);
+  onUsed(pooled: PooledConnection): void {
+    this.#context.sweeper.markUsed(pooled);
   }
 
   onDraining(pooled: PooledConnection): void {
@@ -227,40 +229,39 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
     cause: CloseCause,
     reason?: ClosedReason,
   ): void {
+    const context = this.#context;
     this.#connections.remove(pooled);
-    this.#core.sweeper.remove(pooled);
-    this.#core.connections.delete(pooled);
-    this.#core.telemetry.record({
+    context.sweeper.remove(pooled);
+    context.connections.delete(pooled);
+    context.telemetry.record({
       type: "disconnected",
       host: this.name,
       cause,
       ...(reason === undefined ? {} : { reason }),
     });
+    // The server itself ended the last one: the next may be another server, or
+    // have another configuration.
+    if (cause === "ended" && this.connections.size === 0) {
+      this.#sessionLimit = context.limits.maxSessionsPerConnection;
+    }
     // Also when it ended by itself: its socket and its listeners go with it.
-    this.#core.closing(pooled.connection.close());
+    context.closing(pooled.connection.close());
   }
 
-  onCleared(_entry: PooledConnection): void {
+  onCleared(): void {
     this.#pump();
   }
 
-  // --- what becomes of a dial -----------------------------------------------
+  // --- what becomes of a dial ------------------------------------------------
 
-  onDialled(
-    { connection, hop }: Dialled,
-    permit: Permit,
-    durationMs: number,
-  ): void {
+  onDialled(dialled: Dialled, permit: Permit, durationMs: number): void {
+    const { telemetry, permits } = this.#context;
     this.backoff.succeeded();
     this.#scaleOut.dialled(durationMs);
-    this.#core.telemetry.record({
-      type: "connected",
-      host: this.name,
-      durationMs,
-    });
-    this.#add(connection, hop, permit);
+    telemetry.record({ type: "connected", host: this.name, durationMs });
+    this.#add(dialled, permit);
     this.#pump();
-    if (this.#core.permits.isStarving) this.#core.permits.serve();
+    if (permits.isStarving) permits.serve();
   }
 
   onThrottled(error: unknown): void {
@@ -269,7 +270,7 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
 
   onDialFailed(error: unknown): void {
     const durationMs = this.backoff.failed(error);
-    this.#core.telemetry.record({
+    this.#context.telemetry.record({
       type: "cooldown",
       host: this.name,
       durationMs,
@@ -278,15 +279,35 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
     this.#scaleOut.dialFailed(durationMs);
     // Who waits shares the failure of the dial it waited for, unless another
     // connection or another dial can still serve it.
-    if (this.open.length === 0 && this.#dials.size === 0) this.reject(error);
+    if (this.open.length === 0 && this.dialing === 0) this.reject(error);
     else this.#pump();
   }
 
-  // --- the heart -----------------------------------------------------------
+  // --- who leaves by itself ---------------------------------------------------
+
+  onAborted(waiter: Waiter, reason: unknown): void {
+    this.#leave(waiter, reason);
+  }
+
+  onTimedOut(waiter: Waiter): void {
+    this.#context.telemetry.acquireTimedOut();
+    this.#leave(waiter, acquireTimedOut(this, this.#context, waiter.waitedMs));
+  }
+
+  #leave(waiter: Waiter, error: unknown): void {
+    this.#queue.remove(waiter);
+    waiter.fail(error);
+    // A dial belongs to those who wait for it; without any it would be work
+    // for nobody.
+    if (this.waiting === 0) this.#dialer.abort();
+    this.#pump();
+  }
+
+  // --- the heart ---------------------------------------------------------------
 
   #pump(): void {
-    // Ending an pooled, or evicting one for a permit, comes back here; the loop
-    // that is running sees the change by itself.
+    // Ending a connection, or evicting one for a permit, comes back here; the
+    // loop that is running sees the change by itself.
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
@@ -300,37 +321,43 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
 
   #handOut(): void {
     while (this.#queue.shared > 0) {
-      const pooled = this.#connections.firstAlive();
+      const pooled = this.#connections.oldest();
       if (pooled === undefined) break;
-      this.#queue.nextShared()?.grant(pooled);
+      this.#queue.takeShared()?.grant(pooled);
     }
-    while (this.#queue.queued > 0) {
+    while (this.#queue.slotsWanted > 0) {
       const pooled = this.#connections.leastLoaded(this.#sessionLimit);
-      if (pooled === undefined) return;
-      this.#queue.nextQueued()?.grant(pooled);
+      if (pooled === undefined) {
+        // Its end comes back to this pump.
+        this.#connections.reclaimSlot();
+        return;
+      }
+      const waiter = this.#queue.takeSlotWaiter(this.#mayStream());
+      if (waiter === undefined) return;
+      waiter.grant(pooled);
     }
   }
 
   #dialMore(): void {
-    while (this.#wanted() > 0) {
-      const permit = this.#permit();
+    while (this.#dialsWanted() > 0) {
+      const permit = this.#requestPermit();
       if (permit === undefined) return; // startDial() comes when it is our turn
-      this.#dials.begin(permit);
+      this.#dialer.begin(permit);
     }
-    this.#core.permits.withdraw(this);
+    this.#context.permits.withdraw(this);
   }
 
   /** How many more dials the waiters justify. */
-  #wanted(): number {
-    const { limits, isClosing } = this.#core;
+  #dialsWanted(): number {
+    const { limits, isClosing } = this.#context;
     if (isClosing || this.waiting === 0) return 0;
-    const have = this.open.length + this.#dials.size;
+    const have = this.open.length + this.dialing;
     if (have === 0) return 1;
-    if (this.open.length === 0 || this.#queue.queued === 0) return 0;
+    if (this.open.length === 0 || this.#queue.slotsWanted === 0) return 0;
     return Math.min(
-      this.#scaleOut.extra - this.#dials.size,
+      this.#scaleOut.extra - this.dialing,
       limits.maxConnectionsPerHost - have,
-      limits.maxConcurrentDialsPerHost - this.#dials.size,
+      limits.maxConcurrentDialsPerHost - this.dialing,
     );
   }
 
@@ -338,53 +365,51 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
    * A hop is dialled beyond the cap: its target has a permit already, and
    * would otherwise wait for itself.
    */
-  #permit(): Permit | undefined {
-    const { permits } = this.#core;
+  #requestPermit(): Permit | undefined {
+    const { permits } = this.#context;
     return this.#queue.hasPin ? permits.uncounted() : permits.request(this);
   }
 
-  #add(
-    connection: Connection,
-    hop: PooledConnection | undefined,
-    permit: Permit,
-  ): void {
-    const { maxLifetimeMs } = this.#core.limits;
-    const pooled: PooledConnection = new PooledConnection(this, {
+  /** Whether one more slot may be taken that may be held for long. */
+  #mayStream(): boolean {
+    const slots = this.#context.limits.maxConnectionsPerHost *
+      this.#sessionLimit;
+    return this.#connections.streams <
+      slots - Math.floor(slots * COMMAND_SHARE);
+  }
+
+  #add({ connection, hop }: Dialled, permit: Permit): void {
+    const { limits, connections, sweeper } = this.#context;
+    const { maxLifetimeMs } = limits;
+    const pooled = new PooledConnection({
       connection,
       hop,
       permit,
-      // Jittered, so that what was opened together does not go together.
+      // Jittered, so that what was opened together does not end together.
       expiresAt: maxLifetimeMs === 0
         ? Infinity
-        : Date.now() + maxLifetimeMs * (0.9 + 0.2 * Math.random()),
+        : performance.now() + maxLifetimeMs * (0.9 + 0.2 * Math.random()),
+      listener: this,
+      share: (pooled) => this.#options.share(this, pooled),
     });
-    pooled.shared = Promise.resolve(this.#owner.face(this, pooled));
+    if (connection.maxSessions !== undefined) {
+      this.learn(connection.maxSessions);
+    }
     this.#connections.add(pooled);
-    this.#core.connections.add(pooled);
-    this.#core.sweeper.add(pooled);
-  }
-
-  #leave(waiter: Waiter, aborted: boolean): void {
-    const error = aborted
-      ? waiter.abortReason
-      : waitedTooLong(this, this.#core, waiter.waitedMs);
-    if (!aborted) this.#core.telemetry.acquireTimedOut();
-    this.#queue.remove(waiter);
-    waiter.fail(error);
-    // A dial belongs to those who wait for it; without any it would be work
-    // for nobody.
-    if (this.waiting === 0) this.#dials.abort();
-    this.#pump();
+    connections.add(pooled);
+    sweeper.add(pooled);
   }
 
   /**
-   * While callers queue, something shared after them also when nothing ends: it
-   * weighs another connection, lifts what a refusal held back, and sees
+   * While callers wait for slots, a timer looks after them also when nothing
+   * ends: it weighs another connection, lifts what a refusal held back, and sees
    * channels close whose leases were given back early.
    */
   #armTick(): void {
-    if (this.#queue.queued === 0) {
-      this.#disarmTick();
+    if (this.#queue.slotsWanted === 0) {
+      clearTimeout(this.#tick);
+      this.#tick = undefined;
+      this.#scaleOut.calm();
       return;
     }
     if (this.open.length === 0) return;
@@ -400,16 +425,10 @@ export class Lane implements PooledConnectionListener, Dialler, DialerListener {
     this.#tick = setTimeout(() => this.#onTick(), delayMs);
   }
 
-  #disarmTick(): void {
-    clearTimeout(this.#tick);
-    this.#tick = undefined;
-    this.#scaleOut.calm();
-  }
-
   #onTick(): void {
     this.#tick = undefined;
     this.#connections.recheck();
-    this.#scaleOut.weigh(this.#queue.queued, this.#sessionLimit);
+    this.#scaleOut.weigh(this.#queue.slotsWanted, this.#sessionLimit);
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");
     }

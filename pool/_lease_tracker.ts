@@ -4,93 +4,104 @@
  * @module
  */
 
-import { hostName } from "../transport/host.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import type { Telemetry } from "./_telemetry.ts";
 import { unref } from "./_timers.ts";
 
-/** What outlives a ticket: whose slots it stood for, and how many are out. */
-interface Account {
+/** What outlives a group: whose slots it stands for, and how many are out. */
+interface GroupState {
   readonly pooled: PooledConnection;
   /** Leases that are out. */
   open: number;
-  /** Leases that may still be given out under the ticket. */
-  left: number;
+  /** Leases that may still join the group. */
+  free: number;
 }
+
+/** Leases per group: one that is held for long delays the others of its group. */
+const GROUP_SIZE = 64;
 
 /**
- * Shared by several leases, since registering each for garbage collection
- * would cost more than the rest of `acquire()`. Only leases that are not
- * released hold it, so when it is collected, every lease that it still counts
- * was forgotten.
+ * Leases of one connection that are watched together, since registering each
+ * for garbage collection would cost more than the rest of `acquire()`. Only
+ * leases that are not released hold their group: when it is collected, every
+ * lease that it still counts was forgotten.
  */
-export class Ticket {
-  readonly account: Account;
+export class LeaseGroup {
+  readonly state: GroupState;
 
-  constructor(account: Account) {
-    this.account = account;
+  constructor(pooled: PooledConnection) {
+    this.state = { pooled, open: 0, free: GROUP_SIZE };
+  }
+
+  /** A lease of the group was released. */
+  released(): void {
+    this.state.open--;
   }
 }
-
-/** Leases per ticket: one that is held for long delays the others of its ticket. */
-const TICKET_SIZE = 64;
 
 /** Watches the leases of one pool. */
 export class LeaseTracker {
   readonly #telemetry: Telemetry;
   readonly #detectionMs: number;
-  readonly #collected: FinalizationRegistry<Account>;
-  /** The last ticket used: looking through a WeakRef costs more than a compare. */
-  #hot: Ticket | undefined;
+  readonly #collected: FinalizationRegistry<GroupState>;
+  /** The group used last: looking through a WeakRef costs more than a compare. */
+  #current: LeaseGroup | undefined;
+  /** Weak both ways: a connection must not keep its group alive. */
+  readonly #groups = new WeakMap<PooledConnection, WeakRef<LeaseGroup>>();
   readonly #watches = new Set<() => void>();
 
   constructor(telemetry: Telemetry, detectionMs: number) {
     this.#telemetry = telemetry;
     this.#detectionMs = detectionMs;
-    this.#collected = new FinalizationRegistry((account) =>
-      reclaim(account, telemetry)
+    this.#collected = new FinalizationRegistry((state) =>
+      reclaim(state, telemetry)
     );
   }
 
-  /** The ticket for one more lease on this connection. */
-  ticket(pooled: PooledConnection): Ticket {
-    const hot = this.#hot;
-    const ticket = hot !== undefined && hot.account.pooled === pooled &&
-        hot.account.left > 0
-      ? hot
-      : this.#heat(pooled);
-    ticket.account.left--;
-    ticket.account.open++;
-    return ticket;
+  /** The group that one more lease of this connection joins. */
+  join(pooled: PooledConnection): LeaseGroup {
+    const current = this.#current;
+    const group = current?.state.pooled === pooled && current.state.free > 0
+      ? current
+      : this.#groupOf(pooled);
+    group.state.free--;
+    group.state.open++;
+    return group;
   }
 
   /**
-   * Lets go of the ticket in use, so that nothing but leases holds it. Called
+   * Lets go of the group used last, so that nothing but leases holds it. Called
    * when a caller has to wait, from time to time, and when statistics are read.
    */
-  cool(): void {
-    this.#hot = undefined;
+  letGo(): void {
+    this.#current = undefined;
   }
 
-  #heat(pooled: PooledConnection): Ticket {
-    const left = pooled.ticket?.deref();
-    if (left !== undefined && left.account.left > 0) return this.#hot = left;
-    const account: Account = { pooled, open: 0, left: TICKET_SIZE };
-    const ticket = new Ticket(account);
-    // Weak in the pooled: a connection must not keep its ticket alive.
-    pooled.ticket = new WeakRef(ticket);
-    this.#collected.register(ticket, account);
-    return this.#hot = ticket;
+  #groupOf(pooled: PooledConnection): LeaseGroup {
+    const group = this.#groups.get(pooled)?.deref();
+    if (group !== undefined && group.state.free > 0) {
+      return this.#current = group;
+    }
+    return this.#current = this.#newGroup(pooled);
+  }
+
+  #newGroup(pooled: PooledConnection): LeaseGroup {
+    const group = new LeaseGroup(pooled);
+    this.#groups.set(pooled, new WeakRef(group));
+    this.#collected.register(group, group.state);
+    return group;
   }
 
   /**
    * Arms the timer that reports the lease that is being made, if that is
-   * wanted; gives what disarms it.
+   * wanted.
+   *
+   * @returns Disarms it.
    */
   watch(pooled: PooledConnection): (() => void) | undefined {
     if (this.#detectionMs === 0) return undefined;
     const heldMs = this.#detectionMs;
-    const host = hostName(pooled.connection.host);
+    const { name: host } = pooled;
     const stack = new Error("Lease acquired here").stack ?? "";
     const disarm = () => {
       clearTimeout(timer);
@@ -110,11 +121,10 @@ export class LeaseTracker {
   }
 }
 
-function reclaim(account: Account, telemetry: Telemetry): void {
-  const { pooled, open } = account;
-  const host = hostName(pooled.connection.host);
+function reclaim(state: GroupState, telemetry: Telemetry): void {
+  const { pooled, open } = state;
   if (open === 0) return;
-  account.open = 0;
-  telemetry.record({ type: "reclaimed", host, slots: open });
+  state.open = 0;
+  telemetry.record({ type: "reclaimed", host: pooled.name, slots: open });
   for (let i = 0; i < open; i++) pooled.giveLease();
 }

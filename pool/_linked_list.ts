@@ -1,6 +1,6 @@
 /**
- * An intrusive doubly linked list: the queues and the idle order of the pool,
- * where the one that leaves must go in O(1) wherever it stands.
+ * An intrusive doubly linked list, for the queues of the pool: a member leaves
+ * in O(1), wherever it stands.
  *
  * @module
  */
@@ -22,13 +22,8 @@ export class LinkedList<T extends ListNode<T>> {
   #size = 0;
 
   /** The first member, which leaves first. */
-  get head(): T | undefined {
+  get first(): T | undefined {
     return this.#head;
-  }
-
-  /** The last member. */
-  get tail(): T | undefined {
-    return this.#tail;
   }
 
   /** How many members there are. */
@@ -65,12 +60,6 @@ export class LinkedList<T extends ListNode<T>> {
     node.list = node.next = node.prev = undefined;
     this.#size--;
     return true;
-  }
-
-  /** Moves a member to the tail. */
-  moveToTail(node: T): void {
-    if (node === this.#tail) return;
-    if (this.remove(node)) this.push(node);
   }
 
   /** Takes the first member out. */

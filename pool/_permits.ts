@@ -5,8 +5,8 @@
  * @module
  */
 
-/** Who may want a connection: one host's lane. */
-export interface Dialler {
+/** Who asks for permits: the lane of a host. */
+export interface PermitRequester {
   /** Begins a dial that holds this permit, or gives it back. */
   startDial(permit: Permit): void;
 }
@@ -36,7 +36,7 @@ export class Permits {
   readonly #evict: () => boolean;
   // A Set keeps insertion order and forgets in O(1): a queue in which each
   // lane stands once.
-  readonly #starved = new Set<Dialler>();
+  readonly #starved = new Set<PermitRequester>();
   #inUse = 0;
   #serving = false;
 
@@ -49,20 +49,15 @@ export class Permits {
     this.#evict = evict;
   }
 
-  /** Permits that are out. */
-  get inUse(): number {
-    return this.#inUse;
-  }
-
   /** Whether some lane waits for a permit. */
   get isStarving(): boolean {
     return this.#starved.size > 0;
   }
 
   /** Gives a permit, or puts the lane in line: `startDial()` is called then. */
-  request(lane: Dialler): Permit | undefined {
-    // While the line is served, and while room is made for somebody, the line
-    // is the only way: a permit that comes back then is promised already.
+  request(lane: PermitRequester): Permit | undefined {
+    // While the line is served, or room is made for somebody, newcomers go to
+    // the end of the line: a permit that comes back then is already reserved.
     if (this.#serving || this.#starved.size > 0 || !this.#hasRoom()) {
       this.#starved.add(lane);
       return undefined;
@@ -78,7 +73,7 @@ export class Permits {
   }
 
   /** Takes a lane that wants no dial any more out of the line. */
-  withdraw(lane: Dialler): void {
+  withdraw(lane: PermitRequester): void {
     this.#starved.delete(lane);
   }
 

@@ -1,5 +1,6 @@
 /**
- * What the lanes of one pool share.
+ * What the lower rooms may use of the pool: the one interface through which
+ * they see it.
  *
  * @module
  */
@@ -7,15 +8,15 @@
 import type { Connector } from "../transport/connector.ts";
 import type { ResolvedHost } from "../transport/host.ts";
 import type { DialLimiter } from "./_dial_limiter.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
 import type { IdleSweeper } from "./_idle_sweeper.ts";
-import type { Telemetry } from "./_telemetry.ts";
 import type { LeaseTracker } from "./_lease_tracker.ts";
 import type { Permits } from "./_permits.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import type { Telemetry } from "./_telemetry.ts";
 import type { PoolClosedError } from "./errors.ts";
 import type { Limits } from "./options.ts";
 
-/** The rooms of a pool that its lanes use. */
+/** The shared parts of one pool. */
 export interface PoolContext {
   readonly limits: Limits;
   readonly connector: Connector;
@@ -28,13 +29,9 @@ export interface PoolContext {
   readonly connections: Set<PooledConnection>;
   /** Whether the pool is closing: nothing new begins. */
   readonly isClosing: boolean;
-  /** The next number in the order of arrival. */
-  nextSeq(): number;
-  /** The pause after the n-th failure in a row, jittered, in milliseconds. */
-  pauseMs(failures: number): number;
   /** A connection to a hop, pinned. */
   pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<PooledConnection>;
-  /** Keeps an eye on a connection that is being closed. */
+  /** Remembers something that is being closed, so that `close()` waits for it. */
   closing(done: Promise<unknown>): void;
   /** The error for calls on a pool that is closed. */
   closedError(host?: string): PoolClosedError;

@@ -1,9 +1,10 @@
 /**
- * The rooms of one pool, put together: what is behind its face.
+ * The parts of one pool, put together, and their end.
  *
  * @module
  */
 
+import { abortable, Deadline } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
 import {
   type HostLike,
@@ -11,21 +12,21 @@ import {
   type ResolvedHost,
 } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
-import { Closings } from "./_closings.ts";
-import type { PoolContext } from "./_pool_context.ts";
 import { DialLimiter } from "./_dial_limiter.ts";
 import { Directory } from "./_directory.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
+import { FileSessions } from "./_file_sessions.ts";
 import { IdleSweeper } from "./_idle_sweeper.ts";
-import { Telemetry } from "./_telemetry.ts";
 import { Lane } from "./_lane.ts";
 import { LeaseTracker } from "./_lease_tracker.ts";
 import { Permits } from "./_permits.ts";
-import { execOn, spawnOn } from "./_run.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 import { SharedConnection } from "./_shared_connection.ts";
-import { poolStats } from "./_stats.ts";
+import { Telemetry } from "./_telemetry.ts";
+import { lookupTimedOut } from "./_wait_error.ts";
+import type { WaitOptions } from "./_wait_queue.ts";
 import { PoolClosedError } from "./errors.ts";
-import type { PoolStats } from "./events.ts";
+import type { HostStats, PoolStats } from "./events.ts";
 import {
   checkNumber,
   checkOptions,
@@ -34,8 +35,11 @@ import {
   type Limits,
 } from "./options.ts";
 
-/** How often a starved host shared for channels that ended unnoticed. */
-const LOOK_AGAIN_MS = 50;
+/** How often a host that waits for room looks for channels that ended unreported. */
+const ROOM_CHECK_MS = 50;
+
+/** A connector that never ends a connection is not waited for any longer. */
+const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Owns the lanes and the limits, and their end. */
 export class PoolCore implements PoolContext {
@@ -48,26 +52,33 @@ export class PoolCore implements PoolContext {
   readonly connections: Set<PooledConnection> = new Set();
   readonly leases: LeaseTracker;
   readonly #directory: Directory;
-  readonly #closings = new Closings();
-  #lastSeq = 0;
+  readonly #files = new WeakMap<Lane, FileSessions>();
+  /** What is being closed; each settles in bounded time. */
+  readonly #closings = new Set<Promise<void>>();
+  /** Aborts when the pool begins to close. */
+  readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
   /** Ends the drain of `close()`. */
   #endDrain: (() => void) | undefined;
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
   #serveTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: ConnectionPoolOptions, resolver: HostResolver) {
+  constructor(
+    options: ConnectionPoolOptions,
+    connector: Connector,
+    resolver: HostResolver,
+  ) {
     this.limits = checkOptions(options);
-    this.connector = options.connector;
+    this.connector = connector;
     this.telemetry = new Telemetry(options.observer);
     this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
     this.dialLimiter = new DialLimiter(this.limits.maxConcurrentDials);
+    this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
     this.sweeper = new IdleSweeper(this.limits, {
       onIdle: (pooled) => pooled.end("idle"),
-      onTick: () => this.leases.cool(),
-      onAgeTick: (now) => this.#endOld(now),
+      onExpired: (pooled) => pooled.drain("lifetime"),
+      onTick: () => this.leases.letGo(),
     });
-    this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
     this.#directory = new Directory(
       resolver,
       (host, key) => this.#makeLane(host, key),
@@ -75,6 +86,7 @@ export class PoolCore implements PoolContext {
         const name = typeof host === "string" ? host : hostName(host);
         this.telemetry.record({ type: "notice", host: name, notice });
       },
+      this.#closing.signal,
     );
   }
 
@@ -91,19 +103,41 @@ export class PoolCore implements PoolContext {
     return this.#directory.known(host);
   }
 
-  /** The lane of a host. */
+  /** The lane of a host; a promise if a file has to be read first. */
   find(host: HostLike): Lane | Promise<Lane> {
     return this.#directory.find(host);
   }
 
-  nextSeq(): number {
-    return ++this.#lastSeq;
+  /**
+   * Waits for a lane that is being looked up; the lookup goes on for others.
+   *
+   * @throws {AcquireTimeoutError} If time is up.
+   * @throws {PoolClosedError} If the pool is closed meanwhile.
+   * @throws The signal's reason on abort.
+   */
+  async found(
+    host: HostLike,
+    lane: Promise<Lane>,
+    { signal, timeoutMs }: WaitOptions,
+  ): Promise<Lane> {
+    const name = typeof host === "string" ? host : hostName(host);
+    const late = () => lookupTimedOut(name, this, timeoutMs);
+    const deadline = new Deadline(timeoutMs || Infinity, late, signal);
+    try {
+      return await abortable(
+        abortable(lane, this.#closing.signal),
+        deadline.signal,
+      );
+    } finally {
+      deadline.cancel();
+    }
   }
 
-  pauseMs(failures: number): number {
-    const { initialMs, maxMs, factor, jitter } = this.limits.backoff;
-    const pauseMs = Math.min(maxMs, initialMs * factor ** (failures - 1));
-    return pauseMs * (1 - jitter * Math.random());
+  /** The SFTP sessions of a lane. */
+  filesOf(lane: Lane): FileSessions {
+    const files = this.#files.get(lane) ?? new FileSessions(this, lane);
+    this.#files.set(lane, files);
+    return files;
   }
 
   pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<PooledConnection> {
@@ -113,13 +147,10 @@ export class PoolCore implements PoolContext {
   }
 
   closing(done: Promise<unknown>): void {
-    this.#closings.add(done);
+    const bounded = atMost(done, CLOSE_TIMEOUT_MS);
+    this.#closings.add(bounded);
+    bounded.then(() => this.#closings.delete(bounded));
     if (this.connections.size === 0) this.#endDrain?.();
-  }
-
-  /** Settles when everything that is being closed now is closed. */
-  closings(): Promise<void> {
-    return this.#closings.settled();
   }
 
   closedError(host?: string): PoolClosedError {
@@ -130,11 +161,14 @@ export class PoolCore implements PoolContext {
     );
   }
 
-  stats(): PoolStats {
-    this.leases.cool();
-    return poolStats(this);
+  /** Ends the connections of a lane now, and waits for those. */
+  async endConnections(lane: Lane): Promise<void> {
+    const before = new Set(this.#closings);
+    lane.endConnections("requested");
+    await Promise.all([...this.#closings].filter((it) => !before.has(it)));
   }
 
+  /** Ends every connection that there is now, and waits for those. */
   async closeAll(): Promise<void> {
     for (const lane of this.lanes) {
       lane.reject(
@@ -145,9 +179,10 @@ export class PoolCore implements PoolContext {
       );
     }
     for (const pooled of [...this.connections]) pooled.end("requested");
-    await this.closings();
+    await Promise.all(this.#closings);
   }
 
+  /** Drains and ends the pool; see `ConnectionPool.close()`. */
   close(options: CloseOptions = {}): Promise<void> {
     const given = options.drainTimeoutMs ?? this.limits.drainTimeoutMs;
     const drainMs = checkNumber("drainTimeoutMs", given, 0, 2 ** 31 - 1, false);
@@ -164,6 +199,7 @@ export class PoolCore implements PoolContext {
   }
 
   async #close(drainMs: number): Promise<void> {
+    this.#closing.abort(this.closedError());
     for (const lane of this.lanes) lane.reject(this.closedError(lane.name));
     for (const pooled of [...this.connections]) pooled.drain("requested");
     if (this.connections.size > 0 && drainMs > 0) {
@@ -178,7 +214,7 @@ export class PoolCore implements PoolContext {
     this.sweeper.stop();
     this.leases.stop();
     clearTimeout(this.#serveTimer);
-    await this.closings();
+    while (this.#closings.size > 0) await Promise.all(this.#closings);
   }
 
   #limitDrain(ms: number): void {
@@ -189,11 +225,8 @@ export class PoolCore implements PoolContext {
 
   #makeLane(host: ResolvedHost, key: string): Lane {
     return new Lane(this, host, key, {
-      face: (lane, pooled) =>
-        new SharedConnection(pooled, {
-          exec: (command, options) => execOn(this, lane, command, options),
-          spawn: (command, options) => spawnOn(this, lane, command, options),
-        }),
+      share: (lane, pooled) =>
+        new SharedConnection(this, lane, this.filesOf(lane), pooled),
       current: (lane) => this.#directory.current(lane),
     });
   }
@@ -202,39 +235,79 @@ export class PoolCore implements PoolContext {
   #evict(): boolean {
     const pooled = this.sweeper.leastRecent();
     if (pooled === undefined) {
-      this.#lookForStrays();
+      // A lease released early gives no event when its channel closes, so poll.
+      if ([...this.connections].some((it) => it.hasUnwatchedChannels)) {
+        this.#serveSoon(ROOM_CHECK_MS);
+      }
       return false;
     }
-    if (pooled.isFresh && pooled.idleSince === 0) {
+    if (pooled.takeJustShared()) {
       // Its caller has the promise but has not run yet. One turn later it
       // either has a channel on it, or has left it idle.
-      pooled.isFresh = false;
-      this.#serveSoon();
+      this.#serveSoon(0);
       return false;
     }
     pooled.end("lru");
     return true;
   }
 
-  /** Of a lease that was given back early nobody tells when its channel ends. */
-  #lookForStrays(): void {
-    for (const { slots, connection } of this.connections) {
-      if (slots === 0 && connection.openChannels > 0) {
-        return this.#serveSoon(LOOK_AGAIN_MS);
-      }
-    }
-  }
-
-  #serveSoon(ms = 0): void {
+  #serveSoon(ms: number): void {
     this.#serveTimer ??= setTimeout(() => {
       this.#serveTimer = undefined;
       this.permits.serve();
     }, ms);
   }
 
-  #endOld(now: number): void {
-    for (const pooled of [...this.connections]) {
-      if (pooled.expiresAt <= now) pooled.drain("lifetime");
-    }
+  /** What the pool looks like now. */
+  stats(): PoolStats {
+    this.leases.letGo();
+    const hosts = [...this.lanes].filter((lane) => !lane.isEmpty).map(
+      hostStats,
+    );
+    const sum = (field: keyof HostStats): number =>
+      hosts.reduce((total, host) => total + (host[field] as number), 0);
+    return {
+      connections: sum("connections"),
+      busy: sum("busy"),
+      idle: sum("idle"),
+      slots: sum("slots"),
+      slotsInUse: sum("slotsInUse"),
+      waiting: sum("waiting"),
+      dialing: sum("dialing"),
+      coolingDown: hosts.filter((host) => host.coolingDownMs > 0).length,
+      dialWindow: this.dialLimiter.size,
+      hosts,
+      counters: this.telemetry.counters(),
+    };
   }
+}
+
+/** Gauges are counted by walking, so that they cannot disagree. */
+function hostStats(lane: Lane): HostStats {
+  const all = [...lane.connections];
+  const busy = all.filter((pooled) => pooled.isBusy).length;
+  return {
+    host: lane.name,
+    connections: all.length,
+    busy,
+    idle: all.length - busy,
+    slots: lane.open.length * lane.sessionLimit,
+    slotsInUse: all.reduce((sum, pooled) => sum + pooled.load, 0),
+    waiting: lane.waiting,
+    dialing: lane.dialing,
+    coolingDownMs: lane.backoff.remainingMs,
+    sessionLimit: lane.sessionLimit,
+  };
+}
+
+/** Settles with a promise, whatever becomes of it, or when time is up. */
+function atMost(done: Promise<unknown>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    done.then(end, end);
+  });
 }

@@ -5,25 +5,31 @@
  */
 
 import type { ClosedReason, Connection } from "../transport/connector.ts";
-import type { CloseCause } from "./events.ts";
+import { hostName } from "../transport/host.ts";
 import type { Permit } from "./_permits.ts";
-import type { Ticket } from "./_lease_tracker.ts";
-import { SessionLimit } from "./_session_limit.ts";
+import {
+  type Refusal,
+  type SessionAttempt,
+  SessionLimit,
+} from "./_session_limit.ts";
+import { SpareSessions } from "./_spare_sessions.ts";
 import { unref } from "./_timers.ts";
+import type { CloseCause } from "./events.ts";
 
-/** How often a draining connection shared for the end of stray channels. */
-const LINGER_MS = 50;
+/** How often a draining connection looks for the end of channels without a slot. */
+const DRAIN_CHECK_MS = 50;
 
-/** What an pooled tells its lane. */
+/** What a slot is for: a command, or something that may stay open for long. */
+export type SlotKind = "command" | "stream";
+
+/** Told of what happens to a pooled connection; its lane. */
 export interface PooledConnectionListener {
-  /** The slots of each connection of this host. */
-  readonly sessionLimit: number;
-  /** A slot came free. */
-  onSlotFreed(pooled: PooledConnection): void;
+  /** A slot came free, and others are still taken. */
+  onSlotFreed(): void;
   /** The last slot or pin went. */
   onIdle(pooled: PooledConnection): void;
-  /** An idle connection was handed out to look at. */
-  onTouch(pooled: PooledConnection): void;
+  /** It was handed out while it was idle. */
+  onUsed(pooled: PooledConnection): void;
   /** It gives no slots any more. */
   onDraining(pooled: PooledConnection): void;
   /** The connection has ended, or is ended by the pool. */
@@ -33,24 +39,28 @@ export interface PooledConnectionListener {
     reason?: ClosedReason,
   ): void;
   /** All that it held is given back. */
-  onCleared(pooled: PooledConnection): void;
+  onCleared(): void;
 }
 
 /** `open` gives slots; `draining` keeps what it has; `gone` has left the pool. */
 export type PooledConnectionState = "open" | "draining" | "gone";
 
-/** What a new pooled is made of. */
-export interface PooledConnectionParts {
+/** What a pooled connection is made of. */
+export interface PooledConnectionOptions {
   readonly connection: Connection;
   readonly permit: Permit;
   /** The hop that carries this connection, pinned. */
   readonly hop?: PooledConnection | undefined;
-  /** When it is to be replaced, as of `Date.now()`. */
+  /** When it is to be replaced, by the monotonic clock; `Infinity` for never. */
   readonly expiresAt: number;
+  readonly listener: PooledConnectionListener;
+  /** Makes what `getConnection()` gives out. */
+  share(pooled: PooledConnection): Connection;
 }
 
 /**
- * A state machine that only its lane drives:
+ * The owner of a connection's state. Slots, leases and pins are raised and
+ * lowered here and nowhere else:
  *
  *     open ---------------- drain() ----> draining --+
  *      |  \__ takeSlot/giveSlot               |      | last slot or pin gone
@@ -59,44 +69,56 @@ export interface PooledConnectionParts {
  */
 export class PooledConnection {
   readonly connection: Connection;
+  /** The promise that `getConnection()` gives out, the same for everybody. */
+  readonly shared: Promise<Connection>;
   readonly hop: PooledConnection | undefined;
-  readonly expiresAt: number;
-  /** What is believed of the server's session limit. */
-  readonly limit: SessionLimit = new SessionLimit();
-  /** The number of its last use, over all connections. For `IdleSweeper`. */
-  lastUse = 0;
-  /** When the sweeper saw it idle; 0 if it was used since. For `IdleSweeper`. */
-  idleSince = 0;
-  /** Handed out to look at, and not looked at for eviction since. */
-  isFresh = false;
-  /** Leases that are out; their channels are not seen. */
-  leases = 0;
-  /** A lease was given back with its channel open, which nobody sees end. */
-  hasStrays = false;
-  /** What the leases of this connection share. For `LeaseTracker`. */
-  ticket: WeakRef<Ticket> | undefined = undefined;
-  /** The promise that `getConnection()` gives out; set by the lane. */
-  shared!: Promise<Connection>;
-  readonly #owner: PooledConnectionListener;
+  readonly #listener: PooledConnectionListener;
   readonly #permit: Permit;
+  readonly #expiresAt: number;
+  readonly #limit = new SessionLimit();
+  readonly #spares: SpareSessions | undefined;
   #state: PooledConnectionState = "open";
   #drainCause: CloseCause = "lifetime";
   #slots = 0;
+  #streams = 0;
+  #leases = 0;
   #pins = 0;
-  #lingering: unknown;
+  /** Slots that can be had back: each gives its own back when it is called. */
+  readonly #reclaimable = new Set<() => void>();
+  /** A lease was given back with its channel open, whose end nobody reports. */
+  #hasStrays = false;
+  #lastUse = 0;
+  /** When the sweeper saw it idle; 0 if it was used since. */
+  #idleSince = 0;
+  #wasShared = false;
+  #drainCheck: unknown;
 
-  constructor(owner: PooledConnectionListener, parts: PooledConnectionParts) {
-    this.#owner = owner;
-    this.connection = parts.connection;
-    this.hop = parts.hop;
-    this.expiresAt = parts.expiresAt;
-    this.#permit = parts.permit;
+  constructor(options: PooledConnectionOptions) {
+    this.connection = options.connection;
+    this.hop = options.hop;
+    this.#listener = options.listener;
+    this.#permit = options.permit;
+    this.#expiresAt = options.expiresAt;
+    const { spares } = options.connection;
+    this.#spares = spares && new SpareSessions(spares, this.#limit);
+    this.shared = Promise.resolve(options.share(this));
     this.connection.closed.then((reason) => this.#leave("ended", reason));
+  }
+
+  /** The name of the host. */
+  get name(): string {
+    return hostName(this.connection.host);
   }
 
   /** Where it is in its life. */
   get state(): PooledConnectionState {
     return this.#state;
+  }
+
+  /** Whether new channels may be opened on it. */
+  get isUsable(): boolean {
+    return this.#state === "open" && !this.connection.isClosed &&
+      this.connection.isFailing !== true;
   }
 
   /** Whether its end makes room below the cap. */
@@ -109,10 +131,24 @@ export class PooledConnection {
     return this.#slots;
   }
 
+  /** Of these, those that may be held for long. */
+  get streams(): number {
+    return this.#streams;
+  }
+
   /** Whether a channel, a lease or a tunnel is on it. */
   get isBusy(): boolean {
-    return this.#slots > 0 || this.#pins > 0 ||
-      this.connection.openChannels > 0;
+    return !this.#isUnused || this.#openChannels > this.#reclaimable.size;
+  }
+
+  /** Whether channels are open whose end nobody reports. */
+  get hasUnwatchedChannels(): boolean {
+    return this.#slots === 0 && this.#openChannels > 0;
+  }
+
+  /** Whether {@linkcode reclaimSlot} would have something to do. */
+  get hasReclaimableSlot(): boolean {
+    return this.#reclaimable.size > 0;
   }
 
   /**
@@ -120,43 +156,59 @@ export class PooledConnection {
    * back with its channel still open, the channels.
    */
   get load(): number {
-    const open = this.connection.openChannels;
-    return open > this.#slots ? open : this.#slots;
+    return Math.max(this.#openChannels, this.#slots);
+  }
+
+  /** Whether one more session may be opened now, as far as refusals tell. */
+  hasRoom(sessionLimit: number): boolean {
+    const { load } = this;
+    return load < sessionLimit && load + 1 <= this.#limit.ceiling;
   }
 
   /** Takes a slot. The caller has seen that there is one, in the same turn. */
-  takeSlot(): void {
-    if (this.#slots >= this.#owner.sessionLimit) {
-      throw new Error(
-        `Bug: slot ${
-          this.#slots + 1
-        } of ${this.#owner.sessionLimit} handed out`,
-      );
-    }
+  takeSlot(kind: SlotKind): void {
     this.#slots++;
+    if (kind === "stream") this.#streams++;
+  }
+
+  /** Gives the slot of something back that has opened no channel. */
+  giveSlot(kind: SlotKind): void {
+    this.#giveSlot(kind, true);
   }
 
   /**
-   * Gives a slot back.
+   * Lends a slot that is taken and not in use back to the pool: it no longer
+   * keeps the connection from being idle.
    *
-   * @param hadSession False if the server had refused the channel: asking for
-   * the same again at once would only spin.
+   * @param reclaim Gives the slot back, soon; called when one is needed.
+   * @returns Takes the slot into use again; false if it was reclaimed.
    */
-  giveSlot(hadSession = true): void {
-    if (this.#slots === 0) throw new Error("Bug: slot given back twice");
-    this.#slots--;
-    if (hadSession) this.limit.sessionEnded();
-    if (this.#state === "gone") return;
-    if (this.#slots === 0 && this.#pins === 0) this.#settle();
-    else this.#owner.onSlotFreed(this);
+  parkSlot(reclaim: () => void): () => boolean {
+    this.#reclaimable.add(reclaim);
+    if (this.#state !== "gone" && this.#isUnused) this.#becomeIdle();
+    else this.#listener.onSlotFreed();
+    return () => this.#reclaimable.delete(reclaim);
+  }
+
+  /** Has one slot given back that is parked. */
+  reclaimSlot(): void {
+    const [reclaim] = this.#reclaimable;
+    if (reclaim === undefined) return;
+    this.#reclaimable.delete(reclaim);
+    reclaim();
+  }
+
+  /** Notes a lease on a slot that is taken. */
+  addLease(): void {
+    this.#leases++;
   }
 
   /** Gives the slot of a lease back. */
   giveLease(): void {
-    this.leases--;
-    this.limit.leaseEnded();
-    this.giveSlot();
-    if (this.connection.openChannels > this.#slots) this.hasStrays = true;
+    this.#leases--;
+    this.#limit.leaseEnded();
+    this.#giveSlot("command", true);
+    if (this.#openChannels > this.#slots) this.#hasStrays = true;
   }
 
   /** Keeps the connection while a tunnel is on it. */
@@ -168,16 +220,93 @@ export class PooledConnection {
   removePin(): void {
     if (this.#pins === 0) throw new Error("Bug: pin given back twice");
     this.#pins--;
-    if (this.#state === "gone") return;
-    if (this.#slots === 0 && this.#pins === 0) this.#settle();
+    if (this.#state !== "gone" && this.#isUnused) this.#becomeIdle();
   }
 
-  /** Counts a hand-out as a use. */
-  touch(): void {
-    this.isFresh = true;
-    if (this.#state === "open" && this.#slots === 0 && this.#pins === 0) {
-      this.#owner.onTouch(this);
-    }
+  /**
+   * Begins a session channel, on a slot that is taken and in the turn in which
+   * the channel is asked for.
+   */
+  beginSession(): SessionAttempt {
+    return this.#spares?.take() ?? this.#limit.begin();
+  }
+
+  /** The server has opened the channel. */
+  sessionOpened(attempt: SessionAttempt): void {
+    this.#limit.opened(attempt);
+  }
+
+  /** Opens a channel ahead of need, if this connection is busy enough. */
+  openSpare(sessionLimit: number): void {
+    if (this.#state !== "open") return;
+    const room = Math.min(sessionLimit, this.#limit.ceiling) - this.load;
+    this.#spares?.refill(this.#slots, room);
+  }
+
+  /**
+   * Ends a session and gives its slot back.
+   *
+   * @param orphaned We closed the channel, and the process may live on.
+   */
+  endSession(attempt: SessionAttempt, kind: SlotKind, orphaned: boolean): void {
+    const hadSession = attempt.isOpen;
+    this.#limit.ended(attempt, orphaned);
+    this.#giveSlot(kind, hadSession);
+  }
+
+  /** The server refused a session: what does it mean? */
+  sessionRefused(attempt: SessionAttempt): Refusal {
+    // Where nothing is open, no stray is.
+    if (this.connection.openChannels === 0) this.#hasStrays = false;
+    return this.#limit.refused(attempt, this.#leases > 0 || this.#hasStrays);
+  }
+
+  /** When refusals are to be thought over again, from now, in milliseconds. */
+  get recheckMs(): number {
+    return this.#limit.recheckMs ?? Infinity;
+  }
+
+  /** Thinks refusals over again. */
+  recheck(): void {
+    this.#limit.recheck();
+  }
+
+  /** Counts a hand-out to everybody as a use. */
+  markShared(): void {
+    this.#wasShared = true;
+    if (this.#state === "open" && this.#isUnused) this.#listener.onUsed(this);
+  }
+
+  /**
+   * Whether it was handed out just now, by `getConnection()`, to a caller that
+   * may not have run yet. True once for each such time.
+   */
+  takeJustShared(): boolean {
+    const wasShared = this.#wasShared && this.#idleSince === 0;
+    if (wasShared) this.#wasShared = false;
+    return wasShared;
+  }
+
+  /** The number of its last use, over all connections of the pool. */
+  get lastUse(): number {
+    return this.#lastUse;
+  }
+
+  /** Notes a use; each use has a higher number. */
+  markUsed(number: number): void {
+    this.#idleSince = 0;
+    this.#lastUse = number;
+  }
+
+  /** Since when it is idle: the first look after a use, by the clock of `now`. */
+  idleSince(now: number): number {
+    if (this.#idleSince === 0 || this.isBusy) this.#idleSince = now;
+    return this.#idleSince;
+  }
+
+  /** Whether it has lived for long enough. */
+  isExpired(now: number): boolean {
+    return this.#expiresAt <= now;
   }
 
   /** Gives no new slots; ends when the last one is back. */
@@ -185,8 +314,9 @@ export class PooledConnection {
     if (this.#state !== "open") return;
     this.#state = "draining";
     this.#drainCause = cause;
-    this.#owner.onDraining(this);
-    if (this.#slots === 0 && this.#pins === 0) this.#endWhenClear();
+    this.#spares?.close();
+    this.#listener.onDraining(this);
+    if (this.#isUnused) this.#endWhenClear();
   }
 
   /** Ends it now: what is in flight on it is lost. */
@@ -195,33 +325,59 @@ export class PooledConnection {
     this.#leave(this.connection.isClosed ? "ended" : cause, undefined);
   }
 
-  #settle(): void {
-    if (this.#state === "draining") this.#endWhenClear();
-    else this.#owner.onIdle(this);
+  /** Whether no slot is in use and no tunnel is on it. */
+  get #isUnused(): boolean {
+    return this.#slots === this.#reclaimable.size && this.#pins === 0;
+  }
+
+  /** Open channels, without those that were opened ahead of need. */
+  get #openChannels(): number {
+    const { openChannels, spares } = this.connection;
+    return spares === undefined ? openChannels : openChannels - spares.count;
   }
 
   /**
-   * A channel whose lease was given back early still runs, and nobody tells
-   * when it ends: a look now and then costs less than its output.
+   * @param hadSession False if the server had refused the channel: to ask for
+   * the same again at once would only be refused again.
+   */
+  #giveSlot(kind: SlotKind, hadSession: boolean): void {
+    if (this.#slots === 0) throw new Error("Bug: slot given back twice");
+    this.#slots--;
+    if (kind === "stream") this.#streams--;
+    if (hadSession) this.#limit.sessionEnded();
+    if (this.#state === "gone") return;
+    if (this.#isUnused) this.#becomeIdle();
+    else this.#listener.onSlotFreed();
+  }
+
+  #becomeIdle(): void {
+    if (this.#state === "draining") this.#endWhenClear();
+    else this.#listener.onIdle(this);
+  }
+
+  /**
+   * A lease released early gives no event when its channel closes, so a
+   * draining connection looks for it from time to time.
    */
   #endWhenClear(): void {
     if (this.#state === "gone") return;
     if (!this.isBusy) return this.end(this.#drainCause);
-    clearTimeout(this.#lingering as number);
-    this.#lingering = unref(
-      setTimeout(() => this.#endWhenClear(), LINGER_MS),
+    clearTimeout(this.#drainCheck as number);
+    this.#drainCheck = unref(
+      setTimeout(() => this.#endWhenClear(), DRAIN_CHECK_MS),
     );
   }
 
   #leave(cause: CloseCause, reason: ClosedReason | undefined): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
-    clearTimeout(this.#lingering as number);
-    this.#owner.onGone(this, cause, reason);
+    clearTimeout(this.#drainCheck as number);
+    this.#spares?.stop();
+    this.#listener.onGone(this, cause, reason);
     this.hop?.removePin();
     this.#permit.release();
     // Only now: a lane that dialled anew with this permit still out would have
     // another host's connection evicted for it.
-    this.#owner.onCleared(this);
+    this.#listener.onCleared();
   }
 }

@@ -6,20 +6,27 @@
 
 import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
-import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import {
   ChannelOpenError,
   ConnectionLostError,
+  ExecTimeoutError,
+  OutputLimitError,
   SshError,
 } from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
-import { withCallerStack } from "./_caller_stack.ts";
-import type { PoolContext } from "./_pool_context.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
+import type {
+  ExecResult,
+  RemoteProcess,
+  ShellOptions,
+} from "../transport/process.ts";
 import type { Lane } from "./_lane.ts";
-import type { Attempt } from "./_session_limit.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import type { PooledConnection, SlotKind } from "./_pooled_connection.ts";
+import type { SessionAttempt } from "./_session_limit.ts";
+import type { WaitOptions } from "./_wait_queue.ts";
 import type { RetryCause } from "./events.ts";
 import {
+  type AcquireOptions,
   acquireTimeout,
   type ExecOptions,
   type SpawnOptions,
@@ -27,12 +34,17 @@ import {
 
 /** What to run, and how. */
 export interface Job<T> {
+  readonly kind: SlotKind;
   /** Begins it; `onOpen` is to be called when the channel is open. */
-  start(connection: Connection, onOpen: () => void): Promise<T>;
+  start(
+    connection: Connection,
+    onOpen: () => void,
+    pooled: PooledConnection,
+  ): Promise<T>;
   /** What keeps the slot after `start` has resolved. */
   hold?(value: T): Promise<unknown>;
   /** Whether it may run twice. */
-  readonly idempotent: boolean;
+  readonly idempotent?: boolean;
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number;
 }
@@ -41,242 +53,254 @@ export interface Job<T> {
 const OPEN_CONNECT_FAILED = 2;
 
 /** What is known of a job after tries that failed. */
-interface Tries {
-  /** Its place in the queue. */
-  seq: number | undefined;
+interface Retry {
+  /** When the wait for a slot must end. */
+  readonly deadlineAt: number;
   /** How often the connection was lost under it. */
-  lost: number;
-  /** When its wait ends; 0 before the first retry. */
-  deadlineAt: number;
+  losses: number;
   /** The loss of a try in which it may have run. */
   ran: ConnectionLostError | undefined;
 }
 
 /** Runs a job on a slot of its host. */
 export async function run<T>(
-  core: PoolContext,
+  context: PoolContext,
   lane: Lane,
   job: Job<T>,
 ): Promise<T> {
-  const tries: Tries = {
-    seq: undefined,
-    lost: 0,
-    deadlineAt: 0,
-    ran: undefined,
-  };
-  try {
-    return await tryUntilDone(core, lane, job, tries);
-  } catch (error) {
-    throw withCallerStack(
-      tries.ran === undefined ? error : afterRunning(tries.ran, error),
-    );
-  }
-}
-
-/** A second try that failed does not undo what the first may have done. */
-function afterRunning(ran: ConnectionLostError, error: unknown): unknown {
-  if (!(error instanceof SshError) || error.mayHaveRun) return error;
-  return new ConnectionLostError(
-    `${ran.message}; it could not be run again: ${error.message}`,
-    { host: ran.host, mayHaveRun: true, output: ran.output, cause: error },
-  );
-}
-
-async function tryUntilDone<T>(
-  core: PoolContext,
-  lane: Lane,
-  job: Job<T>,
-  tries: Tries,
-): Promise<T> {
-  const { signal } = job;
+  let retry: Retry | undefined;
   for (;;) {
-    const pooled = lane.tryTake() ??
-      await lane.acquire("slot", wait(job, tries), tries.seq);
-    const attempt = pooled.limit.begin();
+    let pooled: PooledConnection | undefined;
+    let attempt: SessionAttempt | undefined;
     try {
-      // The hand-off may have crossed an abort: the slot goes on to the next.
-      signal?.throwIfAborted();
-      const value = await job.start(
-        pooled.connection,
-        () => pooled.limit.opened(attempt),
-      );
-      release(pooled, attempt, job.hold?.(value));
+      pooled = lane.tryTake(job.kind) ??
+        await lane.acquire(job.kind, waitOptions(job, retry));
+      // The hand-over may have crossed an abort: the slot goes to the next.
+      job.signal?.throwIfAborted();
+      const value = await begin(pooled, lane, job, (it) => attempt = it);
+      release(pooled, attempt!, job, value);
       return value;
     } catch (error) {
-      const cause = retryCause(core, lane, {
-        pooled,
-        attempt,
-        job,
-        error,
-        lost: tries.lost,
-      });
-      finish(pooled, attempt, isOrphan(error));
-      if (cause === undefined) throw explained(pooled, error);
-      // A refusal that crosses an abort, or the end of the pool, is still not
-      // the caller's affair.
-      signal?.throwIfAborted();
-      if (core.isClosing) throw core.closedError(lane.name);
-      if (cause !== "channel-open") tries.lost++;
-      if (cause === "idempotent") tries.ran = error as ConnectionLostError;
-      core.telemetry.record({ type: "retry", host: lane.name, cause });
-      // It keeps its place: everybody else in the queue came later.
-      tries.seq ??= 0;
-      tries.deadlineAt ||= job.timeoutMs === 0
-        ? Infinity
-        : performance.now() + job.timeoutMs;
+      const cause = pooled && attempt &&
+        retryCause(context, lane, { pooled, attempt, job, error, retry });
+      giveBack(pooled, attempt, job.kind, error);
+      if (cause === undefined) throw explained(error, pooled, retry);
+      // A refusal that crosses an abort, or the end of the pool, is not the
+      // caller's concern.
+      job.signal?.throwIfAborted();
+      if (context.isClosing) throw context.closedError(lane.name);
+      context.telemetry.record({ type: "retry", host: lane.name, cause });
+      retry ??= { deadlineAt: deadlineOf(job), losses: 0, ran: undefined };
+      if (cause !== "channel-open") retry.losses++;
+      if (cause === "idempotent") retry.ran = error as ConnectionLostError;
     }
   }
 }
 
-function wait(job: Job<unknown>, { deadlineAt }: Tries) {
-  const { signal, timeoutMs } = job;
-  if (deadlineAt === 0 || deadlineAt === Infinity) return { signal, timeoutMs };
-  return { signal, timeoutMs: Math.max(1, deadlineAt - performance.now()) };
+/** Starts the job, in the turn in which its session channel is asked for. */
+function begin<T>(
+  pooled: PooledConnection,
+  lane: Lane,
+  job: Job<T>,
+  onAttempt: (attempt: SessionAttempt) => void,
+): Promise<T> {
+  const attempt = pooled.beginSession();
+  onAttempt(attempt);
+  const started = job.start(
+    pooled.connection,
+    () => pooled.sessionOpened(attempt),
+    pooled,
+  );
+  pooled.openSpare(lane.sessionLimit);
+  return started;
 }
 
-function release(
-  pooled: PooledConnection,
-  attempt: Attempt,
-  hold: Promise<unknown> | undefined,
-): void {
-  if (hold === undefined) {
-    finish(pooled, attempt, false);
-  } else {
-    hold.then(
-      () => finish(pooled, attempt, false),
-      (error) => finish(pooled, attempt, isOrphan(error)),
-    );
-  }
+function deadlineOf({ timeoutMs }: Job<unknown>): number {
+  return timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
 }
 
-function finish(
+/** One that tries again goes first: everybody else came later. */
+function waitOptions(
+  { signal, timeoutMs }: Job<unknown>,
+  retry: Retry | undefined,
+): WaitOptions {
+  if (retry === undefined) return { signal, timeoutMs };
+  const leftMs = retry.deadlineAt - performance.now();
+  return {
+    signal,
+    timeoutMs: leftMs === Infinity ? 0 : Math.max(1, leftMs),
+    isRetry: true,
+  };
+}
+
+function release<T>(
   pooled: PooledConnection,
-  attempt: Attempt,
-  orphaned: boolean,
+  attempt: SessionAttempt,
+  { kind, hold }: Job<T>,
+  value: T,
 ): void {
-  const hadSession = attempt.isOpen;
-  pooled.limit.ended(attempt, orphaned);
-  pooled.giveSlot(hadSession);
+  if (hold === undefined) return pooled.endSession(attempt, kind, false);
+  hold(value).then(
+    () => pooled.endSession(attempt, kind, false),
+    (error) => pooled.endSession(attempt, kind, isOrphan(error)),
+  );
+}
+
+function giveBack(
+  pooled: PooledConnection | undefined,
+  attempt: SessionAttempt | undefined,
+  kind: SlotKind,
+  error: unknown,
+): void {
+  if (attempt !== undefined) pooled?.endSession(attempt, kind, isOrphan(error));
+  else pooled?.giveSlot(kind);
 }
 
 /** A command that we stopped may live on in the server, and keep its session. */
 function isOrphan(error: unknown): boolean {
-  return !(error instanceof ChannelOpenError) &&
-    !(error instanceof ConnectionLostError);
+  return !(error instanceof SshError) || error instanceof ExecTimeoutError ||
+    error instanceof OutputLimitError;
 }
 
 interface Failure {
   readonly pooled: PooledConnection;
-  readonly attempt: Attempt;
+  readonly attempt: SessionAttempt;
   readonly job: Job<unknown>;
   readonly error: unknown;
-  /** How often the connection was lost under this job. */
-  readonly lost: number;
+  readonly retry: Retry | undefined;
 }
 
 /** Why the job is to be tried again; `undefined` if it must not. */
 function retryCause(
-  core: PoolContext,
+  context: PoolContext,
   lane: Lane,
-  failure: Failure,
+  { pooled, attempt, job, error, retry }: Failure,
 ): RetryCause | undefined {
-  const { pooled, attempt, job, error, lost } = failure;
   if (error instanceof ChannelOpenError && !attempt.isOpen) {
     if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
-    return judge(lane, pooled, attempt) ? "channel-open" : undefined;
+    return isTemporary(lane, pooled, attempt) ? "channel-open" : undefined;
   }
-  if (core.isClosing || job.signal?.aborted) return undefined;
-  if (!(error instanceof ConnectionLostError) || lost > 0) return undefined;
+  if (context.isClosing || job.signal?.aborted) return undefined;
+  const losses = retry?.losses ?? 0;
+  if (!(error instanceof ConnectionLostError) || losses > 0) return undefined;
   if (!error.mayHaveRun) return "not-sent";
   return job.idempotent ? "idempotent" : undefined;
 }
 
 /** Whether a refused channel is worth another try. */
-function judge(
+function isTemporary(
   lane: Lane,
   pooled: PooledConnection,
-  attempt: Attempt,
+  attempt: SessionAttempt,
 ): boolean {
-  // Where nothing is open, no stray is.
-  if (pooled.connection.openChannels === 0) pooled.hasStrays = false;
-  const foreign = pooled.leases > 0 || pooled.hasStrays;
-  const verdict = pooled.limit.refused(attempt, foreign);
-  switch (verdict.kind) {
-    case "refused":
-      return false;
-    case "limit":
-      lane.learn(verdict.limit);
-      return true;
-    case "clogged":
-      pooled.drain("discarded");
-      return true;
-    case "wait":
-      return true;
-  }
+  const refusal = pooled.sessionRefused(attempt);
+  if (refusal.kind === "limit") lane.learn(refusal.limit);
+  if (refusal.kind === "clogged") pooled.drain("discarded");
+  return refusal.kind !== "refused";
 }
 
-/** Names the hop whose end took the connection with it. */
-function explained(pooled: PooledConnection, error: unknown): unknown {
-  const { hop } = pooled;
+/**
+ * Completes an error: a second try that failed does not undo what the first
+ * may have done, and the hop is named whose end took the connection with it.
+ */
+function explained(
+  error: unknown,
+  pooled: PooledConnection | undefined,
+  retry: Retry | undefined,
+): unknown {
+  const ran = retry?.ran;
+  if (ran !== undefined && error instanceof SshError && !error.mayHaveRun) {
+    return new ConnectionLostError(
+      `${ran.message}; it could not be run again: ${error.message}`,
+      { host: ran.host, mayHaveRun: true, output: ran.output, cause: error },
+    );
+  }
+  const hop = pooled?.hop;
   if (!(error instanceof ConnectionLostError) || hop?.state !== "gone") {
     return error;
   }
+  const { host, mayHaveRun, output } = error;
   return new ConnectionLostError(
     `${error.message}: its hop "${hostName(hop.connection.host)}" was lost`,
-    {
-      host: error.host,
-      mayHaveRun: error.mayHaveRun,
-      output: error.output,
-      cause: error,
-    },
+    { host, mayHaveRun, output, cause: error },
   );
 }
 
-/** Runs a command on a slot of the lane; the line is known to be good. */
-export function execOn(
-  core: PoolContext,
+/** Runs a command on a slot of the lane. */
+export function runExec(
+  context: PoolContext,
   lane: Lane,
   command: Command,
   options: ExecOptions = {},
 ): Promise<ExecResult<string | Uint8Array>> {
-  return run(core, lane, {
+  return run(context, lane, {
+    kind: "command",
     start: (connection, opened) =>
-      connection.exec(command, {
-        ...options,
-        onOpen: both(opened, options.onOpen),
-      }),
+      connection.exec(command, withOnOpen(options, opened)),
     // A stream is used up by the first try.
-    idempotent: options.idempotent === true &&
-      !(options.stdin instanceof ReadableStream),
+    idempotent: options.idempotent === true && isRepeatable(options.stdin),
     signal: options.signal,
-    timeoutMs: acquireTimeout(core.limits, options),
+    timeoutMs: acquireTimeout(context.limits, options),
   });
 }
 
 /** Starts a command on a slot of the lane, which it keeps until it has ended. */
-export function spawnOn(
-  core: PoolContext,
+export function runSpawn(
+  context: PoolContext,
   lane: Lane,
   command: Command,
   options: SpawnOptions = {},
 ): Promise<RemoteProcess> {
-  return run(core, lane, {
+  return run(context, lane, {
+    kind: "stream",
     start: (connection, opened) =>
-      connection.spawn(command, {
-        ...options,
-        onOpen: both(opened, options.onOpen),
-      }),
-    hold: (process) => process.status,
-    idempotent: false,
+      connection.spawn(command, withOnOpen(options, opened)),
+    hold: ({ status }) => status,
     signal: options.signal,
-    timeoutMs: acquireTimeout(core.limits, options),
+    timeoutMs: acquireTimeout(context.limits, options),
   });
 }
 
-function both(first: () => void, second: (() => void) | undefined): () => void {
-  if (second === undefined) return first;
-  return () => {
-    first();
-    second();
+/** Starts a shell on a slot of the lane, which it keeps until it has ended. */
+export function runShell(
+  context: PoolContext,
+  lane: Lane,
+  options: ShellOptions & AcquireOptions = {},
+): Promise<RemoteProcess> {
+  return run(context, lane, {
+    kind: "stream",
+    start: (connection, opened) => {
+      if (connection.shell === undefined) throw unsupported(lane, "shells");
+      return connection.shell(withOnOpen(options, opened));
+    },
+    hold: ({ status }) => status,
+    signal: options.signal,
+    timeoutMs: acquireTimeout(context.limits, options),
+  });
+}
+
+/** The error for what the adapter of a pool cannot do. */
+export function unsupported(lane: { name: string }, what: string): TypeError {
+  return new TypeError(
+    `Cannot serve "${lane.name}": its connector does not support ${what}`,
+  );
+}
+
+function isRepeatable(stdin: ExecOptions["stdin"]): boolean {
+  return stdin === undefined || typeof stdin === "string" ||
+    ArrayBuffer.isView(stdin) || stdin as unknown instanceof ArrayBuffer ||
+    stdin as unknown instanceof Blob;
+}
+
+/** The options for the connection: without those of the pool. */
+function withOnOpen<T extends ExecOptions | SpawnOptions | ShellOptions>(
+  options: T & AcquireOptions & { idempotent?: boolean },
+  opened: () => void,
+): T {
+  const { acquireTimeoutMs: _, idempotent: __, onOpen, ...rest } = options;
+  const both = onOpen === undefined ? opened : () => {
+    opened();
+    onOpen();
   };
+  return { ...rest, onOpen: both } as unknown as T;
 }

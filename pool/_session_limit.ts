@@ -25,13 +25,13 @@ const CUT = 0.7;
 const DOUBTS = 3;
 
 /** One attempt to open a session channel. */
-export interface Attempt {
+export interface SessionAttempt {
   readonly startedAt: number;
   isOpen: boolean;
 }
 
 /** What a refusal says. */
-export type Verdict =
+export type Refusal =
   /** The server refuses sessions as such: tell the caller. */
   | { readonly kind: "refused" }
   /** Nothing is learned: try again when a session has ended, or in a moment. */
@@ -56,7 +56,7 @@ export class SessionLimit {
   ceiling = Infinity;
   #open = 0;
   /** Attempts without an answer, in the order in which they were made. */
-  readonly #unanswered = new Set<Attempt>();
+  readonly #unanswered = new Set<SessionAttempt>();
   #peak = 0;
   #lastEndAt = -Infinity;
   /** Something ended since the last attempt; it counts as of the next one. */
@@ -70,7 +70,7 @@ export class SessionLimit {
   #orphans = 0;
 
   /** Notes that a channel is asked for. */
-  begin(): Attempt {
+  begin(): SessionAttempt {
     const attempt = { startedAt: performance.now(), isOpen: false };
     if (this.#endedUnseen) {
       this.#endedUnseen = false;
@@ -81,8 +81,8 @@ export class SessionLimit {
   }
 
   /** The server opened it. */
-  opened(attempt: Attempt): void {
-    // An answer to what was given up meanwhile: nobody would end it.
+  opened(attempt: SessionAttempt): void {
+    // The caller left before the answer: its channel is being closed.
     if (!this.#unanswered.delete(attempt)) return;
     attempt.isOpen = true;
     this.#refusalsInARow = 0;
@@ -98,8 +98,8 @@ export class SessionLimit {
    * @param orphaned We closed the channel and the process may live on, in
    * which case sshd keeps its session.
    */
-  ended(attempt: Attempt, orphaned: boolean): void {
-    // What is given up unanswered the server may open all the same, and reaps.
+  ended(attempt: SessionAttempt, orphaned: boolean): void {
+    // The server may still open a channel that we abandoned; it closes it again.
     if (this.#unanswered.delete(attempt)) this.#lastEndAt = performance.now();
     if (!attempt.isOpen) return;
     attempt.isOpen = false;
@@ -123,7 +123,7 @@ export class SessionLimit {
   }
 
   /** The server refused the attempt with reason 2. */
-  refused(attempt: Attempt, foreignChannels: boolean): Verdict {
+  refused(attempt: SessionAttempt, foreignChannels: boolean): Refusal {
     const others = this.#open;
     const now = performance.now();
     const quiet = attempt.startedAt - this.#lastEndAt >= REAP_MS;
@@ -173,7 +173,7 @@ export class SessionLimit {
   }
 
   /** Once for all that were under way together: they met the same moment. */
-  #lower(attempt: Attempt, others: number): void {
+  #lower(attempt: SessionAttempt, others: number): void {
     if (attempt.startedAt <= this.#loweredAt) {
       this.ceiling = Math.min(this.ceiling, others);
       return;

@@ -11,25 +11,23 @@ import type {
   RemoteListener,
   Tunnel,
 } from "../transport/connector.ts";
+import { ConnectionLostError } from "../transport/errors.ts";
+import type { ResolvedHost } from "../transport/host.ts";
 import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
+  ShellOptions,
   SpawnOptions,
 } from "../transport/process.ts";
-import { ConnectionLostError } from "../transport/errors.ts";
-import { hostName, type ResolvedHost } from "../transport/host.ts";
+import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../transport/target.ts";
+import { withCallerStack } from "./_caller_stack.ts";
+import type { FileSessions } from "./_file_sessions.ts";
+import type { Lane } from "./_lane.ts";
+import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
-
-/** How a shared connection reaches its host's schedule. */
-export interface Scheduler {
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
-  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
-}
+import { runExec, runShell, runSpawn, unsupported } from "./_run.ts";
 
 /**
  * A connection that many callers hold. Its channels take slots as those of
@@ -39,12 +37,21 @@ export interface Scheduler {
  * call rejects.
  */
 export class SharedConnection implements Connection {
+  readonly #context: PoolContext;
+  readonly #lane: Lane;
+  readonly #files: FileSessions;
   readonly #pooled: PooledConnection;
-  readonly #scheduler: Scheduler;
 
-  constructor(pooled: PooledConnection, scheduler: Scheduler) {
+  constructor(
+    context: PoolContext,
+    lane: Lane,
+    files: FileSessions,
+    pooled: PooledConnection,
+  ) {
+    this.#context = context;
+    this.#lane = lane;
+    this.#files = files;
     this.#pooled = pooled;
-    this.#scheduler = scheduler;
   }
 
   get host(): ResolvedHost {
@@ -75,80 +82,61 @@ export class SharedConnection implements Connection {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>>;
-  async exec(
+  exec(
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    this.#check();
-    return await this.#scheduler.exec(command, options);
+    return this.#do(() => runExec(this.#context, this.#lane, command, options));
   }
 
-  async spawn(
-    command: Command,
-    options?: SpawnOptions,
-  ): Promise<RemoteProcess> {
-    this.#check();
-    return await this.#scheduler.spawn(command, options);
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
+    return this.#do(() =>
+      runSpawn(this.#context, this.#lane, command, options)
+    );
   }
 
-  async forwardOut(
+  shell(options?: ShellOptions): Promise<RemoteProcess> {
+    return this.#do(() => runShell(this.#context, this.#lane, options));
+  }
+
+  sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
+    return this.#do(() =>
+      this.#files.open({
+        signal: options.signal,
+        timeoutMs: this.#context.limits.acquireTimeoutMs,
+      })
+    );
+  }
+
+  forwardOut(
     target: ForwardTarget,
     options?: { readonly signal?: AbortSignal },
   ): Promise<Tunnel> {
-    this.#check();
-    const pooled = this.#pooled;
-    if (pooled.connection.forwardOut === undefined) {
-      throw new TypeError(
-        `Cannot forward through "${
-          hostName(this.host)
-        }": its connector does not support it`,
-      );
-    }
-    // A tunnel is no session and takes no slot, but it keeps the connection.
-    pooled.addPin();
-    try {
-      const tunnel = await pooled.connection.forwardOut(target, options);
-      tunnel.closed.then(() => pooled.removePin());
-      return tunnel;
-    } catch (error) {
-      pooled.removePin();
-      throw error;
-    }
+    return this.#pinned((connection) => {
+      if (connection.forwardOut === undefined) {
+        throw unsupported(this.#lane, "forwards");
+      }
+      return connection.forwardOut(target, options);
+    });
   }
 
-  async forwardIn(
+  forwardIn(
     listen: ForwardTarget,
     onConnection: (tunnel: Tunnel) => void,
     options?: { readonly signal?: AbortSignal },
   ): Promise<RemoteListener> {
-    this.#check();
-    const pooled = this.#pooled;
-    if (pooled.connection.forwardIn === undefined) {
-      throw new TypeError(
-        `Cannot listen on "${
-          hostName(this.host)
-        }": its connector does not support it`,
-      );
-    }
-    // It keeps the connection, and so does each of its tunnels.
-    const pinned = (tunnel: Tunnel) => {
-      pooled.addPin();
-      tunnel.closed.then(() => pooled.removePin());
+    // The listener keeps the connection, and so does each of its tunnels.
+    const withPin = (tunnel: Tunnel) => {
+      this.#pooled.addPin();
+      tunnel.closed.then(() => this.#pooled.removePin());
       onConnection(tunnel);
     };
-    pooled.addPin();
-    try {
-      const listener = await pooled.connection.forwardIn(
-        listen,
-        pinned,
-        options,
-      );
-      listener.closed.then(() => pooled.removePin());
-      return listener;
-    } catch (error) {
-      pooled.removePin();
-      throw error;
-    }
+    return this.#pinned((connection) => {
+      if (connection.forwardIn === undefined) {
+        throw unsupported(this.#lane, "remote forwards");
+      }
+      return connection.forwardIn(listen, withPin, options);
+    });
   }
 
   close(): Promise<void> {
@@ -160,9 +148,36 @@ export class SharedConnection implements Connection {
     return this.close();
   }
 
+  /** A tunnel is no session and takes no slot, but it keeps the connection. */
+  #pinned<T extends { readonly closed: Promise<void> }>(
+    open: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    return this.#do(async () => {
+      const pooled = this.#pooled;
+      pooled.addPin();
+      try {
+        const opened = await open(pooled.connection);
+        opened.closed.then(() => pooled.removePin());
+        return opened;
+      } catch (error) {
+        pooled.removePin();
+        throw error;
+      }
+    });
+  }
+
+  async #do<T>(operation: () => Promise<T>): Promise<T> {
+    this.#check();
+    try {
+      return await operation();
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
   #check(): void {
     if (!this.isClosed && this.#pooled.state !== "gone") return;
-    const name = hostName(this.host);
+    const { name } = this.#pooled;
     throw new ConnectionLostError(
       `Cannot use the connection to "${name}": it has ended`,
       { host: name },

@@ -1,83 +1,202 @@
 /**
- * Who waits for one host.
+ * The callers that wait for one host.
  *
  * @module
  */
 
-import { LinkedList } from "./_linked_list.ts";
-import type { Waiter } from "./_waiter.ts";
+import { onAbort } from "../transport/abort.ts";
+import { LinkedList, ListNode } from "./_linked_list.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
 
 /**
- * Two queues: those who want a slot, which there may be or not, and those who
- * only look at a connection, who are all served as soon as there is one.
+ * What a waiter gets: a slot for a command, a slot for something that may stay
+ * open for long (`stream`), a pin (the connection must not end while a tunnel
+ * is on it), or the connection that all callers share.
+ */
+export type Claim = "command" | "stream" | "pin" | "shared";
+
+/** How long a caller waits, and under which signal. */
+export interface WaitOptions {
+  /** Frees this waiter. */
+  readonly signal?: AbortSignal | undefined;
+  /** In milliseconds; 0 for ever. */
+  readonly timeoutMs: number;
+  /** Goes to the front: this caller had its turn, and has to try again. */
+  readonly isRetry?: boolean;
+}
+
+/** What becomes of a waiter that leaves by itself. */
+export interface WaiterListener {
+  /** Its signal aborted. It must be removed and failed. */
+  onAborted(waiter: Waiter, reason: unknown): void;
+  /** Its time is up. It must be removed and failed. */
+  onTimedOut(waiter: Waiter): void;
+}
+
+/** One caller that waits; settles once, and leaves no timer and no listener. */
+export class Waiter extends ListNode<Waiter> {
+  readonly claim: Claim;
+  readonly isRetry: boolean;
+  /** Resolves with a connection on which the claim is already taken. */
+  readonly promise: Promise<PooledConnection>;
+  /** Its number in the order of arrival at this host. */
+  arrival = 0;
+  readonly #startedAt: number = performance.now();
+  #resolve!: (pooled: PooledConnection) => void;
+  #reject!: (error: unknown) => void;
+  readonly #stopWatching: () => void;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(claim: Claim, options: WaitOptions, listener: WaiterListener) {
+    super();
+    this.claim = claim;
+    this.isRetry = options.isRetry === true;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const { signal, timeoutMs } = options;
+    this.#stopWatching = onAbort(
+      signal,
+      () => listener.onAborted(this, signal?.reason),
+    );
+    // Never unref'd: somebody waits for it.
+    this.#timer = timeoutMs === 0
+      ? undefined
+      : setTimeout(() => listener.onTimedOut(this), timeoutMs);
+  }
+
+  /** How long it has waited, in milliseconds. */
+  get waitedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** Hands the connection over: the claim is taken here, before anybody else runs. */
+  grant(pooled: PooledConnection): void {
+    this.#cleanUp();
+    if (this.claim === "shared") pooled.markShared();
+    else if (this.claim === "pin") pooled.addPin();
+    else pooled.takeSlot(this.claim);
+    this.#resolve(pooled);
+  }
+
+  /** Ends the wait with an error. */
+  fail(error: unknown): void {
+    this.#cleanUp();
+    this.#reject(error);
+  }
+
+  #cleanUp(): void {
+    clearTimeout(this.#timer);
+    this.#stopWatching();
+  }
+}
+
+/**
+ * Three queues, each in the order of arrival:
+ *
+ *     shared    wait for any connection, all are served at once
+ *     command   wait for a slot
+ *     stream    wait for a slot that may be held for long
  */
 export class WaitQueue {
   readonly #shared = new LinkedList<Waiter>();
-  readonly #queue = new LinkedList<Waiter>();
+  readonly #commands = new LinkedList<Waiter>();
+  readonly #streams = new LinkedList<Waiter>();
+  #arrivals = 0;
+  #pins = 0;
 
   /** Everybody who waits. */
   get size(): number {
-    return this.#shared.size + this.#queue.size;
+    return this.#shared.size + this.slotsWanted;
   }
 
-  /** How many wait to look. */
+  /** How many wait for a connection, and for no slot. */
   get shared(): number {
     return this.#shared.size;
   }
 
   /** How many wait for a slot. */
-  get queued(): number {
-    return this.#queue.size;
+  get slotsWanted(): number {
+    return this.#commands.size + this.#streams.size;
   }
 
   /** Whether a target waits for this host as its hop. */
   get hasPin(): boolean {
-    for (const waiter of this.#shared) {
-      if (waiter.claim === "pin") return true;
-    }
-    return false;
+    return this.#pins > 0;
   }
 
-  /** Lets a waiter in, behind those who came before it. */
+  /** Whether somebody would be overtaken by a caller that takes a slot now. */
+  isTakenBy(claim: "command" | "stream"): boolean {
+    return this.#commands.size > 0 ||
+      (claim === "stream" && this.#streams.size > 0);
+  }
+
+  /** Adds a waiter: at the end, or, if it tries again, behind the others that do. */
   add(waiter: Waiter): void {
-    if (waiter.claim === "slot") {
-      this.#queue.insertAfter(this.#placeFor(waiter), waiter);
-    } else {
-      this.#shared.push(waiter);
-    }
+    waiter.arrival = ++this.#arrivals;
+    if (waiter.claim === "pin") this.#pins++;
+    const list = this.#listOf(waiter);
+    if (waiter.isRetry) list.insertAfter(lastRetry(list), waiter);
+    else list.push(waiter);
   }
 
-  /** Lets this one out, wherever it stands. */
+  /** Removes this one, wherever it stands. */
   remove(waiter: Waiter): void {
-    if (!this.#queue.remove(waiter)) this.#shared.remove(waiter);
+    if (!this.#listOf(waiter).remove(waiter)) return;
+    if (waiter.claim === "pin") this.#pins--;
   }
 
-  /** The next one who shared. */
-  nextShared(): Waiter | undefined {
-    return this.#shared.shift();
+  /** Takes the next one out that waits for no slot. */
+  takeShared(): Waiter | undefined {
+    return this.#take(this.#shared.first);
   }
 
-  /** The one who has waited longest for a slot. */
-  nextQueued(): Waiter | undefined {
-    return this.#queue.shift();
+  /**
+   * Takes the one out that has waited longest for a slot.
+   *
+   * @param withStreams Whether a stream may have a slot now. If not, the
+   * commands behind it go first.
+   */
+  takeSlotWaiter(withStreams: boolean): Waiter | undefined {
+    const command = this.#commands.first;
+    const stream = withStreams ? this.#streams.first : undefined;
+    return this.#take(earlier(command, stream));
   }
 
-  /** Empties the room. */
-  removeAll(): Waiter[] {
-    const all = [...this.#shared, ...this.#queue];
+  /** Empties the queues. */
+  takeAll(): Waiter[] {
+    const all = [...this.#shared, ...this.#commands, ...this.#streams];
     for (const waiter of all) this.remove(waiter);
     return all;
   }
 
-  /** In the order of arrival; only a retry ever goes before the tail. */
-  #placeFor(waiter: Waiter): Waiter | undefined {
-    const { tail } = this.#queue;
-    if (tail === undefined || tail.seq <= waiter.seq) return tail;
-    let anchor: Waiter | undefined;
-    for (const other of this.#queue) {
-      if (other.seq > waiter.seq) break;
-      anchor = other;
-    }
-    return anchor;
+  #take(waiter: Waiter | undefined): Waiter | undefined {
+    if (waiter !== undefined) this.remove(waiter);
+    return waiter;
   }
+
+  #listOf({ claim }: Waiter): LinkedList<Waiter> {
+    if (claim === "command") return this.#commands;
+    return claim === "stream" ? this.#streams : this.#shared;
+  }
+}
+
+/** The last of those at the front that try again. */
+function lastRetry(list: LinkedList<Waiter>): Waiter | undefined {
+  let last: Waiter | undefined;
+  for (const waiter of list) {
+    if (!waiter.isRetry) break;
+    last = waiter;
+  }
+  return last;
+}
+
+function earlier(
+  a: Waiter | undefined,
+  b: Waiter | undefined,
+): Waiter | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  if (a.isRetry !== b.isRetry) return a.isRetry ? a : b;
+  return a.arrival < b.arrival ? a : b;
 }

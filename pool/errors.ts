@@ -30,7 +30,9 @@ export type WaitReason =
   /** Dials keep failing and are retried. */
   | "dial-failing"
   /** The host cools down after failures. */
-  | "cooling-down";
+  | "cooling-down"
+  /** The host is still being looked up, in files or by a command. */
+  | "resolving";
 
 /** What a pool looked like when a caller's wait ended. */
 export interface WaitSnapshot {

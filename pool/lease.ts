@@ -5,8 +5,8 @@
  */
 
 import type { Connection } from "../transport/connector.ts";
+import type { LeaseGroup } from "./_lease_tracker.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
-import type { Ticket } from "./_lease_tracker.ts";
 
 /**
  * The right to open one session channel on {@linkcode Lease.connection}, until
@@ -30,8 +30,8 @@ export class Lease implements Disposable {
    */
   readonly connection: Connection;
   #pooled: PooledConnection | undefined;
-  #ticket: Ticket | undefined;
-  #unwatch: (() => void) | undefined;
+  readonly #group: LeaseGroup;
+  readonly #disarm: (() => void) | undefined;
 
   /**
    * Leases come from `ConnectionPool.acquire()`.
@@ -40,14 +40,14 @@ export class Lease implements Disposable {
    */
   constructor(
     pooled: PooledConnection,
-    ticket: Ticket,
-    unwatch: (() => void) | undefined,
+    group: LeaseGroup,
+    disarm: (() => void) | undefined,
   ) {
     this.connection = pooled.connection;
     this.#pooled = pooled;
-    this.#ticket = ticket;
-    this.#unwatch = unwatch;
-    pooled.leases++;
+    this.#group = group;
+    this.#disarm = disarm;
+    pooled.addLease();
   }
 
   /** Whether the slot was given back. */
@@ -58,11 +58,10 @@ export class Lease implements Disposable {
   /** Gives the slot back. A second call does nothing. */
   release(): void {
     const pooled = this.#pooled;
-    const ticket = this.#ticket;
-    if (pooled === undefined || ticket === undefined) return;
-    this.#pooled = this.#ticket = undefined;
-    this.#unwatch?.();
-    ticket.account.open--;
+    if (pooled === undefined) return;
+    this.#pooled = undefined;
+    this.#disarm?.();
+    this.#group.released();
     pooled.giveLease();
   }
 

@@ -30,6 +30,7 @@ export type {
   PoolTunnel,
   RemoteForwardOptions,
 } from "./forward.ts";
+export { HostHandle } from "./host_handle.ts";
 export { Lease } from "./lease.ts";
 export type {
   AcquireOptions,
@@ -37,6 +38,8 @@ export type {
   CloseOptions,
   ConnectionPoolOptions,
   ExecOptions as PoolExecOptions,
+  PoolTransferOptions,
+  ShellOptions as PoolShellOptions,
   SpawnOptions as PoolSpawnOptions,
 } from "./options.ts";
 export { ConnectionPool, type WarmResult } from "./pool.ts";

@@ -5,10 +5,14 @@
  */
 
 import type { Connector } from "../transport/connector.ts";
+import type { HostDefaults } from "../transport/defaults.ts";
 import type {
   ExecOptions as ConnectionExecOptions,
+  ShellOptions as ConnectionShellOptions,
   SpawnOptions as ConnectionSpawnOptions,
 } from "../transport/process.ts";
+import type { TransferOptions } from "../transport/sftp/transfer/options.ts";
+import type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import { didYouMean } from "../transport/nearest.ts";
 import type { PoolObserver } from "./events.ts";
@@ -51,10 +55,24 @@ export interface BackoffOptions {
 
 /** Options for {@linkcode ConnectionPool}. */
 export interface ConnectionPoolOptions {
-  /** Makes the connections. */
-  readonly connector: Connector;
-  /** Turns what callers name into hosts. Default: strings are parsed, no file is read. */
+  /**
+   * Makes the connections. Default: an `Ssh2Connector`. With the entry point
+   * `./pool` alone there is no default.
+   */
+  readonly connector?: Connector;
+  /**
+   * Turns what callers name into hosts. Default: a `SshConfigResolver`, as
+   * `config` says. With the entry point `./pool` alone: a `PlainResolver`.
+   */
   readonly resolver?: HostResolver;
+  /**
+   * Which ssh_config files strings are looked up in; `false` for none, in
+   * which case a string is `user@host:port` and nothing else. Has no effect
+   * beside `resolver`. Default: those that `ssh` reads.
+   */
+  readonly config?: false | SshConfigResolverOptions;
+  /** What holds for every host that does not say otherwise, hops included. */
+  readonly defaults?: HostDefaults;
   /**
    * Connections in all. At the cap the least recently used one without an
    * open channel makes room; if all are busy, callers wait. Connections that
@@ -183,6 +201,21 @@ export interface SpawnOptions extends ConnectionSpawnOptions, AcquireOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@linkcode ConnectionPool.shell}. */
+export interface ShellOptions extends ConnectionShellOptions, AcquireOptions {
+  /** Aborts the wait for a slot, and then the shell as for a connection. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@linkcode ConnectionPool.upload} and `download`. */
+export interface PoolTransferOptions extends TransferOptions, AcquireOptions {
+  /**
+   * Aborts the wait for a session, and then the transfer: files that are whole
+   * stay; of the others nothing stays, unless `resume` is set.
+   */
+  readonly signal?: AbortSignal;
+}
+
 /** Options of {@linkcode ConnectionPool.close}. */
 export interface CloseOptions {
   /** Overrides the pool's `drainTimeoutMs`; 0 ends running work at once. */
@@ -223,7 +256,14 @@ const BACKOFF_RULES = {
   readonly [number, number, boolean, number]
 >;
 
-const OTHER_FIELDS = ["connector", "resolver", "backoff", "observer"];
+const OTHER_FIELDS = [
+  "connector",
+  "resolver",
+  "config",
+  "defaults",
+  "backoff",
+  "observer",
+];
 
 /** The longest delay that timers take, about 24 days. */
 const MAX_MS = 2 ** 31 - 1;
@@ -241,7 +281,9 @@ export function checkOptions(options: ConnectionPoolOptions): Limits {
     );
   }
   checkNames(options, [...OTHER_FIELDS, ...Object.keys(RULES)], "");
-  checkMember(options.connector, "connector", "connect");
+  if (options.connector !== undefined) {
+    checkMember(options.connector, "connector", "connect");
+  }
   if (options.resolver !== undefined) {
     checkMember(options.resolver, "resolver", "resolve");
   }

@@ -1,28 +1,20 @@
 /**
- * The face of the pool.
+ * The pool, as its users see it.
  *
  * @module
  */
 
-import { type Command, commandLine } from "../transport/command.ts";
+import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
-import type { ExecResult, RemoteProcess } from "../transport/process.ts";
-import type { HostLike } from "../transport/host.ts";
 import type { Forward } from "../transport/forward/forward.ts";
-import { type ForwardTarget, parseTarget } from "../transport/target.ts";
-import { PlainResolver } from "../transport/resolver.ts";
-import { withCallerStack } from "./_caller_stack.ts";
+import type { HostLike } from "../transport/host.ts";
+import type { ExecResult, RemoteProcess } from "../transport/process.ts";
+import type { Sftp } from "../transport/sftp/sftp.ts";
+import type { TransferResult } from "../transport/sftp/transfer/options.ts";
+import type { ForwardTarget } from "../transport/target.ts";
 import { PoolCore } from "./_pool_core.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
-import type { Lane } from "./_lane.ts";
-import {
-  Forwards,
-  openThrough,
-  type PoolForwardOptions,
-  type PoolTunnel,
-} from "./forward.ts";
-import { execOn, spawnOn } from "./_run.ts";
-import type { WaitOptions } from "./_waiter.ts";
+import { Verbs } from "./_verbs.ts";
+import { partsOf } from "./defaults.ts";
 import type { PoolStats } from "./events.ts";
 import {
   fanOut,
@@ -31,14 +23,17 @@ import {
   type FanOutWork,
   withHost,
 } from "./fan_out.ts";
-import { Lease } from "./lease.ts";
-import {
-  type AcquireOptions,
-  acquireTimeout,
-  type CloseOptions,
-  type ConnectionPoolOptions,
-  type ExecOptions,
-  type SpawnOptions,
+import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
+import { HostHandle } from "./host_handle.ts";
+import type { Lease } from "./lease.ts";
+import type {
+  AcquireOptions,
+  CloseOptions,
+  ConnectionPoolOptions,
+  ExecOptions,
+  PoolTransferOptions,
+  ShellOptions,
+  SpawnOptions,
 } from "./options.ts";
 
 /** How warming one host went. */
@@ -52,37 +47,53 @@ export interface WarmResult {
 }
 
 /**
- * An SSH connection pool: concurrent callers for one host await one dial,
+ * An SSH connection pool. Concurrent callers for one host await one dial,
  * commands share a handful of connections, and every promise settles.
  *
- * This one takes any {@linkcode Connector}; that of the package's main pooled
- * point comes with ssh2.
+ * All calls that need a connection may fail with these errors, beside those
+ * that they list themselves:
  *
- * @example Usage
+ * - `DialError` if the dial fails; its subclasses are `AuthenticationError` and
+ *   `HostKeyError`;
+ * - `HostCooldownError` if the host failed a moment ago;
+ * - `AcquireTimeoutError` if there is no connection or no slot in time;
+ * - `ChannelOpenError` if the server refuses the channel as such;
+ * - `ConnectionLostError` if the connection ends first;
+ * - `PoolClosedError` if the pool is closed;
+ * - `TypeError` and `RangeError` if an argument is wrong; nothing was dialled;
+ * - the reason of the signal, if it aborts. An abort frees this caller only:
+ *   others that wait for the same dial are not touched, and the last one to
+ *   leave ends the dial.
+ *
+ * @example Many commands, few connections
  * ```ts
- * import { ConnectionPool } from "@sshpool/sshpool/pool";
- * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { ConnectionPool } from "@sshpool/sshpool";
+ * import { EmbeddedServer } from "@sshpool/sshpool/testing";
  * import { assertEquals } from "@std/assert";
  *
- * const connector = new MemoryConnector();
- * await using pool = new ConnectionPool({ connector });
- * const { stdout } = await pool.exec("ops@db1", ["echo", "hello"]);
- * assertEquals(stdout, "hello\n");
+ * await using server = await EmbeddedServer.start();
+ * await using pool = new ConnectionPool();
+ * const results = await Promise.all(
+ *   Array.from({ length: 50 }, (_, i) => pool.exec(server.host(), `echo ${i}`)),
+ * );
+ * assertEquals(results[49]?.stdout, "49\n");
  * ```
  */
 export class ConnectionPool implements AsyncDisposable {
   readonly #core: PoolCore;
-  readonly #forwards = new Forwards();
+  readonly #verbs: Verbs;
 
   /**
-   * Makes a pool. Nothing is dialled yet.
+   * Makes a pool. Nothing is dialled and no file is read yet.
    *
-   * @param options The connector, and the limits.
+   * @param options The limits, and where hosts come from.
    * @throws {TypeError} If an option has the wrong type or is unknown.
    * @throws {RangeError} If a number is out of range.
    */
-  constructor(options: ConnectionPoolOptions) {
-    this.#core = new PoolCore(options, options.resolver ?? new PlainResolver());
+  constructor(options: ConnectionPoolOptions = {}) {
+    const { connector, resolver } = partsOf(options);
+    this.#core = new PoolCore(options, connector, resolver);
+    this.#verbs = new Verbs(this.#core);
   }
 
   /** Live connections. */
@@ -92,128 +103,60 @@ export class ConnectionPool implements AsyncDisposable {
 
   /** The names of the hosts that have a connection, as `user@host:port`. */
   get activeHosts(): string[] {
-    const names = new Set<string>();
-    for (const lane of this.#core.lanes) {
-      if (lane.connections.size > 0) names.add(lane.name);
-    }
-    return [...names];
+    return [...new Set([...this.#core.connections].map(({ name }) => name))];
+  }
+
+  /**
+   * A host with every verb of the pool bound to it.
+   *
+   * @param host The host. It is looked up with the first call.
+   * @returns The handle. It holds no connection and needs no closing.
+   */
+  host(host: HostLike): HostHandle {
+    return new HostHandle(this.#verbs, host);
   }
 
   /**
    * A connection to the host: the one that everybody shares, or a new one.
-   * Callers that come while it is dialled await the same dial.
-   *
    * Channels that are opened on it take slots, as those of the pool do.
    *
    * @param host The host.
-   * @param options Abort and wait.
+   * @param options The signal and the timeout.
    * @returns The connection. It stays the pool's: do not close it, unless it
    * is to end for everybody.
-   * @throws {DialError} If the dial fails.
-   * @throws {HostCooldownError} If the host failed a moment ago.
-   * @throws {AcquireTimeoutError} If it takes too long.
-   * @throws {PoolClosedError} If the pool is closed.
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
-    const pooled = this.#core.known(host)?.primary;
-    if (
-      pooled !== undefined && !pooled.connection.isClosed &&
-      options?.signal?.aborted !== true
-    ) {
-      pooled.touch();
-      // The same promise for everybody: a warm hand-out allocates nothing.
-      return pooled.shared;
-    }
-    return this.#on(host, options, async (lane) => {
-      const pooled = await lane.acquire("shared", this.#waitOptions(options));
-      return pooled.shared;
-    });
+    return this.#verbs.getConnection(host, options);
   }
 
   /**
    * Borrows a slot: the right to open one session channel.
    *
    * @param host The host.
-   * @param options Abort and wait.
+   * @param options The signal and the timeout.
    * @returns The lease; give it back with `release()` or `using`.
-   * @throws {DialError} If the dial fails.
-   * @throws {HostCooldownError} If the host failed a moment ago.
-   * @throws {AcquireTimeoutError} If it takes too long.
-   * @throws {PoolClosedError} If the pool is closed.
    */
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
-    if (options === undefined) {
-      const lane = this.#core.known(host);
-      const pooled = lane?.tryTake();
-      if (pooled !== undefined) return Promise.resolve(this.#lease(pooled));
-    }
-    return this.#on(host, options, (lane) => this.#borrow(lane, options));
-  }
-
-  async #borrow(
-    lane: Lane,
-    options: AcquireOptions | undefined,
-  ): Promise<Lease> {
-    const pooled = lane.tryTake() ??
-      await lane.acquire("slot", this.#waitOptions(options));
-    if (options?.signal?.aborted) {
-      // The hand-off crossed the abort: the slot goes on to the next.
-      pooled.giveSlot();
-      throw options.signal.reason;
-    }
-    return this.#lease(pooled);
-  }
-
-  /**
-   * Finds the lane and goes on with it in the same turn, unless a file has to
-   * be read first: of a hundred callers that come at once the first makes the
-   * lane, and the others find it in use.
-   */
-  #on<T>(
-    host: HostLike,
-    options: AcquireOptions | undefined,
-    use: (lane: Lane) => Promise<T>,
-  ): Promise<T> {
-    try {
-      options?.signal?.throwIfAborted();
-      if (this.#core.isClosing) throw this.#core.closedError();
-      return settled(this.#core.find(host), use);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #waitOptions(options: AcquireOptions | undefined): WaitOptions {
-    return {
-      signal: options?.signal,
-      timeoutMs: acquireTimeout(this.#core.limits, options),
-    };
-  }
-
-  #lease(pooled: PooledConnection): Lease {
-    const { leases } = this.#core;
-    return new Lease(pooled, leases.ticket(pooled), leases.watch(pooled));
+    return this.#verbs.acquire(host, options);
   }
 
   /**
    * Runs a command and collects its output. A non-zero exit is a result, not
-   * an error.
+   * an error, unless `check` is set.
    *
    * What cannot have run is tried again by the pool; a command that was sent
    * is repeated only if it is `idempotent`.
    *
    * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
-   * @param options Abort, wait, input, limits.
+   * @param options Input, limits, environment, signal and timeouts.
    * @returns How it ended, and what it wrote.
-   * @throws {DialError} If the dial fails.
-   * @throws {HostCooldownError} If the host failed a moment ago.
-   * @throws {AcquireTimeoutError} If no slot comes free in time.
-   * @throws {ChannelOpenError} If the server refuses sessions as such.
-   * @throws {ConnectionLostError} If the connection ends under the command.
+   * @throws {CommandError} If `check` is set and the exit code is not 0.
    * @throws {ExecTimeoutError} If it runs longer than `timeoutMs`.
    * @throws {OutputLimitError} If it writes more than `maxOutputBytes`.
-   * @throws {PoolClosedError} If the pool is closed.
+   * @throws {EnvironmentRefusedError} If the server refuses a variable.
+   * @throws {ChannelClosedError} If the server ends it without saying how.
+   * @throws {SudoError} If `sudo` refuses.
    */
   exec(
     host: HostLike,
@@ -237,11 +180,7 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    return this.#on(
-      host,
-      options,
-      (lane) => execOn(this.#core, lane, commandLine(command), options),
-    );
+    return this.#verbs.exec(host, command, options);
   }
 
   /**
@@ -250,25 +189,85 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
-   * @param options Abort and wait.
+   * @param options Terminal, environment, signal and timeout.
    * @returns The process.
-   * @throws {DialError} If the dial fails.
-   * @throws {HostCooldownError} If the host failed a moment ago.
-   * @throws {AcquireTimeoutError} If no slot comes free in time.
-   * @throws {ChannelOpenError} If the server refuses sessions as such.
-   * @throws {ConnectionLostError} If the connection ends first.
-   * @throws {PoolClosedError} If the pool is closed.
+   * @throws {EnvironmentRefusedError} If the server refuses a variable.
+   * @throws {SudoError} If `sudo` refuses.
    */
   spawn(
     host: HostLike,
     command: Command,
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    return this.#on(
-      host,
-      options,
-      (lane) => spawnOn(this.#core, lane, commandLine(command), options),
-    );
+    return this.#verbs.spawn(host, command, options);
+  }
+
+  /**
+   * Starts the login shell of the user in a terminal. Its slot is taken until
+   * its channel is closed.
+   *
+   * @param host The host.
+   * @param options Size and kind of the terminal, environment, signal, timeout.
+   * @returns The process; `resize()` tells it a new size.
+   */
+  shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
+    return this.#verbs.shell(host, options);
+  }
+
+  /**
+   * Gives an SFTP session. Callers for one host share one; it is kept for the
+   * next caller, and ends when its slot is needed for something else.
+   *
+   * @param host The host.
+   * @param options The signal, up to when there is a session, and the timeout.
+   * @returns The session; close it, or use `await using`.
+   * @throws {SftpError} If the server does not speak SFTP version 3.
+   */
+  sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
+    return this.#verbs.sftp(host, options);
+  }
+
+  /**
+   * Copies a local file or a tree to the host. No file has its name there
+   * before all of it is there.
+   *
+   * @param host The host.
+   * @param local The file or folder to copy.
+   * @param remote What it is to be on the host: the path itself, not the folder
+   * that it goes into.
+   * @param options Concurrency, attributes, links, resuming, progress, signal.
+   * @returns What was copied.
+   * @throws {SftpError} If the server refuses, or the source changes.
+   * @throws {Error} What `node:fs` throws for a local file.
+   */
+  upload(
+    host: HostLike,
+    local: string,
+    remote: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return this.#verbs.upload(host, local, remote, options);
+  }
+
+  /**
+   * Copies a file or a tree of the host to this side. No file has its name
+   * here before all of it is here.
+   *
+   * @param host The host.
+   * @param remote The file or folder to copy.
+   * @param local What it is to be here: the path itself.
+   * @param options Concurrency, attributes, links, resuming, progress, signal.
+   * @returns What was copied.
+   * @throws {SftpError} If the server refuses, or the source changes.
+   * @throws {Error} What `node:fs` throws for a local file.
+   */
+  download(
+    host: HostLike,
+    remote: string,
+    local: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return this.#verbs.download(host, remote, local, options);
   }
 
   /**
@@ -278,51 +277,32 @@ export class ConnectionPool implements AsyncDisposable {
    * @param host The host.
    * @param target `host:port` as the host sees it, or the path of one of its
    * unix sockets.
-   * @param options Abort, up to when the stream is open, and wait.
+   * @param options The signal, up to when the stream is open, and the timeout.
    * @returns The stream; close it.
-   * @throws {TypeError} If the target is none.
-   * @throws {DialError} If the dial fails.
-   * @throws {ChannelOpenError} If the server refuses.
-   * @throws {ConnectionLostError} If the connection ends first, twice.
-   * @throws {PoolClosedError} If the pool is closed.
    */
-  async connect(
+  connect(
     host: HostLike,
     target: string | ForwardTarget,
     options?: AcquireOptions,
   ): Promise<PoolTunnel> {
-    const to = parseTarget(target);
-    const get = () => this.getConnection(host, options);
-    return await openThrough(get, to, options?.signal);
+    return this.#verbs.connect(host, target, options);
   }
 
   /**
    * Listens on this side, and leads each connection through the host: to one
-   * target (`"local"`), or to where a SOCKS5 client says (`"dynamic"`). With `"remote"` the host
-   * listens, and each of its connections is led to a target on this side. Nothing
-   * is dialled before the first connection; one that comes after the SSH
-   * connection was lost gets a new one.
+   * target (`"local"`), or to where a SOCKS5 client says (`"dynamic"`). With
+   * `"remote"` the host listens, and each of its connections is led to a target
+   * on this side. A local listener dials with its first connection; one that
+   * comes after the SSH connection was lost gets a new one.
    *
    * @param host The host.
    * @param options Where to listen, and where to.
    * @returns The forward. It keeps the process alive until it, or the pool, is
    * closed; closing the pool ends it and its connections at once.
-   * @throws {TypeError} If an address is none.
    * @throws {ForwardError} If it cannot listen there.
-   * @throws {PoolClosedError} If the pool is closed.
    */
-  async forward(
-    host: HostLike,
-    options: PoolForwardOptions,
-  ): Promise<Forward> {
-    if (this.#core.isClosing) throw this.#core.closedError();
-    const forward = await this.#forwards.start(
-      (signal) => this.getConnection(host, signal ? { signal } : {}),
-      options,
-    );
-    if (!this.#core.isClosing) return forward;
-    await forward.close();
-    throw this.#core.closedError();
+  forward(host: HostLike, options: PoolForwardOptions): Promise<Forward> {
+    return this.#verbs.forward(host, options);
   }
 
   /**
@@ -363,10 +343,11 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * Dials ahead, so that the first command finds a connection.
+   * Dials ahead, so that the first command finds a connection. A failure is a
+   * result, not an error.
    *
    * @param hosts The hosts; all are dialled at once, as far as the limits go.
-   * @param options Abort and wait.
+   * @param options The signal and the timeout.
    * @returns For each host, in order, whether it has a connection now.
    */
   warm(
@@ -384,20 +365,21 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * Ends the connections of a host; what runs on them is lost. Callers that
-   * wait get a fresh one.
+   * Ends the connections of a host that there are now; what runs on them is
+   * lost. Callers that wait get a fresh one.
    *
    * @param host The host.
+   * @returns Settles when they have ended.
    */
   async removeConnection(host: HostLike): Promise<void> {
-    const lane = await this.#core.find(host);
-    lane.endConnections("requested");
-    await this.#core.closings();
+    await this.#core.endConnections(await this.#core.find(host));
   }
 
   /**
-   * Ends every connection now; what runs on them is lost, and callers that
-   * wait get a `PoolClosedError`. The pool stays usable.
+   * Ends every connection that there is now; what runs on them is lost, and
+   * callers that wait get a `PoolClosedError`. The pool stays usable.
+   *
+   * @returns Settles when they have ended.
    */
   closeAll(): Promise<void> {
     return this.#core.closeAll();
@@ -411,10 +393,12 @@ export class ConnectionPool implements AsyncDisposable {
    * A second call may shorten the wait of the first.
    *
    * @param options How long running work may go on.
+   * @throws {TypeError | RangeError} If `drainTimeoutMs` is no duration.
    */
-  close(options?: CloseOptions): Promise<void> {
+  async close(options?: CloseOptions): Promise<void> {
     const closed = this.#core.close(options);
-    return this.#forwards.close().then(() => closed);
+    await this.#verbs.forwards.close();
+    await closed;
   }
 
   /** Ends the pool as `close()` does. */
@@ -422,21 +406,8 @@ export class ConnectionPool implements AsyncDisposable {
     return this.close();
   }
 
-  /** What the pool shared like now, and what it has counted. */
+  /** What the pool looks like now, and what it has counted. */
   stats(): PoolStats {
     return this.#core.stats();
-  }
-}
-
-/** Completes the stack of an error by the caller's own lines. */
-async function settled<T>(
-  lane: Lane | Promise<Lane>,
-  use: (lane: Lane) => Promise<T>,
-): Promise<T> {
-  try {
-    // No await if the lane is known: it is used in the turn of the call.
-    return await use(lane instanceof Promise ? await lane : lane);
-  } catch (error) {
-    throw withCallerStack(error);
   }
 }

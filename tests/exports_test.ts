@@ -54,6 +54,9 @@ const POOL = `
   DynamicForwardOptions
   PoolForwardOptions
   PoolTunnel
+  PoolShellOptions
+  PoolTransferOptions
+  HostHandle
   ForwardTarget
   HostCooldownError
   HostCooldownErrorOptions

@@ -10,6 +10,7 @@ const POOL_MAY_IMPORT = [
   "abort",
   "command",
   "connector",
+  "defaults",
   "discreet",
   "errors",
   "forward/forward",
@@ -20,6 +21,12 @@ const POOL_MAY_IMPORT = [
   "nearest",
   "process",
   "resolver",
+  "sftp/sftp",
+  "sftp/share",
+  "sftp/transfer/download",
+  "sftp/transfer/options",
+  "sftp/transfer/upload",
+  "ssh_config/resolver",
   "target",
 ].map((name) => `transport/${name}.ts`);
 

@@ -92,3 +92,43 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     });
   });
 }
+
+/** The longest delay that timers take, in milliseconds: a longer one ends at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** A signal that aborts at a deadline, or earlier with another signal. */
+export class Deadline {
+  readonly #controller = new AbortController();
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #stopWatching: () => void;
+
+  /**
+   * @param ms The time until the deadline, in milliseconds; `Infinity` for none.
+   * @param reason Makes the reason of the abort at the deadline.
+   * @param signal Aborts earlier, with its own reason.
+   */
+  constructor(ms: number, reason: () => unknown, signal?: AbortSignal) {
+    const controller = this.#controller;
+    if (signal?.aborted) controller.abort(signal.reason);
+    // A timer for a time that never comes would keep the process alive.
+    this.#timer = ms === Infinity ? undefined : setTimeout(
+      () => controller.abort(reason()),
+      Math.min(ms, MAX_TIMER_MS),
+    );
+    this.#stopWatching = onAbort(
+      signal,
+      () => controller.abort(signal?.reason),
+    );
+  }
+
+  /** The signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends the watch: no timer and no listener is left. */
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#stopWatching();
+  }
+}

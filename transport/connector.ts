@@ -105,6 +105,12 @@ export interface Connection extends AsyncDisposable {
    * known: the pool reads it on the warm path.
    */
   readonly isClosed: boolean;
+  /**
+   * Whether the server has stopped to answer requests for channels, although
+   * the link is up. Nothing new should be opened on it; what runs may run on.
+   * Absent where an adapter does not watch for that.
+   */
+  readonly isFailing?: boolean;
   /** Resolves when the connection has ended, with why. Never rejects. */
   readonly closed: Promise<ClosedReason>;
   /**

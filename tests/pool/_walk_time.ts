@@ -113,8 +113,8 @@ export class VirtualTime implements Disposable {
 
   #earliest(): [object, Timer] | undefined {
     let first: [object, Timer] | undefined;
-    for (const pooled of this.#timers) {
-      if (first === undefined || pooled[1].at < first[1].at) first = pooled;
+    for (const timer of this.#timers) {
+      if (first === undefined || timer[1].at < first[1].at) first = timer;
     }
     return first;
   }

@@ -1,0 +1,131 @@
+/**
+ * The SFTP sessions of one host: one on a connection, shared by all callers and
+ * kept until its slot is needed.
+ *
+ * @module
+ */
+
+import { abortable, Deadline } from "../transport/abort.ts";
+import type { Sftp } from "../transport/sftp/sftp.ts";
+import { shareSftp } from "../transport/sftp/share.ts";
+import type { Lane } from "./_lane.ts";
+import type { PoolContext } from "./_pool_context.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import { run, unsupported } from "./_run.ts";
+import { acquireTimedOut } from "./_wait_error.ts";
+import type { WaitOptions } from "./_wait_queue.ts";
+
+/** One session, its borrowers, and its slot. */
+class FileSession {
+  readonly sftp: Sftp;
+  readonly pooled: PooledConnection;
+  #borrowers = 0;
+  /** Takes the slot into use again; undefined while it is in use. */
+  #unpark: (() => boolean) | undefined;
+
+  constructor(sftp: Sftp, pooled: PooledConnection) {
+    this.sftp = sftp;
+    this.pooled = pooled;
+  }
+
+  /** Lends the session, unless it has ended or its slot was reclaimed. */
+  lend(): Sftp | undefined {
+    if (this.sftp.isClosed || !this.pooled.isUsable) return undefined;
+    if (this.#unpark?.() === false) return undefined;
+    this.#unpark = undefined;
+    this.#borrowers++;
+    return shareSftp(this.sftp, () => this.#giveBack());
+  }
+
+  #giveBack(): void {
+    if (--this.#borrowers > 0 || this.sftp.isClosed) return;
+    this.#unpark = this.pooled.parkSlot(() => this.sftp.close());
+  }
+}
+
+/** Lends SFTP sessions on the connections of one lane. */
+export class FileSessions {
+  readonly #context: PoolContext;
+  readonly #lane: Lane;
+  readonly #sessions = new Set<FileSession>();
+  #starting: Promise<FileSession> | undefined;
+
+  constructor(context: PoolContext, lane: Lane) {
+    this.#context = context;
+    this.#lane = lane;
+  }
+
+  /**
+   * Lends a session: one that there is, or a new one. Callers that come while
+   * one is started share it.
+   *
+   * @throws {SshError} If there is no connection, no slot, or no SFTP.
+   * @throws The signal's reason on abort.
+   */
+  async open(options: WaitOptions): Promise<Sftp> {
+    const startedAt = performance.now();
+    for (;;) {
+      for (const session of this.#sessions) {
+        const sftp = session.lend();
+        if (sftp !== undefined) return sftp;
+      }
+      if (this.#starting === undefined) await this.#start(options);
+      else await this.#join(this.#starting, options, startedAt);
+    }
+  }
+
+  async #start(options: WaitOptions): Promise<void> {
+    const starting = this.#run(options);
+    this.#starting = starting;
+    try {
+      const session = await starting;
+      this.#sessions.add(session);
+      session.sftp.closed.then(() => this.#sessions.delete(session));
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  #run({ signal, timeoutMs }: WaitOptions): Promise<FileSession> {
+    return run(this.#context, this.#lane, {
+      kind: "stream",
+      start: async ({ sftp }, opened, pooled) => {
+        if (sftp === undefined) throw unsupported(this.#lane, "SFTP");
+        const session = await sftp.call(
+          pooled.connection,
+          signal ? { signal } : {},
+        );
+        opened();
+        return new FileSession(session, pooled);
+      },
+      hold: ({ sftp }) => sftp.closed,
+      signal,
+      timeoutMs,
+    });
+  }
+
+  /** Waits for a session that another caller starts, and shares its failure. */
+  async #join(
+    starting: Promise<FileSession>,
+    { signal, timeoutMs }: WaitOptions,
+    startedAt: number,
+  ): Promise<void> {
+    const waitedMs = () => performance.now() - startedAt;
+    const late = () => acquireTimedOut(this.#lane, this.#context, waitedMs());
+    const deadline = new Deadline(
+      timeoutMs === 0 ? Infinity : timeoutMs - waitedMs(),
+      late,
+      signal,
+    );
+    try {
+      await abortable(starting, deadline.signal);
+    } catch (error) {
+      if (deadline.signal.aborted) throw error;
+      // The other caller left: this one starts a session of its own.
+      const left = error instanceof DOMException && error.name === "AbortError";
+      if (!left) throw error;
+    } finally {
+      deadline.cancel();
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * One host of a pool, with every verb bound to it.
+ *
+ * @module
+ */
+
+import type { Command } from "../transport/command.ts";
+import type { Connection } from "../transport/connector.ts";
+import type { Forward } from "../transport/forward/forward.ts";
+import type { HostLike } from "../transport/host.ts";
+import type { ExecResult, RemoteProcess } from "../transport/process.ts";
+import type { Sftp } from "../transport/sftp/sftp.ts";
+import type { TransferResult } from "../transport/sftp/transfer/options.ts";
+import type { ForwardTarget } from "../transport/target.ts";
+import type { Verbs } from "./_verbs.ts";
+import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
+import type { Lease } from "./lease.ts";
+import type {
+  AcquireOptions,
+  ExecOptions,
+  PoolTransferOptions,
+  ShellOptions,
+  SpawnOptions,
+} from "./options.ts";
+
+/**
+ * One host of a pool. Each verb is that of `ConnectionPool` without its first
+ * parameter, and fails as that does. A handle holds no connection and needs no
+ * closing: make as many as you like.
+ *
+ * @example Work with one host
+ * ```ts
+ * import { ConnectionPool } from "@sshpool/sshpool/pool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+ * const web = pool.host("ops@web-1");
+ * const { stdout } = await web.exec(["echo", "hello"]);
+ * assertEquals(stdout, "hello\n");
+ * ```
+ */
+export class HostHandle {
+  readonly #verbs: Verbs;
+  readonly #host: HostLike;
+
+  /**
+   * Handles come from `ConnectionPool.host()`.
+   *
+   * @ignore
+   */
+  constructor(verbs: Verbs, host: HostLike) {
+    this.#verbs = verbs;
+    this.#host = host;
+  }
+
+  /** A connection to the host, shared by all callers. See `ConnectionPool.getConnection`. */
+  getConnection(options?: AcquireOptions): Promise<Connection> {
+    return this.#verbs.getConnection(this.#host, options);
+  }
+
+  /** Borrows a slot. See `ConnectionPool.acquire`. */
+  acquire(options?: AcquireOptions): Promise<Lease> {
+    return this.#verbs.acquire(this.#host, options);
+  }
+
+  /** Runs a command and collects its output as bytes. See `ConnectionPool.exec`. */
+  exec(
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
+  /** Runs a command and collects its output as text. See `ConnectionPool.exec`. */
+  exec(
+    command: Command,
+    options?: ExecOptions & { readonly encoding?: "text" },
+  ): Promise<ExecResult>;
+  /** Runs a command and collects its output as the options say. */
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  exec(
+    command: Command,
+    options?: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>> {
+    return this.#verbs.exec(this.#host, command, options);
+  }
+
+  /** Starts a command and gives its streams. See `ConnectionPool.spawn`. */
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
+    return this.#verbs.spawn(this.#host, command, options);
+  }
+
+  /** Starts a login shell in a terminal. See `ConnectionPool.shell`. */
+  shell(options?: ShellOptions): Promise<RemoteProcess> {
+    return this.#verbs.shell(this.#host, options);
+  }
+
+  /** Gives an SFTP session. See `ConnectionPool.sftp`. */
+  sftp(options?: AcquireOptions): Promise<Sftp> {
+    return this.#verbs.sftp(this.#host, options);
+  }
+
+  /** Copies a local file or a tree to the host. See `ConnectionPool.upload`. */
+  upload(
+    local: string,
+    remote: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return this.#verbs.upload(this.#host, local, remote, options);
+  }
+
+  /** Copies a file or a tree of the host to this side. See `ConnectionPool.download`. */
+  download(
+    remote: string,
+    local: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return this.#verbs.download(this.#host, remote, local, options);
+  }
+
+  /** Opens a byte stream from the host to a target. See `ConnectionPool.connect`. */
+  connect(
+    target: string | ForwardTarget,
+    options?: AcquireOptions,
+  ): Promise<PoolTunnel> {
+    return this.#verbs.connect(this.#host, target, options);
+  }
+
+  /** Leads connections through the host. See `ConnectionPool.forward`. */
+  forward(options: PoolForwardOptions): Promise<Forward> {
+    return this.#verbs.forward(this.#host, options);
+  }
+}

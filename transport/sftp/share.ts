@@ -1,0 +1,63 @@
+/**
+ * One SFTP session for several callers.
+ *
+ * @module
+ */
+
+import { SftpError } from "./errors.ts";
+import type { Sftp } from "./sftp.ts";
+
+/**
+ * Makes a handle to a session. Closing the handle does not end the session:
+ * what was begun through it runs to its end, and new calls on it reject.
+ *
+ * @param sftp The session.
+ * @param onClose Called once, when the handle is closed. Must not throw.
+ * @returns The handle.
+ */
+export function shareSftp(sftp: Sftp, onClose: () => void): Sftp {
+  let isClosed = false;
+  const { promise, resolve } = withResolvers();
+  sftp.closed.then(resolve);
+  const close = () => {
+    if (isClosed) return;
+    isClosed = true;
+    resolve();
+    onClose();
+  };
+  const own: Record<PropertyKey, unknown> = {
+    close,
+    closed: promise,
+    [Symbol.asyncDispose]: () => Promise.resolve(close()),
+  };
+  return new Proxy(sftp, {
+    get(target, name) {
+      if (name === "isClosed") return isClosed || target.isClosed;
+      if (Object.hasOwn(own, name)) return own[name];
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== "function") return member;
+      if (!isClosed) return member.bind(target);
+      return name === "readDir" ? refuseAll : refuse;
+    },
+  });
+}
+
+function refuse(): Promise<never> {
+  return Promise.reject(
+    new SftpError(
+      "SSH_SFTP_CLOSED",
+      "Cannot use the SFTP session: it is closed",
+    ),
+  );
+}
+
+/** For `readDir()`, whose first step fails. */
+async function* refuseAll(): AsyncGenerator<never> {
+  yield await refuse();
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((it) => resolve = it);
+  return { promise, resolve };
+}
