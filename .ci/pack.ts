@@ -1,0 +1,221 @@
+/**
+ * Builds the npm package: `deno task pack --output FILE`.
+ *
+ * `deno pack` makes JavaScript and types from the sources. What a package.json
+ * holds and deno.json has no place for is added here.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import { join, resolve } from "node:path";
+
+const root = new URL("../", import.meta.url);
+
+/** What deno.json has no place for. */
+const ABOUT = {
+  description:
+    "SSH connection pool: one dial per host however many callers ask, " +
+    "thousands of commands over a handful of connections",
+  keywords: [
+    "ssh",
+    "ssh2",
+    "sftp",
+    "pool",
+    "connection-pool",
+    "exec",
+    "jump-host",
+    "port-forwarding",
+    "ssh-config",
+    "known-hosts",
+    "deno",
+    "bun",
+  ],
+  // The oldest Node that the tests of the package run in.
+  engines: { node: ">=20" },
+  // No module does anything but define what it exports.
+  sideEffects: false,
+};
+
+/** What is read of deno.json. */
+interface DenoJson {
+  readonly name: string;
+  readonly version: string;
+  readonly exports: Readonly<Record<string, string>>;
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+/** What is written to package.json. */
+export interface PackageJson {
+  readonly name: string;
+  readonly version: string;
+  readonly exports: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+}
+
+/** Options for {@linkcode pack}. */
+export interface PackOptions {
+  /** The tarball to write. Default: in the current folder, named as npm does. */
+  readonly output?: string | undefined;
+  /** Whether the work tree may have changes that are not committed. */
+  readonly allowDirty?: boolean;
+}
+
+/**
+ * Builds the tarball.
+ *
+ * @param options Where to write it.
+ * @returns Its path.
+ */
+export async function pack(options: PackOptions = {}): Promise<string> {
+  const dir = await Deno.makeTempDir({ prefix: "sshpool-pack-" });
+  try {
+    const made = join(dir, "deno.tgz");
+    await run(Deno.execPath(), [
+      "pack",
+      "--quiet",
+      "--no-source-maps",
+      `--output=${made}`,
+      ...options.allowDirty ? ["--allow-dirty"] : [],
+    ]);
+    await run("tar", ["-xzf", made, "-C", dir]);
+    const folder = join(dir, "package");
+    await completeManifest(folder);
+    const [{ filename }] = JSON.parse(
+      await run("npm", ["pack", folder, "--json", "--pack-destination", dir]),
+    );
+    const output = resolve(options.output ?? filename);
+    await Deno.copyFile(join(dir, filename), output);
+    return output;
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Adds to the package.json what `deno pack` leaves out, and checks the rest. */
+async function completeManifest(folder: string): Promise<void> {
+  const path = join(folder, "package.json");
+  const made: PackageJson = JSON.parse(await Deno.readTextFile(path));
+  const config: DenoJson = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", root)),
+  );
+  checkExports(made, config);
+  await checkFiles(made, folder);
+  const { name, version, dependencies: found, ...rest } = made;
+  const manifest = {
+    name,
+    version,
+    description: ABOUT.description,
+    keywords: ABOUT.keywords,
+    ...repository(),
+    ...rest,
+    engines: ABOUT.engines,
+    sideEffects: ABOUT.sideEffects,
+    ...await dependencies(Object.keys(found ?? {}), config),
+  };
+  await Deno.writeTextFile(path, JSON.stringify(manifest, null, 2) + "\n");
+}
+
+/** Provenance holds only if this is the repository that the workflow runs in. */
+function repository() {
+  const name = Deno.env.get("GITHUB_REPOSITORY") ?? "sshpool/sshpool";
+  const url = `https://github.com/${name}`;
+  return {
+    homepage: `${url}#readme`,
+    bugs: `${url}/issues`,
+    repository: { type: "git", url: `git+${url}.git` },
+  };
+}
+
+function checkExports(made: PackageJson, config: DenoJson): void {
+  const [ours, theirs] = [config.exports, made.exports].map((exports) =>
+    Object.keys(exports).sort().join(", ")
+  );
+  if (ours === theirs) return;
+  throw new Error(`Cannot pack: exports are ${theirs}, must be ${ours}`);
+}
+
+/** `deno pack` leaves out the types that it cannot make, and says it only. */
+async function checkFiles(made: PackageJson, folder: string): Promise<void> {
+  for (const [name, conditions] of Object.entries(made.exports)) {
+    for (const file of ["types", "import", "default"]) {
+      const path = conditions[file];
+      if (path !== undefined) await Deno.stat(join(folder, path));
+      else throw new Error(`Cannot pack: export ${name} has no ${file}`);
+    }
+  }
+}
+
+/**
+ * The versions are those of deno.json: ssh2 is exact there, since its internals
+ * are used. What only a sub-path needs is for those who use that to install.
+ */
+async function dependencies(names: readonly string[], config: DenoJson) {
+  const needed = await packagesOf(config.exports["."]!);
+  const versions = (isWanted: (name: string) => boolean) =>
+    Object.fromEntries(
+      names.filter(isWanted).map((name) => [name, versionOf(name, config)]),
+    );
+  const required = versions((name) => needed.has(name));
+  const peers = versions((name) => !needed.has(name));
+  const optional = Object.keys(peers).map((name) => [name, { optional: true }]);
+  return {
+    dependencies: required,
+    ...optional.length === 0 ? {} : {
+      peerDependencies: peers,
+      peerDependenciesMeta: Object.fromEntries(optional),
+    },
+  };
+}
+
+function versionOf(name: string, { imports }: DenoJson): string {
+  const start = `npm:${name}@`;
+  const specifier = imports[name];
+  if (specifier?.startsWith(start)) return specifier.slice(start.length);
+  throw new Error(`Cannot pack: deno.json does not import ${name} from npm`);
+}
+
+/** The packages of npm that an entry point loads, at once or later. */
+async function packagesOf(entry: string): Promise<Set<string>> {
+  const file = new URL(entry, root).href;
+  const graph = JSON.parse(
+    await run(Deno.execPath(), ["info", "--json", file]),
+  ) as {
+    modules: { dependencies?: { code?: { specifier?: string } }[] }[];
+  };
+  const specifiers = graph.modules.flatMap(({ dependencies = [] }) =>
+    dependencies.map(({ code }) => code?.specifier ?? "")
+  );
+  return new Set(specifiers.flatMap((specifier) => {
+    const [, name] = /^npm:\/?(@[^/]+\/[^@/]+|[^@/]+)/.exec(specifier) ?? [];
+    return name === undefined ? [] : [name];
+  }));
+}
+
+/** Runs a command in the project's folder and gives what it prints. */
+async function run(command: string, args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    cwd: root,
+    stdin: "null",
+  }).output();
+  const [out, err] = [stdout, stderr].map((b) => new TextDecoder().decode(b));
+  if (code === 0) return out!;
+  throw new Error(`Cannot pack: ${command} ${args[0]} failed: ${err || out}`);
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      output: { type: "string", short: "o" },
+      "allow-dirty": { type: "boolean", default: false },
+    },
+  });
+  const path = await pack({
+    output: values.output,
+    allowDirty: values["allow-dirty"],
+  });
+  await Deno.stdout.write(new TextEncoder().encode(`${path}\n`));
+}

@@ -1,0 +1,327 @@
+/** The npm package: what is in it, and that it works where it is installed. */
+
+import { assert, assertEquals } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { noSshd, type Sshd, startSshd } from "../_sshd.ts";
+import {
+  noNpm,
+  PackageFolder,
+  type PackageRuntime,
+  packageRuntimes,
+} from "./_kit.ts";
+
+const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
+
+let folder: PackageFolder;
+
+Deno.test.beforeAll(async () => {
+  if (noNpm) return;
+  folder = await PackageFolder.make([
+    "@types/node@20",
+    ...Object.entries(TYPESCRIPT).map(([name, version]) =>
+      `${name}@npm:typescript@${version}`
+    ),
+  ]);
+});
+
+Deno.test.afterAll(() => folder?.[Symbol.asyncDispose]());
+
+function packageTest(name: string, fn: () => Promise<void>): void {
+  const isIgnored = noNpm;
+  Deno.test({
+    name: isIgnored ? `${name} (install npm to run this test)` : name,
+    ignore: isIgnored,
+    fn,
+  });
+}
+
+function runtimeTest(
+  what: string,
+  fn: (runtime: PackageRuntime & { command: string }) => Promise<void>,
+): void {
+  for (const { name, command, hint } of packageRuntimes) {
+    const isMissing = command === undefined || noNpm;
+    Deno.test({
+      name: `the npm package ${what}, in ${name}` +
+        (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
+      ignore: isMissing,
+      fn: () => fn({ name, hint, command: command! }),
+    });
+  }
+}
+
+const installed = (...names: string[]) =>
+  folder.file("node_modules", ...config.name.split("/"), ...names);
+
+async function* filesBelow(path: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(path)) {
+    if (isDirectory) yield* filesBelow(`${path}/${name}`);
+    else yield `${path}/${name}`;
+  }
+}
+
+packageTest(
+  "the npm package has the exports, the version and the ssh2 of deno.json",
+  async () => {
+    const made = JSON.parse(await Deno.readTextFile(installed("package.json")));
+    assertEquals(made.name, config.name);
+    assertEquals(made.version, config.version);
+    assertEquals(made.type, "module");
+    assertEquals(made.license, "MIT");
+    assertEquals(made.engines, { node: ">=20" });
+    assertEquals(made.sideEffects, false);
+    assertEquals(made.repository.type, "git");
+    assert(made.repository.url.startsWith("git+https://github.com/"));
+    assert(made.description.length > 40 && made.keywords.includes("ssh"));
+    assertEquals(made.dependencies, { ssh2: "1.17.0" });
+    assertEquals(made.scripts, undefined);
+    assertEquals(Object.keys(made.exports), Object.keys(config.exports));
+    for (const [name, source] of Object.entries(config.exports)) {
+      const js = source.replace(/\.ts$/, ".js");
+      const types = source.replace(/\.ts$/, ".d.ts");
+      assertEquals(made.exports[name], { types, import: js, default: js });
+      await Deno.stat(installed(js));
+      await Deno.stat(installed(types));
+    }
+  },
+);
+
+packageTest(
+  "the npm package holds JavaScript, types, README and LICENSE, and nothing else",
+  async () => {
+    const names: string[] = [];
+    for await (const path of filesBelow(installed())) {
+      names.push(path.slice(installed().length + 1));
+    }
+    assert(names.length > 100);
+    const isCode = (name: string) =>
+      /^(mod|(pool|transport)\/[\w/]+)\.(js|d\.ts)$/.test(name);
+    assertEquals(
+      names.filter((name) => !isCode(name)).sort(),
+      ["LICENSE", "README.md", "package.json"],
+    );
+  },
+);
+
+/** What the files of the package import, except one another and Node. */
+async function foreignImports(entry: string): Promise<string[]> {
+  // Below node_modules Deno does not look into files.
+  await folder.succeed("tar", ["-xzf", "sshpool.tgz"]);
+  const file = folder.file("package", entry);
+  const { modules } = JSON.parse(
+    await folder.succeed(Deno.execPath(), ["info", "--json", file]),
+  ) as {
+    modules: {
+      error?: string;
+      dependencies?: { specifier: string }[];
+    }[];
+  };
+  assertEquals(modules.map(({ error }) => error).filter(Boolean), []);
+  const all = modules.flatMap(({ dependencies = [] }) => dependencies)
+    .map(({ specifier }) => specifier);
+  assert(all.length > 0, entry);
+  return all.filter((specifier) => !/^(\.{1,2}\/|node:)/.test(specifier));
+}
+
+packageTest(
+  "the npm package imports Node's builtins, its own files, and what it depends on",
+  async () => {
+    const made = JSON.parse(await Deno.readTextFile(installed("package.json")));
+    const known = Object.keys({
+      ...made.dependencies,
+      ...made.peerDependencies,
+    });
+    for (const [name, source] of Object.entries(config.exports)) {
+      const foreign = await foreignImports(source.replace(/\.ts$/, ".js"));
+      const unknown = foreign.filter((from) =>
+        !known.some((name) => from === name || from.startsWith(`${name}/`))
+      );
+      assertEquals(unknown, [], name);
+      if (name === "./pool") assertEquals(foreign, []);
+      if (name === ".") assertEquals(foreign.includes("ssh2"), true);
+    }
+  },
+);
+
+for (const [name, version] of Object.entries(TYPESCRIPT)) {
+  packageTest(
+    `TypeScript ${version} takes the types of the npm package, strict and without skipLibCheck`,
+    async () => {
+      await folder.write(
+        "consumer.ts",
+        await Deno.readTextFile(new URL("_consumer.ts", import.meta.url)),
+      );
+      const every = Object.keys(config.exports)
+        .map((entry) => `export * as _ from "${config.name}${entry.slice(1)}";`)
+        .map((line, i) => line.replace("_", `entry${i}`));
+      await folder.write("every.ts", every.join("\n") + "\n");
+      const settings = {
+        node: { module: "nodenext", types: ["node"], lib: ["es2022"] },
+        // Where there are no types of Node, as in a bundler's project.
+        bundler: {
+          module: "esnext",
+          moduleResolution: "bundler",
+          types: [],
+          lib: ["es2022", "dom", "dom.asynciterable", "esnext.disposable"],
+        },
+      };
+      for (const [kind, compilerOptions] of Object.entries(settings)) {
+        await folder.write(
+          `tsconfig.${kind}.json`,
+          JSON.stringify({
+            compilerOptions: {
+              target: "es2022",
+              strict: true,
+              exactOptionalPropertyTypes: true,
+              noUncheckedIndexedAccess: true,
+              skipLibCheck: false,
+              noEmit: true,
+              ...compilerOptions,
+            },
+            files: ["consumer.ts", "every.ts"],
+          }),
+        );
+        const node = packageRuntimes.find(({ command }) =>
+          command !== undefined
+        );
+        const tsc = folder.file("node_modules", name, "bin", "tsc");
+        await folder.succeed(node!.command!, [
+          tsc,
+          "-p",
+          `tsconfig.${kind}.json`,
+        ]);
+      }
+    },
+  );
+}
+
+/** What `_verbs.mjs` prints where all is well. */
+const EXPECTED = {
+  hundred: { right: 100, logins: 1 },
+  exec: {
+    failed: [false, 3],
+    printed: "hello\n",
+    echoed: [0, 255, 10],
+    timeout: "ExecTimeoutError",
+    aborted: "TimeoutError",
+  },
+  spawn: {
+    read: "one two",
+    status: { success: true, code: 0, signal: null },
+    bytes: 3_000_000,
+    killed: "TERM",
+  },
+  jump: { stdout: "far\n", hops: 1, forwards: 1 },
+  files: {
+    names: ["big", "small"],
+    size: 1_000_000,
+    same: true,
+    small: "grüße\n",
+    gone: "SSH_SFTP_NOT_FOUND",
+  },
+  fanOut: { ok: 2, failed: 1 },
+  errors: {
+    name: "DialError",
+    code: "SSH_DIAL",
+    phase: "tcp",
+    isDialError: true,
+  },
+  parts: { stdout: "bare\n", port: 2222 },
+  warnings: [],
+};
+
+// What is idle keeps a process alive for 15 s (a keepalive that finds the
+// server well) or 60 s (the idle timeout), or for ever.
+const ENDS_WITHIN_MS = 5_000;
+
+/** Starts `_server.mjs` and hands out what it printed, until `fn` has ended. */
+async function withServers(
+  command: string,
+  fn: (hosts: Record<string, unknown>) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const server = folder.run(command, {
+    args: [await install("_server.mjs")],
+    onOutput: resolve,
+    signal: stop.signal,
+  });
+  server.then(({ stderr }) => reject(new Error(stderr)));
+  try {
+    await fn(JSON.parse(await promise));
+  } finally {
+    stop.abort();
+    await server;
+  }
+}
+
+/** Copies a program into the folder of the user. */
+async function install(name: string): Promise<string> {
+  const url = new URL(name, import.meta.url);
+  return await folder.write(name, await Deno.readTextFile(url));
+}
+
+async function runVerbs(
+  command: string,
+  sshd: Sshd | undefined,
+  close: boolean,
+): Promise<void> {
+  await withServers(command, async (hosts) => {
+    const task = {
+      ...hosts,
+      ...sshd === undefined ? {} : { sshd: sshd.host() },
+      close,
+    };
+    const { code, stdout, stderr, idleMs } = await folder.run(command, {
+      args: [await install("_verbs.mjs"), JSON.stringify(task)],
+    });
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    const { files, ...rest } = EXPECTED;
+    assertEquals(JSON.parse(stdout), {
+      ...rest,
+      ...sshd === undefined ? {} : { files },
+      size: !close,
+    });
+    assert(idleMs < ENDS_WITHIN_MS, `It ended after ${idleMs} ms`);
+  });
+}
+
+for (const close of [true, false]) {
+  const what = close ? "after close()" : "also without close()";
+  runtimeTest(
+    `runs all its verbs, and the process ends ${what}`,
+    async ({ command }) => {
+      if (noSshd) return await runVerbs(command, undefined, close);
+      await using sshd = await startSshd();
+      await runVerbs(command, sshd, close);
+    },
+  );
+}
+
+const WITHOUT_SSH2 = `
+import { ConnectionPool } from "@sshpool/sshpool";
+const pool = new ConnectionPool({ config: false });
+const error = await pool.exec("ops@127.0.0.1:1", "true").catch((e) => e);
+console.log(JSON.stringify(error));
+`;
+
+runtimeTest(
+  "is imported without ssh2, and says at the first dial that it is missing",
+  async ({ command }) => {
+    const program = await folder.write("without.mjs", WITHOUT_SSH2);
+    const ssh2 = folder.file("node_modules", "ssh2");
+    await Deno.rename(ssh2, folder.file("ssh2"));
+    try {
+      const { code, stdout, stderr } = await folder.run(command, {
+        args: [program],
+      });
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      const { phase, message, hint } = JSON.parse(stdout);
+      assertEquals(phase, "config");
+      assert(/ssh2 cannot be loaded: .*ssh2/.test(message), message);
+      assert(hint.includes("ssh2"), hint);
+    } finally {
+      await Deno.rename(folder.file("ssh2"), ssh2);
+    }
+  },
+);
