@@ -9,7 +9,7 @@ import { discreet } from "../transport/discreet.ts";
 import type { HostLike, ResolvedHost } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import type { Lane } from "./_lane.ts";
-import { poolKey } from "./_pool_key.ts";
+import { poolKey, poolKeyWithoutFunctions } from "./_pool_key.ts";
 
 interface Memo {
   /** What the caller's object held when it was resolved. */
@@ -20,7 +20,13 @@ interface Memo {
 /** Below this many, forgotten lanes are not worth looking for. */
 const FIRST_PRUNE = 64;
 
-/** Finds lanes: by string and by object in a look, by key where it must. */
+const FUNCTIONS_DIFFER: Notice = {
+  code: "host-functions-differ",
+  message: "Hosts that differ in nothing but a function do not share " +
+    "connections: make the function once, outside of the host object",
+};
+
+/** Finds lanes: by string and by object without any work, else by key. */
 export class Directory {
   readonly #resolver: HostResolver;
   readonly #makeLane: (host: ResolvedHost, key: string) => Lane;
@@ -31,6 +37,9 @@ export class Directory {
   readonly #byObject = new WeakMap<object, Memo>();
   readonly #resolving = new Map<HostLike, Promise<Lane>>();
   #pruneAt = FIRST_PRUNE;
+  /** By their keys without functions; emptied once the notice was given. */
+  readonly #withFunctions = new Map<string, string>();
+  #hasToldOfFunctions = false;
 
   constructor(
     resolver: HostResolver,
@@ -94,8 +103,8 @@ export class Directory {
     if (!(resolved instanceof Promise)) {
       return this.#remember(host, copy, resolved);
     }
-    // One look at the files for everybody who names the host meanwhile. Only
-    // for strings: an object may change under a look that is under way.
+    // The files are read once for everybody who names the host meanwhile. Only
+    // for strings: an object may change while it is looked up.
     const lane = resolved
       .then((resolved) => this.#remember(host, copy, resolved))
       .finally(() => this.#resolving.delete(host));
@@ -120,9 +129,26 @@ export class Directory {
 
   #remember(host: HostLike, copy: unknown, resolved: ResolvedHost): Lane {
     const lane = this.laneOf(resolved);
+    this.#tellOfFunctions(host, resolved, lane.key);
     if (typeof host === "string") this.#byString.set(host, lane);
     else this.#byObject.set(host, { copy, lane });
     return lane;
+  }
+
+  /**
+   * A callback that is written into the host of each call is a new function
+   * each time, and so each call gets a connection of its own.
+   */
+  #tellOfFunctions(host: HostLike, resolved: ResolvedHost, key: string): void {
+    if (this.#hasToldOfFunctions || typeof host === "string") return;
+    const alike = poolKeyWithoutFunctions(resolved);
+    if (alike === undefined) return;
+    const before = this.#withFunctions.get(alike);
+    if (before === undefined) this.#withFunctions.set(alike, key);
+    if (before === undefined || before === key) return;
+    this.#hasToldOfFunctions = true;
+    this.#withFunctions.clear();
+    this.#onNotice(host, FUNCTIONS_DIFFER);
   }
 
   #adopt(lane: Lane): Lane {

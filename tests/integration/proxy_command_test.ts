@@ -210,3 +210,35 @@ sshdTest(
     assertEquals(await said(pool, host), expected);
   },
 );
+
+sshdTest(
+  "ConnectionPool keeps hosts apart that differ in the alias of their proxyCommand alone",
+  async (dir) => {
+    // Two servers; the name that the proxy command is given decides which.
+    await using a = await startSshd();
+    await using b = await startSshd();
+    await Deno.copyFile(a.authorizedKeysPath, b.authorizedKeysPath);
+    const script = join(dir, "proxy.sh");
+    await Deno.writeTextFile(
+      script,
+      `case $1 in box-a) p=${a.port};; box-b) p=${b.port};; esac\n` +
+        `exec 3<>/dev/tcp/127.0.0.1/$p; cat <&3 & cat >&3; kill %%\n`,
+    );
+    await using pool = newPool({ config: false });
+    const host = (alias: string) => ({
+      ...a.host(),
+      hostKey: "insecure-accept-any" as const,
+      alias,
+      proxyCommand: `bash ${script} %n`,
+    });
+    const boxes = ["box-a", "box-b", "box-a", "box-b"];
+    const ports = await Promise.all(
+      boxes.map((it) => pool.exec(host(it), 'echo "$SSH_CONNECTION"')),
+    );
+    assertEquals(
+      ports.map(({ stdout }) => stdout.trim().split(" ").at(-1)),
+      [a.port, b.port, a.port, b.port].map(String),
+    );
+    assertEquals(pool.size, 2);
+  },
+);

@@ -69,7 +69,41 @@ function assertAllDiffer(...hosts: SshHost[]): void {
   assertEquals(new Set(keys(...hosts)).size, hosts.length);
 }
 
-Deno.test("poolKey() ignores the alias, and it alone", () => {
+Deno.test("poolKey() tells aliases apart where a proxyCommand may contain them, also that of a hop", () => {
+  const proxied = { ...base, proxyCommand: "nc %n 22" };
+  assertAllDiffer(
+    { ...proxied, alias: "box-a" },
+    { ...proxied, alias: "box-b" },
+    proxied,
+  );
+  const hop = { hostname: "gate", user: "ops", proxyCommand: "nc %n 22" };
+  assertAllDiffer(
+    { ...base, jump: { ...hop, alias: "gate-a" } },
+    { ...base, jump: { ...hop, alias: "gate-b" } },
+  );
+});
+
+Deno.test("ConnectionPool tells once that hosts differ in nothing but a function", async () => {
+  await using kit = new Kit();
+  const host = (command = "x") => ({
+    ...base,
+    env: { command },
+    password: () => "p",
+  });
+  for (const command of ["x", "y", "x", "x", "y"]) {
+    await kit.pool.exec(host(command), "true");
+  }
+  const same = { ...base, password: () => "q" };
+  await kit.pool.exec(same, "true");
+  await kit.pool.exec({ ...same }, "true");
+  const notices = await kit.told("notice");
+  assertEquals(
+    notices.map((it) => it.type === "notice" && it.notice.code),
+    ["host-functions-differ"],
+  );
+});
+
+Deno.test("poolKey() ignores the alias of a host without a proxyCommand, and it alone", () => {
   const [a, b] = keys({ ...base, alias: "x" }, { ...base, alias: "y" });
   assertEquals(a, b);
   assertAllDiffer(

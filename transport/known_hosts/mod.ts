@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Notice } from "../connector.ts";
 import { DialError } from "../errors.ts";
 import { type HostKey, hostName, type ResolvedHost } from "../host.ts";
-import type { HostKeyCheck } from "../host_key.ts";
+import type { HostKeyCheck } from "../host_key_check.ts";
 import { expandHome } from "../_local.ts";
 import { judge, type LocatedKey, preferredAlgorithms } from "./_judge.ts";
 import type { Verdict } from "./_judge.ts";
