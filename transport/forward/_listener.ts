@@ -11,6 +11,7 @@ import {
   type Socket,
 } from "node:net";
 import { streamOfTunnel } from "../_tunnel_stream.ts";
+import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
 import { type ForwardTarget, targetName } from "../target.ts";
 import { reset, splice } from "./_splice.ts";
@@ -43,7 +44,8 @@ export class Listener implements Forward {
   readonly #stop = new AbortController();
   #tellClosed!: (end: ForwardEnd) => void;
   #closing: Promise<void> | undefined;
-  readonly #onAbort = (): void => void this.close();
+  /** Takes back what waits for the signal. */
+  readonly #forgetSignal: () => void;
 
   /** Starts to listen. */
   static async start(
@@ -89,9 +91,10 @@ export class Listener implements Forward {
     }
     server.on("connection", (client) => this.#admit(client));
     server.on("error", (error) => this.#report(error));
-    this.#options.signal?.addEventListener("abort", this.#onAbort, {
-      once: true,
-    });
+    this.#forgetSignal = onAbort(
+      parts.options.signal,
+      () => void this.close(),
+    );
   }
 
   get connections(): number {
@@ -111,7 +114,7 @@ export class Listener implements Forward {
   }
 
   async #close(): Promise<void> {
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#forgetSignal();
     const ended = new Promise<void>((resolve) =>
       this.#server.close(() => resolve())
     );

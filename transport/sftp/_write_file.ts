@@ -1,3 +1,4 @@
+import { onAbort } from "../abort.ts";
 import { lookAtTarget } from "./_diagnose.ts";
 import { diagnosed } from "./_diagnose.ts";
 import { openFile } from "./_open.ts";
@@ -164,8 +165,10 @@ async function pump(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const reader = data.getReader();
-  const stop = () => void reader.cancel(signal?.reason).catch(() => {});
-  signal?.addEventListener("abort", stop, { once: true });
+  const stop = onAbort(
+    signal,
+    () => void reader.cancel(signal?.reason).catch(() => {}),
+  );
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -177,7 +180,7 @@ async function pump(
     await reader.cancel(error).catch(() => {});
     throw error;
   } finally {
-    signal?.removeEventListener("abort", stop);
+    stop();
     reader.releaseLock();
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../abort.ts";
 import { Protocol } from "./_protocol.ts";
 import { SftpSession } from "./_session.ts";
 import type { SftpCallOptions } from "./file.ts";
@@ -44,8 +45,7 @@ export async function startSftp(
     throw signal.reason;
   }
   const protocol = new Protocol(transport, host);
-  const stop = () => protocol.requests.end();
-  signal?.addEventListener("abort", stop, { once: true });
+  const stop = onAbort(signal, () => protocol.requests.end());
   try {
     await protocol.ready;
     return new SftpSession(protocol);
@@ -53,6 +53,6 @@ export async function startSftp(
     signal?.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", stop);
+    stop();
   }
 }

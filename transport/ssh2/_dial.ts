@@ -7,6 +7,7 @@
 import type { Duplex } from "node:stream";
 // @ts-types="@types/ssh2"
 import ssh2, { type Client } from "ssh2";
+import { onAbort } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
 import { DialError, type DialPhase } from "../errors.ts";
 import { serverError } from "../_server_text.ts";
@@ -92,9 +93,9 @@ export class Dial {
   async run(spentMs = 0): Promise<Ssh2Connection> {
     const { signal, timeoutMs = 20_000 } = this.#options;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let onAbort = () => {};
+    let stop = () => {};
     const ended = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal?.reason);
+      stop = onAbort(signal, () => reject(signal?.reason));
       timer = setTimeout(
         () => reject(this.#timedOut(timeoutMs)),
         timeoutMs - spentMs,
@@ -102,7 +103,6 @@ export class Dial {
     });
     try {
       signal?.throwIfAborted();
-      signal?.addEventListener("abort", onAbort, { once: true });
       return await Promise.race([this.#steps(), ended]);
     } catch (error) {
       this.#stop.abort(error);
@@ -111,7 +111,7 @@ export class Dial {
       throw error;
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stop();
       this.#auth.dispose();
     }
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
 import { DialError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
@@ -46,14 +47,13 @@ export async function loadFor<T>(
   { signal, timeoutMs, tunnel }: LoadOptions,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let onAbort = () => {};
+  let stop = () => {};
   const ended = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal?.reason);
+    stop = onAbort(signal, () => reject(signal?.reason));
     timer = setTimeout(() => reject(timedOut(host, timeoutMs)), timeoutMs);
   });
   try {
     signal?.throwIfAborted();
-    signal?.addEventListener("abort", onAbort, { once: true });
     const loaded = load().catch((error) => Promise.reject(failed(host, error)));
     return await Promise.race([loaded, ended]);
   } catch (error) {
@@ -61,7 +61,7 @@ export async function loadFor<T>(
     throw error;
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
+    stop();
   }
 }
 

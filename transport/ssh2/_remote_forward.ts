@@ -6,6 +6,7 @@
 
 // @ts-types="@types/ssh2"
 import type { Client } from "ssh2";
+import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
 import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../target.ts";
@@ -136,7 +137,7 @@ export class RemoteForwards {
         if (isSettled) return;
         isSettled = true;
         clearTimeout(timer);
-        signal?.removeEventListener("abort", onAbort);
+        stop();
         then();
       };
       const fail = (why: string) =>
@@ -148,12 +149,14 @@ export class RemoteForwards {
             ),
           )
         );
-      const onAbort = () => settle(() => reject(signal?.reason));
       const timer = setTimeout(
         () => fail(`the server did not answer within ${ANSWER_TIMEOUT_MS} ms`),
         ANSWER_TIMEOUT_MS,
       );
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const stop = onAbort(
+        signal,
+        () => settle(() => reject(signal?.reason)),
+      );
       closed.then(() => settle(() => reject(lost(doing))));
       const answer: Answer = (error, port) => {
         if (isSettled) {

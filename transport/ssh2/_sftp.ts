@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../abort.ts";
 import { ChannelOpenError } from "../errors.ts";
 import { type Sftp, startSftp } from "../sftp/mod.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
@@ -32,18 +33,17 @@ export async function openSftp(
 ): Promise<Sftp> {
   signal?.throwIfAborted();
   const transport = new ChannelTransport(context);
-  let abort = () => {};
+  let stop = () => {};
   try {
     await new Promise<void>((resolve, reject) => {
-      abort = () => reject(signal?.reason);
-      signal?.addEventListener("abort", abort, { once: true });
+      stop = onAbort(signal, () => reject(signal?.reason));
       transport.open(resolve, reject);
     });
   } catch (error) {
     transport.close();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    stop();
   }
   return await startSftp(transport, { host: context.name, signal });
 }

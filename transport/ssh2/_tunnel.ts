@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import type { ReadableWritablePair } from "node:stream/web";
 import { setStreamOfTunnel } from "../_tunnel_stream.ts";
+import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
@@ -35,12 +36,10 @@ export function openTunnel(
     const stream = new TunnelStream();
     const to = JSON.stringify(targetName(target));
     const doing = `open a tunnel to ${to}`;
-    const onAbort = () => {
+    const settled = onAbort(signal, () => {
       stream.channel?.close();
       reject(signal?.reason);
-    };
-    const settled = () => signal?.removeEventListener("abort", onAbort);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    });
     stream.channel = table.open(
       observe(stream, {
         opened() {

@@ -13,6 +13,7 @@ import ssh2, {
   type ConnectConfig,
   type KeyboardInteractiveAuthMethod,
 } from "ssh2";
+import { abortable } from "../../abort.ts";
 import type { Notice } from "../../connector.ts";
 import { AuthenticationError, DialError } from "../../errors.ts";
 import { hostName, type ResolvedHost } from "../../host.ts";
@@ -328,16 +329,7 @@ export class Authenticator {
 
   /** Settles when the signal aborts, whatever the other side does. */
   #race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this.#options;
-    if (signal === undefined) return work;
-    return new Promise((resolve, reject) => {
-      const onAbort = () => reject(signal.reason);
-      if (signal.aborted) onAbort();
-      signal.addEventListener("abort", onAbort, { once: true });
-      work.then(resolve, reject).finally(() =>
-        signal.removeEventListener("abort", onAbort)
-      );
-    });
+    return abortable(work, this.#options.signal);
   }
 }
 
