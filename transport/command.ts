@@ -78,9 +78,25 @@ function typeName(value: unknown): string {
 }
 
 function quote(argument: string, isName: boolean): string {
-  const isPlain = isName
-    ? SAFE_NAME.test(argument) && !RESERVED.has(argument)
-    : SAFE.test(argument);
-  if (isPlain) return argument;
-  return `'${argument.replaceAll("'", `'\\''`)}'`;
+  const isPlain = isName ? isPlainName(argument) : SAFE.test(argument);
+  return isPlain ? argument : quoted(argument);
+}
+
+/**
+ * Whether a word means itself wherever it stands in a command line.
+ *
+ * @param word The word.
+ */
+export function isPlainName(word: string): boolean {
+  return SAFE_NAME.test(word) && !RESERVED.has(word);
+}
+
+/**
+ * Puts text in quotes for a POSIX shell.
+ *
+ * @param text The text, without a NUL character.
+ * @returns One word, or a part of one.
+ */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

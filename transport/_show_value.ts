@@ -1,0 +1,44 @@
+/**
+ * Values of a caller in messages.
+ *
+ * @module
+ */
+
+const MAX_LENGTH = 60;
+
+/**
+ * Shows a value that is no secret: short, and in one line.
+ *
+ * @param value The value.
+ * @returns Such as `"abc"`, `5` or `an array`.
+ */
+export function showValue(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(
+        value.length > MAX_LENGTH ? `${value.slice(0, MAX_LENGTH)}…` : value,
+      );
+    case "number":
+    case "boolean":
+      return String(value);
+    case "bigint":
+      return value < 1e20 && value > -1e20 ? `${value}n` : "a bigint";
+  }
+  return showType(value);
+}
+
+/**
+ * Says what kind of value it is, and nothing of what it holds.
+ *
+ * @param value The value, which may be a secret.
+ * @returns Such as `a string`, `null` or `a Map`.
+ */
+export function showType(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value !== "object") return `a ${typeof value}`;
+  if (Array.isArray(value)) return "an array";
+  // The tag may be anything that the caller has chosen.
+  const tag = Object.prototype.toString.call(value).slice(8, -1);
+  if (tag === "Object" || !/^[A-Za-z]\w{0,40}$/.test(tag)) return "an object";
+  return `${/^[AEIOU]/i.test(tag) && tag !== "URL" ? "an" : "a"} ${tag}`;
+}
