@@ -105,6 +105,15 @@ export interface SpawnOptions extends SessionOptions {
   readonly sudo?: boolean | SudoOptions;
 }
 
+/** What a command can read. */
+export type StdinSource =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | ReadableStream<Uint8Array | string>
+  | AsyncIterable<Uint8Array | string>;
+
 /** Options of {@linkcode Connection.exec}. */
 export interface ExecOptions extends SpawnOptions {
   /**
