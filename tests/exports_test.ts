@@ -20,6 +20,8 @@ const POOL = `
   CloseOptions
   ClosedReason
   Command
+  CommandError
+  CommandErrorOptions
   CommandStatus
   ConnectOptions
   Connection
@@ -34,6 +36,15 @@ const POOL = `
   ErrorPhase
   ExecOptions
   PtyOptions
+  RawShellText
+  ShellTag
+  ShellValue
+  ShellWord
+  StdinSource
+  SudoError
+  SudoErrorOptions
+  SudoFailure
+  sh
   SessionOptions
   ShellOptions
   SpareChannels

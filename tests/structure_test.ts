@@ -8,7 +8,9 @@ const root = new URL("../", import.meta.url);
 /** What the pool may know of the transports: no adapter. */
 const POOL_MAY_IMPORT = [
   "abort",
+  "call_options",
   "command",
+  "command_errors",
   "connector",
   "defaults",
   "discreet",
@@ -27,7 +29,9 @@ const POOL_MAY_IMPORT = [
   "sftp/transfer/options",
   "sftp/transfer/upload",
   "ssh_config/resolver",
+  "stdin",
   "target",
+  "template",
 ].map((name) => `transport/${name}.ts`);
 
 /** The adapters, each of which knows none of the others. */

@@ -5,6 +5,7 @@
  */
 
 export { type Command, commandLine } from "./command.ts";
+export * from "./command_errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
 export { ForwardError } from "./forward/errors.ts";
@@ -24,3 +25,10 @@ export {
   type TcpTarget,
   type UnixTarget,
 } from "./target.ts";
+export {
+  type RawShellText,
+  sh,
+  type ShellTag,
+  type ShellValue,
+  type ShellWord,
+} from "./template.ts";
