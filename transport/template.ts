@@ -19,7 +19,11 @@ export class RawShellText {
   /** The text. */
   readonly text: string;
 
-  /** @param text The text, which is shell syntax. */
+  /**
+   * Marks the text.
+   *
+   * @param text The text, which is shell syntax.
+   */
   constructor(text: string) {
     if (typeof text !== "string") {
       throw new TypeError(

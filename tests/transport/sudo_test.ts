@@ -232,7 +232,7 @@ Deno.test("SudoError has neither the password nor the command, whatever sudo sai
 });
 
 Deno.test("SudoTalk gives up when sudo neither asks nor starts the command for a minute", () => {
-  mock.timers.enable({ apis: ["setTimeout"] });
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
   try {
     const it = talk(withPassword());
     it.talk.begin();
