@@ -2,14 +2,20 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
-import { ProgramFolder, type Runtime, runtimes } from "./_programs.ts";
+import {
+  deno,
+  noNpm,
+  PackageFolder,
+  type PackageRuntime,
+  packageRuntimes,
+} from "./package/_kit.ts";
 
 // What is idle keeps a process alive for 15 s (a keepalive that finds the
 // server well) or 60 s (the idle timeout), or for ever.
 const ENDS_WITHIN_MS = 5_000;
 
 const START = `
-import { ConnectionPool } from "./sshpool.mjs";
+import { ConnectionPool } from "@sshpool/sshpool";
 const host = JSON.parse(process.env.SSHPOOL_HOST);
 const hop = JSON.parse(process.env.SSHPOOL_HOP);
 const pool = new ConnectionPool({ config: false });
@@ -92,38 +98,44 @@ function proxyCommand(): string {
   }' %h %p`;
 }
 
-async function check(runtime: Runtime, folder: ProgramFolder): Promise<void> {
+let folder: PackageFolder;
+
+Deno.test.beforeAll(async () => {
+  if (!noNpm) folder = await PackageFolder.make();
+});
+
+Deno.test.afterAll(() => folder?.[Symbol.asyncDispose]());
+
+async function check({ command }: PackageRuntime): Promise<void> {
   await using server = await EmbeddedServer.start();
   await using hop = await EmbeddedServer.start();
+  const env = {
+    SSHPOOL_HOST: JSON.stringify(server.host()),
+    SSHPOOL_HOP: JSON.stringify(hop.host()),
+    SSHPOOL_PROXY: proxyCommand(),
+  };
   for (const [name, { source, prints }] of Object.entries(PROGRAMS)) {
-    const { code, stdout, stderr, idleMs } = await folder.run(
-      runtime,
-      START + source,
-      {
-        SSHPOOL_HOST: JSON.stringify(server.host()),
-        SSHPOOL_HOP: JSON.stringify(hop.host()),
-        SSHPOOL_PROXY: proxyCommand(),
-      },
-    );
+    const program = await folder.write("program.mjs", START + source);
+    const { code, stdout, stderr, idleMs } = await folder.run(command!, {
+      args: [program],
+      env,
+    });
     assertEquals(
-      { code, stdout: stdout.trim() },
-      { code: 0, stdout: prints },
-      `${name}: ${stderr}`,
+      { code, stdout: stdout.trim(), stderr },
+      { code: 0, stdout: prints, stderr: "" },
+      name,
     );
     assert(idleMs < ENDS_WITHIN_MS, `${name}: ended after ${idleMs} ms`);
   }
 }
 
-for (const runtime of runtimes) {
-  const isMissing = runtime.command === undefined;
-  const hint = ` (install ${runtime.name} to run this test)`;
+for (const runtime of [deno, ...packageRuntimes]) {
+  const isMissing = runtime.command === undefined || noNpm;
+  const hint = noNpm ? "install npm" : runtime.hint;
   Deno.test({
     name: "ConnectionPool lets a program end that forgets close(), in " +
-      runtime.name + (isMissing ? hint : ""),
+      runtime.name + (isMissing ? ` (${hint})` : ""),
     ignore: isMissing,
-    async fn() {
-      await using folder = await ProgramFolder.make();
-      await check(runtime, folder);
-    },
+    fn: () => check(runtime),
   });
 }

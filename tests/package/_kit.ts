@@ -8,7 +8,7 @@ import { pack } from "../../.ci/pack.ts";
 export interface PackageRuntime {
   readonly name: string;
   /** How to start it; `undefined` if it is not installed. */
-  readonly command: string | undefined;
+  readonly command: readonly string[] | undefined;
   /** What to do where it is missing. */
   readonly hint: string;
 }
@@ -30,11 +30,20 @@ async function node(major: number): Promise<PackageRuntime> {
   const name = `Node ${major}`;
   const hint = `set ${variable} to a ${name} to run this test`;
   const named = Deno.env.get(variable);
-  if (named !== undefined) return { name, command: named, hint };
+  if (named !== undefined) return { name, command: [named], hint };
   const found = find("node");
   const fits = found !== undefined && await majorOf(found) === major;
-  return { name, command: fits ? found : undefined, hint };
+  return { name, command: fits ? [found] : undefined, hint };
 }
+
+const bun = Deno.env.get("SSHPOOL_BUN") ?? find("bun");
+
+/** Deno, which reads packages of npm, too. */
+export const deno: PackageRuntime = {
+  name: "Deno",
+  command: [Deno.execPath(), "run", "--allow-all", "--quiet"],
+  hint: "",
+};
 
 /** The oldest Node that the package is for, a new one, and Bun. */
 export const packageRuntimes: readonly PackageRuntime[] = [
@@ -42,7 +51,7 @@ export const packageRuntimes: readonly PackageRuntime[] = [
   await node(26),
   {
     name: "Bun",
-    command: Deno.env.get("SSHPOOL_BUN") ?? find("bun"),
+    command: bun === undefined ? undefined : [bun],
     hint: "install Bun to run this test",
   },
 ];
@@ -91,14 +100,15 @@ export class PackageFolder implements AsyncDisposable {
       await folder.write("package.json", `{"private": true}`);
       const tarball = folder.file("sshpool.tgz");
       await pack({ output: tarball, allowDirty: true });
-      await folder.succeed("npm", [
+      await folder.succeed(
+        "npm",
         "install",
         "--no-audit",
         "--no-fund",
         "--prefer-offline",
         tarball,
         ...packages,
-      ]);
+      );
       return folder;
     } catch (error) {
       await folder[Symbol.asyncDispose]();
@@ -120,14 +130,14 @@ export class PackageFolder implements AsyncDisposable {
 
   /** Runs a command in it, to its end. */
   async run(
-    command: string,
+    [command = "", ...before]: readonly string[],
     { args = [], env = {}, onOutput, signal }: RunOptions = {},
   ): Promise<Ending> {
     // Shorter than the pool's idle timeout: what keeps a process alive that
     // long is a failure.
     const deadline = AbortSignal.timeout(50_000);
     const child = new Deno.Command(command, {
-      args: [...args],
+      args: [...before, ...args],
       cwd: this.path,
       // Colours are added where a variable says so, whatever the output is.
       env: { NO_COLOR: "1", ...env },
@@ -157,10 +167,10 @@ export class PackageFolder implements AsyncDisposable {
   }
 
   /** Runs a command in it, which has to be a success. */
-  async succeed(command: string, args: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.run(command, { args });
+  async succeed(...command: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(command);
     if (code === 0) return stdout;
-    throw new Error(`${command} ${args.join(" ")}: ${stderr}\n${stdout}`);
+    throw new Error(`${command.join(" ")}: ${stderr}\n${stdout}`);
   }
 
   /** Removes it. */

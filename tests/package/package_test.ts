@@ -3,12 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { noSshd, type Sshd, startSshd } from "../_sshd.ts";
-import {
-  noNpm,
-  PackageFolder,
-  type PackageRuntime,
-  packageRuntimes,
-} from "./_kit.ts";
+import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
 
@@ -37,7 +32,7 @@ function packageTest(name: string, fn: () => Promise<void>): void {
 
 function runtimeTest(
   what: string,
-  fn: (runtime: PackageRuntime & { command: string }) => Promise<void>,
+  fn: (command: readonly string[]) => Promise<void>,
 ): void {
   for (const { name, command, hint } of packageRuntimes) {
     const isMissing = command === undefined || noNpm;
@@ -45,7 +40,7 @@ function runtimeTest(
       name: `the npm package ${what}, in ${name}` +
         (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
       ignore: isMissing,
-      fn: () => fn({ name, hint, command: command! }),
+      fn: () => fn(command!),
     });
   }
 }
@@ -106,10 +101,10 @@ packageTest(
 /** What the files of the package import, except one another and Node. */
 async function foreignImports(entry: string): Promise<string[]> {
   // Below node_modules Deno does not look into files.
-  await folder.succeed("tar", ["-xzf", "sshpool.tgz"]);
+  await folder.succeed("tar", "-xzf", "sshpool.tgz");
   const file = folder.file("package", entry);
   const { modules } = JSON.parse(
-    await folder.succeed(Deno.execPath(), ["info", "--json", file]),
+    await folder.succeed(Deno.execPath(), "info", "--json", file),
   ) as {
     modules: {
       error?: string;
@@ -143,53 +138,46 @@ packageTest(
   },
 );
 
+/** Projects of users, which differ in where the types of the platform are from. */
+const PROJECTS = {
+  node: { module: "nodenext", types: ["node"], lib: ["es2022"] },
+  bundler: {
+    module: "esnext",
+    moduleResolution: "bundler",
+    types: [],
+    lib: ["es2022", "dom", "dom.asynciterable", "esnext.disposable"],
+  },
+};
+
+/** Writes a project of a user and gives the name of its configuration. */
+async function writeProject(kind: keyof typeof PROJECTS): Promise<string> {
+  const every = Object.keys(config.exports).map((entry, i) =>
+    `export * as entry${i} from "${config.name}${entry.slice(1)}";\n`
+  );
+  await folder.write("every.ts", every.join(""));
+  await install("_consumer.ts");
+  const compilerOptions = {
+    target: "es2022",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    ...PROJECTS[kind],
+  };
+  const files = ["_consumer.ts", "every.ts"];
+  const name = `tsconfig.${kind}.json`;
+  await folder.write(name, JSON.stringify({ compilerOptions, files }));
+  return name;
+}
+
 for (const [name, version] of Object.entries(TYPESCRIPT)) {
   packageTest(
     `TypeScript ${version} takes the types of the npm package, strict and without skipLibCheck`,
     async () => {
-      await folder.write(
-        "consumer.ts",
-        await Deno.readTextFile(new URL("_consumer.ts", import.meta.url)),
-      );
-      const every = Object.keys(config.exports)
-        .map((entry) => `export * as _ from "${config.name}${entry.slice(1)}";`)
-        .map((line, i) => line.replace("_", `entry${i}`));
-      await folder.write("every.ts", every.join("\n") + "\n");
-      const settings = {
-        node: { module: "nodenext", types: ["node"], lib: ["es2022"] },
-        // Where there are no types of Node, as in a bundler's project.
-        bundler: {
-          module: "esnext",
-          moduleResolution: "bundler",
-          types: [],
-          lib: ["es2022", "dom", "dom.asynciterable", "esnext.disposable"],
-        },
-      };
-      for (const [kind, compilerOptions] of Object.entries(settings)) {
-        await folder.write(
-          `tsconfig.${kind}.json`,
-          JSON.stringify({
-            compilerOptions: {
-              target: "es2022",
-              strict: true,
-              exactOptionalPropertyTypes: true,
-              noUncheckedIndexedAccess: true,
-              skipLibCheck: false,
-              noEmit: true,
-              ...compilerOptions,
-            },
-            files: ["consumer.ts", "every.ts"],
-          }),
-        );
-        const node = packageRuntimes.find(({ command }) =>
-          command !== undefined
-        );
-        const tsc = folder.file("node_modules", name, "bin", "tsc");
-        await folder.succeed(node!.command!, [
-          tsc,
-          "-p",
-          `tsconfig.${kind}.json`,
-        ]);
+      const tsc = folder.file("node_modules", name, "bin", "tsc");
+      for (const kind of ["node", "bundler"] as const) {
+        await folder.succeed("node", tsc, "-p", await writeProject(kind));
       }
     },
   );
@@ -236,7 +224,7 @@ const ENDS_WITHIN_MS = 5_000;
 
 /** Starts `_server.mjs` and hands out what it printed, until `fn` has ended. */
 async function withServers(
-  command: string,
+  command: readonly string[],
   fn: (hosts: Record<string, unknown>) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
@@ -262,7 +250,7 @@ async function install(name: string): Promise<string> {
 }
 
 async function runVerbs(
-  command: string,
+  command: readonly string[],
   sshd: Sshd | undefined,
   close: boolean,
 ): Promise<void> {
@@ -290,7 +278,7 @@ for (const close of [true, false]) {
   const what = close ? "after close()" : "also without close()";
   runtimeTest(
     `runs all its verbs, and the process ends ${what}`,
-    async ({ command }) => {
+    async (command) => {
       if (noSshd) return await runVerbs(command, undefined, close);
       await using sshd = await startSshd();
       await runVerbs(command, sshd, close);
@@ -307,7 +295,7 @@ console.log(JSON.stringify(error));
 
 runtimeTest(
   "is imported without ssh2, and says at the first dial that it is missing",
-  async ({ command }) => {
+  async (command) => {
     const program = await folder.write("without.mjs", WITHOUT_SSH2);
     const ssh2 = folder.file("node_modules", "ssh2");
     await Deno.rename(ssh2, folder.file("ssh2"));
