@@ -81,6 +81,7 @@ export async function pack(options: PackOptions = {}): Promise<string> {
     ]);
     await run("tar", ["-xzf", made, "-C", dir]);
     const folder = join(dir, "package");
+    await removeSources(folder);
     await completeManifest(folder);
     const [{ filename }] = JSON.parse(
       await run("npm", ["pack", folder, "--json", "--pack-destination", dir]),
@@ -90,6 +91,15 @@ export async function pack(options: PackOptions = {}): Promise<string> {
     return output;
   } finally {
     await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** `deno pack` adds the sources that no entry point reaches, as they are. */
+async function removeSources(folder: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) await removeSources(path);
+    else if (/(?<!\.d)\.ts$/.test(name)) await Deno.remove(path);
   }
 }
 

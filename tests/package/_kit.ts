@@ -72,6 +72,13 @@ export interface Ending {
 export interface RunOptions {
   readonly args?: readonly string[];
   readonly env?: Record<string, string>;
+  /**
+   * How long it may take, in milliseconds. The default is shorter than the
+   * pool's idle timeout: what keeps a process alive that long is a failure.
+   *
+   * @default {50_000}
+   */
+  readonly timeoutMs?: number;
   /** Told of what it prints, as it comes. */
   readonly onOutput?: (text: string) => void;
   /** Ends it from without. */
@@ -100,20 +107,22 @@ export class PackageFolder implements AsyncDisposable {
       await folder.write("package.json", `{"private": true}`);
       const tarball = folder.file("sshpool.tgz");
       await pack({ output: tarball, allowDirty: true });
-      await folder.succeed(
-        "npm",
-        "install",
-        "--no-audit",
-        "--no-fund",
-        "--prefer-offline",
-        tarball,
-        ...packages,
-      );
+      await folder.install(tarball, ...packages);
       return folder;
     } catch (error) {
       await folder[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Installs packages, as npm names them. */
+  async install(...packages: readonly string[]): Promise<void> {
+    const options = ["--no-audit", "--no-fund", "--prefer-offline"];
+    const { code, stderr } = await this.run(["npm", "install"], {
+      args: [...options, ...packages],
+      timeoutMs: 300_000,
+    });
+    if (code !== 0) throw new Error(`npm install: ${stderr}`);
   }
 
   /** The path of a file in it. */
@@ -131,11 +140,10 @@ export class PackageFolder implements AsyncDisposable {
   /** Runs a command in it, to its end. */
   async run(
     [command = "", ...before]: readonly string[],
-    { args = [], env = {}, onOutput, signal }: RunOptions = {},
+    { args = [], env = {}, timeoutMs = 50_000, onOutput, signal }: RunOptions =
+      {},
   ): Promise<Ending> {
-    // Shorter than the pool's idle timeout: what keeps a process alive that
-    // long is a failure.
-    const deadline = AbortSignal.timeout(50_000);
+    const deadline = AbortSignal.timeout(timeoutMs);
     const child = new Deno.Command(command, {
       args: [...before, ...args],
       cwd: this.path,

@@ -17,6 +17,10 @@ Deno.test.beforeAll(async () => {
       `${name}@npm:typescript@${version}`
     ),
   ]);
+  const { peerDependencies = {} } = await manifest();
+  const peers = Object.entries(peerDependencies);
+  if (peers.length === 0) return;
+  await folder.install(...peers.map(([name, range]) => `${name}@${range}`));
 });
 
 Deno.test.afterAll(() => folder?.[Symbol.asyncDispose]());
@@ -45,8 +49,14 @@ function runtimeTest(
   }
 }
 
-const installed = (...names: string[]) =>
-  folder.file("node_modules", ...config.name.split("/"), ...names);
+function installed(...names: string[]): string {
+  return folder.file("node_modules", ...config.name.split("/"), ...names);
+}
+
+/** The package.json of the package. */
+async function manifest() {
+  return JSON.parse(await Deno.readTextFile(installed("package.json")));
+}
 
 async function* filesBelow(path: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(path)) {
@@ -58,7 +68,7 @@ async function* filesBelow(path: string): AsyncGenerator<string> {
 packageTest(
   "the npm package has the exports, the version and the ssh2 of deno.json",
   async () => {
-    const made = JSON.parse(await Deno.readTextFile(installed("package.json")));
+    const made = await manifest();
     assertEquals(made.name, config.name);
     assertEquals(made.version, config.version);
     assertEquals(made.type, "module");
@@ -69,6 +79,10 @@ packageTest(
     assert(made.repository.url.startsWith("git+https://github.com/"));
     assert(made.description.length > 40 && made.keywords.includes("ssh"));
     assertEquals(made.dependencies, { ssh2: "1.17.0" });
+    // What a sub-path alone needs is installed by those who use it.
+    for (const name of Object.keys(made.peerDependencies ?? {})) {
+      assertEquals(made.peerDependenciesMeta[name], { optional: true });
+    }
     assertEquals(made.scripts, undefined);
     assertEquals(Object.keys(made.exports), Object.keys(config.exports));
     for (const [name, source] of Object.entries(config.exports)) {
@@ -121,7 +135,7 @@ async function foreignImports(entry: string): Promise<string[]> {
 packageTest(
   "the npm package imports Node's builtins, its own files, and what it depends on",
   async () => {
-    const made = JSON.parse(await Deno.readTextFile(installed("package.json")));
+    const made = await manifest();
     const known = Object.keys({
       ...made.dependencies,
       ...made.peerDependencies,
