@@ -6,11 +6,10 @@
 
 import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
-import { type Command, commandLine } from "../command.ts";
-import type { SpawnOptions } from "../process.ts";
 import { ChannelOpenError } from "../errors.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
+import type { SessionRequest } from "./_session_request.ts";
 
 /** What a command needs of its connection. */
 export interface CommandContext {
@@ -26,27 +25,29 @@ export interface CommandContext {
   readonly lost: Lost;
 }
 
-/** A command that is to run: its line, its variables, its terminal. */
+/** Told how far a start has come. */
+export interface StartObserver {
+  /** The command was sent, in this turn: more can be sent along. */
+  sent(): void;
+  /** The server runs it. */
+  granted(): void;
+  /** The server refuses. */
+  failed(error: ChannelOpenError): void;
+}
+
+/** The start of a command, on a channel that has just opened. */
 export class CommandStart {
   readonly #context: CommandContext;
-  readonly #options: SpawnOptions;
-  readonly #line: string;
+  readonly #request: SessionRequest;
   #wasSent = false;
 
   /**
    * @param context The connection.
-   * @param command The command.
-   * @param options Its options.
-   * @throws {TypeError} If the command is none.
+   * @param request What to ask for.
    */
-  constructor(
-    context: CommandContext,
-    command: Command,
-    options: SpawnOptions,
-  ) {
+  constructor(context: CommandContext, request: SessionRequest) {
     this.#context = context;
-    this.#options = options;
-    this.#line = commandLine(command);
+    this.#request = request;
   }
 
   /** Whether the command was sent, and so may have run. */
@@ -54,30 +55,31 @@ export class CommandStart {
     return this.#wasSent;
   }
 
+  /** What is done, for messages. */
+  get doing(): string {
+    return "run the command";
+  }
+
   /**
-   * Sends it, on a channel that has just opened.
+   * Sends it.
    *
    * @param channel The channel.
-   * @param answered Told once: undefined if it runs, else why it does not.
-   * @param then Called when the command has been sent, to send more at once.
+   * @param observer Told of what comes of it.
    */
-  send(
-    channel: Channel,
-    answered: (error: ChannelOpenError | undefined) => void,
-    then: () => void = () => {},
-  ): void {
+  send(channel: Channel, observer: StartObserver): void {
     this.#together(() => {
       this.#sendEnvironment(channel);
-      if (this.#options.pty !== true) {
-        return this.#sendLine(channel, answered, then);
-      }
+      const { pty } = this.#request;
+      if (pty === undefined) return this.#sendLine(channel, observer);
+      const { term = "xterm-256color", columns = 80, rows = 24 } = pty;
       // The answer is awaited, one round trip more: without a terminal the
       // command is another one, and must not run.
       channel.request(
-        (protocol, id) => protocol.pty(id, 24, 80, 0, 0, "xterm", null, true),
+        (protocol, id) =>
+          protocol.pty(id, rows, columns, 0, 0, term, null, true),
         (granted) => {
-          if (granted) this.#sendLine(channel, answered, then);
-          else answered(this.#refusal("the server grants no terminal"));
+          if (granted) this.#sendLine(channel, observer);
+          else observer.failed(this.#refusal("the server grants no terminal"));
         },
       );
     });
@@ -88,33 +90,26 @@ export class CommandStart {
     return this.#refusal("the server closed the channel");
   }
 
-  #sendLine(
-    channel: Channel,
-    answered: (error: ChannelOpenError | undefined) => void,
-    then: () => void,
-  ): void {
+  #sendLine(channel: Channel, observer: StartObserver): void {
     this.#together(() => {
       this.#wasSent = true;
       channel.request(
-        (protocol, id) => protocol.exec(id, this.#line, true),
+        (protocol, id) => protocol.exec(id, this.#request.line, true),
         (granted) => {
-          // Refused, so it has not run.
-          if (granted) channel.started();
-          else this.#wasSent = false;
-          answered(
-            granted
-              ? undefined
-              : this.#refusal("the server refused the command"),
-          );
+          if (granted) {
+            channel.started();
+            return observer.granted();
+          }
+          this.#wasSent = false; // Refused, so it has not run.
+          observer.failed(this.#refusal("the server refused the command"));
         },
       );
-      then();
+      observer.sent();
     });
   }
 
   #sendEnvironment(channel: Channel): void {
-    const env = { ...this.#context.env, ...this.#options.env };
-    for (const [name, value] of Object.entries(env)) {
+    for (const [name, value] of Object.entries(this.#request.env)) {
       // Without asking for an answer: a variable that the server does not
       // accept fails nothing, with ssh neither.
       channel.tell((protocol, id) => protocol.env(id, name, value, false));
@@ -132,7 +127,7 @@ export class CommandStart {
   #refusal(why: string): ChannelOpenError {
     const { name } = this.#context;
     return new ChannelOpenError(
-      `Cannot run the command on ${JSON.stringify(name)}: ${why}`,
+      `Cannot ${this.doing} on ${JSON.stringify(name)}: ${why}`,
       { host: name, reason: 0 },
     );
   }

@@ -6,15 +6,16 @@
 
 import { Buffer } from "node:buffer";
 import type { Command } from "../command.ts";
-import type { ExecOptions, ExecResult } from "../process.ts";
+import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
 import {
-  type ChannelOpenError,
   ExecTimeoutError,
   OutputLimitError,
   type PartialOutput,
 } from "../errors.ts";
-import type { Channel, ChannelObserver } from "./_channel.ts";
-import { type CommandContext, CommandStart } from "./_command.ts";
+import type { LostDetails } from "./_channel.ts";
+import type { CommandContext } from "./_command.ts";
+import { Session } from "./_session.ts";
+import { commandRequest } from "./_session_request.ts";
 
 /**
  * Runs a command.
@@ -30,7 +31,7 @@ export function runCommand(
 ): Promise<ExecResult<string | Uint8Array>> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    new Execution(context, command, options, { resolve, reject }).start();
+    new Execution(context, command, options, { resolve, reject }).open();
   });
 }
 
@@ -39,17 +40,14 @@ interface Settle {
   readonly reject: (reason: unknown) => void;
 }
 
-class Execution implements ChannelObserver {
-  readonly #context: CommandContext;
+/** A command whose output is collected. */
+class Execution extends Session {
   readonly #options: ExecOptions;
   readonly #settle: Settle;
-  readonly #start: CommandStart;
   readonly #out: Buffer[] = [];
   readonly #err: Buffer[] = [];
   readonly #limit: number;
   #size = 0;
-  #channel!: Channel;
-  #isSettled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stdin: ReadableStreamDefaultReader<Uint8Array> | undefined;
 
@@ -59,69 +57,58 @@ class Execution implements ChannelObserver {
     options: ExecOptions,
     settle: Settle,
   ) {
-    this.#context = context;
+    super(context, commandRequest(command, options, context.env), options);
     this.#options = options;
     this.#settle = settle;
     this.#limit = options.maxOutputBytes ?? Infinity;
-    this.#start = new CommandStart(context, command, options);
   }
 
-  start(): void {
-    const { signal, timeoutMs } = this.#options;
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+  override open(): void {
+    const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#onTimeout(timeoutMs), timeoutMs);
     }
-    this.#channel = this.#context.table.open(this);
+    super.open();
   }
 
-  opened(): void {
-    try {
-      this.#options.onOpen?.();
-    } catch (error) {
-      return this.#stop(error);
-    }
-    this.#start.send(this.#channel, (error) => {
-      if (error !== undefined) this.#stop(error);
-    }, () => this.#feed());
-  }
-
-  stdout(chunk: Buffer): boolean {
+  override stdout(chunk: Buffer): boolean {
     return this.#collect(this.#out, chunk);
   }
 
-  stderr(chunk: Buffer): boolean {
+  override stderr(chunk: Buffer): boolean {
     return this.#collect(this.#err, chunk);
   }
 
-  eof(): void {}
-
-  closed(): void {
-    if (!this.#start.wasSent) this.#reject(this.#start.closedEarly());
-    else this.#finish();
+  protected override lostDetails(): LostDetails {
+    const mayHaveRun = this.wasSent;
+    return { mayHaveRun, output: mayHaveRun ? this.#output() : undefined };
   }
 
-  refused(error: ChannelOpenError): void {
-    this.#reject(error);
+  protected override finished(status: CommandStatus): void {
+    this.#release();
+    const { stdout, stderr } = this.#output();
+    const text = this.#options.encoding !== "bytes";
+    this.#settle.resolve({
+      ...status,
+      stdout: text ? decode(stdout) : stdout,
+      stderr: text ? decode(stderr) : stderr,
+    });
   }
 
-  lost(): void {
-    // All that a complete command had to say was said before the end.
-    if (this.#channel.isComplete) return this.#finish();
-    const mayHaveRun = this.#start.wasSent;
-    this.#reject(this.#context.lost("run the command", {
-      mayHaveRun,
-      output: mayHaveRun ? this.#output() : undefined,
-    }));
+  protected override failed(reason: unknown): void {
+    this.#release();
+    this.#settle.reject(reason);
   }
 
-  readonly #onAbort = (): void => this.#stop(this.#options.signal?.reason);
+  protected override sent(): void {
+    this.#feed();
+  }
 
   #onTimeout(timeoutMs: number): void {
-    const { name } = this.#context;
-    const mayHaveRun = this.#start.wasSent;
+    const { name } = this.context;
+    const mayHaveRun = this.wasSent;
     const doing = mayHaveRun ? "it was still running" : "it had not started";
-    this.#stop(
+    this.stop(
       new ExecTimeoutError(
         `Cannot run the command on ${JSON.stringify(name)}: ` +
           `${doing} after ${timeoutMs} ms`,
@@ -134,8 +121,8 @@ class Execution implements ChannelObserver {
     this.#size += chunk.length;
     chunks.push(chunk);
     if (this.#size > this.#limit) {
-      const { name } = this.#context;
-      this.#stop(
+      const { name } = this.context;
+      this.stop(
         new OutputLimitError(
           `Cannot collect the output of the command on ${
             JSON.stringify(name)
@@ -147,34 +134,8 @@ class Execution implements ChannelObserver {
     return true;
   }
 
-  /** Stops the remote process, and does not wait for it. */
-  #stop(reason: unknown): void {
-    if (this.#isSettled) return;
-    if (this.#start.wasSent) this.#channel.signal("TERM");
-    this.#channel.close();
-    this.#reject(reason);
-  }
-
-  #reject(reason: unknown): void {
-    this.#release();
-    this.#settle.reject(reason);
-  }
-
-  #finish(): void {
-    this.#release();
-    const { stdout, stderr } = this.#output();
-    const text = this.#options.encoding !== "bytes";
-    this.#settle.resolve({
-      ...this.#channel.status,
-      stdout: text ? decode(stdout) : stdout,
-      stderr: text ? decode(stderr) : stderr,
-    });
-  }
-
   #release(): void {
-    this.#isSettled = true;
     clearTimeout(this.#timer);
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
     // A command may end before it has read all that it was given.
     this.#stdin?.cancel().catch(() => {});
   }
@@ -185,27 +146,27 @@ class Execution implements ChannelObserver {
 
   #feed(): void {
     const { stdin } = this.#options;
-    if (stdin === undefined) return this.#channel.eof();
+    if (stdin === undefined) return this.channel.eof();
     if (stdin instanceof ReadableStream) {
       this.#stdin = stdin.getReader();
       void this.#pump(this.#stdin);
       return;
     }
     const bytes = typeof stdin === "string" ? Buffer.from(stdin) : stdin;
-    const pending = this.#channel.write(bytes);
-    if (pending === undefined) this.#channel.eof();
-    else pending.then(() => this.#channel.eof());
+    const pending = this.channel.write(bytes);
+    if (pending === undefined) this.channel.eof();
+    else pending.then(() => this.channel.eof());
   }
 
   async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     try {
-      while (!this.#isSettled) {
+      while (!this.isOver) {
         const { done, value } = await reader.read();
-        if (done) return this.#channel.eof();
-        await this.#channel.write(value);
+        if (done) return this.channel.eof();
+        await this.channel.write(value);
       }
     } catch (error) {
-      this.#stop(error);
+      this.stop(error);
     }
   }
 }

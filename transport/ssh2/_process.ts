@@ -10,12 +10,13 @@ import type {
   CommandStatus,
   ExecResult,
   RemoteProcess,
+  SessionOptions,
   SpawnOptions,
 } from "../process.ts";
-import type { ChannelOpenError } from "../errors.ts";
-import type { Channel, ChannelObserver } from "./_channel.ts";
-import { type CommandContext, CommandStart } from "./_command.ts";
+import type { CommandContext } from "./_command.ts";
 import { OutputStream } from "./_output_stream.ts";
+import { Session } from "./_session.ts";
+import { commandRequest, type SessionRequest } from "./_session_request.ts";
 
 /** The signals of RFC 4254. */
 const SIGNALS: readonly string[] =
@@ -35,7 +36,8 @@ export function spawnCommand(
 ): Promise<RemoteProcess> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    const session = new Session(context, command, options, {
+    const request = commandRequest(command, options, context.env);
+    const session = new ProcessSession(context, request, options, {
       resolve: () => resolve(new ChannelProcess(session)),
       reject,
     });
@@ -48,126 +50,71 @@ interface Started {
   readonly reject: (reason: unknown) => void;
 }
 
-/** What the channel tells, and what the process makes of it. */
-class Session implements ChannelObserver {
+/** A command with streams. */
+class ProcessSession extends Session {
   readonly out = new OutputStream(() => this.#resume());
   readonly err = new OutputStream(() => this.#resume());
   readonly stdin: WritableStream<Uint8Array>;
   readonly status: Promise<CommandStatus>;
-  readonly #context: CommandContext;
-  readonly #options: SpawnOptions;
   readonly #started: Started;
-  readonly #start: CommandStart;
-  #channel!: Channel;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
   #stdinController!: WritableStreamDefaultController;
-  #isEnded = false;
 
   constructor(
     context: CommandContext,
-    command: Command,
-    options: SpawnOptions,
+    request: SessionRequest,
+    options: SessionOptions,
     started: Started,
   ) {
-    this.#context = context;
-    this.#options = options;
+    super(context, request, options);
     this.#started = started;
-    this.#start = new CommandStart(context, command, options);
     this.status = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever does not read it is told by the streams.
+    // An unread status is no unhandled rejection: the streams report the error.
     this.status.catch(() => {});
     this.stdin = new WritableStream({
       start: (controller) => {
         this.#stdinController = controller;
       },
-      write: (chunk) => this.#channel.write(chunk),
-      close: () => this.#channel.eof(),
-      abort: () => this.#channel.eof(),
+      write: (chunk) => this.channel.write(chunk),
+      close: () => this.channel.eof(),
+      abort: () => this.channel.eof(),
     });
   }
 
-  open(): void {
-    const { signal } = this.#options;
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
-    this.#channel = this.#context.table.open(this);
-  }
-
-  opened(): void {
-    try {
-      this.#options.onOpen?.();
-    } catch (error) {
-      return this.stop(error);
-    }
-    this.#start.send(this.#channel, (error) => {
-      if (error === undefined) this.#started.resolve();
-      else this.stop(error);
-    });
-  }
-
-  stdout(chunk: Buffer): boolean {
+  override stdout(chunk: Buffer): boolean {
     return this.out.push(chunk);
   }
 
-  stderr(chunk: Buffer): boolean {
+  override stderr(chunk: Buffer): boolean {
     return this.err.push(chunk);
   }
 
-  eof(): void {
+  override eof(): void {
     this.out.end();
     this.err.end();
-  }
-
-  closed(): void {
-    if (!this.#start.wasSent) return this.#fail(this.#start.closedEarly());
-    this.#finish();
-  }
-
-  refused(error: ChannelOpenError): void {
-    this.#fail(error);
-  }
-
-  lost(): void {
-    // All that a complete command had to say was said before the end.
-    if (this.#channel.isComplete) return this.#finish();
-    this.#fail(this.#context.lost("run the command", {
-      mayHaveRun: this.#start.wasSent,
-    }));
   }
 
   signal(name: string): void {
-    this.#channel.signal(name);
+    this.channel.signal(name);
   }
 
-  /** Stops the remote process, and does not wait for it. */
-  stop(reason: unknown): void {
-    if (this.#isEnded) return;
-    if (this.#start.wasSent) this.#channel.signal("TERM");
-    this.#channel.close();
-    this.#fail(reason);
-  }
-
-  readonly #onAbort = (): void => this.stop(this.#options.signal?.reason);
-
-  #resume(): void {
-    if (!this.out.isFull && !this.err.isFull) this.#channel.resume();
-  }
-
-  #finish(): void {
-    this.#end();
+  protected override granted(): void {
     this.#started.resolve();
-    this.out.end();
-    this.err.end();
+  }
+
+  protected override finished(status: CommandStatus): void {
+    this.#started.resolve();
+    this.eof();
     // What is still written goes nowhere; a writer is told so.
     this.#stdinController.error(new TypeError("The process has ended"));
-    this.#resolve(this.#channel.status);
+    this.#resolve(status);
   }
 
-  #fail(reason: unknown): void {
-    this.#end();
+  protected override failed(reason: unknown): void {
     this.#started.reject(reason);
     this.out.fail(reason);
     this.err.fail(reason);
@@ -175,16 +122,15 @@ class Session implements ChannelObserver {
     this.#reject(reason);
   }
 
-  #end(): void {
-    this.#isEnded = true;
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+  #resume(): void {
+    if (!this.out.isFull && !this.err.isFull) this.channel.resume();
   }
 }
 
 class ChannelProcess implements RemoteProcess {
-  readonly #session: Session;
+  readonly #session: ProcessSession;
 
-  constructor(session: Session) {
+  constructor(session: ProcessSession) {
     this.#session = session;
   }
 
