@@ -300,6 +300,23 @@ for (const close of [true, false]) {
   );
 }
 
+runtimeTest(
+  "warns of nothing when many calls have one signal",
+  async (command) => {
+    await withServers(command, async (hosts) => {
+      const { code, stdout, stderr } = await folder.run(command, {
+        args: [await install("_signals.mjs"), JSON.stringify(hosts)],
+      });
+      const warned = stdout.trim();
+      assertEquals({ code, stderr, warned }, {
+        code: 0,
+        stderr: "",
+        warned: "[]",
+      });
+    });
+  },
+);
+
 const WITHOUT_SSH2 = `
 import { ConnectionPool } from "@sshpool/sshpool";
 const pool = new ConnectionPool({ config: false });
