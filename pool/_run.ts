@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Command } from "../transport/command.ts";
+import { type CheckedCall, whenOpened } from "../transport/call_options.ts";
 import type { Connection } from "../transport/connector.ts";
 import {
   ChannelOpenError,
@@ -15,22 +15,20 @@ import {
 } from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
 import type {
+  ExecOptions,
   ExecResult,
   RemoteProcess,
   ShellOptions,
+  SpawnOptions,
 } from "../transport/process.ts";
+import { isRepeatable } from "../transport/stdin.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection, SlotKind } from "./_pooled_connection.ts";
 import type { SessionAttempt } from "./_session_limit.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
 import type { RetryCause } from "./events.ts";
-import {
-  type AcquireOptions,
-  acquireTimeout,
-  type ExecOptions,
-  type SpawnOptions,
-} from "./options.ts";
+import { acquireTimeout } from "./options.ts";
 
 /** What to run, and how. */
 export interface Job<T> {
@@ -230,17 +228,16 @@ function explained(
 export function runExec(
   context: PoolContext,
   lane: Lane,
-  command: Command,
-  options: ExecOptions = {},
+  { command, options, own }: CheckedCall<ExecOptions>,
 ): Promise<ExecResult<string | Uint8Array>> {
   return run(context, lane, {
     kind: "command",
     start: (connection, opened) =>
-      connection.exec(command, withOnOpen(options, opened)),
+      connection.exec(command, whenOpened(options, opened)),
     // A stream is used up by the first try.
-    idempotent: options.idempotent === true && isRepeatable(options.stdin),
+    idempotent: own.idempotent === true && isRepeatable(options.stdin),
     signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, options),
+    timeoutMs: acquireTimeout(context.limits, own),
   });
 }
 
@@ -248,16 +245,15 @@ export function runExec(
 export function runSpawn(
   context: PoolContext,
   lane: Lane,
-  command: Command,
-  options: SpawnOptions = {},
+  { command, options, own }: CheckedCall<SpawnOptions>,
 ): Promise<RemoteProcess> {
   return run(context, lane, {
     kind: "stream",
     start: (connection, opened) =>
-      connection.spawn(command, withOnOpen(options, opened)),
+      connection.spawn(command, whenOpened(options, opened)),
     hold: ({ status }) => status,
     signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, options),
+    timeoutMs: acquireTimeout(context.limits, own),
   });
 }
 
@@ -265,17 +261,17 @@ export function runSpawn(
 export function runShell(
   context: PoolContext,
   lane: Lane,
-  options: ShellOptions & AcquireOptions = {},
+  { options, own }: Omit<CheckedCall<ShellOptions>, "command">,
 ): Promise<RemoteProcess> {
   return run(context, lane, {
     kind: "stream",
     start: (connection, opened) => {
       if (connection.shell === undefined) throw unsupported(lane, "shells");
-      return connection.shell(withOnOpen(options, opened));
+      return connection.shell(whenOpened(options, opened));
     },
     hold: ({ status }) => status,
     signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, options),
+    timeoutMs: acquireTimeout(context.limits, own),
   });
 }
 
@@ -284,23 +280,4 @@ export function unsupported(lane: { name: string }, what: string): TypeError {
   return new TypeError(
     `Cannot serve "${lane.name}": its connector does not support ${what}`,
   );
-}
-
-function isRepeatable(stdin: ExecOptions["stdin"]): boolean {
-  return stdin === undefined || typeof stdin === "string" ||
-    ArrayBuffer.isView(stdin) || stdin as unknown instanceof ArrayBuffer ||
-    stdin as unknown instanceof Blob;
-}
-
-/** The options for the connection: without those of the pool. */
-function withOnOpen<T extends ExecOptions | SpawnOptions | ShellOptions>(
-  options: T & AcquireOptions & { idempotent?: boolean },
-  opened: () => void,
-): T {
-  const { acquireTimeoutMs: _, idempotent: __, onOpen, ...rest } = options;
-  const both = onOpen === undefined ? opened : () => {
-    opened();
-    onOpen();
-  };
-  return { ...rest, onOpen: both } as unknown as T;
 }

@@ -4,6 +4,11 @@
  * @module
  */
 
+import {
+  checkExec,
+  checkShellOptions,
+  checkSpawn,
+} from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type {
   ClosedReason,
@@ -28,6 +33,7 @@ import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { runExec, runShell, runSpawn, unsupported } from "./_run.ts";
+import { EXEC_NAMES, WAIT_NAMES } from "./options.ts";
 
 /**
  * A connection that many callers hold. Its channels take slots as those of
@@ -86,17 +92,33 @@ export class SharedConnection implements Connection {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    return this.#do(() => runExec(this.#context, this.#lane, command, options));
+    return this.#do(() =>
+      runExec(
+        this.#context,
+        this.#lane,
+        checkExec(command, options, EXEC_NAMES),
+      )
+    );
   }
 
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
     return this.#do(() =>
-      runSpawn(this.#context, this.#lane, command, options)
+      runSpawn(
+        this.#context,
+        this.#lane,
+        checkSpawn(command, options, WAIT_NAMES),
+      )
     );
   }
 
   shell(options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#do(() => runShell(this.#context, this.#lane, options));
+    return this.#do(() =>
+      runShell(
+        this.#context,
+        this.#lane,
+        checkShellOptions(options, WAIT_NAMES),
+      )
+    );
   }
 
   sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {

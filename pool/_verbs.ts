@@ -5,7 +5,13 @@
  * @module
  */
 
-import { type Command, commandLine } from "../transport/command.ts";
+import {
+  checkExec,
+  checkShellOptions,
+  checkSpawn,
+  type PoolCallOptions,
+} from "../transport/call_options.ts";
+import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import type { HostLike } from "../transport/host.ts";
@@ -31,11 +37,18 @@ import { Lease } from "./lease.ts";
 import {
   type AcquireOptions,
   acquireTimeout,
+  EXEC_NAMES,
   type ExecOptions,
   type PoolTransferOptions,
   type ShellOptions,
   type SpawnOptions,
+  WAIT_NAMES,
 } from "./options.ts";
+
+interface CheckedOptions {
+  readonly options: { readonly signal?: AbortSignal };
+  readonly own: PoolCallOptions;
+}
 
 /** The verbs of one pool. */
 export class Verbs {
@@ -82,10 +95,10 @@ export class Verbs {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    return this.#on(
+    return this.#call(
       host,
-      options,
-      (lane) => runExec(this.#core, lane, commandLine(command), options),
+      () => checkExec(command, options, EXEC_NAMES),
+      (lane, call) => runExec(this.#core, lane, call),
     );
   }
 
@@ -94,18 +107,18 @@ export class Verbs {
     command: Command,
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    return this.#on(
+    return this.#call(
       host,
-      options,
-      (lane) => runSpawn(this.#core, lane, commandLine(command), options),
+      () => checkSpawn(command, options, WAIT_NAMES),
+      (lane, call) => runSpawn(this.#core, lane, call),
     );
   }
 
   shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#on(
+    return this.#call(
       host,
-      options,
-      (lane) => runShell(this.#core, lane, options),
+      () => checkShellOptions(options, WAIT_NAMES),
+      (lane, call) => runShell(this.#core, lane, call),
     );
   }
 
@@ -183,6 +196,24 @@ export class Verbs {
   #lease(pooled: PooledConnection): Lease {
     const { leases } = this.#core;
     return new Lease(pooled, leases.join(pooled), leases.watch(pooled));
+  }
+
+  /** Checks a call before anything is done for it. */
+  #call<Call extends CheckedOptions, T>(
+    host: HostLike,
+    check: () => Call,
+    use: (lane: Lane, call: Call) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const call = check();
+      const options = acquireOptions(
+        call.options.signal,
+        call.own.acquireTimeoutMs,
+      );
+      return this.#on(host, options, (lane) => use(lane, call));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

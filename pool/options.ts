@@ -181,6 +181,11 @@ export interface AcquireOptions {
   readonly acquireTimeoutMs?: number;
 }
 
+/** The names in {@linkcode AcquireOptions} that a connection does not have. */
+export const WAIT_NAMES = ["acquireTimeoutMs"] as const;
+/** The same of {@linkcode ExecOptions}. */
+export const EXEC_NAMES = ["acquireTimeoutMs", "idempotent"] as const;
+
 /** Options of {@linkcode ConnectionPool.exec}. */
 export interface ExecOptions extends ConnectionExecOptions, AcquireOptions {
   /** Aborts the wait for a slot, and then the command as for a connection. */

@@ -93,16 +93,19 @@ const HINTS: Readonly<Record<string, string>> = {
  * @param options What the caller gave.
  * @param rules The options that there are.
  * @param at The place of the options.
+ * @param keep Takes each option that is not `undefined`.
  * @param elsewhere Where an option belongs that is none of these.
- * @returns A frozen copy without what is `undefined`.
  */
 export function readOptions(
-  options: unknown,
+  options: object,
   rules: Rules,
   at: Field,
+  keep: (name: string, value: unknown) => void,
   elsewhere: (name: string) => string | undefined = () => undefined,
-): Record<string, unknown> {
-  for (const name of Object.keys(options as object)) {
+): void {
+  const given = options as Record<string, unknown>;
+  const names = Object.keys(options);
+  for (const name of names) {
     if (Object.hasOwn(rules, name)) continue;
     throw new TypeError(
       `Cannot ${at.doing}: there is no option ` +
@@ -110,12 +113,17 @@ export function readOptions(
         advice(name, rules, elsewhere),
     );
   }
-  const copy: Record<string, unknown> = {};
-  for (const name of Object.keys(rules)) {
-    const value = (options as Record<string, unknown>)[name];
-    if (value !== undefined) copy[name] = rules[name]!(value, at.member(name));
+  // An object of a class may have its options from the class.
+  const all = isPlain(options) ? names : Object.keys(rules);
+  for (const name of all) {
+    const value = given[name];
+    if (value !== undefined) keep(name, rules[name]!(value, at.member(name)));
   }
-  return Object.freeze(copy);
+}
+
+function isPlain(options: object): boolean {
+  const prototype = Object.getPrototypeOf(options);
+  return prototype === Object.prototype || prototype === null;
 }
 
 function advice(
@@ -203,9 +211,14 @@ function group(rules: Rules): Rule {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       const names = Object.keys(rules).join(", ");
       // The type alone: somebody may put the password itself here.
-      at.wrong(showType(value), `true, false or an object with ${names}`);
+      return at.wrong(
+        showType(value),
+        `true, false or an object with ${names}`,
+      );
     }
-    return readOptions(value, rules, at);
+    const copy: Record<string, unknown> = {};
+    readOptions(value, rules, at, (name, it) => copy[name] = it);
+    return Object.freeze(copy);
   };
 }
 

@@ -24,7 +24,12 @@ import {
   terminal,
   variables,
 } from "./_option_rules.ts";
-import type { ExecOptions, ShellOptions, SpawnOptions } from "./process.ts";
+import type {
+  ExecOptions,
+  SessionOptions,
+  ShellOptions,
+  SpawnOptions,
+} from "./process.ts";
 import { remoteCommand } from "./_remote_command.ts";
 import { isShellName } from "./_shell_line.ts";
 import { showType } from "./_show_value.ts";
@@ -157,6 +162,31 @@ const NOTHING: Omit<CheckedCall<object>, "command"> = Object.freeze({
   own: Object.freeze({}),
 });
 
+/** Options that the pool has checked, so that the adapter need not. */
+const checked = new WeakSet<object>();
+
+/**
+ * Adds a callback to options that were checked. The adapter that gets them
+ * knows that they were.
+ *
+ * @param options The options, as a check gave them.
+ * @param opened Called before the `onOpen` of the caller.
+ * @returns The options with both.
+ */
+export function whenOpened<Options extends SessionOptions>(
+  options: Options,
+  opened: () => void,
+): Options {
+  const { onOpen } = options;
+  const both = onOpen === undefined ? opened : () => {
+    opened();
+    onOpen();
+  };
+  const copy = Object.freeze({ ...options, onOpen: both });
+  checked.add(copy);
+  return copy;
+}
+
 function check<Options extends SpawnOptions | ShellOptions>(
   kind: Kind,
   given: (Options & PoolCallOptions) | undefined,
@@ -169,17 +199,17 @@ function check<Options extends SpawnOptions | ShellOptions>(
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     at.member("options").wrong(showType(given), "an object");
   }
-  const all = readOptions(
+  if (checked.has(given)) return { options: given, own: NOTHING.own };
+  const own: Record<string, unknown> = {};
+  const options: Record<string, unknown> = {};
+  readOptions(
     given,
     rulesOf(kind, names),
     at,
+    (name, value) =>
+      (names.includes(name as OwnName) ? own : options)[name] = value,
     (name) => elsewhere(kind, name),
   );
-  const own: Record<string, unknown> = {};
-  const options: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(all)) {
-    (names.includes(name as OwnName) ? own : options)[name] = value;
-  }
   checkTogether(options as SpawnOptions, at);
   return {
     options: Object.freeze(options) as Options,

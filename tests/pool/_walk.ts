@@ -175,7 +175,8 @@ export class Walk {
     const isBare = wait === "pool" && controller === undefined;
     const { timeoutMs, idempotent } = call.parts;
     const options = {
-      ...(isBare ? {} : { acquireTimeoutMs }),
+      // The connector's own connection does not know the option.
+      ...(isBare || kind === "on lease" ? {} : { acquireTimeoutMs }),
       ...(controller === undefined ? {} : { signal: controller.signal }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(idempotent ? { idempotent } : {}),

@@ -7,6 +7,8 @@ import type {
   RemoteProcess,
 } from "../process.ts";
 import type { PartialOutput } from "../errors.ts";
+import { checkExit } from "../_check_exit.ts";
+import { openStdin } from "../stdin.ts";
 import {
   type CommandContext,
   type CommandResult,
@@ -26,12 +28,26 @@ export function toBytes(chunk: string | Uint8Array): Uint8Array {
 }
 
 /** Gives output as the options ask for it. */
-export function encode(
+function encode(
   chunk: string | Uint8Array = "",
   options: ExecOptions,
 ): string | Uint8Array {
   if (options.encoding === "bytes") return toBytes(chunk);
   return typeof chunk === "string" ? chunk : decoder.decode(chunk);
+}
+
+/** Gives the result as the options ask for it, or throws what `check` says. */
+export function resultOf(
+  { success, code, signal }: CommandStatus,
+  output: Pick<CommandResult, "stdout" | "stderr">,
+  options: ExecOptions,
+  host: string,
+): ExecResult<string | Uint8Array> {
+  const stdout = encode(output.stdout, options);
+  const stderr = encode(output.stderr, options);
+  const result = { success, code, signal, stdout, stderr };
+  if (options.check === true) checkExit(result, host);
+  return result;
 }
 
 class Pipe {
@@ -185,7 +201,7 @@ export class MemoryChannel implements RemoteProcess {
     stdin: ExecOptions["stdin"],
     onBytes: (bytes: number) => void,
   ): Promise<ExecResult<Uint8Array>> {
-    this.#feed(stdin).catch(() => {});
+    this.#feed(stdin).catch((error) => this.fail(error));
     const [out, err] = this.#collected;
     const work = Promise.all([
       this.status,
@@ -214,14 +230,23 @@ export class MemoryChannel implements RemoteProcess {
   }
 
   async #feed(stdin: ExecOptions["stdin"]): Promise<void> {
-    if (stdin instanceof ReadableStream) {
-      return await stdin.pipeTo(this.stdin, { signal: this.signal });
-    }
     const writer = this.stdin.getWriter();
-    if (stdin !== undefined && stdin.length > 0) {
-      await writer.write(toBytes(stdin));
+    if (stdin !== undefined) {
+      const input = openStdin(stdin);
+      if (input instanceof Uint8Array) {
+        if (input.length > 0) await writer.write(input);
+      } else {
+        const stop = () => input.cancel();
+        this.status.then(stop, stop);
+        for (;;) {
+          const piece = await input.next();
+          if (piece === undefined) break;
+          // A command may end before it has read all.
+          await writer.write(piece).catch(stop);
+        }
+      }
     }
-    await writer.close();
+    await writer.close().catch(() => {});
   }
 }
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Command, commandLine } from "../command.ts";
+import { checkExec, checkSpawn } from "../call_options.ts";
+import type { Command } from "../command.ts";
 import type {
   ClosedReason,
   Connection,
@@ -31,7 +32,7 @@ import {
   tooLong,
 } from "./_memory_errors.ts";
 import { ServerSessions } from "./_server_sessions.ts";
-import { encode, MemoryChannel, statusOf } from "./_memory_channel.ts";
+import { MemoryChannel, resultOf, statusOf } from "./_memory_channel.ts";
 import { MemoryTunnel } from "./_memory_tunnel.ts";
 import type { MemoryConnectorOptions } from "./memory_connector.ts";
 
@@ -133,10 +134,10 @@ export class MemoryConnection implements Connection {
   ): Promise<ExecResult<string | Uint8Array>>;
   exec(
     command: Command,
-    options: ExecOptions = {},
+    given?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     try {
-      const line = commandLine(command);
+      const { command: line, options } = checkExec(command, given);
       this.#reports.called(this.#name, line, options);
       const script = this.#isPlain(options)
         ? findScript(line, this.#options.commands, this.#name)
@@ -154,9 +155,9 @@ export class MemoryConnection implements Connection {
   /** Starts a scripted command and gives its streams. */
   async spawn(
     command: Command,
-    options: SpawnOptions = {},
+    given?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    const line = commandLine(command);
+    const { command: line, options } = checkSpawn(command, given);
     this.#reports.called(this.#name, line, options);
     options.signal?.throwIfAborted();
     const channel = this.#open(line) ?? await this.#refuse();
@@ -253,11 +254,7 @@ export class MemoryConnection implements Connection {
       options.signal?.throwIfAborted();
       options.onOpen?.();
       options.signal?.throwIfAborted();
-      return {
-        ...statusOf(script),
-        stdout: encode(script.stdout, options),
-        stderr: encode(script.stderr, options),
-      };
+      return resultOf(statusOf(script), script, options, this.#name);
     } finally {
       this.#give();
     }
@@ -285,11 +282,7 @@ export class MemoryConnection implements Connection {
           channel.fail(tooLong(this.#name, maxOutputBytes));
         }
       });
-      return {
-        ...result,
-        stdout: encode(result.stdout, options),
-        stderr: encode(result.stderr, options),
-      };
+      return resultOf(result, result, options, this.#name);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
