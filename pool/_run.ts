@@ -22,6 +22,7 @@ import type {
   SpawnOptions,
 } from "../transport/process.ts";
 import { isRepeatable } from "../transport/stdin.ts";
+import { ChannelClosedError } from "../transport/session_errors.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection, SlotKind } from "./_pooled_connection.ts";
@@ -50,6 +51,14 @@ export interface Job<T> {
 /** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
 const OPEN_CONNECT_FAILED = 2;
 
+/** It ended, and nobody knows how far it came. */
+type Loss = ConnectionLostError | ChannelClosedError;
+
+function isLoss(error: unknown): error is Loss {
+  return error instanceof ConnectionLostError ||
+    error instanceof ChannelClosedError;
+}
+
 /** What is known of a job after tries that failed. */
 interface Retry {
   /** When the wait for a slot must end. */
@@ -57,7 +66,7 @@ interface Retry {
   /** How often the connection was lost under it. */
   losses: number;
   /** The loss of a try in which it may have run. */
-  ran: ConnectionLostError | undefined;
+  ran: Loss | undefined;
 }
 
 /** Runs a job on a slot of its host. */
@@ -90,7 +99,7 @@ export async function run<T>(
       context.telemetry.record({ type: "retry", host: lane.name, cause });
       retry ??= { deadlineAt: deadlineOf(job), losses: 0, ran: undefined };
       if (cause !== "channel-open") retry.losses++;
-      if (cause === "idempotent") retry.ran = error as ConnectionLostError;
+      if (cause === "idempotent") retry.ran = error as Loss;
     }
   }
 }
@@ -180,7 +189,7 @@ function retryCause(
   }
   if (context.isClosing || job.signal?.aborted) return undefined;
   const losses = retry?.losses ?? 0;
-  if (!(error instanceof ConnectionLostError) || losses > 0) return undefined;
+  if (!isLoss(error) || losses > 0) return undefined;
   if (!error.mayHaveRun) return "not-sent";
   return job.idempotent ? "idempotent" : undefined;
 }

@@ -14,6 +14,10 @@ const POOL = `
   AuthenticationError
   AuthenticationErrorOptions
   BackoffOptions
+  ChannelClosedError
+  ChannelClosedErrorOptions
+  EnvironmentRefusedError
+  EnvironmentRefusedErrorOptions
   ChannelOpenError
   ChannelOpenErrorOptions
   CloseCause

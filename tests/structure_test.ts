@@ -23,6 +23,7 @@ const POOL_MAY_IMPORT = [
   "nearest",
   "process",
   "resolver",
+  "session_errors",
   "sftp/sftp",
   "sftp/share",
   "sftp/transfer/download",

@@ -18,6 +18,7 @@ export * from "./host.ts";
 export { type HostParts, parseHost } from "./host_string.ts";
 export * from "./process.ts";
 export * from "./resolver.ts";
+export * from "./session_errors.ts";
 export * from "./sftp/mod.ts";
 export {
   type ForwardTarget,

@@ -213,6 +213,21 @@ export interface RemoteProcess extends AsyncDisposable {
   /** Closes standard input, and collects both outputs and the status. */
   output(): Promise<ExecResult<Uint8Array>>;
   /**
+   * Reads standard output line by line, as UTF-8, without line ends. Leaving
+   * the loop stops the process. Standard error is read along and discarded,
+   * unless somebody else has begun to read it.
+   *
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  lines(): AsyncIterable<string>;
+  /**
+   * Closes standard input and reads standard output as text. Standard error
+   * is read along and discarded, unless somebody else has begun to read it.
+   *
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  text(): Promise<string>;
+  /**
    * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
    * forced commands and subsystems ignore it. `status` settles although nobody
    * reads the outputs.
@@ -221,4 +236,11 @@ export interface RemoteProcess extends AsyncDisposable {
    * @throws {TypeError} If the name is none of RFC 4254.
    */
   kill(signal?: string): void;
+  /**
+   * Tells the terminal of the process its new size. Without a terminal it does
+   * nothing.
+   *
+   * @param size The size in characters; what is left out stays as it is.
+   */
+  resize(size: { readonly columns: number; readonly rows: number }): void;
 }

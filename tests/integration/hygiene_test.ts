@@ -172,7 +172,7 @@ sshdTest(
     }
     const { promise: isOpen, resolve: onOpen } = Promise.withResolvers<void>();
     const lost = failure(
-      pool.exec(good, "sleep 600", { env: { A: token }, onOpen }),
+      pool.exec(good, "sleep 600", { env: { SSHPOOL_A: token }, onOpen }),
     );
     await isOpen;
     server.dropAll();

@@ -175,8 +175,6 @@ sshdTest(
       const reader = process.stdout.getReader();
       await reader.read();
       reader.releaseLock();
-      process.stdout.cancel().catch(() => {});
-      process.stderr.cancel().catch(() => {});
     }
     const { promise: isOpen, resolve: onOpen } = Promise.withResolvers<void>();
     // Ends with its input, and so with its connection: nobody is left behind.

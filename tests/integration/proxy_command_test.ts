@@ -165,8 +165,6 @@ sshdTest(
     await using pool = newPool({ config: false });
     const host = sshd.host({ proxyCommand: noted(file, gate.command) });
     const running = await pool.spawn(host, "cat");
-    running.stdout.cancel().catch(() => {});
-    running.stderr.cancel().catch(() => {});
     const [pid = 0] = await pids(file);
     Deno.kill(pid, "SIGKILL");
     const error = await failure(running.status);

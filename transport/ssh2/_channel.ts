@@ -12,8 +12,8 @@ import type {
   ConnectionLostError,
   ConnectionLostErrorOptions,
 } from "../errors.ts";
-import type { ChannelTable } from "./_channel_table.ts";
 import type { RawChannel, RawProtocol } from "./_internals.ts";
+import type { ProcessHold } from "./_process_hold.ts";
 
 /** Gives the error of an operation that the end of the connection broke. */
 export type Lost = (
@@ -22,10 +22,23 @@ export type Lost = (
 ) => ConnectionLostError;
 
 /** What such an error says of a command. */
-export type LostDetails = Pick<
-  ConnectionLostErrorOptions,
-  "mayHaveRun" | "output"
->;
+export interface LostDetails
+  extends Pick<ConnectionLostErrorOptions, "mayHaveRun" | "output"> {
+  /** What is wrong with a connection that has not ended. */
+  readonly why?: string;
+}
+
+/** What a channel needs of the table that it is in. */
+export interface ChannelContext {
+  /** Writes messages. */
+  readonly protocol: RawProtocol;
+  /** Taken while somebody waits for the channel. */
+  readonly hold: ProcessHold;
+  /** Told when nothing can be sent any more. */
+  onBroken(error: unknown): void;
+  /** Told that we have sent our CLOSE, and wait for that of the server. */
+  onClosing(channel: Channel): void;
+}
 
 /** Told of what happens on a channel. Must not throw. */
 export interface ChannelObserver {
@@ -39,8 +52,10 @@ export interface ChannelObserver {
   eof(): void;
   /** The server closed it, on a live connection. */
   closed(): void;
-  /** It never opened. */
+  /** The server refused to open it. */
   refused(error: ChannelOpenError): void;
+  /** The server has not answered the request to open it, for too long. */
+  unanswered(): void;
   /** The connection ended first. */
   lost(): void;
 }
@@ -52,20 +67,21 @@ const SIGNAL_AFTER_MS = 100;
 
 /** One channel. Made by `ChannelTable.open()`. */
 export class Channel {
-  readonly #table: ChannelTable;
-  readonly #observer: ChannelObserver;
+  readonly #context: ChannelContext;
+  #observer: ChannelObserver;
   #state: State = "opening";
   #isRef = false;
   #raw: RawChannel | undefined;
   #abandoned = false;
   #sentEof = false;
+  #sawEof = false;
   #startedAt: number | undefined;
   #heldSignals: string[] = [];
   #signalTimer: ReturnType<typeof setTimeout> | undefined;
   #pendingWrite: (() => void) | undefined;
 
-  constructor(table: ChannelTable, observer: ChannelObserver) {
-    this.#table = table;
+  constructor(context: ChannelContext, observer: ChannelObserver) {
+    this.#context = context;
     this.#observer = observer;
     this.ref();
   }
@@ -88,10 +104,14 @@ export class Channel {
     };
   }
 
-  /** Whether the server has said how the command ended, and sent all output. */
-  get isComplete(): boolean {
-    return this.#raw?._exit.code !== undefined &&
-      this.#raw.incoming.state !== "open";
+  /** Whether the server has said how the command ended. */
+  get hasStatus(): boolean {
+    return this.#raw?._exit.code !== undefined;
+  }
+
+  /** Whether the server has sent all output. */
+  get hasAllOutput(): boolean {
+    return this.#sawEof;
   }
 
   /**
@@ -121,7 +141,7 @@ export class Channel {
   tell(send: (protocol: RawProtocol, id: number) => void): void {
     const raw = this.#raw;
     if (!this.isOpen || raw === undefined) return;
-    this.#guard(() => send(this.#table.raw._protocol, raw.outgoing.id));
+    this.#guard(() => send(this.#context.protocol, raw.outgoing.id));
   }
 
   /**
@@ -165,14 +185,14 @@ export class Channel {
   ref(): void {
     if (this.#isRef || this.#state === "ended") return;
     this.#isRef = true;
-    this.#table.hold.take();
+    this.#context.hold.take();
   }
 
   /** Lets the process end although the channel is open. */
   unref(): void {
     if (!this.#isRef) return;
     this.#isRef = false;
-    this.#table.hold.release();
+    this.#context.hold.release();
   }
 
   /** The command was granted: there is, or will soon be, a process. */
@@ -207,7 +227,7 @@ export class Channel {
     const raw = this.#raw;
     if (raw === undefined || this.#state !== "open") return;
     if (raw.outgoing.state !== "open" && raw.outgoing.state !== "eof") return;
-    this.#guard(() => this.#table.raw._protocol.signal(raw.outgoing.id, name));
+    this.#guard(() => this.#context.protocol.signal(raw.outgoing.id, name));
   }
 
   /**
@@ -226,15 +246,17 @@ export class Channel {
   }
 
   #closeNow(): void {
+    this.#context.onClosing(this);
     this.#guard(() => this.#raw?.close());
   }
 
   /** For the table: the server's answer to the request to open. */
   onOpen(raw: RawChannel): void {
+    if (this.#state === "ended") return raw.close(); // given up unanswered
     this.#raw = raw;
     this.#state = "open";
     this.#divert(raw);
-    if (this.#abandoned) this.#guard(() => raw.close());
+    if (this.#abandoned) this.#closeNow();
     else this.#observer.opened();
   }
 
@@ -254,16 +276,17 @@ export class Channel {
    * CLOSE is read, all output has been handed over.
    */
   #divert(raw: RawChannel): void {
-    const observer = this.#observer;
     raw.push = (chunk) => {
       if (this.#abandoned) return true;
-      if (chunk !== null) return observer.stdout(chunk);
+      if (chunk !== null) return this.#observer.stdout(chunk);
       // ssh2 says it again when the channel closes.
-      if (raw.incoming.state === "eof") observer.eof();
+      if (raw.incoming.state !== "eof") return true;
+      this.#sawEof = true;
+      this.#observer.eof();
       return true;
     };
     raw.stderr.push = (chunk) =>
-      chunk === null || this.#abandoned || observer.stderr(chunk);
+      chunk === null || this.#abandoned || this.#observer.stderr(chunk);
   }
 
   #flushed(): void {
@@ -272,12 +295,28 @@ export class Channel {
     resolve?.();
   }
 
-  /** ssh2 throws on a protocol that has ended; then `lost` is on its way. */
+  /** Hands the channel to another observer: it was opened for nobody so far. */
+  handTo(observer: ChannelObserver): void {
+    this.#observer = observer;
+    this.ref();
+    // Not in this turn: the observer does not hold the channel yet.
+    if (this.#state === "open") queueMicrotask(() => this.#openedLate());
+  }
+
+  #openedLate(): void {
+    if (this.#state === "open" && !this.#abandoned) this.#observer.opened();
+  }
+
+  /**
+   * ssh2 throws on a protocol that has ended; then `lost` is on its way. Any
+   * other error is that of a value which cannot be sent: the caller's own.
+   */
   #guard(send: () => void): void {
     try {
       send();
     } catch (error) {
-      this.#table.onBroken(error);
+      if (this.#context.protocol._destruct !== undefined) throw error;
+      this.#context.onBroken(error);
     }
   }
 }

@@ -8,44 +8,79 @@
 import { serverText } from "../_server_text.ts";
 import { ChannelOpenError } from "../errors.ts";
 import type { ForwardTarget } from "../target.ts";
-import { Channel, type ChannelObserver } from "./_channel.ts";
+import { AnswerDeadlines } from "./_answer_deadlines.ts";
+import {
+  Channel,
+  type ChannelContext,
+  type ChannelObserver,
+} from "./_channel.ts";
 import {
   type OpenCallback,
   PACKET_BYTES,
   type RawChannel,
   type RawClient,
+  type RawProtocol,
   WINDOW_BYTES,
 } from "./_internals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
 
+/** How long a server may take, in milliseconds. */
+export interface ChannelTimeouts {
+  /** To answer a request for a channel. */
+  readonly openMs: number;
+  /** To answer our CLOSE with its own. */
+  readonly closeMs: number;
+}
+
+/** What is true of the server and of its host. */
+export interface ChannelTableOptions {
+  /** The name of the host, for messages. */
+  readonly host: string;
+  /** What keeps the process alive while there are channels. */
+  readonly hold: ProcessHold;
+  readonly timeouts: ChannelTimeouts;
+  /** Told when nothing can be sent any more. */
+  onBroken(error: unknown): void;
+}
+
 /** The channels of one connection. */
-export class ChannelTable {
+export class ChannelTable implements ChannelContext {
   /** ssh2's client. */
   readonly raw: RawClient;
-  /** Taken by each channel that somebody waits for. */
-  readonly hold: ProcessHold;
   readonly #channels = new Map<number, Channel>();
-  readonly #host: string;
-  readonly #onBroken: (error: unknown) => void;
-  #sessions = new Set<Channel>();
+  readonly #options: ChannelTableOptions;
+  readonly #sessions = new Set<Channel>();
+  readonly #opening: AnswerDeadlines<number>;
+  readonly #closing: AnswerDeadlines<Channel>;
+  #isFailing = false;
 
   /**
    * @param raw The client, which the table watches from here on.
-   * @param host The name of the host, for messages.
-   * @param onBroken Told when nothing can be sent any more.
-   * @param hold What keeps the process alive while there are channels.
+   * @param options The host and the deadlines.
    */
-  constructor(
-    raw: RawClient,
-    host: string,
-    onBroken: (error: unknown) => void,
-    hold: ProcessHold,
-  ) {
+  constructor(raw: RawClient, options: ChannelTableOptions) {
     this.raw = raw;
-    this.hold = hold;
-    this.#host = host;
-    this.#onBroken = onBroken;
+    this.#options = options;
+    const { openMs, closeMs } = options.timeouts;
+    this.#opening = new AnswerDeadlines(openMs, (id) => this.#onNotOpened(id));
+    this.#closing = new AnswerDeadlines(
+      closeMs,
+      (channel) => this.#onNotClosed(channel),
+    );
     this.#watch();
+  }
+
+  get protocol(): RawProtocol {
+    return this.raw._protocol;
+  }
+
+  get hold(): ProcessHold {
+    return this.#options.hold;
+  }
+
+  /** Whether the server has left a request unanswered for too long. */
+  get isFailing(): boolean {
+    return this.#isFailing;
   }
 
   /** Session channels that are open or being opened. */
@@ -58,6 +93,7 @@ export class ChannelTable {
     const channel = new Channel(this, observer);
     let id = -1;
     const callback: OpenCallback = (error, raw) => {
+      this.#opening.delete(id);
       if (error === undefined) return channel.onOpen(raw);
       // Without a reason it is the end of the connection, and `end()` tells.
       if (typeof error.reason !== "number") return;
@@ -68,6 +104,7 @@ export class ChannelTable {
     id = this.raw._chanMgr.add(callback);
     this.#channels.set(id, channel);
     if (target === undefined) this.#sessions.add(channel);
+    this.#opening.add(id);
     try {
       this.#request(id, target);
     } catch (error) {
@@ -86,14 +123,33 @@ export class ChannelTable {
 
   /** Ends all that is open: the connection is gone. */
   end(): void {
+    this.#opening.clear();
+    this.#closing.clear();
     for (const id of [...this.#channels.keys()]) {
       this.#end(id, (observer) => observer.lost());
     }
   }
 
-  /** For channels: nothing can be sent any more. */
   onBroken(error: unknown): void {
-    this.#onBroken(error);
+    this.#options.onBroken(error);
+  }
+
+  onClosing(channel: Channel): void {
+    this.#closing.add(channel);
+  }
+
+  /** The server may still open it: it is closed again then. */
+  #onNotOpened(id: number): void {
+    this.#isFailing = true;
+    this.#end(id, (observer) => observer.unanswered());
+  }
+
+  /** Its slot is free for us; what the server makes of it, nobody knows. */
+  #onNotClosed(channel: Channel): void {
+    this.#isFailing = true;
+    for (const [id, it] of this.#channels) {
+      if (it === channel) this.#end(id, (observer) => observer.closed());
+    }
   }
 
   #request(id: number, target: ForwardTarget | undefined): void {
@@ -125,9 +181,11 @@ export class ChannelTable {
       message.replace(/^\(SSH\) Channel open failure: ?/, ""),
     );
     return new ChannelOpenError(
-      `Cannot open a channel on ${JSON.stringify(this.#host)}: the server ` +
+      `Cannot open a channel on ${
+        JSON.stringify(this.#options.host)
+      }: the server ` +
         `refused with reason ${reason}${why === "" ? "" : `: ${why}`}`,
-      { host: this.#host, reason },
+      { host: this.#options.host, reason },
     );
   }
 
@@ -135,6 +193,7 @@ export class ChannelTable {
     const channel = this.#channels.get(id);
     if (channel === undefined) return;
     this.#channels.delete(id);
+    this.#closing.delete(channel);
     // Before anybody is told: whoever is told may open the next one.
     this.#sessions.delete(channel);
     channel.onEnd(tell);

@@ -1,14 +1,15 @@
 /**
- * Starting a command on a session channel.
+ * What a session channel is asked for: variables, a terminal, a command.
  *
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { ChannelOpenError } from "../errors.ts";
+import { EnvironmentRefusedError } from "../session_errors.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
+import { sentTogether } from "./_sent_together.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
 /** What a command needs of its connection. */
@@ -17,138 +18,214 @@ export interface CommandContext {
   readonly table: ChannelTable;
   /** The name of the host, for messages. */
   readonly name: string;
-  /** Variables of every session. */
-  readonly env: Readonly<Record<string, string>> | undefined;
+  /** Variables of every session; the server may refuse them. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What the server has said of variables, which stays so: by name. */
+  readonly acceptedEnv: Map<string, boolean>;
+  /** Told of variables of the host that the server refuses. */
+  readonly onEnvRefused: (name: string) => void;
   /** Where several messages are joined that can go out as one. */
   readonly socket: Duplex;
   /** The error of an operation that the end of the connection broke. */
   readonly lost: Lost;
 }
 
-/** Told how far a start has come. */
-export interface StartObserver {
-  /** The command was sent, in this turn: more can be sent along. */
-  sent(): void;
-  /** The server runs it. */
-  granted(): void;
-  /** The server refuses. */
-  failed(error: ChannelOpenError): void;
+/** Told how the requests went. */
+export interface RequestListener {
+  /** The command was sent: it may run from here on. */
+  onSent(): void;
+  /** The server has granted it. */
+  onGranted(): void;
+  /** It does not run. */
+  onRefused(error: Error): void;
 }
 
-/** The start of a command, on a channel that has just opened. */
-export class CommandStart {
+/** Sends the requests of one session, in as few round trips as can be. */
+export class CommandRequests {
   readonly #context: CommandContext;
   readonly #request: SessionRequest;
-  #wasSent = false;
+  readonly #channel: Channel;
+  readonly #listener: RequestListener;
+  /** Answers that must be there before the command is sent. */
+  #awaited = 0;
+  /** Variables that the server refuses. */
+  readonly #refused: string[] = [];
+  #isRefused = false;
 
-  /**
-   * @param context The connection.
-   * @param request What to ask for.
-   */
-  constructor(context: CommandContext, request: SessionRequest) {
+  constructor(
+    context: CommandContext,
+    request: SessionRequest,
+    channel: Channel,
+    listener: RequestListener,
+  ) {
     this.#context = context;
     this.#request = request;
+    this.#channel = channel;
+    this.#listener = listener;
   }
 
-  /** Whether the command was sent, and so may have run. */
-  get wasSent(): boolean {
-    return this.#wasSent;
-  }
-
-  /** What is done, for messages. */
-  get doing(): string {
-    return "run the command";
-  }
-
-  /**
-   * Sends it.
-   *
-   * @param channel The channel.
-   * @param observer Told of what comes of it.
-   */
-  send(channel: Channel, observer: StartObserver): void {
-    this.#together(() => {
-      this.#sendEnvironment(channel);
-      const { pty } = this.#request;
-      if (pty === undefined) return this.#sendLine(channel, observer);
-      const { term = "xterm-256color", columns = 80, rows = 24 } = pty;
-      // The answer is awaited, one round trip more: without a terminal the
-      // command is another one, and must not run.
-      channel.request(
-        (protocol, id) =>
-          protocol.pty(id, rows, columns, 0, 0, term, null, true),
-        (granted) => {
-          if (granted) this.#sendLine(channel, observer);
-          else observer.failed(this.#refusal("the server grants no terminal"));
-        },
-      );
+  /** Sends all that needs no answer first, and waits for the rest. */
+  send(): void {
+    this.#send(() => {
+      this.#sendHostEnv();
+      this.#sendEnv();
+      this.#forwardAgent();
+      this.#sendTerminal();
+      if (this.#awaited === 0) this.#proceed();
     });
   }
 
-  /** The error of a channel that the server closed before it was of use. */
-  closedEarly(): ChannelOpenError {
-    return this.#refusal("the server closed the channel");
-  }
-
-  #sendLine(channel: Channel, observer: StartObserver): void {
-    this.#together(() => {
-      this.#wasSent = true;
-      channel.request(
-        (protocol, id) => protocol.exec(id, this.#request.line, true),
-        (granted) => {
-          if (granted) {
-            channel.started();
-            return observer.granted();
-          }
-          this.#wasSent = false; // Refused, so it has not run.
-          observer.failed(this.#refusal("the server refused the command"));
-        },
-      );
-      observer.sent();
-    });
-  }
-
-  #sendEnvironment(channel: Channel): void {
-    for (const [name, value] of Object.entries(this.#request.env)) {
-      // Without asking for an answer: a variable that the server does not
-      // accept fails nothing, with ssh neither.
-      channel.tell((protocol, id) => protocol.env(id, name, value, false));
+  /** What cannot be sent fails this session alone. */
+  #send(write: () => void): void {
+    try {
+      sentTogether(this.#context.socket, write);
+    } catch (error) {
+      this.#refuse(error as Error);
     }
+  }
+
+  #refuse(error: Error): void {
+    if (this.#isRefused) return;
+    this.#isRefused = true;
+    this.#listener.onRefused(error);
+  }
+
+  /** Without them the command is another one, and must not run. */
+  #sendEnv(): void {
+    const { acceptedEnv } = this.#context;
+    for (const [name, value] of Object.entries(this.#request.env)) {
+      const known = acceptedEnv.get(name);
+      if (known === false) {
+        this.#refused.push(name);
+      } else if (known === true) {
+        this.#channel.tell((protocol, id) =>
+          protocol.env(id, name, value, false)
+        );
+      } else {
+        this.#ask(
+          (protocol, id) => protocol.env(id, name, value, true),
+          (granted) => {
+            acceptedEnv.set(name, granted);
+            if (!granted) this.#refused.push(name);
+          },
+        );
+      }
+    }
+  }
+
+  /** Those of the host are set where the server lets them be, as with ssh. */
+  #sendHostEnv(): void {
+    const { acceptedEnv, env, onEnvRefused } = this.#context;
+    for (const [name, value] of Object.entries(env)) {
+      if (Object.hasOwn(this.#request.env, name)) continue;
+      const known = acceptedEnv.get(name);
+      if (known === false) continue;
+      if (known === true) {
+        this.#channel.tell((protocol, id) =>
+          protocol.env(id, name, value, false)
+        );
+        continue;
+      }
+      this.#channel.request(
+        (protocol, id) => protocol.env(id, name, value, true),
+        (granted) => {
+          if (acceptedEnv.get(name) === granted) return;
+          acceptedEnv.set(name, granted);
+          if (!granted) onEnvRefused(name);
+        },
+      );
+    }
+  }
+
+  #sendTerminal(): void {
+    const { pty } = this.#request;
+    if (pty === undefined) return;
+    const { term = "xterm-256color", columns = 80, rows = 24 } = pty;
+    this.#ask(
+      (protocol, id) => protocol.pty(id, rows, columns, 0, 0, term, null, true),
+      (granted) => {
+        if (granted) return;
+        this.#refuse(refusal(this.#context, "the server grants no terminal"));
+      },
+    );
+  }
+
+  #ask(
+    send: Parameters<Channel["request"]>[0],
+    answered: (granted: boolean) => void,
+  ): void {
+    this.#awaited++;
+    this.#channel.request(send, (granted) => {
+      answered(granted);
+      if (--this.#awaited === 0) this.#proceed();
+    });
+  }
+
+  /** All answers that were awaited are there. */
+  #proceed(): void {
+    if (this.#isRefused) return;
+    if (this.#refused.length === 0) {
+      return this.#send(() => this.#sendCommand());
+    }
+    this.#refuse(envRefused(this.#context, this.#refused));
+  }
+
+  #sendCommand(): void {
+    const { line } = this.#request;
+    this.#channel.request(
+      (protocol, id) =>
+        line === undefined
+          ? protocol.shell(id, true)
+          : protocol.exec(id, line, true),
+      (granted) => {
+        if (!granted) {
+          const what = line === undefined ? "shell" : "command";
+          const why = `the server refused the ${what}`;
+          return this.#refuse(refusal(this.#context, why));
+        }
+        this.#channel.started();
+        this.#listener.onGranted();
+      },
+    );
+    this.#listener.onSent();
+  }
+
+  #forwardAgent(): void {
     const { raw } = this.#context.table;
     if (raw.config.allowAgentFwd !== true || raw._agentFwdEnabled) return;
     // Once for each connection, as sshd keeps one socket for all of them.
     raw._agentFwdEnabled = true;
-    channel.request(
+    this.#channel.request(
       (protocol, id) => protocol.openssh_agentForward(id, true),
       (granted) => raw._agentFwdEnabled = granted,
     );
   }
+}
 
-  #refusal(why: string): ChannelOpenError {
-    const { name } = this.#context;
-    return new ChannelOpenError(
-      `Cannot ${this.doing} on ${JSON.stringify(name)}: ${why}`,
-      { host: name, reason: 0 },
-    );
-  }
+/** The error for a session that the server does not serve; nothing has run. */
+export function refusal(
+  { name }: CommandContext,
+  why: string,
+): ChannelOpenError {
+  return new ChannelOpenError(
+    `Cannot run the command on ${JSON.stringify(name)}: ${why}`,
+    { host: name, reason: 0 },
+  );
+}
 
-  /**
-   * One write, one system call and one TCP segment for what is written
-   * together. Not by `cork()`: what Deno does then takes four times as long as
-   * a write of the same bytes in one piece.
-   */
-  #together(write: () => void): void {
-    const { socket } = this.#context;
-    if (Object.hasOwn(socket, "write")) return write(); // within another
-    const chunks: Uint8Array[] = [];
-    const collect = (chunk: Uint8Array) => chunks.push(chunk) > 0;
-    socket.write = collect as typeof socket.write;
-    try {
-      write();
-    } finally {
-      // The stream's own method shows again.
-      delete (socket as Partial<Duplex>).write;
-      if (chunks.length > 0) socket.write(Buffer.concat(chunks));
-    }
-  }
+function envRefused(
+  { name }: CommandContext,
+  names: readonly string[],
+): EnvironmentRefusedError {
+  const shown = names.map((it) => JSON.stringify(it)).join(", ");
+  return new EnvironmentRefusedError(
+    `Cannot run the command on ${JSON.stringify(name)}: the server refuses ` +
+      `to set ${shown}`,
+    {
+      host: name,
+      names,
+      hint: "add the names to AcceptEnv of the server's sshd_config, or set " +
+        'envMode to "inline"',
+    },
+  );
 }

@@ -11,6 +11,7 @@ import type { Command } from "../command.ts";
 import type {
   ClosedReason,
   Connection,
+  Notice,
   RemoteListener,
   Tunnel,
 } from "../connector.ts";
@@ -18,6 +19,8 @@ import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
+  SessionOptions,
+  ShellOptions,
   SpawnOptions,
 } from "../process.ts";
 import { discreet } from "../discreet.ts";
@@ -27,12 +30,17 @@ import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type ForwardTarget, targetName } from "../target.ts";
 import type { LostDetails } from "./_channel.ts";
-import { ChannelTable } from "./_channel_table.ts";
+import { ChannelTable, type ChannelTimeouts } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
 import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
-import { spawnCommand } from "./_process.ts";
+import { startProcess } from "./_process.ts";
+import {
+  commandRequest,
+  type SessionRequest,
+  shellRequest,
+} from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
@@ -47,7 +55,17 @@ export interface ConnectionParts {
   readonly client: Client;
   readonly socket: Duplex;
   readonly keepalive: KeepaliveOptions;
+  readonly timeouts?: ChannelTimeouts;
+  readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
+
+const TIMEOUTS: ChannelTimeouts = { openMs: 20_000, closeMs: 10_000 };
+
+/**
+ * Versions of dropbear that lose sessions which overlap on one connection: the
+ * command runs, and its output and status never come.
+ */
+const ONE_SESSION = /^dropbear_(2022\.8[2-9]|2023\.|2024\.8[0-5])/;
 
 /** An authenticated connection over ssh2. */
 export class Ssh2Connection implements Connection {
@@ -56,6 +74,8 @@ export class Ssh2Connection implements Connection {
   readonly #name: string;
   readonly #client: Client;
   readonly #socket: Duplex;
+  readonly #context: CommandContext;
+  readonly maxSessions?: number;
   readonly #channels: ChannelTable;
   readonly #hold: ProcessHold;
   #reason: ClosedReason | undefined;
@@ -72,12 +92,14 @@ export class Ssh2Connection implements Connection {
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);
     this.#hold = new ProcessHold(parts.socket);
     const raw = internalsOf(parts.client);
-    this.#channels = new ChannelTable(
-      raw,
-      this.#name,
-      (error) => this.#onBroken(error),
-      this.#hold,
-    );
+    this.#channels = new ChannelTable(raw, {
+      host: this.#name,
+      hold: this.#hold,
+      timeouts: parts.timeouts ?? TIMEOUTS,
+      onBroken: (error) => this.#onBroken(error),
+    });
+    if (ONE_SESSION.test(raw._remoteVer ?? "")) this.maxSessions = 1;
+    this.#context = this.#makeContext(parts.onNotice);
     this.#watch();
     startKeepalive(raw, parts.socket, parts.keepalive, (error) => {
       this.#lastError ??= error;
@@ -87,6 +109,10 @@ export class Ssh2Connection implements Connection {
 
   get isClosed(): boolean {
     return this.#reason !== undefined;
+  }
+
+  get isFailing(): boolean {
+    return this.#channels.isFailing;
   }
 
   get openChannels(): number {
@@ -111,12 +137,31 @@ export class Ssh2Connection implements Connection {
     options: ExecOptions = {},
   ): Promise<ExecResult<string | Uint8Array>> {
     if (this.isClosed) return Promise.reject(this.#lost("run the command"));
-    return runCommand(this.#context, command, options);
+    try {
+      return runCommand(
+        this.#context,
+        commandRequest(command, options),
+        options,
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   spawn(command: Command, options: SpawnOptions = {}): Promise<RemoteProcess> {
-    if (this.isClosed) return Promise.reject(this.#lost("run the command"));
-    return spawnCommand(this.#context, command, options);
+    return this.#start(() => commandRequest(command, options), options);
+  }
+
+  shell(options: ShellOptions = {}): Promise<RemoteProcess> {
+    return this.#start(() => shellRequest(options), options);
+  }
+
+  async #start(
+    request: () => SessionRequest,
+    options: SessionOptions,
+  ): Promise<RemoteProcess> {
+    if (this.isClosed) throw this.#lost("run the command");
+    return await startProcess(this.#context, request(), options);
   }
 
   forwardOut(
@@ -161,12 +206,19 @@ export class Ssh2Connection implements Connection {
     return this.close();
   }
 
-  /** What a command needs of its connection. */
-  get #context(): CommandContext {
+  #makeContext(onNotice?: (notice: Notice) => void): CommandContext {
     return {
       table: this.#channels,
       name: this.#name,
-      env: this.host.env,
+      env: this.host.env ?? {},
+      acceptedEnv: new Map(),
+      onEnvRefused: (name) =>
+        onNotice?.({
+          code: "env-refused",
+          message: `The server refuses to set the variable ${
+            JSON.stringify(name)
+          } of the host: it is not in AcceptEnv of its sshd_config`,
+        }),
       socket: this.#socket,
       lost: (doing, details) => this.#lost(doing, details),
     };
@@ -226,9 +278,14 @@ export class Ssh2Connection implements Connection {
     this.#tellClosed(reason);
   }
 
-  #lost(doing: string, details: LostDetails = {}): ConnectionLostError {
+  #lost(
+    doing: string,
+    { why: given, ...details }: LostDetails = {},
+  ): ConnectionLostError {
     const reason = this.#reason;
-    const why = reason === undefined || reason.kind === "local"
+    const why = given !== undefined && reason === undefined
+      ? given
+      : reason === undefined || reason.kind === "local"
       ? "the connection was closed on this side"
       : reason.kind === "remote"
       ? reason.message

@@ -137,6 +137,7 @@ export class Dial {
         intervalMs: keepaliveIntervalMs,
         countMax: keepaliveCountMax,
       },
+      onNotice: this.#options.onNotice,
     });
   }
 

@@ -5,33 +5,36 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Command } from "../command.ts";
-import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
 import {
   ExecTimeoutError,
   OutputLimitError,
   type PartialOutput,
 } from "../errors.ts";
-import type { LostDetails } from "./_channel.ts";
+import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
 import type { CommandContext } from "./_command.ts";
-import { Session } from "./_session.ts";
-import { commandRequest } from "./_session_request.ts";
+import {
+  MAX_OUTPUT_BYTES,
+  OutputCollector,
+  TruncatingCollector,
+} from "./_output_collector.ts";
+import { Session, type SessionListener } from "./_session.ts";
+import type { SessionRequest } from "./_session_request.ts";
 
 /**
  * Runs a command.
  *
  * @param context The connection.
- * @param command The command.
- * @param options Its options.
+ * @param request The command.
+ * @param options Its options, checked.
  */
 export function runCommand(
   context: CommandContext,
-  command: Command,
+  request: SessionRequest,
   options: ExecOptions,
 ): Promise<ExecResult<string | Uint8Array>> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    new Execution(context, command, options, { resolve, reject }).open();
+    new Execution(context, request, options, { resolve, reject }).open();
   });
 }
 
@@ -40,12 +43,14 @@ interface Settle {
   readonly reject: (reason: unknown) => void;
 }
 
-/** A command whose output is collected. */
-class Execution extends Session {
+class Execution implements SessionListener {
+  readonly #name: string;
   readonly #options: ExecOptions;
   readonly #settle: Settle;
-  readonly #out: Buffer[] = [];
-  readonly #err: Buffer[] = [];
+  readonly #session: Session;
+  readonly #stdout: OutputCollector;
+  readonly #stderr: OutputCollector;
+  /** Beyond it the command is stopped, in bytes. */
   readonly #limit: number;
   #size = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -53,40 +58,62 @@ class Execution extends Session {
 
   constructor(
     context: CommandContext,
-    command: Command,
+    request: SessionRequest,
     options: ExecOptions,
     settle: Settle,
   ) {
-    super(context, commandRequest(command, options, context.env), options);
+    this.#name = context.name;
     this.#options = options;
     this.#settle = settle;
-    this.#limit = options.maxOutputBytes ?? Infinity;
+    const { maxOutputBytes = MAX_OUTPUT_BYTES, onOutputLimit } = options;
+    const truncates = onOutputLimit === "truncate";
+    const collector = () =>
+      truncates
+        ? new TruncatingCollector(Math.floor(maxOutputBytes / 4))
+        : new OutputCollector();
+    this.#stdout = collector();
+    this.#stderr = collector();
+    this.#limit = truncates ? Infinity : maxOutputBytes;
+    this.#session = new Session(context, request, options, this);
   }
 
-  override open(): void {
+  open(): void {
     const { timeoutMs } = this.#options;
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#onTimeout(timeoutMs), timeoutMs);
     }
-    super.open();
+    this.#session.open();
   }
 
-  override stdout(chunk: Buffer): boolean {
-    return this.#collect(this.#out, chunk);
+  onStarted(): void {}
+
+  onSent(): void {
+    const { stdin } = this.#options;
+    if (stdin === undefined) return this.#session.endInput();
+    if (stdin instanceof ReadableStream) {
+      this.#stdin = stdin.getReader();
+      void this.#feed(this.#stdin);
+      return;
+    }
+    const bytes = typeof stdin === "string" ? Buffer.from(stdin) : stdin;
+    const pending = this.#session.write(bytes);
+    if (pending === undefined) this.#session.endInput();
+    else pending.then(() => this.#session.endInput());
   }
 
-  override stderr(chunk: Buffer): boolean {
-    return this.#collect(this.#err, chunk);
+  onStdout(chunk: Buffer): boolean {
+    return this.#collect(this.#stdout, chunk);
   }
 
-  protected override lostDetails(): LostDetails {
-    const mayHaveRun = this.wasSent;
-    return { mayHaveRun, output: mayHaveRun ? this.#output() : undefined };
+  onStderr(chunk: Buffer): boolean {
+    return this.#collect(this.#stderr, chunk);
   }
 
-  protected override finished(status: CommandStatus): void {
+  onEof(): void {}
+
+  onFinished(status: CommandStatus): void {
     this.#release();
-    const { stdout, stderr } = this.#output();
+    const { stdout, stderr } = this.output();
     const text = this.#options.encoding !== "bytes";
     this.#settle.resolve({
       ...status,
@@ -95,43 +122,52 @@ class Execution extends Session {
     });
   }
 
-  protected override failed(reason: unknown): void {
+  onFailed(reason: unknown): void {
     this.#release();
     this.#settle.reject(reason);
   }
 
-  protected override sent(): void {
-    this.#feed();
+  output(): PartialOutput {
+    return { stdout: this.#stdout.bytes(), stderr: this.#stderr.bytes() };
+  }
+
+  #collect(collector: OutputCollector, chunk: Buffer): boolean {
+    if (this.#size > this.#limit) return true; // it is being stopped
+    this.#size += chunk.length;
+    collector.push(chunk);
+    if (this.#size > this.#limit) this.#terminate(() => this.#tooMuch());
+    return true;
   }
 
   #onTimeout(timeoutMs: number): void {
-    const { name } = this.context;
-    const mayHaveRun = this.wasSent;
+    const host = this.#name;
+    const { mayHaveRun } = this.#session;
     const doing = mayHaveRun ? "it was still running" : "it had not started";
-    this.stop(
+    this.#terminate(() =>
       new ExecTimeoutError(
-        `Cannot run the command on ${JSON.stringify(name)}: ` +
+        `Cannot run the command on ${JSON.stringify(host)}: ` +
           `${doing} after ${timeoutMs} ms`,
-        { host: name, timeoutMs, mayHaveRun, output: this.#output() },
-      ),
+        { host, timeoutMs, mayHaveRun, output: this.output() },
+      )
     );
   }
 
-  #collect(chunks: Buffer[], chunk: Buffer): boolean {
-    this.#size += chunk.length;
-    chunks.push(chunk);
-    if (this.#size > this.#limit) {
-      const { name } = this.context;
-      this.stop(
-        new OutputLimitError(
-          `Cannot collect the output of the command on ${
-            JSON.stringify(name)
-          }: it has more than ${this.#limit} bytes`,
-          { host: name },
-        ),
-      );
-    }
-    return true;
+  #tooMuch(): OutputLimitError {
+    const host = this.#name;
+    return new OutputLimitError(
+      `Cannot collect the output of the command on ${JSON.stringify(host)}: ` +
+        `it has more than ${this.#limit} bytes (maxOutputBytes)`,
+      {
+        host,
+        hint: "set maxOutputBytes higher, set onOutputLimit to " +
+          '"truncate", or read the output of spawn()',
+      },
+    );
+  }
+
+  #terminate(reason: () => unknown): void {
+    clearTimeout(this.#timer);
+    this.#session.terminate(reason, this.#options.killGraceMs ?? 0);
   }
 
   #release(): void {
@@ -140,49 +176,17 @@ class Execution extends Session {
     this.#stdin?.cancel().catch(() => {});
   }
 
-  #output(): PartialOutput {
-    return { stdout: join(this.#out), stderr: join(this.#err) };
-  }
-
-  #feed(): void {
-    const { stdin } = this.#options;
-    if (stdin === undefined) return this.channel.eof();
-    if (stdin instanceof ReadableStream) {
-      this.#stdin = stdin.getReader();
-      void this.#pump(this.#stdin);
-      return;
-    }
-    const bytes = typeof stdin === "string" ? Buffer.from(stdin) : stdin;
-    const pending = this.channel.write(bytes);
-    if (pending === undefined) this.channel.eof();
-    else pending.then(() => this.channel.eof());
-  }
-
-  async #pump(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  async #feed(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     try {
-      while (!this.isOver) {
+      while (!this.#session.isOver) {
         const { done, value } = await reader.read();
-        if (done) return this.channel.eof();
-        await this.channel.write(value);
+        if (done) return this.#session.endInput();
+        await this.#session.write(value);
       }
     } catch (error) {
-      this.stop(error);
+      this.#session.stop(error);
     }
   }
-}
-
-function join(chunks: readonly Buffer[]): Uint8Array {
-  // Copied also when there is only one: a Buffer may be a small window on a
-  // large packet, or on ssh2's pool.
-  let size = 0;
-  for (const chunk of chunks) size += chunk.length;
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }
 
 // Decoded once, at the end: a character may be split between two packets.

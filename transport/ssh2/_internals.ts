@@ -258,6 +258,14 @@ export interface RawProtocol {
     modes: null,
     wantReply: boolean,
   ): void;
+  shell(id: number, wantReply: boolean): void;
+  windowChange(
+    id: number,
+    rows: number,
+    cols: number,
+    height: number,
+    width: number,
+  ): void;
   signal(id: number, name: string): void;
   openssh_agentForward(id: number, wantReply: boolean): void;
 }
@@ -276,6 +284,8 @@ export interface RawClient {
   readonly config: { readonly allowAgentFwd?: boolean };
   emit(event: "error", error: unknown): boolean;
   _agentFwdEnabled: boolean;
+  /** The software of the server, as `OpenSSH_9.2p1`. */
+  readonly _remoteVer: string | undefined;
 }
 
 /** The window that ssh2 grants and refills, in bytes. */

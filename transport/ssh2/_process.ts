@@ -5,43 +5,42 @@
  */
 
 import type { Buffer } from "node:buffer";
-import type { Command } from "../command.ts";
+import type { PartialOutput } from "../errors.ts";
 import type {
   CommandStatus,
   ExecResult,
   RemoteProcess,
   SessionOptions,
-  SpawnOptions,
 } from "../process.ts";
+import { collectOutput, linesOf, textOf } from "../process_reads.ts";
 import type { CommandContext } from "./_command.ts";
 import { OutputStream } from "./_output_stream.ts";
-import { Session } from "./_session.ts";
-import { commandRequest, type SessionRequest } from "./_session_request.ts";
+import { Session, type SessionListener } from "./_session.ts";
+import type { SessionRequest } from "./_session_request.ts";
 
 /** The signals of RFC 4254. */
 const SIGNALS: readonly string[] =
   "ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split(" ");
 
 /**
- * Starts a command.
+ * Starts a command or a shell.
  *
  * @param context The connection.
- * @param command The command.
- * @param options Its options.
+ * @param request What to start.
+ * @param options Its options, checked.
  */
-export function spawnCommand(
+export function startProcess(
   context: CommandContext,
-  command: Command,
-  options: SpawnOptions,
+  request: SessionRequest,
+  options: SessionOptions,
 ): Promise<RemoteProcess> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    const request = commandRequest(command, options, context.env);
-    const session = new ProcessSession(context, request, options, {
-      resolve: () => resolve(new ChannelProcess(session)),
+    const process = new ChannelProcess(context, request, options, {
+      resolve: () => resolve(process),
       reject,
     });
-    session.open();
+    process.open();
   });
 }
 
@@ -50,16 +49,17 @@ interface Started {
   readonly reject: (reason: unknown) => void;
 }
 
-/** A command with streams. */
-class ProcessSession extends Session {
-  readonly out = new OutputStream(() => this.#resume());
-  readonly err = new OutputStream(() => this.#resume());
+class ChannelProcess implements RemoteProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly status: Promise<CommandStatus>;
+  readonly #out: OutputStream;
+  readonly #err: OutputStream;
+  readonly #session: Session;
   readonly #started: Started;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
-  #stdinController!: WritableStreamDefaultController;
+  /** Why nothing can be written any more. */
+  #inputError: unknown;
 
   constructor(
     context: CommandContext,
@@ -67,120 +67,133 @@ class ProcessSession extends Session {
     options: SessionOptions,
     started: Started,
   ) {
-    super(context, request, options);
     this.#started = started;
     this.status = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // An unread status is no unhandled rejection: the streams report the error.
+    // Those who do not read it see the error in the streams.
     this.status.catch(() => {});
-    this.stdin = new WritableStream({
-      start: (controller) => {
-        this.#stdinController = controller;
-      },
-      write: (chunk) => this.channel.write(chunk),
-      close: () => this.channel.eof(),
-      abort: () => this.channel.eof(),
+    const onRoom = () => this.#resume();
+    this.#out = new OutputStream({
+      onRoom,
+      onCancelled: () => this.#stop("Its output was cancelled"),
     });
+    // Without an error output a process is still of use.
+    this.#err = new OutputStream({ onRoom, onCancelled: onRoom });
+    this.stdin = new WritableStream({
+      write: (chunk) => this.#write(chunk),
+      close: () => this.#session.endInput(),
+      abort: () => this.#session.endInput(),
+    });
+    this.#session = new Session(context, request, options, this.#listener());
   }
 
-  override stdout(chunk: Buffer): boolean {
-    return this.out.push(chunk);
-  }
-
-  override stderr(chunk: Buffer): boolean {
-    return this.err.push(chunk);
-  }
-
-  override eof(): void {
-    this.out.end();
-    this.err.end();
-  }
-
-  signal(name: string): void {
-    this.channel.signal(name);
-  }
-
-  protected override granted(): void {
-    this.#started.resolve();
-  }
-
-  protected override finished(status: CommandStatus): void {
-    this.#started.resolve();
-    this.eof();
-    // What is still written goes nowhere; a writer is told so.
-    this.#stdinController.error(new TypeError("The process has ended"));
-    this.#resolve(status);
-  }
-
-  protected override failed(reason: unknown): void {
-    this.#started.reject(reason);
-    this.out.fail(reason);
-    this.err.fail(reason);
-    this.#stdinController.error(reason);
-    this.#reject(reason);
-  }
-
-  #resume(): void {
-    if (!this.out.isFull && !this.err.isFull) this.channel.resume();
-  }
-}
-
-class ChannelProcess implements RemoteProcess {
-  readonly #session: ProcessSession;
-
-  constructor(session: ProcessSession) {
-    this.#session = session;
-  }
-
-  get stdin(): WritableStream<Uint8Array> {
-    return this.#session.stdin;
+  open(): void {
+    this.#session.open();
   }
 
   get stdout(): ReadableStream<Uint8Array> {
-    return this.#session.out.stream;
+    return this.#out.stream;
   }
 
   get stderr(): ReadableStream<Uint8Array> {
-    return this.#session.err.stream;
+    return this.#err.stream;
   }
 
-  get status(): Promise<CommandStatus> {
-    return this.#session.status;
+  output(): Promise<ExecResult<Uint8Array>> {
+    return collectOutput(this);
   }
 
-  async output(): Promise<ExecResult<Uint8Array>> {
-    // Somebody may hold its lock, and then closes it himself.
-    if (!this.stdin.locked) this.stdin.close().catch(() => {});
-    const [stdout, stderr, status] = await Promise.all([
-      collect(this.stdout),
-      collect(this.stderr),
-      this.status,
-    ]);
-    return { ...status, stdout, stderr };
+  lines(): AsyncIterable<string> {
+    return linesOf(this);
+  }
+
+  text(): Promise<string> {
+    return textOf(this);
   }
 
   kill(signal = "TERM"): void {
-    const name = signal.toUpperCase().replace(/^SIG/, "");
+    const name = String(signal).toUpperCase().replace(/^SIG/, "");
     if (!SIGNALS.includes(name)) {
       throw new TypeError(
         `Cannot send the signal ${JSON.stringify(signal)}: ` +
           `it must be one of ${SIGNALS.join(", ")}`,
       );
     }
+    if (this.#session.isOver) return;
     this.#session.signal(name);
+    // A server holds its CLOSE back behind output that nobody reads.
+    this.#out.dropUnread();
+    this.#err.dropUnread();
+    this.#resume();
+  }
+
+  resize({ columns, rows }: { columns: number; rows: number }): void {
+    for (const [name, value] of Object.entries({ columns, rows })) {
+      if (Number.isInteger(value) && value >= 1 && value <= 65_535) continue;
+      throw new RangeError(
+        `Cannot resize the terminal: ${name} is ${value}, must be a whole ` +
+          "number from 1 to 65535",
+      );
+    }
+    this.#session.resize(columns, rows);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    const reason = new DOMException("The process was disposed", "AbortError");
-    this.#session.stop(reason);
+    this.#stop("The process was disposed");
     return Promise.resolve();
   }
-}
 
-async function collect(
-  stream: ReadableStream<Uint8Array>,
-): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  #stop(why: string): void {
+    this.#session.stop(new DOMException(why, "AbortError"));
+  }
+
+  #write(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#inputError !== undefined) throw this.#inputError;
+    if (!(chunk instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot write to stdin: the chunk is a ${typeof chunk}, must be a ` +
+          "Uint8Array",
+      );
+    }
+    return this.#session.write(chunk);
+  }
+
+  #resume(): void {
+    if (!this.#out.isFull && !this.#err.isFull) this.#session.resume();
+  }
+
+  #listener(): SessionListener {
+    return {
+      onStarted: () => this.#started.resolve(),
+      onSent() {},
+      onStdout: (chunk: Buffer) => this.#out.push(chunk),
+      onStderr: (chunk: Buffer) => this.#err.push(chunk),
+      onEof: () => {
+        this.#out.end();
+        this.#err.end();
+      },
+      onFinished: (status) => this.#onFinished(status),
+      onFailed: (reason) => this.#onFailed(reason),
+      output: (): PartialOutput | undefined => undefined,
+    };
+  }
+
+  #onFinished(status: CommandStatus): void {
+    this.#started.resolve();
+    this.#out.end();
+    this.#err.end();
+    // A writer is told; closing the input of a process that has ended is fine.
+    this.#inputError = new TypeError("The process has ended");
+    this.#resolve(status);
+  }
+
+  #onFailed(reason: unknown): void {
+    this.#started.reject(reason);
+    this.#out.fail(reason);
+    this.#err.fail(reason);
+    this.#inputError = reason;
+    this.#reject(reason);
+  }
 }

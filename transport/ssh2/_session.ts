@@ -1,91 +1,140 @@
 /**
- * The life of a session channel, from the request to open it to its end. It is
- * the same for a command that is collected and for a process with streams.
+ * The life of a session channel, the same for commands, processes and shells.
  *
  * @module
  */
 
 import type { Buffer } from "node:buffer";
 import { onAbort } from "../abort.ts";
-import type { ChannelOpenError } from "../errors.ts";
+import type { ChannelOpenError, PartialOutput } from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
-import type { Channel, ChannelObserver, LostDetails } from "./_channel.ts";
-import { type CommandContext, CommandStart } from "./_command.ts";
+import { ChannelClosedError } from "../session_errors.ts";
+import type { Channel, ChannelObserver } from "./_channel.ts";
+import { type CommandContext, CommandRequests, refusal } from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
-/**
- * A session channel and what runs on it. It ends once: `finished()` or
- * `failed()` is called, and nothing after it.
- *
- * ```text
- * open() -> opened -> sent -> granted -> closed   finished()
- *    |         |        |        |
- *    +---------+--------+--------+------ refused, stop(), lost   failed()
- * ```
- */
-export abstract class Session implements ChannelObserver {
-  protected readonly context: CommandContext;
-  readonly #options: SessionOptions;
-  readonly #start: CommandStart;
-  #channel!: Channel;
-  #isOver = false;
-  #stopWatching = () => {};
+/** Told of what happens in a session. Must not throw. */
+export interface SessionListener {
+  /** The command runs. */
+  onStarted(): void;
+  /** The command was sent, and may run: input may follow. */
+  onSent(): void;
+  /** Output; `false` asks for a pause until {@linkcode Session.resume}. */
+  onStdout(chunk: Buffer): boolean;
+  /** Error output; the same. */
+  onStderr(chunk: Buffer): boolean;
+  /** No more output will come. */
+  onEof(): void;
+  /** It ended in order. Nothing more is told. */
+  onFinished(status: CommandStatus): void;
+  /** It failed, was stopped or was lost. Nothing more is told. */
+  onFailed(reason: unknown): void;
+  /** What has arrived so far, for errors. */
+  output(): PartialOutput | undefined;
+}
 
-  /**
-   * @param context The connection.
-   * @param request What is asked of the server.
-   * @param options The signal, and what to call.
-   */
+/**
+ * One session, from the request for its channel to its end:
+ *
+ *     open() --> opened --> requests sent --> granted --> CLOSE of the server
+ *        |          |             |              |
+ *        +----------+-------------+--------------+--> refused, lost, stop()
+ */
+export class Session implements ChannelObserver {
+  readonly #context: CommandContext;
+  readonly #request: SessionRequest;
+  readonly #options: SessionOptions;
+  readonly #listener: SessionListener;
+  readonly #stopWatching: () => void;
+  #channel!: Channel;
+  #wasSent = false;
+  #wasGranted = false;
+  #isOver = false;
+  /** Why it is being stopped; its end is awaited. */
+  #stopping: (() => unknown) | undefined;
+  #graceTimer: ReturnType<typeof setTimeout> | undefined;
+
   constructor(
     context: CommandContext,
     request: SessionRequest,
     options: SessionOptions,
+    listener: SessionListener,
   ) {
-    this.context = context;
+    this.#context = context;
+    this.#request = request;
     this.#options = options;
-    this.#start = new CommandStart(context, request);
-  }
-
-  /** The command was sent, in this turn: more can be sent along. */
-  protected sent(): void {}
-
-  /** The server runs it. */
-  protected granted(): void {}
-
-  /** It ended, and all its output has come. */
-  protected abstract finished(status: CommandStatus): void;
-
-  /** It did not start, or did not come to its end here. */
-  protected abstract failed(reason: unknown): void;
-
-  /** What to say of it when its connection is lost. */
-  protected lostDetails(): LostDetails {
-    return { mayHaveRun: this.wasSent };
-  }
-
-  abstract stdout(chunk: Buffer): boolean;
-  abstract stderr(chunk: Buffer): boolean;
-  eof(): void {}
-
-  /** Whether it was sent, and so may have run. */
-  protected get wasSent(): boolean {
-    return this.#start.wasSent;
-  }
-
-  /** Whether it has ended, one way or the other. */
-  protected get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  protected get channel(): Channel {
-    return this.#channel;
+    this.#listener = listener;
+    const { signal } = options;
+    this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
   }
 
   /** Asks for the channel. */
   open(): void {
-    const { signal } = this.#options;
-    this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
-    this.#channel = this.context.table.open(this);
+    this.#channel = this.#context.table.open(this);
+  }
+
+  /** Whether it is over. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Whether the command was sent, and so may have run. */
+  get mayHaveRun(): boolean {
+    return this.#wasSent;
+  }
+
+  /** Sends input; see {@linkcode Channel.write}. */
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    return this.#channel.write(chunk);
+  }
+
+  /** Says that no more input will come. */
+  endInput(): void {
+    this.#channel.eof();
+  }
+
+  /** Lets output flow again. */
+  resume(): void {
+    this.#channel.resume();
+  }
+
+  /** Sends a signal to the remote process. */
+  signal(name: string): void {
+    this.#channel.signal(name);
+  }
+
+  /** Tells the terminal its new size. */
+  resize(columns: number, rows: number): void {
+    this.#channel.tell((protocol, id) =>
+      protocol.windowChange(id, rows, columns, 0, 0)
+    );
+  }
+
+  /** Stops the remote process, and does not wait for it. */
+  stop(reason: unknown): void {
+    if (this.#isOver) return;
+    if (this.#wasSent) this.#channel.signal("TERM");
+    this.#channel.close();
+    this.#fail(reason);
+  }
+
+  /**
+   * Stops the remote process: `TERM`, and `KILL` after a time. Its end is
+   * awaited up to then.
+   *
+   * @param reason Makes the error, when it has ended.
+   * @param graceMs How long it has; 0 does not wait.
+   */
+  terminate(reason: () => unknown, graceMs: number): void {
+    if (this.#isOver || this.#stopping !== undefined) return;
+    if (!this.#wasSent || graceMs === 0) return this.stop(reason());
+    this.#stopping = reason;
+    this.#channel.signal("TERM");
+    this.#graceTimer = setTimeout(() => {
+      this.#channel.signal("KILL");
+      this.#channel.close();
+      this.#fail(reason());
+    }, graceMs);
   }
 
   opened(): void {
@@ -94,54 +143,99 @@ export abstract class Session implements ChannelObserver {
     } catch (error) {
       return this.stop(error);
     }
-    // What was called may have aborted.
-    if (this.#isOver) return;
-    this.#start.send(this.#channel, {
-      sent: () => this.sent(),
-      granted: () => this.granted(),
-      failed: (error) => this.stop(error),
-    });
+    new CommandRequests(this.#context, this.#request, this.#channel, {
+      onSent: () => {
+        this.#wasSent = true;
+        this.#listener.onSent();
+      },
+      onGranted: () => {
+        this.#wasGranted = true;
+        this.#listener.onStarted();
+      },
+      onRefused: (error) => {
+        this.#wasSent = false; // refused, so it has not run
+        this.stop(error);
+      },
+    }).send();
+  }
+
+  stdout(chunk: Buffer): boolean {
+    return this.#listener.onStdout(chunk);
+  }
+
+  stderr(chunk: Buffer): boolean {
+    return this.#listener.onStderr(chunk);
+  }
+
+  eof(): void {
+    this.#listener.onEof();
   }
 
   refused(error: ChannelOpenError): void {
     this.#fail(error);
   }
 
+  unanswered(): void {
+    this.#fail(this.#context.lost("open a channel", {
+      why: "the server does not answer",
+    }));
+  }
+
   closed(): void {
-    if (!this.wasSent) return this.#fail(this.#start.closedEarly());
-    this.#finish();
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
+    if (!this.#wasSent) {
+      this.#fail(refusal(this.#context, "the server closed the channel"));
+    } else if (this.#endedInOrder) {
+      this.#finish();
+    } else {
+      this.#fail(this.#closedEarly());
+    }
   }
 
   lost(): void {
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
     // All that a complete command had to say was said before the end.
-    if (this.#channel.isComplete) return this.#finish();
-    this.#fail(this.context.lost(this.#start.doing, this.lostDetails()));
+    const { hasStatus, hasAllOutput } = this.#channel;
+    if (hasStatus && hasAllOutput) return this.#finish();
+    const mayHaveRun = this.#wasSent;
+    this.#fail(this.#context.lost("run the command", {
+      mayHaveRun,
+      output: mayHaveRun ? this.#listener.output() : undefined,
+    }));
   }
 
   /**
-   * Stops what runs, and does not wait for its end.
-   *
-   * @param reason What `failed()` is told.
+   * A status says how it ended. Without one, a server that granted the command
+   * and sent all output may just be one that names no status.
    */
-  stop(reason: unknown): void {
-    if (this.#isOver) return;
-    if (this.wasSent) this.#channel.signal("TERM");
-    this.#channel.close();
-    this.#fail(reason);
+  get #endedInOrder(): boolean {
+    const { hasStatus, hasAllOutput } = this.#channel;
+    return hasStatus || (this.#wasGranted && hasAllOutput);
+  }
+
+  #closedEarly(): ChannelClosedError {
+    const { name } = this.#context;
+    return new ChannelClosedError(
+      `Cannot tell how the command on ${JSON.stringify(name)} ended: the ` +
+        "server closed its channel without saying so",
+      { host: name, output: this.#listener.output() },
+    );
   }
 
   #finish(): void {
-    this.#end();
-    this.finished(this.#channel.status);
+    this.#release();
+    this.#listener.onFinished(this.#channel.status);
   }
 
   #fail(reason: unknown): void {
-    this.#end();
-    this.failed(reason);
+    if (this.#isOver) return;
+    this.#release();
+    this.#listener.onFailed(reason);
   }
 
-  #end(): void {
+  #release(): void {
     this.#isOver = true;
+    clearTimeout(this.#graceTimer);
     this.#stopWatching();
   }
 }

@@ -5,45 +5,41 @@
  */
 
 import { type Command, commandLine } from "../command.ts";
-import type { PtyOptions, SpawnOptions } from "../process.ts";
+import type { PtyOptions, ShellOptions, SpawnOptions } from "../process.ts";
 
-/** A command, its variables and its terminal, as they are sent. */
+/** A command or a shell, its variables and its terminal, as they are sent. */
 export interface SessionRequest {
-  /** The command line. */
-  readonly line: string;
-  /** The variables that the server is asked to set. */
+  /** The command line; `undefined` for the login shell of the user. */
+  readonly line: string | undefined;
+  /** The variables that the server must set; those of the host come beside them. */
   readonly env: Readonly<Record<string, string>>;
   /** The terminal, if it gets one. */
-  readonly pty?: PtyOptions | undefined;
+  readonly pty: PtyOptions | undefined;
 }
 
-/** Variables of every session of a host, or of none. */
-type HostEnv = Readonly<Record<string, string>> | undefined;
+const NO_ENV = Object.freeze({});
 
 /**
  * Makes the request of a command.
  *
  * @param command The command.
  * @param options Its options.
- * @param hostEnv Variables of every session of the host.
  * @throws {TypeError} If the command is none.
  */
 export function commandRequest(
   command: Command,
-  options: SpawnOptions,
-  hostEnv: HostEnv,
+  { pty = false, env = NO_ENV }: SpawnOptions,
 ): SessionRequest {
-  const { pty, env } = options;
   return {
     line: commandLine(command),
-    env: together(hostEnv, env),
+    env,
     pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
   };
 }
 
-const NO_ENV = {};
-
-function together(hostEnv: HostEnv, env: HostEnv): SessionRequest["env"] {
-  if (hostEnv === undefined) return env ?? NO_ENV;
-  return env === undefined ? hostEnv : { ...hostEnv, ...env };
+/** Makes the request of a shell. */
+export function shellRequest(
+  { env = NO_ENV, ...pty }: ShellOptions,
+): SessionRequest {
+  return { line: undefined, env, pty };
 }

@@ -20,6 +20,7 @@ export interface SftpContext {
 }
 
 const DOING = "use an SFTP session";
+const NO_ANSWER = { why: "the server does not answer" };
 
 /**
  * Opens a session channel, asks for the subsystem, and starts the session.
@@ -78,6 +79,7 @@ class ChannelTransport implements SftpTransport {
           },
         ),
       refused: ended,
+      unanswered: () => ended(this.#context.lost(DOING, NO_ANSWER)),
       stdout: (chunk) => {
         this.#receive?.(chunk);
         return true;

@@ -56,7 +56,7 @@ export function openTunnel(
             ),
           );
         },
-        lost: () => lost(doing),
+        lost: (why) => lost(doing, why === undefined ? {} : { why }),
       }),
       target,
     );
@@ -90,7 +90,7 @@ export function acceptTunnel(
 interface Opening {
   opened(): void;
   failed(error: Error | undefined): void;
-  lost(): Error;
+  lost(why?: string): Error;
 }
 
 function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
@@ -101,6 +101,8 @@ function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
       opening.opened();
     },
     refused: (error: ChannelOpenError) => opening.failed(error),
+    unanswered: () =>
+      opening.failed(opening.lost("the server does not answer")),
     stdout: (chunk) => stream.push(chunk),
     stderr: () => true,
     eof: () => void stream.push(null),

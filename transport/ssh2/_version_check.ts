@@ -54,8 +54,10 @@ const CLIENT_MEMBERS: Members = {
   "_protocol.pty": FUNCTION,
   "_protocol.rekey": FUNCTION,
   "_protocol.session": FUNCTION,
+  "_protocol.shell": FUNCTION,
   "_protocol.signal": FUNCTION,
   "_protocol.subsystem": FUNCTION,
+  "_protocol.windowChange": FUNCTION,
 };
 
 /** What a channel has. */

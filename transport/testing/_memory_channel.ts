@@ -9,6 +9,7 @@ import type {
 import type { PartialOutput } from "../errors.ts";
 import { checkExit } from "../_check_exit.ts";
 import { openStdin } from "../stdin.ts";
+import { collectOutput, linesOf, textOf } from "../process_reads.ts";
 import {
   type CommandContext,
   type CommandResult,
@@ -186,15 +187,20 @@ export class MemoryChannel implements RemoteProcess {
     this.#process.abort(signal);
   }
 
-  async output(): Promise<ExecResult<Uint8Array>> {
-    if (!this.stdin.locked) await this.stdin.close().catch(() => {});
-    const [stdout, stderr, status] = await Promise.all([
-      collect(this.stdout, () => {}),
-      collect(this.stderr, () => {}),
-      this.status,
-    ]);
-    return { ...status, stdout: concat(stdout), stderr: concat(stderr) };
+  output(): Promise<ExecResult<Uint8Array>> {
+    return collectOutput(this);
   }
+
+  lines(): AsyncIterable<string> {
+    return linesOf(this);
+  }
+
+  text(): Promise<string> {
+    return textOf(this);
+  }
+
+  /** Nothing: there is no terminal. */
+  resize(_size: { readonly columns: number; readonly rows: number }): void {}
 
   /** Feeds and collects as `exec` does; `onBytes` may fail the channel. */
   async collect(

@@ -144,14 +144,22 @@ embeddedTest(
 );
 
 embeddedTest(
-  "RemoteProcess ends though its outputs were cancelled",
+  "RemoteProcess is stopped when its output is cancelled, and goes on without its error output",
   {},
   async (connection) => {
-    const process = await connection.spawn(`bulk ${8 * MiB}`);
-    await process.stdout.cancel();
-    await process.stderr.cancel();
-    assertEquals((await process.status).code, 0);
-    assertEquals(connection.openChannels, 0);
+    const stopped = await connection.spawn(`bulk ${8 * MiB}`);
+    await stopped.stderr.cancel();
+    await stopped.stdout.cancel();
+    assertInstanceOf(await rejection(stopped.status), DOMException);
+    await until(() => connection.openChannels === 0);
+    const left = await connection.spawn(`bulk ${8 * MiB}`);
+    for await (const _ of left.stdout) break;
+    assertInstanceOf(await rejection(left.status), DOMException);
+    await until(() => connection.openChannels === 0);
+    const silent = await connection.spawn(`bulk ${8 * MiB}`);
+    await silent.stderr.cancel();
+    assertEquals((await silent.text()).length, 8 * MiB);
+    assertEquals((await silent.status).code, 0);
   },
 );
 
