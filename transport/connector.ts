@@ -128,7 +128,7 @@ export interface Connection extends AsyncDisposable {
    * Session channels that are opened ahead of need; absent where the adapter
    * cannot, or the server does not keep them.
    */
-  readonly spares?: SpareChannels;
+  readonly spares?: SpareChannels | undefined;
   /**
    * Runs a command and collects its output.
    *

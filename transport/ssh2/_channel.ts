@@ -68,7 +68,7 @@ const SIGNAL_AFTER_MS = 100;
 /** One channel. Made by `ChannelTable.open()`. */
 export class Channel {
   readonly #context: ChannelContext;
-  #observer: ChannelObserver;
+  readonly #observer: ChannelObserver;
   #state: State = "opening";
   #isRef = false;
   #raw: RawChannel | undefined;
@@ -79,6 +79,7 @@ export class Channel {
   #heldSignals: string[] = [];
   #signalTimer: ReturnType<typeof setTimeout> | undefined;
   #pendingWrite: (() => void) | undefined;
+  #whenEnded: (() => void) | undefined;
 
   constructor(context: ChannelContext, observer: ChannelObserver) {
     this.#context = context;
@@ -268,6 +269,7 @@ export class Channel {
     clearTimeout(this.#signalTimer);
     this.#flushed();
     if (!this.#abandoned) tell(this.#observer);
+    this.#whenEnded?.();
   }
 
   /**
@@ -295,16 +297,10 @@ export class Channel {
     resolve?.();
   }
 
-  /** Hands the channel to another observer: it was opened for nobody so far. */
-  handTo(observer: ChannelObserver): void {
-    this.#observer = observer;
-    this.ref();
-    // Not in this turn: the observer does not hold the channel yet.
-    if (this.#state === "open") queueMicrotask(() => this.#openedLate());
-  }
-
-  #openedLate(): void {
-    if (this.#state === "open" && !this.#abandoned) this.#observer.opened();
+  /** Calls back when the channel has ended, whoever ended it. */
+  whenEnded(callback: () => void): void {
+    if (this.#state === "ended") callback();
+    else this.#whenEnded = callback;
   }
 
   /**

@@ -13,6 +13,7 @@ import {
   Channel,
   type ChannelContext,
   type ChannelObserver,
+  type Lost,
 } from "./_channel.ts";
 import {
   type OpenCallback,
@@ -23,6 +24,7 @@ import {
   WINDOW_BYTES,
 } from "./_internals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
+import { Spares } from "./_spares.ts";
 
 /** How long a server may take, in milliseconds. */
 export interface ChannelTimeouts {
@@ -39,6 +41,10 @@ export interface ChannelTableOptions {
   /** What keeps the process alive while there are channels. */
   readonly hold: ProcessHold;
   readonly timeouts: ChannelTimeouts;
+  /** Whether the server keeps session channels that are not used. */
+  readonly hasSpares: boolean;
+  /** The error of an operation that the end of the connection broke. */
+  readonly lost: Lost;
   /** Told when nothing can be sent any more. */
   onBroken(error: unknown): void;
 }
@@ -47,6 +53,8 @@ export interface ChannelTableOptions {
 export class ChannelTable implements ChannelContext {
   /** ssh2's client. */
   readonly raw: RawClient;
+  /** Sessions that are opened ahead of need, if the server keeps them. */
+  readonly spares: Spares | undefined;
   readonly #channels = new Map<number, Channel>();
   readonly #options: ChannelTableOptions;
   readonly #sessions = new Set<Channel>();
@@ -67,6 +75,12 @@ export class ChannelTable implements ChannelContext {
       closeMs,
       (channel) => this.#onNotClosed(channel),
     );
+    this.spares = options.hasSpares
+      ? new Spares({
+        openSession: (observer) => this.#open(observer, undefined),
+        lost: options.lost,
+      })
+      : undefined;
     this.#watch();
   }
 
@@ -90,6 +104,16 @@ export class ChannelTable implements ChannelContext {
 
   /** Asks the server for a channel: a session, or a forward to a target. */
   open(observer: ChannelObserver, target?: ForwardTarget): Channel {
+    const spare = target === undefined
+      ? this.spares?.take(observer)
+      : undefined;
+    return spare ?? this.#open(observer, target);
+  }
+
+  #open(
+    observer: ChannelObserver,
+    target: ForwardTarget | undefined,
+  ): Channel {
     const channel = new Channel(this, observer);
     let id = -1;
     const callback: OpenCallback = (error, raw) => {

@@ -13,6 +13,7 @@ import type {
   Connection,
   Notice,
   RemoteListener,
+  SpareChannels,
   Tunnel,
 } from "../connector.ts";
 import type {
@@ -59,6 +60,9 @@ export interface ConnectionParts {
   readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
 
+/** Old dropbear ends a session channel that is left unused. */
+const KEEPS_SPARES = /^OpenSSH_/;
+
 const TIMEOUTS: ChannelTimeouts = { openMs: 20_000, closeMs: 10_000 };
 
 /**
@@ -96,6 +100,8 @@ export class Ssh2Connection implements Connection {
       host: this.#name,
       hold: this.#hold,
       timeouts: parts.timeouts ?? TIMEOUTS,
+      hasSpares: KEEPS_SPARES.test(raw._remoteVer ?? ""),
+      lost: (doing, details) => this.#lost(doing, details),
       onBroken: (error) => this.#onBroken(error),
     });
     if (ONE_SESSION.test(raw._remoteVer ?? "")) this.maxSessions = 1;
@@ -113,6 +119,10 @@ export class Ssh2Connection implements Connection {
 
   get isFailing(): boolean {
     return this.#channels.isFailing;
+  }
+
+  get spares(): SpareChannels | undefined {
+    return this.#channels.spares;
   }
 
   get openChannels(): number {

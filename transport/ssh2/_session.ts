@@ -47,6 +47,7 @@ export class Session implements ChannelObserver {
   readonly #listener: SessionListener;
   readonly #stopWatching: () => void;
   #channel!: Channel;
+  #isOnSpare = false;
   #wasSent = false;
   #wasGranted = false;
   #isOver = false;
@@ -68,9 +69,11 @@ export class Session implements ChannelObserver {
     this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
   }
 
-  /** Asks for the channel. */
+  /** Asks for the channel, or takes one that was opened ahead of need. */
   open(): void {
-    this.#channel = this.#context.table.open(this);
+    const { table } = this.#context;
+    this.#isOnSpare = (table.spares?.count ?? 0) > 0;
+    this.#channel = table.open(this);
   }
 
   /** Whether it is over. */
@@ -183,7 +186,9 @@ export class Session implements ChannelObserver {
 
   closed(): void {
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
-    if (!this.#wasSent) {
+    if (this.#isOnSpare && !this.#wasAnswered) {
+      this.#failOnSpare();
+    } else if (!this.#wasSent) {
       this.#fail(refusal(this.#context, "the server closed the channel"));
     } else if (this.#endedInOrder) {
       this.#finish();
@@ -211,6 +216,19 @@ export class Session implements ChannelObserver {
   get #endedInOrder(): boolean {
     const { hasStatus, hasAllOutput } = this.#channel;
     return hasStatus || (this.#wasGranted && hasAllOutput);
+  }
+
+  get #wasAnswered(): boolean {
+    return this.#wasGranted || this.#channel.hasStatus;
+  }
+
+  /**
+   * The server closed the unused channel while the command was on its way. It
+   * answers each command that it reads, so it has not read this one.
+   */
+  #failOnSpare(): void {
+    const why = "the server closed a channel that was opened ahead of need";
+    this.#fail(this.#context.lost("run the command", { why }));
   }
 
   #closedEarly(): ChannelClosedError {

@@ -151,7 +151,8 @@ export async function startAgent(
   const env = { SSH_AUTH_SOCK: path };
   for (let left = 500; left > 0; left--) {
     try {
-      await Deno.stat(path);
+      // The socket is there a moment before the agent listens on it.
+      (await Deno.connect({ transport: "unix", path })).close();
       break;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 10));
