@@ -98,6 +98,11 @@ export class PoolCore implements PoolContext {
     return this.#closed !== undefined;
   }
 
+  /** Aborts when the pool begins to close, with the error for its callers. */
+  get closingSignal(): AbortSignal {
+    return this.#closing.signal;
+  }
+
   /** The lane of a host, if finding it takes no work. */
   known(host: HostLike): Lane | undefined {
     return this.#directory.known(host);

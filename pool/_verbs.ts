@@ -22,11 +22,18 @@ import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import { upload } from "../transport/sftp/transfer/upload.ts";
 import { type ForwardTarget, parseTarget } from "../transport/target.ts";
 import { withCallerStack } from "./_caller_stack.ts";
+import { fanOut } from "./_fan_out.ts";
+import type { FanOutHosts } from "./_fan_out_run.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolCore } from "./_pool_core.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { runExec, runShell, runSpawn } from "./_run.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
+import type {
+  FanOutCommandOptions,
+  FanOutResult,
+  FanOutWork,
+} from "./fan_out.ts";
 import {
   Forwards,
   openThrough,
@@ -178,6 +185,18 @@ export class Verbs {
     if (!this.#core.isClosing) return forward;
     await forward.close();
     throw this.#core.closedError();
+  }
+
+  fanOut<T>(
+    hosts: FanOutHosts,
+    work: FanOutWork<T> | Command,
+    options?: FanOutCommandOptions<"text" | "bytes">,
+  ): AsyncIterable<FanOutResult<T>> {
+    const pool = {
+      exec: this.exec.bind(this),
+      closing: this.#core.closingSignal,
+    };
+    return fanOut(pool, hosts, work, options);
   }
 
   async #withSftp<T>(

@@ -1,25 +1,81 @@
 /**
- * The same work on many hosts, results as they come.
+ * The same work on many hosts, results as they come: what goes in and what
+ * comes out.
  *
  * @module
  */
 
 import type { HostLike } from "../transport/host.ts";
-import { checkNumber } from "./options.ts";
+import type { ExecOptions } from "./options.ts";
 
 /** Options of {@linkcode ConnectionPool.fanOut}. */
 export interface FanOutOptions {
   /**
-   * Hosts that are worked on at once.
+   * Hosts that are worked on at once. A host whose result the loop is still
+   * looking at counts, too: with 1, no host is begun before the loop has come
+   * back from the result of the one before.
    *
    * @default {100}
    */
   readonly concurrency?: number;
   /**
    * Stops: no further host is begun, the work under way sees its signal
-   * abort, and the iteration throws the signal's reason.
+   * abort, and the iteration throws the signal's reason. Results that nobody
+   * has seen yet are dropped.
    */
   readonly signal?: AbortSignal;
+  /**
+   * Told whenever work on a host begins or ends, and once more at the end.
+   * What it throws ends the fan-out. A display for terminals is
+   * `terminalProgress()` of `@sshpool/sshpool/progress`.
+   */
+  readonly onProgress?: (progress: FanOutProgress) => void;
+}
+
+/** Options of {@linkcode ConnectionPool.fanOut} with a command. */
+export interface FanOutCommandOptions<
+  Encoding extends "text" | "bytes" = "text",
+> extends FanOutOptions {
+  /** How the command is run on each host. */
+  readonly exec?: FanOutExecOptions<Encoding>;
+}
+
+/**
+ * Options of the command of a fan-out: those of `exec()` but for `signal`,
+ * which is that of the fan-out. `stdin` must be text or bytes: a stream can be
+ * read once, and there are many hosts.
+ */
+export interface FanOutExecOptions<
+  Encoding extends "text" | "bytes" = "text",
+> extends Omit<ExecOptions, "signal" | "stdin" | "encoding"> {
+  /**
+   * How output is returned: decoded as UTF-8, or as it came.
+   *
+   * @default {"text"}
+   */
+  readonly encoding?: Encoding;
+  /** What the command reads on each host. */
+  readonly stdin?: string | Uint8Array;
+}
+
+/** How far a fan-out is. */
+export interface FanOutProgress {
+  /** Hosts whose work has ended, well or not. */
+  readonly done: number;
+  /** Of these, those whose work failed. */
+  readonly failed: number;
+  /** Hosts that are worked on now. */
+  readonly running: number;
+  /**
+   * Hosts in all. `undefined` while that is not known: the hosts come from an
+   * iterable without `length` and `size`, and it has not ended.
+   */
+  readonly total: number | undefined;
+  /**
+   * Whether this is the last call: the fan-out is over, because everything is
+   * done, or because it was left, aborted or failed.
+   */
+  readonly ended: boolean;
 }
 
 /**
@@ -27,115 +83,29 @@ export interface FanOutOptions {
  * it may hold credentials, which do not belong in print.
  */
 export type FanOutResult<T> =
-  | { readonly host: HostLike; readonly ok: true; readonly value: T }
-  | { readonly host: HostLike; readonly ok: false; readonly error: unknown };
+  | {
+    /** The host, as the caller gave it. */
+    readonly host: HostLike;
+    /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
+    readonly name: string;
+    /** The work succeeded. A command succeeds with any exit code, unless `check` is set. */
+    readonly ok: true;
+    /** What the work returned. */
+    readonly value: T;
+  }
+  | {
+    /** The host, as the caller gave it. */
+    readonly host: HostLike;
+    /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
+    readonly name: string;
+    /** The work failed. */
+    readonly ok: false;
+    /** What it threw. */
+    readonly error: unknown;
+  };
 
 /** The work on one host. Its signal aborts when the fan-out is left. */
 export type FanOutWork<T> = (
   host: HostLike,
   signal: AbortSignal,
 ) => T | Promise<T>;
-
-/**
- * Works on hosts, several at once, and yields each result when it is there.
- * The failure of one host is its result and stops nothing. Leaving the loop
- * aborts what is under way and waits for it to settle.
- */
-export async function* fanOut<T>(
-  hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-  work: FanOutWork<T>,
-  options: FanOutOptions = {},
-): AsyncGenerator<FanOutResult<T>, void, undefined> {
-  const { concurrency = 100, signal } = options;
-  checkNumber("concurrency", concurrency, 1, Number.MAX_SAFE_INTEGER, true);
-  signal?.throwIfAborted();
-  const stop = new AbortController();
-  const source = iterate(hosts);
-  const done: FanOutResult<T>[] = [];
-  let running = 0;
-  let isAsking = false;
-  let isExhausted = false;
-  let sourceError: { error: unknown } | undefined;
-  // One bell for everything that can happen, rung by whatever happens first: a
-  // race over all that runs would cost as much for each result as there are
-  // hosts.
-  let ring = () => {};
-  const onAbort = () => {
-    stop.abort(signal?.reason);
-    ring();
-  };
-  signal?.addEventListener("abort", onAbort, { once: true });
-
-  const begin = async (host: HostLike) => {
-    running++;
-    done.push(await settle(host, work, stop.signal));
-    running--;
-    ring();
-  };
-  const ask = async () => {
-    isAsking = true;
-    try {
-      const next = await source.next();
-      if (next.done) isExhausted = true;
-      else begin(next.value);
-    } catch (error) {
-      isExhausted = true;
-      sourceError = { error };
-    }
-    isAsking = false;
-    ring();
-  };
-
-  try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const result = done.shift();
-      if (result !== undefined) yield result;
-      else if (!isExhausted && !isAsking && running < concurrency) ask();
-      else if (isExhausted && running === 0) break;
-      else await new Promise<void>((resolve) => ring = resolve);
-    }
-    if (sourceError !== undefined) throw sourceError.error;
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
-    stop.abort(new DOMException("The fan-out was left", "AbortError"));
-    while (running > 0) await new Promise<void>((resolve) => ring = resolve);
-    await source.return?.();
-  }
-}
-
-async function settle<T>(
-  host: HostLike,
-  work: FanOutWork<T>,
-  signal: AbortSignal,
-): Promise<FanOutResult<T>> {
-  try {
-    return withHost(host, { ok: true, value: await work(host, signal) });
-  } catch (error) {
-    return withHost(host, { ok: false, error });
-  }
-}
-
-/**
- * Adds the host to a result, as the caller named it. An object may hold
- * credentials: it is there for who asks, and not seen where a result is
- * printed, as results are.
- */
-export function withHost<T extends object>(
-  host: HostLike,
-  result: T,
-): T & { readonly host: HostLike } {
-  if (typeof host === "string") return { host, ...result };
-  return Object.defineProperty(result, "host", { value: host }) as
-    & T
-    & { readonly host: HostLike };
-}
-
-function iterate(
-  hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-): AsyncIterator<HostLike> {
-  if (Symbol.asyncIterator in hosts) return hosts[Symbol.asyncIterator]();
-  return (async function* () {
-    yield* hosts;
-  })();
-}

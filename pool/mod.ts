@@ -22,7 +22,14 @@ export type {
   PoolStats,
   RetryCause,
 } from "./events.ts";
-export type { FanOutOptions, FanOutResult, FanOutWork } from "./fan_out.ts";
+export type {
+  FanOutCommandOptions,
+  FanOutExecOptions,
+  FanOutOptions,
+  FanOutProgress,
+  FanOutResult,
+  FanOutWork,
+} from "./fan_out.ts";
 export type {
   DynamicForwardOptions,
   LocalForwardOptions,

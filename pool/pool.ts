@@ -12,16 +12,16 @@ import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/target.ts";
+import { withHost } from "./_host_label.ts";
 import { PoolCore } from "./_pool_core.ts";
 import { Verbs } from "./_verbs.ts";
 import { partsOf } from "./defaults.ts";
 import type { PoolStats } from "./events.ts";
-import {
-  fanOut,
-  type FanOutOptions,
-  type FanOutResult,
-  type FanOutWork,
-  withHost,
+import type {
+  FanOutCommandOptions,
+  FanOutOptions,
+  FanOutResult,
+  FanOutWork,
 } from "./fan_out.ts";
 import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
 import { HostHandle } from "./host_handle.ts";
@@ -40,6 +40,8 @@ import type {
 export interface WarmResult {
   /** The host, as it was named; not enumerable if it is an object, which may hold credentials. */
   readonly host: HostLike;
+  /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
+  readonly name: string;
   /** Whether it has a connection now. */
   readonly ok: boolean;
   /** Why it has none. */
@@ -307,15 +309,21 @@ export class ConnectionPool implements AsyncDisposable {
 
   /**
    * Works on many hosts, several at once, and yields each result when it is
-   * there. The failure of one host is its result and stops nothing. Leaving
-   * the loop aborts what is under way.
+   * there. The failure of one host is its result and stops nothing.
    *
-   * @param hosts The hosts.
-   * @param work What to do on each, with this pool say; its signal aborts when
-   * the loop is left.
-   * @param options How many at once, and abort.
-   * @returns The results, in the order in which they come.
-   * @throws {RangeError} If `concurrency` is not a whole number from 1.
+   * Leaving the loop and aborting stop what runs, and wait for it, a second at
+   * most; closing the pool lets it end. None of them waits for the source of
+   * the hosts.
+   *
+   * @param hosts The hosts; an async source is asked for one at a time.
+   * @param work A command, or a function, whose signal aborts when the loop is
+   * left.
+   * @param options How many at once, how a command is run, progress, abort.
+   * @returns The results as they come; to be iterated once.
+   * @throws {TypeError | RangeError} If an argument is wrong; nothing has run.
+   * @throws {PoolClosedError} From the loop, if the pool closes before all hosts
+   * were begun.
+   * @throws From the loop: the signal's reason, or an error of the source.
    *
    * @example Usage
    * ```ts
@@ -323,14 +331,8 @@ export class ConnectionPool implements AsyncDisposable {
    * import { MemoryConnector } from "@sshpool/sshpool/testing";
    *
    * await using pool = new ConnectionPool({ connector: new MemoryConnector() });
-   * const hosts = ["ops@web-1", "ops@web-2"];
-   * for await (
-   *   const { host, ...result } of pool.fanOut(
-   *     hosts,
-   *     (host, signal) => pool.exec(host, "uptime", { signal }),
-   *   )
-   * ) {
-   *   console.log(host, result.ok ? result.value.code : result.error);
+   * for await (const result of pool.fanOut(["ops@a", "ops@b"], "echo up")) {
+   *   console.log(result.name, result.ok ? result.value.stdout : result.error);
    * }
    * ```
    */
@@ -338,8 +340,25 @@ export class ConnectionPool implements AsyncDisposable {
     hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
     work: FanOutWork<T>,
     options?: FanOutOptions,
-  ): AsyncIterable<FanOutResult<T>> {
-    return fanOut(hosts, work, options);
+  ): AsyncIterable<FanOutResult<T>>;
+  /** Runs a command on many hosts and collects its output as text. */
+  fanOut(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    command: Command,
+    options?: FanOutCommandOptions,
+  ): AsyncIterable<FanOutResult<ExecResult>>;
+  /** Runs a command on many hosts and collects its output as bytes. */
+  fanOut(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    command: Command,
+    options: FanOutCommandOptions<"bytes">,
+  ): AsyncIterable<FanOutResult<ExecResult<Uint8Array>>>;
+  fanOut(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    work: FanOutWork<unknown> | Command,
+    options?: FanOutCommandOptions<"text" | "bytes">,
+  ): AsyncIterable<FanOutResult<unknown>> {
+    return this.#verbs.fanOut(hosts, work, options);
   }
 
   /**

@@ -56,7 +56,10 @@ const POOL = `
   ExecResult
   ExecTimeoutError
   ExecTimeoutErrorOptions
+  FanOutCommandOptions
+  FanOutExecOptions
   FanOutOptions
+  FanOutProgress
   FanOutResult
   FanOutWork
   Forward

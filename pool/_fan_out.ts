@@ -1,0 +1,116 @@
+/**
+ * The same work on many hosts, several at once.
+ *
+ * @module
+ */
+
+import { checkExec } from "../transport/call_options.ts";
+import type { Command } from "../transport/command.ts";
+import type { HostLike } from "../transport/host.ts";
+import { didYouMean } from "../transport/nearest.ts";
+import type { ExecResult } from "../transport/process.ts";
+import { isRepeatable } from "../transport/stdin.ts";
+import { type FanOutHosts, FanOutRun } from "./_fan_out_run.ts";
+import type {
+  FanOutCommandOptions,
+  FanOutResult,
+  FanOutWork,
+} from "./fan_out.ts";
+import { checkNumber, EXEC_NAMES, type ExecOptions } from "./options.ts";
+
+/** What a fan-out needs of its pool. */
+export interface FanOutPool {
+  /** Runs a command. */
+  exec(
+    host: HostLike,
+    command: Command,
+    options: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  /** Aborts when the pool begins to close. */
+  readonly closing: AbortSignal;
+}
+
+/** Its options, with output of any kind. */
+type Options = FanOutCommandOptions<"text" | "bytes">;
+
+const OPTION_NAMES = ["concurrency", "signal", "onProgress", "exec"];
+
+/**
+ * Works on hosts, several at once.
+ *
+ * @throws {TypeError | RangeError} If an argument is wrong.
+ */
+export function fanOut<T>(
+  pool: FanOutPool,
+  hosts: FanOutHosts,
+  work: FanOutWork<T> | Command,
+  options: Options = {},
+): AsyncIterableIterator<FanOutResult<T>> {
+  checkHosts(hosts);
+  for (const name of Object.keys(options)) {
+    if (OPTION_NAMES.includes(name)) continue;
+    throw new TypeError(
+      `Cannot fan out: there is no option "${name}"` +
+        (didYouMean(name, OPTION_NAMES) ||
+          `, allowed are ${OPTION_NAMES.join(", ")}`),
+    );
+  }
+  const { concurrency = 100, signal, onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new TypeError(
+      `Cannot fan out: onProgress is a ${typeof onProgress}, must be a function`,
+    );
+  }
+  return new FanOutRun({
+    hosts,
+    work: workOf(pool, work, options) as FanOutWork<T>,
+    concurrency: checkNumber("concurrency", concurrency, 1, Infinity, true),
+    signal,
+    onProgress,
+    closing: pool.closing,
+  });
+}
+
+function checkHosts(hosts: FanOutHosts): void {
+  const isIterable = typeof hosts === "object" && hosts !== null &&
+    (Symbol.asyncIterator in hosts || Symbol.iterator in hosts);
+  if (isIterable) return;
+  // A string is an iterable of its letters, which nobody means.
+  const what = typeof hosts === "string" ? "a string" : String(hosts);
+  throw new TypeError(
+    `Cannot fan out: hosts is ${what}, must be an iterable of hosts, such as an array`,
+  );
+}
+
+function workOf(
+  pool: FanOutPool,
+  work: FanOutWork<unknown> | Command,
+  { exec }: Options,
+): FanOutWork<unknown> {
+  if (typeof work === "function") {
+    if (exec === undefined) return work;
+    throw new TypeError(
+      "Cannot fan out: the option exec has no effect with a function, give its options to exec() there",
+    );
+  }
+  if (typeof work !== "string" && !Array.isArray(work)) {
+    throw new TypeError(
+      `Cannot fan out: work is ${work}, must be a command or a function`,
+    );
+  }
+  const call = checkExec(work, exec, EXEC_NAMES);
+  const { signal, stdin } = call.options;
+  if (signal !== undefined) {
+    throw new TypeError(
+      "Cannot fan out: exec.signal is set, give the signal to the fan-out",
+    );
+  }
+  if (!isRepeatable(stdin)) {
+    throw new TypeError(
+      "Cannot fan out: exec.stdin is a stream, must be text or bytes, since each host reads all of it",
+    );
+  }
+  const options = { ...call.options, ...call.own };
+  return (host, signal) =>
+    pool.exec(host, call.command, { ...options, signal });
+}
