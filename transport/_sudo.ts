@@ -99,8 +99,12 @@ function random(): string {
 
 /** What the talk with sudo asks for, and leads to. Must not throw. */
 export interface SudoHooks {
-  /** Writes to the standard input of the channel. */
-  write(bytes: Uint8Array): void;
+  /**
+   * Writes to the standard input of the channel.
+   *
+   * @returns `undefined` if all was written, else a promise that resolves then.
+   */
+  write(bytes: Uint8Array): Promise<void> | undefined;
   /** The command has started: input and output are its own from here on. */
   started(): void;
   /** It will not start: the channel is to be closed. */
@@ -199,8 +203,11 @@ export class SudoTalk {
     this.#state = "started";
     clearTimeout(this.#timer);
     const { preamble } = this.#command;
-    if (preamble !== "") this.#hooks.write(Buffer.from(preamble));
-    this.#hooks.started();
+    const pending = preamble === ""
+      ? undefined
+      : this.#hooks.write(Buffer.from(preamble));
+    if (pending === undefined) this.#hooks.started();
+    else pending.then(() => this.#hooks.started());
   }
 
   #fail(reason: SudoFailure): void {

@@ -289,17 +289,22 @@ function changesLine({ cwd, envMode, login, sudo }: SpawnOptions): boolean {
 }
 
 /**
- * Checks the length of a command line.
+ * Checks the length of what is sent in one message.
  *
- * @param line The line, as it is sent.
+ * @param text The text, as it is sent.
  * @param limit The most bytes that it may have.
+ * @param what What it is, for the message.
  * @throws {RangeError} If it is longer.
  */
-export function checkLength(line: string, limit = MAX_LINE_BYTES): void {
-  const size = Buffer.byteLength(line);
+export function checkLength(
+  text: string,
+  limit = MAX_LINE_BYTES,
+  what = "it",
+): void {
+  const size = Buffer.byteLength(text);
   if (size <= limit) return;
   throw new RangeError(
-    `Cannot run the command: it is ${size} bytes long, must be at most ` +
+    `Cannot run the command: ${what} is ${size} bytes long, must be at most ` +
       `${limit}: send long data through stdin`,
   );
 }

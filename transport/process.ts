@@ -120,7 +120,7 @@ export interface ExecOptions extends SpawnOptions {
    * What the command reads. Streams and iterables (a Node `Readable` is one)
    * may yield bytes or text. Default: nothing, and end of file at once.
    */
-  readonly stdin?: string | Uint8Array | ReadableStream<Uint8Array>;
+  readonly stdin?: StdinSource;
   /**
    * How output is returned: decoded as UTF-8, or as it came.
    *

@@ -17,8 +17,8 @@ function talk(command: SudoCommand) {
   const told: string[] = [];
   const errors: SudoError[] = [];
   const it = new SudoTalk(command, "ops@db1:22", {
-    write: (bytes) => told.push(`write ${Buffer.from(bytes)}`),
-    started: () => told.push("started"),
+    write: (bytes) => void told.push(`write ${Buffer.from(bytes)}`),
+    started: () => void told.push("started"),
     failed: (error) => {
       told.push("failed");
       errors.push(error);

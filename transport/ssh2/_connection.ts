@@ -7,6 +7,7 @@
 import type { Duplex } from "node:stream";
 // @ts-types="@types/ssh2"
 import type { Client } from "ssh2";
+import { checkExec, checkShellOptions, checkSpawn } from "../call_options.ts";
 import type { Command } from "../command.ts";
 import type {
   ClosedReason,
@@ -20,7 +21,6 @@ import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
-  SessionOptions,
   ShellOptions,
   SpawnOptions,
 } from "../process.ts";
@@ -37,11 +37,7 @@ import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
 import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { startProcess } from "./_process.ts";
-import {
-  commandRequest,
-  type SessionRequest,
-  shellRequest,
-} from "./_session_request.ts";
+import { commandRequest, shellRequest } from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
@@ -76,6 +72,8 @@ export class Ssh2Connection implements Connection {
   readonly host: ResolvedHost;
   readonly closed: Promise<ClosedReason>;
   readonly #name: string;
+  /** How the server calls itself. */
+  readonly #server: string;
   readonly #client: Client;
   readonly #socket: Duplex;
   readonly #context: CommandContext;
@@ -104,7 +102,8 @@ export class Ssh2Connection implements Connection {
       lost: (doing, details) => this.#lost(doing, details),
       onBroken: (error) => this.#onBroken(error),
     });
-    if (ONE_SESSION.test(raw._remoteVer ?? "")) this.maxSessions = 1;
+    this.#server = raw._remoteVer ?? "";
+    if (ONE_SESSION.test(this.#server)) this.maxSessions = 1;
     this.#context = this.#makeContext(parts.onNotice);
     this.#watch();
     startKeepalive(raw, parts.socket, parts.keepalive, (error) => {
@@ -144,34 +143,32 @@ export class Ssh2Connection implements Connection {
   // Not async: this is the warm path, and each turn of the loop counts.
   exec(
     command: Command,
-    options: ExecOptions = {},
+    options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     if (this.isClosed) return Promise.reject(this.#lost("run the command"));
     try {
-      return runCommand(
-        this.#context,
-        commandRequest(command, options),
-        options,
-      );
+      const call = checkExec(command, options);
+      const request = commandRequest(call, this.#server);
+      return runCommand(this.#context, request, call.options);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  spawn(command: Command, options: SpawnOptions = {}): Promise<RemoteProcess> {
-    return this.#start(() => commandRequest(command, options), options);
-  }
-
-  shell(options: ShellOptions = {}): Promise<RemoteProcess> {
-    return this.#start(() => shellRequest(options), options);
-  }
-
-  async #start(
-    request: () => SessionRequest,
-    options: SessionOptions,
+  async spawn(
+    command: Command,
+    options?: SpawnOptions,
   ): Promise<RemoteProcess> {
     if (this.isClosed) throw this.#lost("run the command");
-    return await startProcess(this.#context, request(), options);
+    const call = checkSpawn(command, options);
+    const request = commandRequest(call, this.#server);
+    return await startProcess(this.#context, request, call.options);
+  }
+
+  async shell(given?: ShellOptions): Promise<RemoteProcess> {
+    if (this.isClosed) throw this.#lost("run the command");
+    const { options } = checkShellOptions(given);
+    return await startProcess(this.#context, shellRequest(options), options);
   }
 
   forwardOut(

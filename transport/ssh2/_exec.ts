@@ -4,13 +4,15 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
+import { checkExit } from "../_check_exit.ts";
 import {
   ExecTimeoutError,
   OutputLimitError,
   type PartialOutput,
 } from "../errors.ts";
 import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
+import { type ByteSource, openStdin } from "../stdin.ts";
 import type { CommandContext } from "./_command.ts";
 import {
   MAX_OUTPUT_BYTES,
@@ -54,7 +56,7 @@ class Execution implements SessionListener {
   readonly #limit: number;
   #size = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stdin: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #stdin: ByteSource | undefined;
 
   constructor(
     context: CommandContext,
@@ -90,12 +92,18 @@ class Execution implements SessionListener {
   onSent(): void {
     const { stdin } = this.#options;
     if (stdin === undefined) return this.#session.endInput();
-    if (stdin instanceof ReadableStream) {
-      this.#stdin = stdin.getReader();
-      void this.#feed(this.#stdin);
-      return;
+    try {
+      const input = openStdin(stdin);
+      if (input instanceof Uint8Array) return this.#sendAll(input);
+      this.#stdin = input;
+      void this.#feed(input);
+    } catch (error) {
+      // Somebody took the stream after it was checked.
+      this.#session.stop(error);
     }
-    const bytes = typeof stdin === "string" ? Buffer.from(stdin) : stdin;
+  }
+
+  #sendAll(bytes: Uint8Array): void {
     const pending = this.#session.write(bytes);
     if (pending === undefined) this.#session.endInput();
     else pending.then(() => this.#session.endInput());
@@ -115,11 +123,17 @@ class Execution implements SessionListener {
     this.#release();
     const { stdout, stderr } = this.output();
     const text = this.#options.encoding !== "bytes";
-    this.#settle.resolve({
+    const result = {
       ...status,
       stdout: text ? decode(stdout) : stdout,
       stderr: text ? decode(stderr) : stderr,
-    });
+    };
+    try {
+      if (this.#options.check === true) checkExit(result, this.#name);
+      this.#settle.resolve(result);
+    } catch (error) {
+      this.#settle.reject(error);
+    }
   }
 
   onFailed(reason: unknown): void {
@@ -173,15 +187,15 @@ class Execution implements SessionListener {
   #release(): void {
     clearTimeout(this.#timer);
     // A command may end before it has read all that it was given.
-    this.#stdin?.cancel().catch(() => {});
+    this.#stdin?.cancel();
   }
 
-  async #feed(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  async #feed(input: ByteSource): Promise<void> {
     try {
       while (!this.#session.isOver) {
-        const { done, value } = await reader.read();
-        if (done) return this.#session.endInput();
-        await this.#session.write(value);
+        const piece = await input.next();
+        if (piece === undefined) return this.#session.endInput();
+        await this.#session.write(piece);
       }
     } catch (error) {
       this.#session.stop(error);

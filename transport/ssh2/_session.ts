@@ -9,6 +9,7 @@ import { onAbort } from "../abort.ts";
 import type { ChannelOpenError, PartialOutput } from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
 import { ChannelClosedError } from "../session_errors.ts";
+import { SudoTalk } from "../_sudo.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import { type CommandContext, CommandRequests, refusal } from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
@@ -46,6 +47,8 @@ export class Session implements ChannelObserver {
   readonly #options: SessionOptions;
   readonly #listener: SessionListener;
   readonly #stopWatching: () => void;
+  /** What comes before the command, if it runs with `sudo`. */
+  readonly #sudo: SudoTalk | undefined;
   #channel!: Channel;
   #isOnSpare = false;
   #wasSent = false;
@@ -65,6 +68,11 @@ export class Session implements ChannelObserver {
     this.#request = request;
     this.#options = options;
     this.#listener = listener;
+    this.#sudo = request.sudo && new SudoTalk(request.sudo, context.name, {
+      write: (bytes) => this.#channel.write(bytes),
+      started: () => this.#begun(),
+      failed: (error) => this.stop(error),
+    });
     const { signal } = options;
     this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
   }
@@ -146,14 +154,17 @@ export class Session implements ChannelObserver {
     } catch (error) {
       return this.stop(error);
     }
+    // What was called may have aborted.
+    if (this.#isOver) return;
     new CommandRequests(this.#context, this.#request, this.#channel, {
       onSent: () => {
         this.#wasSent = true;
-        this.#listener.onSent();
+        if (this.#sudo === undefined) this.#listener.onSent();
+        else this.#sudo.begin();
       },
       onGranted: () => {
         this.#wasGranted = true;
-        this.#listener.onStarted();
+        if (this.#sudo === undefined) this.#listener.onStarted();
       },
       onRefused: (error) => {
         this.#wasSent = false; // refused, so it has not run
@@ -162,12 +173,21 @@ export class Session implements ChannelObserver {
     }).send();
   }
 
+  /** The command runs, and the input is its own. */
+  #begun(): void {
+    if (this.#isOver) return;
+    this.#listener.onStarted();
+    this.#listener.onSent();
+  }
+
   stdout(chunk: Buffer): boolean {
-    return this.#listener.onStdout(chunk);
+    const own = this.#sudo === undefined ? chunk : this.#sudo.stdout(chunk);
+    return own === undefined || this.#listener.onStdout(own);
   }
 
   stderr(chunk: Buffer): boolean {
-    return this.#listener.onStderr(chunk);
+    const own = this.#sudo === undefined ? chunk : this.#sudo.stderr(chunk);
+    return own === undefined || this.#listener.onStderr(own);
   }
 
   eof(): void {
@@ -190,6 +210,8 @@ export class Session implements ChannelObserver {
       this.#failOnSpare();
     } else if (!this.#wasSent) {
       this.#fail(refusal(this.#context, "the server closed the channel"));
+    } else if (this.#sudo?.isStarted === false && this.#channel.hasStatus) {
+      this.#fail(this.#sudo.ended(this.#channel.status.code));
     } else if (this.#endedInOrder) {
       this.#finish();
     } else {
@@ -201,7 +223,7 @@ export class Session implements ChannelObserver {
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
     // All that a complete command had to say was said before the end.
     const { hasStatus, hasAllOutput } = this.#channel;
-    if (hasStatus && hasAllOutput) return this.#finish();
+    if (hasStatus && hasAllOutput) return this.closed();
     const mayHaveRun = this.#wasSent;
     this.#fail(this.#context.lost("run the command", {
       mayHaveRun,
@@ -254,6 +276,7 @@ export class Session implements ChannelObserver {
   #release(): void {
     this.#isOver = true;
     clearTimeout(this.#graceTimer);
+    this.#sudo?.dispose();
     this.#stopWatching();
   }
 }

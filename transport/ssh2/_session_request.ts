@@ -4,7 +4,10 @@
  * @module
  */
 
-import { type Command, commandLine } from "../command.ts";
+import { type CheckedCall, checkLength } from "../call_options.ts";
+import { remoteCommand } from "../_remote_command.ts";
+import { loginShellLine } from "../_shell_line.ts";
+import type { SudoCommand } from "../_sudo.ts";
 import type { PtyOptions, ShellOptions, SpawnOptions } from "../process.ts";
 
 /** A command or a shell, its variables and its terminal, as they are sent. */
@@ -15,31 +18,60 @@ export interface SessionRequest {
   readonly env: Readonly<Record<string, string>>;
   /** The terminal, if it gets one. */
   readonly pty: PtyOptions | undefined;
+  /** How to talk with `sudo`, if the command runs with it. */
+  readonly sudo: SudoCommand | undefined;
 }
 
 const NO_ENV = Object.freeze({});
 
 /**
+ * The longest line that dropbear takes, in bytes; and the longest variable: it
+ * ends the connection at a message of more than 35,000.
+ */
+const DROPBEAR = { line: 9000, variable: 30_000 };
+
+/**
  * Makes the request of a command.
  *
- * @param command The command.
- * @param options Its options.
- * @throws {TypeError} If the command is none.
+ * @param call The command and its options, checked.
+ * @param server How the server calls itself.
+ * @throws {RangeError} If it is longer than this server takes.
  */
 export function commandRequest(
-  command: Command,
-  { pty = false, env = NO_ENV }: SpawnOptions,
+  { command, options }: CheckedCall<SpawnOptions>,
+  server: string,
 ): SessionRequest {
-  return {
-    line: commandLine(command),
-    env,
+  const { pty } = options;
+  const request = {
+    ...remoteCommand(command, options),
     pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
   };
+  if (server.startsWith("dropbear")) {
+    checkLength(request.line, DROPBEAR.line);
+    for (const [name, value] of Object.entries(request.env)) {
+      checkLength(name + value, DROPBEAR.variable, "a variable");
+    }
+  }
+  return request;
 }
 
-/** Makes the request of a shell. */
-export function shellRequest(
-  { env = NO_ENV, ...pty }: ShellOptions,
-): SessionRequest {
-  return { line: undefined, env, pty };
+/**
+ * Makes the request of a shell.
+ *
+ * @param options Its options, checked.
+ */
+export function shellRequest(options: ShellOptions): SessionRequest {
+  const { env = NO_ENV, envMode, term, columns, rows } = options;
+  const isInline = envMode === "inline" && Object.keys(env).length > 0;
+  return {
+    // A shell that is asked for as such takes no variables along.
+    line: isInline ? loginShellLine(env) : undefined,
+    env: isInline ? NO_ENV : env,
+    pty: {
+      ...term === undefined ? {} : { term },
+      ...columns === undefined ? {} : { columns },
+      ...rows === undefined ? {} : { rows },
+    },
+    sudo: undefined,
+  };
 }
