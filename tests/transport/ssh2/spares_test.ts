@@ -8,7 +8,7 @@ import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 /** One way, so a round trip takes twice as long. */
-const DELAY_MS = 40;
+const DELAY_MS = 100;
 
 sshdTest(
   "SpareChannels.open() opens a session that the next command uses",
@@ -79,7 +79,7 @@ sshdTest(
     const spares = connection.spares!;
     await spares.open();
     await sshd.kill();
-    await connection.closed;
+    await until(() => connection.isClosed);
     assertEquals(spares.count, 0);
     await spares.close();
   },
@@ -105,7 +105,7 @@ Deno.test({
     await using pool = new ConnectionPool({ config: false });
     const host = sshd.host({ port: proxy.port });
     const times: number[] = [];
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 10; i++) {
       const startedAt = performance.now();
       assertEquals((await pool.exec(host, `echo ${i}`)).stdout, `${i}\n`);
       times.push((performance.now() - startedAt) / (2 * DELAY_MS));
@@ -113,7 +113,7 @@ Deno.test({
     // Halves are far from both, whatever the machine does: 1 against 2.
     const warm = times.slice(3).sort((a, b) => a - b);
     assert(warm[0]! >= 1, "a round trip was measured");
-    assert(warm[4]! < 1.5, `${warm.map((it) => it.toFixed(2))} round trips`);
+    assert(warm[2]! < 1.5, `${warm.map((it) => it.toFixed(2))} round trips`);
     assertEquals(pool.stats().slotsInUse, 0);
     const connection = await pool.getConnection(host);
     assertEquals(connection.openChannels, 1, "the spare");
