@@ -187,10 +187,17 @@ const TESTING = `
   Outcome
 `;
 
+const PROGRESS = `
+  FanOutProgress
+  TerminalProgressOptions
+  terminalProgress
+`;
+
 /** What each entry point exports. */
 const NAMES: Record<string, string> = {
   ".": POOL + SSH2 + SSH_CONFIG,
   "./pool": POOL,
+  "./progress": PROGRESS,
   "./ssh2": SSH2,
   "./testing": TESTING,
 };

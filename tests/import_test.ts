@@ -6,7 +6,12 @@ import { EmbeddedServer } from "../transport/testing/mod.ts";
 const root = new URL("../", import.meta.url);
 
 /** The entry points that load no module of npm when they are imported. */
-const FREE_OF_NPM = ["mod.ts", "pool/mod.ts", "transport/ssh2/mod.ts"];
+const FREE_OF_NPM = [
+  "mod.ts",
+  "pool/mod.ts",
+  "pool/progress.ts",
+  "transport/ssh2/mod.ts",
+];
 
 interface Dependency {
   readonly code?: { readonly specifier?: string };

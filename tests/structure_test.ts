@@ -191,11 +191,20 @@ Deno.test("the library runs without Deno, and without syntax that Node 20 lacks"
   assertEquals(wrong, []);
 });
 
-Deno.test("the library depends on ssh2 and on Node's builtins alone, and the pool on none of npm", () => {
+/** Packages of npm, and the one place where each is used. */
+const PLACES: Readonly<Record<string, string>> = {
+  ssh2: "transport/",
+  "yocto-spinner": "pool/progress.ts",
+};
+
+Deno.test("each package of npm is used in its place alone, and the pool itself uses none", () => {
   const packages = library.flatMap((file) =>
     file.packages.filter((name) =>
       !name.startsWith("node:") &&
-      !(/^ssh2(\/|$)/.test(name) && file.path.startsWith("transport/"))
+      !Object.entries(PLACES).some(([known, place]) =>
+        (name === known || name.startsWith(`${known}/`)) &&
+        file.path.startsWith(place)
+      )
     ).map((name) => `${file.path} imports ${name}`)
   );
   assertEquals(packages, []);

@@ -15,6 +15,7 @@ import {
   SshError,
 } from "@sshpool/sshpool";
 import { ConnectionPool as BarePool } from "@sshpool/sshpool/pool";
+import { terminalProgress } from "@sshpool/sshpool/progress";
 import { Ssh2Connector } from "@sshpool/sshpool/ssh2";
 import { EmbeddedServer, MemoryConnector } from "@sshpool/sshpool/testing";
 
@@ -37,6 +38,11 @@ export async function run(): Promise<number> {
     const connection: Connection = await pool.getConnection("web-1");
     const sftp: Sftp | undefined = await connection.sftp?.();
     sftp?.close();
+    const onProgress = terminalProgress({ label: "Check" });
+    const display = pool.fanOut(["a"], "uptime", { onProgress });
+    for await (const each of display) {
+      if (each.ok) void each.value.stdout.length;
+    }
     const work = () => 1;
     for await (const each of pool.fanOut(["a", "b"], work)) {
       const found: FanOutResult<number> = each;

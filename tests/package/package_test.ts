@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { noSshd, type Sshd, startSshd } from "../_sshd.ts";
+import { inTerminal, noTerminal } from "../_terminal.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
@@ -313,6 +314,21 @@ runtimeTest(
         stderr: "",
         warned: "[]",
       });
+    });
+  },
+);
+
+runtimeTest(
+  "shows in a terminal how far a fan-out is",
+  async (command) => {
+    const program = await install("_progress.mjs");
+    if (noTerminal) return;
+    const { code, screen } = await inTerminal([...command, program], {
+      cwd: folder.path,
+    });
+    assertEquals({ code, screen }, {
+      code: 0,
+      screen: ["result of u@a", "result of u@b", "✔ 2 hosts"],
     });
   },
 );
