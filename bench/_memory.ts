@@ -1,5 +1,6 @@
 /**
- * Pools over a connector that has no network: what is left is the pool itself.
+ * Pools over a connector that has no network: what is left is the pool itself;
+ * and what it takes of memory.
  *
  * @module
  */
@@ -33,9 +34,8 @@ export function memoryPool(
   };
 }
 
-/** Runs `work`, and gives how long it took, in milliseconds. */
-export async function timed(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
+/** The memory that is in use, without what is garbage already if that can be told. */
+export function memory(): { rss: number; heapUsed: number } {
+  (globalThis as { gc?: () => void }).gc?.();
+  return Deno.memoryUsage();
 }

@@ -1,6 +1,6 @@
 /**
- * What is measured over any SSH server: cold dial, warm commands and a burst
- * of callers, by a pool and by bare ssh2.
+ * What is measured over any SSH server: cold dial, warm commands, a command on
+ * a connection of its own, and a burst of callers, by a pool and by bare ssh2.
  *
  * @module
  */
@@ -12,7 +12,17 @@ import {
   type SshHost,
 } from "../mod.ts";
 import { scenario } from "./_scenario.ts";
-import { bareHost, dialBare, endBare, execBare } from "./_ssh2.ts";
+import {
+  type BareClient,
+  type BareHost,
+  bareHost,
+  dialBare,
+  dialTuned,
+  endBare,
+  execBare,
+  execPatiently,
+} from "./_ssh2.ts";
+import { Gate, together } from "./_timing.ts";
 
 /** A server, as a bench sees it. */
 export interface Target {
@@ -26,22 +36,21 @@ export interface Target {
   accepted(): Promise<number>;
 }
 
-/** How often, at least. */
+/** How often. */
 export interface Sizes {
   readonly dials: number;
+  readonly bareDials: number;
   readonly execs: number;
   readonly bareExecs: number;
   readonly bursts: number;
 }
 
-/** The names of the scenarios. */
-export interface Names {
-  readonly dial: string;
-  readonly dialBare: string;
+/** What is needed to compare more with it: groups, and keys of rows. */
+export interface OverSsh {
+  readonly warmGroup: string;
   readonly warm: string;
   readonly warmBare: string;
-  readonly newClient: string;
-  readonly burst: string;
+  readonly warmTuned: string;
 }
 
 /** Opens a pool that leads to a target. */
@@ -59,9 +68,12 @@ export async function poolOver(
   };
 }
 
+/** How bare ssh2 dials: as its README shows it, or with noDelay. */
+export type BareDial = (host: BareHost) => Promise<BareClient>;
+
 /** Opens a connection of bare ssh2 to a target. */
-export async function clientOver(target: Target) {
-  const client = await dialBare(bareHost(await target.host()));
+export async function clientOver(target: Target, dial: BareDial = dialBare) {
+  const client = await dial(bareHost(await target.host()));
   return { client, [Symbol.asyncDispose]: () => endBare(client) };
 }
 
@@ -70,65 +82,58 @@ export function dialsOf({ pool }: { readonly pool: ConnectionPool }): number {
   return pool.stats().counters.dials;
 }
 
-/** Registers the scenarios, and gives their names. */
-export function scenariosOver(target: Target, sizes: Sizes): Names {
-  const named = (name: string) => `${name}${target.hint}`;
-  const names = {
-    dial: named("cold dial, sshpool"),
-    dialBare: named("cold dial, ssh2"),
-    warm: named('warm exec("true"), sshpool'),
-    warmBare: named('warm exec("true"), ssh2 on one Client'),
-    newClient: named('exec("true"), ssh2 with a new Client, as in its README'),
-    burst: named("100 callers, cold, one connection allowed, all"),
-  };
-  dialScenarios(target, sizes, names);
-  warmScenarios(target, sizes, names);
-  burstScenario(target, sizes, names);
-  return names;
+/** Registers the scenarios. */
+export function scenariosOver(target: Target, sizes: Sizes): OverSsh {
+  dialScenarios(target, sizes);
+  wholeScenarios(target, sizes);
+  burstScenarios(target, sizes);
+  return warmScenarios(target, sizes);
 }
 
-function dialScenarios(target: Target, sizes: Sizes, names: Names): void {
+function dialScenarios(target: Target, sizes: Sizes): void {
   const common = {
     ignore: target.hint !== "",
-    group: `${target.label}: cold dial`,
-    n: sizes.dials,
+    group: `${target.label}: cold dial${target.hint}`,
     fresh: true,
   };
   scenario({
     ...common,
-    name: names.dial,
+    name: "sshpool",
     baseline: true,
+    n: sizes.dials,
     open: () => poolOver(target),
     run: async ({ pool, host }) => void await pool.getConnection(host),
     check: ({ pool }) => assertEquals([pool.size, dialsOf({ pool })], [1, 1]),
     dials: dialsOf,
   });
-  scenario({
-    ...common,
-    name: names.dialBare,
-    async open() {
-      let end = () => Promise.resolve();
-      return {
-        host: bareHost(await target.host()),
-        ended: (by: () => Promise<void>) => void (end = by),
-        [Symbol.asyncDispose]: () => end(),
-      };
-    },
-    async run(fixture) {
-      const client = await dialBare(fixture.host);
-      fixture.ended(() => endBare(client));
-    },
-  });
+  const bare = (name: string, dial: BareDial, n: number) =>
+    scenario({
+      ...common,
+      name,
+      n,
+      async open() {
+        let end = () => Promise.resolve();
+        return {
+          host: bareHost(await target.host()),
+          ended: (by: () => Promise<void>) => void (end = by),
+          [Symbol.asyncDispose]: () => end(),
+        };
+      },
+      async run(fixture) {
+        const client = await dial(fixture.host);
+        fixture.ended(() => endBare(client));
+      },
+    });
+  bare("ssh2 with noDelay", dialTuned, sizes.dials);
+  bare("ssh2 as in its README", dialBare, sizes.bareDials);
 }
 
-function warmScenarios(target: Target, sizes: Sizes, names: Names): void {
-  const common = {
-    ignore: target.hint !== "",
-    group: `${target.label}: warm exec`,
-  };
-  scenario({
+function warmScenarios(target: Target, sizes: Sizes): OverSsh {
+  const warmGroup = `${target.label}: warm exec("true")${target.hint}`;
+  const common = { ignore: target.hint !== "", group: warmGroup };
+  const warm = scenario({
     ...common,
-    name: names.warm,
+    name: "sshpool",
     baseline: true,
     n: sizes.execs,
     warmup: Math.ceil(sizes.execs / 10),
@@ -148,22 +153,48 @@ function warmScenarios(target: Target, sizes: Sizes, names: Names): void {
     },
     dials: dialsOf,
   });
+  const bare = (name: string, dial: BareDial, n: number) =>
+    scenario({
+      ...common,
+      name,
+      n,
+      warmup: Math.ceil(n / 10),
+      async open() {
+        const fixture = await clientOver(target, dial);
+        assertEquals(await execBare(fixture.client, "echo right"), "right\n");
+        return fixture;
+      },
+      run: async ({ client }) => void await execBare(client, "true"),
+    });
+  return {
+    warmGroup,
+    warm,
+    warmTuned: bare("ssh2 with noDelay", dialTuned, sizes.execs),
+    warmBare: bare("ssh2 as in its README", dialBare, sizes.bareExecs),
+  };
+}
+
+/** What a program pays that keeps no connection. */
+function wholeScenarios(target: Target, sizes: Sizes): void {
+  const common = {
+    ignore: target.hint !== "",
+    group: `${target.label}: dial, exec("true"), close${target.hint}`,
+  };
   scenario({
     ...common,
-    name: names.warmBare,
-    n: sizes.bareExecs,
-    warmup: Math.ceil(sizes.bareExecs / 10),
-    async open() {
-      const fixture = await clientOver(target);
-      assertEquals(await execBare(fixture.client, "echo right"), "right\n");
-      return fixture;
+    name: "sshpool, a pool for each",
+    baseline: true,
+    n: sizes.dials,
+    open: () => target.host(),
+    async run(host) {
+      await using pool = new ConnectionPool({ config: false });
+      await pool.exec(host, "true", { check: true });
     },
-    run: async ({ client }) => void await execBare(client, "true"),
   });
   scenario({
     ...common,
-    name: names.newClient,
-    n: sizes.dials,
+    name: "ssh2, a Client for each, as in its README",
+    n: sizes.bareDials,
     open: async () => bareHost(await target.host()),
     async run(host) {
       const client = await dialBare(host);
@@ -173,28 +204,56 @@ function warmScenarios(target: Target, sizes: Sizes, names: Names): void {
   });
 }
 
-function burstScenario(target: Target, sizes: Sizes, names: Names): void {
-  scenario({
-    name: names.burst,
+const CALLERS = 100;
+const ECHOES = Array.from({ length: CALLERS }, (_, i) => `${i}\n`);
+
+function burstScenarios(target: Target, sizes: Sizes): void {
+  const common = {
     ignore: target.hint !== "",
+    group: `${target.label}: ${CALLERS} callers on a cold host, each` +
+      target.hint,
     n: sizes.bursts,
-    callers: 100,
     fresh: true,
+  };
+  scenario({
+    ...common,
+    name: "sshpool, one connection allowed",
+    baseline: true,
     async open() {
       const fixture = await poolOver(target, { maxConnectionsPerHost: 1 });
       return { ...fixture, results: [] as string[] };
     },
-    async run(fixture) {
-      const results = Array.from(
-        { length: 100 },
-        (_, i) => fixture.pool.exec(fixture.host, `echo ${i}`),
-      );
-      fixture.results = (await Promise.all(results)).map((r) => r.stdout);
-    },
+    run: ({ pool, host, results }) =>
+      together(CALLERS, async (i) => {
+        results[i] = (await pool.exec(host, `echo ${i}`)).stdout;
+      }),
     async check({ results, acceptedBefore }) {
-      assertEquals(results, Array.from({ length: 100 }, (_, i) => `${i}\n`));
+      assertEquals(results, ECHOES);
       assertEquals(await target.accepted() - acceptedBefore, 1);
     },
     dials: dialsOf,
+  });
+  scenario({
+    ...common,
+    name: "ssh2 with noDelay, 8 channels of one Client",
+    async open() {
+      const end: (() => Promise<void>)[] = [];
+      return {
+        host: bareHost(await target.host()),
+        end,
+        results: [] as string[],
+        [Symbol.asyncDispose]: async () => void await end[0]?.(),
+      };
+    },
+    run({ host, end, results }) {
+      const dialled = dialTuned(host);
+      end.push(async () => endBare(await dialled));
+      const gate = new Gate(8);
+      return together(CALLERS, async (i) => {
+        const client = await dialled;
+        results[i] = await gate.run(() => execPatiently(client, `echo ${i}`));
+      });
+    },
+    check: ({ results }) => assertEquals(results, ECHOES),
   });
 }

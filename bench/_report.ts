@@ -1,16 +1,32 @@
 /**
  * What a bench file found out: rows of a table, facts that are no times, and
- * claims that follow from the rows. Printed when the file has run.
+ * claims that follow from the rows. Printed, or saved for whoever runs the
+ * files, when the file has run.
+ *
+ * Environment: `SSHPOOL_BENCH_JSON=path` saves the findings, each file's under
+ * its name; `SSHPOOL_BENCH_SHORT=1` makes a short run, which judges no claim;
+ * `SSHPOOL_BENCH_STRICT=1` makes a claim that does not hold an error.
  *
  * @module
  */
 
-import { formatCount, formatTable, type Row } from "./_table.ts";
+import { QUANTILE_RULE } from "./_quantiles.ts";
+import { formatCount, formatTable, type Row, TABLE_RULE } from "./_table.ts";
+
+/** Whether to be quick rather than precise. */
+export const short: boolean = Deno.env.get("SSHPOOL_BENCH_SHORT") === "1";
+
+/**
+ * Whether `bench/run.ts` runs this file: it prints what it finds in the saved
+ * findings, and passes over the table of `deno bench`.
+ */
+export const supervised: boolean =
+  Deno.env.get("SSHPOOL_BENCH_SUPERVISED") === "1";
 
 /** A statement about figures of this run. */
 export interface Claim {
   readonly text: string;
-  /** The figure, of the rows by name; `undefined` if what it needs did not run. */
+  /** The figure, of the rows by key; `undefined` if what it needs did not run. */
   actual(rows: ReadonlyMap<string, Row>): number | undefined;
   /** Holds if the figure is this at least. */
   readonly atLeast?: number;
@@ -20,30 +36,54 @@ export interface Claim {
   readonly unit?: string;
 }
 
-interface Fact {
+/** A figure that is no time. */
+export interface Fact {
   readonly text: string;
   readonly value: number;
   readonly unit: string;
 }
 
-interface Verdict extends Fact {
+/** A claim, judged. */
+export interface Verdict extends Fact {
   readonly limit: string;
   readonly holds: boolean;
 }
 
-const rowsByName = new Map<string, () => Row>();
-const facts = new Map<string, Fact>();
-const claims: Claim[] = [];
-let title: string | undefined;
-
-/** Names the file in its report. Give it `import.meta`. */
-export function reportOf(meta: { readonly filename?: string }): void {
-  title = meta.filename?.replace(/^.*[\\/]/, "");
+/** What one file found out. */
+export interface Findings {
+  /** What the file is about, in a few words. */
+  readonly title: string;
+  readonly rows: readonly Row[];
+  readonly facts: readonly Fact[];
+  readonly claims: readonly Verdict[];
+  /** Scenarios that could not run on this machine. */
+  readonly ignored: readonly string[];
 }
 
-/** Adds a row, which is computed when the report is printed. */
-export function addRow(name: string, row: () => Row): void {
-  rowsByName.set(name, row);
+const rowsByKey = new Map<string, () => Row>();
+const facts = new Map<string, Fact>();
+const claims: Claim[] = [];
+const ignored: string[] = [];
+let file = "bench";
+let title = "";
+
+/** Names the file in its report. */
+export function reportOf(
+  meta: { readonly filename?: string },
+  about: string,
+): void {
+  file = meta.filename?.replace(/^.*[\\/]/, "") ?? file;
+  title = about;
+}
+
+/** Adds a row under its key; it is computed when the report is made. */
+export function addRow(key: string, row: () => Row): void {
+  rowsByKey.set(key, row);
+}
+
+/** Adds a scenario that cannot run here. */
+export function addIgnored(name: string): void {
+  ignored.push(name);
 }
 
 /** Adds a figure that is no time; the last one under a text stands. */
@@ -56,7 +96,7 @@ export function factValue(text: string): number | undefined {
   return facts.get(text)?.value;
 }
 
-/** Adds a claim, which is judged when the report is printed. */
+/** Adds a claim, which is judged at the end of a full run. */
 export function claim(claim: Claim): void {
   claims.push(claim);
 }
@@ -71,9 +111,20 @@ export function ratio(
   return over && under && over.p50 / under.p50;
 }
 
+/** The rate of `a` over the rate of `b`, for {@linkcode Claim.actual}. */
+export function rateRatio(
+  rows: ReadonlyMap<string, Row>,
+  a: string,
+  b: string,
+): number | undefined {
+  const [over, under] = [rows.get(a), rows.get(b)];
+  if (over?.rate === undefined || under?.rate === undefined) return undefined;
+  return over.rate / under.rate;
+}
+
 let scheduled = false;
 
-/** Prints the report when the benches of this file have run. */
+/** Makes the report when the benches of this file have run. */
 export function reportAtEnd(): void {
   if (scheduled) return;
   scheduled = true;
@@ -83,24 +134,40 @@ export function reportAtEnd(): void {
 }
 
 function report(): void {
-  const rows = [...rowsByName.values()].map((row) => row());
-  if (rows.length === 0) return;
-  const verdicts = judge(new Map(rows.map((row) => [row.name, row])));
-  const text = [
-    "",
-    formatTable(rows),
-    ...facts.size === 0 ? [] : ["", ...[...facts.values()].map(describe)],
-    ...verdicts.length === 0 ? [] : ["", ...verdicts.map(pronounce)],
-  ];
+  const byKey = new Map([...rowsByKey].map(([key, row]) => [key, row()]));
+  const rows = [...byKey.values()];
+  if (rows.length === 0 && ignored.length === 0) return;
+  const found: Findings = {
+    title,
+    rows,
+    facts: [...facts.values()],
+    claims: short ? [] : judge(byKey),
+    ignored,
+  };
+  save(found);
+  if (supervised) return;
   // deno-lint-ignore no-console -- a report is for reading; `deno bench` orders it
-  console.log(text.join("\n"));
-  save({ rows, facts: [...facts.values()], claims: verdicts });
+  console.log(
+    [
+      "",
+      'The table above times whole runs; "deno task bench" prints the one below alone.',
+      formatFindings(found),
+      "",
+      TABLE_RULE,
+      QUANTILE_RULE,
+    ].join("\n"),
+  );
+  failIfMissed(found.claims);
+}
+
+function failIfMissed(verdicts: readonly Verdict[]): void {
   const missed = verdicts.filter((verdict) => !verdict.holds);
-  if (missed.length > 0 && Deno.env.get("SSHPOOL_BENCH_STRICT") === "1") {
-    throw new Error(
-      `Claims that do not hold: ${missed.map((m) => m.text).join("; ")}`,
-    );
+  if (missed.length === 0 || Deno.env.get("SSHPOOL_BENCH_STRICT") !== "1") {
+    return;
   }
+  throw new Error(
+    `Claims that do not hold: ${missed.map((m) => m.text).join("; ")}`,
+  );
 }
 
 function judge(rows: ReadonlyMap<string, Row>): Verdict[] {
@@ -116,8 +183,21 @@ function judge(rows: ReadonlyMap<string, Row>): Verdict[] {
   });
 }
 
-function describe(fact: Fact): string {
-  return `${fact.text}: ${formatCount(fact.value)} ${fact.unit}`.trimEnd();
+/** The findings of a file as text: the table, the facts, the verdicts. */
+export function formatFindings(found: Findings): string {
+  return [
+    ...found.rows.length === 0 ? [] : [formatTable(found.rows)],
+    ...found.facts.length === 0 ? [] : ["", ...found.facts.map(describe)],
+    ...found.claims.length === 0 ? [] : ["", ...found.claims.map(pronounce)],
+    ...found.ignored.length === 0
+      ? []
+      : ["", ...found.ignored.map((name) => `ignored ${name}`)],
+  ].join("\n");
+}
+
+/** A fact as text. */
+export function describe({ text, value, unit }: Fact): string {
+  return `${text}: ${formatCount(value)} ${unit}`.trimEnd();
 }
 
 function pronounce(verdict: Verdict): string {
@@ -125,16 +205,17 @@ function pronounce(verdict: Verdict): string {
   return `${sign} ${describe(verdict)} (${verdict.limit})`;
 }
 
-function save(found: unknown): void {
+function save(found: Findings): void {
   const path = Deno.env.get("SSHPOOL_BENCH_JSON");
   if (path === undefined || path === "") return;
   // Files run one after another: each adds its own part.
-  const all = readJson(path);
-  all[title ?? "bench"] = found;
-  Deno.writeTextFileSync(path, JSON.stringify(all, null, 2) + "\n");
+  const all = readFindings(path);
+  all[file] = found;
+  Deno.writeTextFileSync(path, JSON.stringify(all) + "\n");
 }
 
-function readJson(path: string): Record<string, unknown> {
+/** The findings that were saved, by file; none if there is no such file yet. */
+export function readFindings(path: string): Record<string, Findings> {
   try {
     return JSON.parse(Deno.readTextFileSync(path));
   } catch (error) {

@@ -2,20 +2,22 @@
  * Scenarios: benches that check what they time, and whose samples are kept for
  * a table with p95 and p99, which `deno bench` does not report by itself.
  *
- * Environment:
- *
- * - `SSHPOOL_BENCH_SHORT=1`: few samples and small sizes, to see that all runs;
- * - `SSHPOOL_BENCH_JSON=path`: the tables of all files, as one JSON object;
- * - `SSHPOOL_BENCH_STRICT=1`: a claim that does not hold fails the run.
- *
  * @module
  */
 
-import { summarize } from "./_quantiles.ts";
-import { addRow, reportAtEnd } from "./_report.ts";
+import { Progress } from "./_progress.ts";
+import { summarize, thin } from "./_quantiles.ts";
+import {
+  addIgnored,
+  addRow,
+  reportAtEnd,
+  short,
+  supervised,
+} from "./_report.ts";
+import type { Row } from "./_table.ts";
 
-/** Whether to be quick rather than precise. */
-export const short = Deno.env.get("SSHPOOL_BENCH_SHORT") === "1";
+/** How many samples are kept for plots. */
+const PLOTTED = 200;
 
 /** Chooses a size: the first in a full run, the second in a short one. */
 export function size(full: number, brief: number): number {
@@ -24,14 +26,15 @@ export function size(full: number, brief: number): number {
 
 /** What is measured, and how. `T` is the fixture that it runs on. */
 export interface Scenario<T> {
+  /** Unique in its group. */
   readonly name: string;
-  /** Scenarios of one group are compared with its baseline. */
+  /** What its scenarios do. They are compared with the baseline among them. */
   readonly group?: string;
   /** @default {false} */
   readonly baseline?: boolean;
   /** @default {false} */
   readonly ignore?: boolean;
-  /** Timed runs; `deno bench` adds one of its own. */
+  /** Timed runs. Without `bench/run.ts`, `deno bench` adds one of its own. */
   readonly n: number;
   /**
    * Runs before the first timed one; 0 where a run is long and checks itself.
@@ -48,11 +51,18 @@ export interface Scenario<T> {
    */
   readonly batch?: number;
   /**
-   * Operations that `run` does at once; a sample is then all of them.
+   * Bytes that an operation moves: its rate is then told in them.
    *
-   * @default {1}
+   * @default {undefined}
    */
-  readonly callers?: number;
+  readonly bytes?: number;
+  /**
+   * Whether a rate says something: not where a run does more than its
+   * operations.
+   *
+   * @default {true}
+   */
+  readonly hasRate?: boolean;
   /**
    * Open a fixture for each run, and not one for all.
    *
@@ -63,7 +73,8 @@ export interface Scenario<T> {
   open(): T | Promise<T>;
   /**
    * Does the work. Timed. May give the latencies of its operations in
-   * milliseconds, which are then the samples.
+   * milliseconds, which are then the samples: of what is done at once, each
+   * caller's own.
    */
   run(fixture: NoInfer<T>): unknown;
   /** Asserts the outcome of a run. Not timed; the first time before any timing. */
@@ -72,6 +83,7 @@ export interface Scenario<T> {
   dials?(fixture: NoInfer<T>): number;
 }
 
+const progress = new Progress();
 let last: (() => Promise<void>) | undefined;
 
 /**
@@ -80,12 +92,18 @@ let last: (() => Promise<void>) | undefined;
  * `deno bench` decides how often it calls (its warm-up ignores what it is
  * asked for), so the first call only rehearses: it makes the fixture, runs, and
  * checks the outcome, all before anything is timed.
+ *
+ * @returns The key of its row, for claims.
  */
-export function scenario<T>(spec: Scenario<T>): void {
-  const meter = new Meter(spec);
+export function scenario<T>(spec: Scenario<T>): string {
+  const key = spec.group === undefined
+    ? spec.name
+    : `${spec.group}: ${spec.name}`;
+  const meter = new Meter(spec, key);
   reportAtEnd();
+  if (spec.ignore) addIgnored(key);
   Deno.bench({
-    name: spec.name,
+    name: key,
     ...spec.group === undefined ? {} : { group: spec.group },
     baseline: spec.baseline ?? false,
     ignore: spec.ignore ?? false,
@@ -94,27 +112,29 @@ export function scenario<T>(spec: Scenario<T>): void {
     // `deno bench` awaits only what is declared async.
     fn: async (b) => await meter.call(b),
   });
+  return key;
 }
 
 class Meter<T> {
   readonly #spec: Scenario<T>;
+  readonly #key: string;
   readonly #samples: number[] = [];
   #elapsedMs = 0;
   #runs = 0;
   #dials = 0;
   #fixture: { value: T } | undefined;
-  #rehearsed = false;
+  #rehearsals: number | undefined;
 
-  constructor(spec: Scenario<T>) {
+  constructor(spec: Scenario<T>, key: string) {
     this.#spec = spec;
+    this.#key = key;
   }
 
   async call(b: Deno.BenchContext): Promise<void> {
-    if (!this.#rehearsed) {
-      this.#rehearsed = true;
-      return await this.#rehearse();
-    }
-    const { run, dials, fresh } = this.#spec;
+    if (this.#rehearsals === undefined) return await this.#rehearse();
+    // Nobody sees what `deno bench` makes of one call more.
+    if (supervised && this.#runs >= this.#spec.n) return;
+    const { run, dials, check, fresh } = this.#spec;
     const fixture = await this.#open();
     const dialsBefore = dials?.(fixture) ?? 0;
     b.start();
@@ -125,28 +145,36 @@ class Meter<T> {
     b.end();
     this.#dials += (dials?.(fixture) ?? 0) - dialsBefore;
     this.#record(elapsed, latencies);
-    await this.#spec.check?.(fixture);
+    await check?.(fixture);
     if (fresh) await this.#close();
+    if (this.#runs === this.#spec.n) progress.end();
   }
 
   async #rehearse(): Promise<void> {
     // There is no hook after a bench: the next one closes its fixture.
     await last?.();
+    last = () => this.#close();
     // `deno bench` warms up for 10 ms at least: here all of that is used up,
     // so that a scenario of minutes does not run once more than it has to.
     const warmedUp = new Promise((resolve) => setTimeout(resolve, 15));
-    last = () => this.#close();
-    for (let i = 0; i < (this.#spec.warmup ?? 1); i++) {
+    const { n, run, check, fresh, warmup = 1 } = this.#spec;
+    this.#rehearsals = 0;
+    progress.begin(() => ({
+      name: this.#key,
+      done: this.#runs + this.#rehearsals!,
+      total: n + warmup,
+    }));
+    for (; this.#rehearsals < warmup; this.#rehearsals++) {
       const fixture = await this.#open();
-      await this.#spec.run(fixture);
-      await this.#spec.check?.(fixture);
-      if (this.#spec.fresh) await this.#close();
+      await run(fixture);
+      await check?.(fixture);
+      if (fresh) await this.#close();
     }
     await warmedUp;
   }
 
   #record(elapsed: number, latencies: unknown): void {
-    if (this.#runs === 0) addRow(this.#spec.name, () => this.#row());
+    if (this.#runs === 0) addRow(this.#key, () => this.#row());
     this.#elapsedMs += elapsed;
     this.#runs++;
     if (Array.isArray(latencies)) {
@@ -154,21 +182,27 @@ class Meter<T> {
     } else this.#samples.push(elapsed / (this.#spec.batch ?? 1));
   }
 
-  #row() {
-    const { name, group, baseline, batch = 1, callers = 1 } = this.#spec;
-    const operations = Math.max(
-      this.#runs * batch * callers,
-      this.#samples.length,
-    );
+  #row(): Row {
+    const { name, group, baseline, batch = 1, dials } = this.#spec;
     return {
       name,
       group,
       baseline: baseline ?? false,
       batch,
       ...summarize(this.#samples),
-      throughput: operations / (this.#elapsedMs / 1000),
-      dials: this.#spec.dials && this.#dials / this.#runs,
+      ...this.#rate(batch),
+      dials: dials && this.#dials / this.#runs,
+      samples: thin(this.#samples, PLOTTED),
     };
+  }
+
+  #rate(batch: number): Pick<Row, "rate" | "rateOf"> {
+    const { bytes, hasRate = true } = this.#spec;
+    if (!hasRate) return {};
+    const perSecond = this.#samples.length * batch / (this.#elapsedMs / 1000);
+    return bytes === undefined
+      ? { rate: perSecond, rateOf: "operations" }
+      : { rate: perSecond * bytes, rateOf: "bytes" };
   }
 
   async #open(): Promise<T> {

@@ -1,7 +1,7 @@
 /**
  * Callers who come all at once to a host that nobody has dialled yet: how many
  * connections are worth opening? What the pool decides, against one connection
- * whatever comes. These figures are behind the rule in `pool/_spill_rule.ts`.
+ * whatever comes. These figures are behind the rule in `pool/_scale_out.ts`.
  *
  * @module
  */
@@ -11,8 +11,10 @@ import { dialsOf, poolOver, type Target } from "./_over_ssh.ts";
 import { reportOf } from "./_report.ts";
 import { scenario, size } from "./_scenario.ts";
 import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
+import { formatCount } from "./_table.ts";
+import { together } from "./_timing.ts";
 
-reportOf(import.meta);
+reportOf(import.meta, "how many connections a burst is worth");
 
 const target: Target = {
   label: "sshd",
@@ -22,36 +24,35 @@ const target: Target = {
 };
 
 const BURSTS = [
-  { callers: 30, command: "true" },
-  { callers: 100, command: "true" },
-  { callers: size(300, 100), command: "true" },
-  { callers: size(1000, 100), command: "true" },
-  { callers: 40, command: "sleep 0.3" },
+  { callers: 30, command: "true", n: size(5, 1) },
+  { callers: 100, command: "true", n: size(5, 1) },
+  { callers: size(300, 150), command: "true", n: size(5, 1) },
+  { callers: size(1000, 200), command: "true", n: size(3, 1) },
+  { callers: 40, command: "sleep 0.3", n: size(3, 1) },
 ];
 const RULES = [
   { name: "as the pool decides", options: {} },
   { name: "one connection", options: { maxConnectionsPerHost: 1 } },
 ];
 
-for (const [i, { callers, command }] of BURSTS.entries()) {
-  for (const [j, { name, options }] of RULES.entries()) {
+for (const { callers, command, n } of BURSTS) {
+  for (const { name, options } of RULES) {
     scenario({
-      name: `burst ${i}: ${callers} callers of ${command}, ${name}${sshdHint}`,
-      group: `burst ${i}`,
-      baseline: j === 0,
+      name,
+      group:
+        `${formatCount(callers)} callers of "${command}" on a cold host, each` +
+        sshdHint,
+      baseline: name === RULES[0]!.name,
       ignore: noSshd,
-      n: size(5, 1),
-      warmup: 1,
-      callers,
+      n,
+      warmup: size(1, 0),
       fresh: true,
       open: async () => ({ ...await poolOver(target, options), failed: 0 }),
-      async run(fixture) {
-        const { pool, host } = fixture;
-        const results = await Promise.all(
-          Array.from({ length: callers }, () => pool.exec(host, command)),
-        );
-        fixture.failed = results.filter(({ success }) => !success).length;
-      },
+      run: (fixture) =>
+        together(callers, async () => {
+          const { success } = await fixture.pool.exec(fixture.host, command);
+          if (!success) fixture.failed++;
+        }),
       check: ({ failed }) => assertEquals(failed, 0),
       dials: dialsOf,
     });

@@ -11,7 +11,7 @@ import { scenariosOver } from "./_over_ssh.ts";
 import { claim, ratio, reportOf } from "./_report.ts";
 import { size } from "./_scenario.ts";
 
-reportOf(import.meta);
+reportOf(import.meta, "an SSH server in the same process");
 
 let started: Promise<EmbeddedServer> | undefined;
 const server = () => started ??= EmbeddedServer.start({ maxSessions: 10 });
@@ -22,14 +22,15 @@ const names = scenariosOver({
   host: async () => (await server()).host(),
   accepted: async () => (await server()).accepted,
 }, {
-  dials: size(50, 3),
+  dials: size(100, 3),
+  bareDials: size(20, 2),
   execs: size(500, 10),
-  bareExecs: size(100, 5),
+  bareExecs: size(50, 5),
   bursts: size(20, 1),
 });
 
 claim({
-  text: "warm exec, ssh2's time over sshpool's",
-  actual: (rows) => ratio(rows, names.warmBare, names.warm),
+  text: "warm exec, the time of ssh2 with noDelay over sshpool's",
+  actual: (rows) => ratio(rows, names.warmTuned, names.warm),
   atLeast: 1,
 });

@@ -7,11 +7,12 @@
 
 import { assert, assertEquals, assertNotStrictEquals } from "@std/assert";
 import type { Connection } from "../pool/mod.ts";
-import { memoryPool, timed } from "./_memory.ts";
+import { memory, memoryPool } from "./_memory.ts";
 import { claim, fact, factValue, reportOf } from "./_report.ts";
 import { scenario, size } from "./_scenario.ts";
+import { timed, together } from "./_timing.ts";
 
-reportOf(import.meta);
+reportOf(import.meta, "the pool itself, over connections in memory");
 
 const HOST = "ops@db1:22";
 const hosts = (count: number) =>
@@ -54,11 +55,9 @@ scenario({
   dials,
 });
 
-const CALLER = "1 caller on one host, 1 ms dial";
-
 // What a dial of 1 ms lasts with this runtime's timers: 2 ms is usual.
-scenario({
-  name: CALLER,
+const oneCaller = scenario({
+  name: "1 caller on one host, 1 ms dial",
   n: size(100, 10),
   warmup: 5,
   fresh: true,
@@ -68,23 +67,15 @@ scenario({
   dials,
 });
 
-const CALLERS = "100 callers on one host, 1 ms dial, each";
-
 // A sample is what one caller waited, from the moment all of them called.
-scenario({
-  name: CALLERS,
+const callers = scenario({
+  name: "100 callers on one host, 1 ms dial, each",
   n: size(50, 5),
   warmup: 5,
   fresh: true,
   open: () => ({ ...memoryPool({ dialMs: 1 }), got: new Set<Connection>() }),
-  run({ pool, got }) {
-    return Promise.all(
-      Array.from(
-        { length: 100 },
-        () => timed(async () => got.add(await pool.getConnection(HOST))),
-      ),
-    );
-  },
+  run: ({ pool, got }) =>
+    together(100, async () => got.add(await pool.getConnection(HOST))),
   check({ connector, got }) {
     assertEquals(connector.dials, 1);
     assertEquals(got.size, 1);
@@ -92,17 +83,13 @@ scenario({
   dials,
 });
 
-const TEN_HOSTS = "10 hosts at once, 10 ms dial, all";
-
-scenario({
-  name: TEN_HOSTS,
+const tenHosts = scenario({
+  name: "10 hosts at once, 10 ms dial, each",
   n: size(50, 5),
-  callers: 10,
   warmup: 3,
   fresh: true,
-  open: () => memoryPool({ dialMs: 10 }),
-  run: async ({ pool }) =>
-    void await Promise.all(hosts(10).map((host) => pool.getConnection(host))),
+  open: () => ({ ...memoryPool({ dialMs: 10 }), names: hosts(10) }),
+  run: ({ pool, names }) => together(10, (i) => pool.getConnection(names[i]!)),
   check({ pool, connector }) {
     assertEquals(connector.dials, 10);
     assertEquals(pool.size, 10);
@@ -113,20 +100,21 @@ scenario({
 const MEMORY = "heap per pooled connection in memory";
 
 scenario({
-  name: "100 connections, opened at once",
+  name: "100 hosts at once, no dial time, each",
   n: size(50, 5),
-  callers: 100,
   warmup: 5,
   fresh: true,
-  open: () => ({ ...memoryPool(), heapBefore: heap() }),
-  run: async ({ pool }) =>
-    void await Promise.all(hosts(100).map((host) => pool.getConnection(host))),
+  open: () => ({
+    ...memoryPool(),
+    names: hosts(100),
+    heapBefore: memory().heapUsed,
+  }),
+  run: ({ pool, names }) => together(100, (i) => pool.getConnection(names[i]!)),
   check({ pool, connector, heapBefore }) {
     assertEquals(connector.dials, 100);
     assertEquals(pool.size, 100);
-    // The smallest: whatever else is allocated meanwhile only adds. A run in
-    // which garbage was collected says nothing.
-    const each = (heap() - heapBefore) / 100;
+    // The smallest: whatever else is allocated meanwhile only adds.
+    const each = (memory().heapUsed - heapBefore) / 100;
     if (each > 0) {
       fact(MEMORY, Math.min(each, factValue(MEMORY) ?? each), "bytes");
     }
@@ -160,6 +148,8 @@ scenario({
     }
     return latencies;
   },
+  // Most of a run is a wait until connections are idle for long enough.
+  hasRate: false,
   check({ pool, connector }) {
     assertEquals(pool.activeHosts, [HOST]);
     assertEquals(connector.dials, 100);
@@ -169,7 +159,7 @@ scenario({
 
 scenario({
   name: "stale connection detected and redialled, 1 ms dial",
-  n: size(50, 5),
+  n: size(100, 5),
   warmup: 3,
   fresh: true,
   async open() {
@@ -194,8 +184,8 @@ scenario({
 claim({
   text: "p99 of a caller among 100 over a 1 ms dial, beyond the dial",
   actual(rows) {
-    const [all, one] = [rows.get(CALLERS), rows.get(CALLER)];
-    return all && one && all.p99 - one.p50;
+    const [all, one] = [rows.get(callers), rows.get(oneCaller)];
+    return all?.p99 && one && all.p99 - one.p50;
   },
   atMost: 1,
   unit: "ms",
@@ -203,12 +193,8 @@ claim({
 claim({
   text: "10 hosts at once over one 10 ms dial",
   actual: (rows) => {
-    const row = rows.get(TEN_HOSTS);
+    const row = rows.get(tenHosts);
     return row && row.p50 / 10;
   },
   atMost: 1.5,
 });
-
-function heap(): number {
-  return Deno.memoryUsage().heapUsed;
-}

@@ -17,7 +17,7 @@ import { memoryPool, type PoolOverMemory } from "./_memory.ts";
 import { claim, ratio, reportOf } from "./_report.ts";
 import { scenario, size } from "./_scenario.ts";
 
-reportOf(import.meta);
+reportOf(import.meta, "the warm path beside the resource pools of npm");
 
 const BATCH = 1000;
 const N = size(400, 100);
@@ -26,9 +26,6 @@ const WARMUP = 200;
 const HOST = "ops@db1:22";
 const group = "warm hand-out";
 
-const FLOOR = "floor: await of a promise in a Map";
-const GET = "sshpool getConnection";
-const ACQUIRE = "sshpool acquire + release";
 const RIVALS = ["generic-pool", "tarn", "lightning-pool"];
 
 const common = { group, n: N, warmup: WARMUP, batch: BATCH };
@@ -40,9 +37,9 @@ async function warm(): Promise<PoolOverMemory> {
   return fixture;
 }
 
-scenario({
+const get = scenario({
   ...common,
-  name: GET,
+  name: "sshpool getConnection",
   baseline: true,
   open: warm,
   async run({ pool }) {
@@ -52,9 +49,9 @@ scenario({
   dials: ({ connector }) => connector.dials,
 });
 
-scenario({
+const acquire = scenario({
   ...common,
-  name: ACQUIRE,
+  name: "sshpool acquire + release",
   open: warm,
   async run({ pool }) {
     for (let i = 0; i < BATCH; i++) (await pool.acquire(HOST)).release();
@@ -66,9 +63,9 @@ scenario({
   dials: ({ connector }) => connector.dials,
 });
 
-scenario({
+const floor = scenario({
   ...common,
-  name: FLOOR,
+  name: "floor: await of a promise in a Map",
   open: () => new Map([[HOST, Promise.resolve({})]]),
   async run(memo) {
     for (let i = 0; i < BATCH; i++) await memo.get(HOST);
@@ -142,46 +139,47 @@ const rivals: Record<string, () => Rival & AsyncDisposable> = {
   },
 };
 
-for (const name of RIVALS) {
+const rivalKeys = RIVALS.map((name) =>
   scenario({
     ...common,
-    name,
+    name: `${name} acquire + release`,
     async open() {
       const rival = rivals[name]!();
       assertStrictEquals(await rival.handOut(1), resource);
       return rival;
     },
     run: async (rival) => void await rival.handOut(BATCH),
-  });
-}
+  })
+);
 
 claim({
-  text: "the fastest of the three pools over getConnection",
+  text: "acquire + release, the fastest of the three pools over sshpool",
   actual(rows) {
-    const all = RIVALS.map((name) => ratio(rows, name, GET));
+    const all = rivalKeys.map((key) => ratio(rows, key, acquire));
     return all.includes(undefined) ? undefined : Math.min(...all as number[]);
   },
   atLeast: 3,
 });
 claim({
   text: "getConnection over the floor",
-  actual: (rows) => ratio(rows, GET, FLOOR),
+  actual: (rows) => ratio(rows, get, floor),
   atMost: 2.5,
 });
 claim({
   text: "acquire + release over getConnection",
-  actual: (rows) => ratio(rows, ACQUIRE, GET),
+  actual: (rows) => ratio(rows, acquire, get),
   atMost: 3,
 });
 
 // The curve over hosts: each acquire takes the next host of them all.
 const HOSTS = [1, 100, size(10_000, 1000)];
-const overHosts = (count: number) => `acquire + release, ${count} hosts`;
+const hostsName = (count: number) =>
+  `${count.toLocaleString("en-US")} ${count === 1 ? "host" : "hosts"}`;
 
-for (const count of HOSTS) {
+const overHosts = HOSTS.map((count) =>
   scenario({
-    name: overHosts(count),
-    group: "curve over hosts",
+    name: hostsName(count),
+    group: "acquire + release, as hosts grow in number",
     baseline: count === 1,
     n: N,
     warmup: WARMUP,
@@ -207,21 +205,22 @@ for (const count of HOSTS) {
       assertEquals(pool.size, count);
     },
     dials: ({ connector }) => connector.dials,
-  });
-}
+  })
+);
 
 // The curve over waiters: so many callers at once for the one slot there is.
 // A sample is one caller's share: the time of them all over their number.
 const WAITERS = [1, 100, size(10_000, 1000)];
-const overWaiters = (count: number) => `acquire + release, ${count} waiters`;
+const waitersName = (count: number) =>
+  `${count.toLocaleString("en-US")} ${count === 1 ? "waiter" : "waiters"}`;
 
-for (const count of WAITERS) {
+const overWaiters = WAITERS.map((count) => {
   const rounds = Math.max(1, BATCH / count);
-  scenario({
-    name: overWaiters(count),
-    group: "curve over waiters",
+  return scenario({
+    name: waitersName(count),
+    group: "acquire + release, as waiters grow in number",
     baseline: count === 1,
-    n: size(50, 5),
+    n: size(100, 5),
     warmup: size(20, 2),
     batch: rounds * count,
     async open() {
@@ -252,16 +251,16 @@ for (const count of WAITERS) {
     },
     dials: ({ connector }) => connector.dials,
   });
-}
+});
 
 claim({
   text: `acquire + release, ${HOSTS.at(-1)} hosts over 1`,
-  actual: (rows) => ratio(rows, overHosts(HOSTS.at(-1)!), overHosts(1)),
+  actual: (rows) => ratio(rows, overHosts.at(-1)!, overHosts[0]!),
   atMost: 3,
 });
 claim({
   text: `acquire + release, ${WAITERS.at(-1)} waiters over 1`,
-  actual: (rows) => ratio(rows, overWaiters(WAITERS.at(-1)!), overWaiters(1)),
+  actual: (rows) => ratio(rows, overWaiters.at(-1)!, overWaiters[0]!),
   atMost: 3,
 });
 

@@ -2,6 +2,8 @@
  * A large ssh_config: reading it, and asking it for one host.
  *
  * Each answer is checked once before it is timed.
+ *
+ * @module
  */
 
 import { assertEquals } from "@std/assert";
@@ -11,6 +13,10 @@ import {
   loadSshConfig,
   SshConfigResolver,
 } from "../transport/ssh_config/mod.ts";
+import { reportOf } from "./_report.ts";
+import { scenario, size } from "./_scenario.ts";
+
+reportOf(import.meta, "a large ssh_config");
 
 /** A configuration with that many hosts, a few patterns, and defaults. */
 function configOf(hosts: number): string {
@@ -48,37 +54,62 @@ await Deno.remove(dir, { recursive: true });
 assertEquals(config.compute("host-9999").host.hostname, "10.0.39.15");
 assertEquals(first, resolver.resolve("host-9999"));
 
-Deno.bench("parse 1,000 hosts", { group: "ssh_config: read" }, () => {
-  parseFile(small, "config");
+const common = { n: size(100, 3), warmup: size(10, 1), open: () => ({}) };
+
+scenario({
+  ...common,
+  name: "parse 1,000 hosts",
+  bytes: small.length,
+  run: () => void parseFile(small, "config"),
 });
 
-Deno.bench("parse 10,000 hosts", { group: "ssh_config: read" }, () => {
-  parseFile(large, "config");
+scenario({
+  ...common,
+  name: "parse 10,000 hosts",
+  bytes: large.length,
+  run: () => void parseFile(large, "config"),
 });
 
-Deno.bench(
-  "parse and index 10,000 hosts",
-  { group: "ssh_config: read" },
-  () => {
-    indexOf(parseFile(large, "config"));
-  },
-);
+scenario({
+  ...common,
+  name: "parse and index 10,000 hosts",
+  bytes: large.length,
+  run: () => void indexOf(parseFile(large, "config")),
+});
 
+const BATCH = 200;
+const lookUp = {
+  ...common,
+  group: "look up one of 10,000 hosts",
+  batch: BATCH,
+};
 let next = 0;
-Deno.bench(
-  "cold lookup of 10,000 hosts",
-  { group: "ssh_config: look up" },
-  () => {
-    // A port that was not asked for before: the answer is computed anew.
-    const port = 1 + (++next >> 13) % 65_535;
-    config.compute(`host-${next % 10_000}`, { port });
-  },
-);
 
-Deno.bench("warm lookup", { group: "ssh_config: look up" }, () => {
-  config.compute("host-9999");
+scenario({
+  ...lookUp,
+  name: "resolve, asked before",
+  baseline: true,
+  run() {
+    for (let i = 0; i < BATCH; i++) resolver.resolve("host-9999");
+  },
 });
 
-Deno.bench("warm resolve", { group: "ssh_config: look up" }, () => {
-  resolver.resolve("host-9999");
+scenario({
+  ...lookUp,
+  name: "compute, asked before",
+  run() {
+    for (let i = 0; i < BATCH; i++) config.compute("host-9999");
+  },
+});
+
+scenario({
+  ...lookUp,
+  name: "compute, not asked before",
+  run() {
+    for (let i = 0; i < BATCH; i++) {
+      // A port that was not asked for before: the answer is computed anew.
+      const port = 1 + (++next >> 13) % 65_535;
+      config.compute(`host-${next % 10_000}`, { port });
+    }
+  },
 });

@@ -1,5 +1,15 @@
-import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { percentile, summarize } from "../../bench/_quantiles.ts";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertThrows,
+} from "@std/assert";
+import {
+  fewestFor,
+  percentile,
+  summarize,
+  thin,
+} from "../../bench/_quantiles.ts";
 
 // Computed by CPython 3.11: q = statistics.quantiles(data, n=100), and then
 // q[0], q[49], q[94], q[98].
@@ -193,16 +203,40 @@ const PYTHON = [
 ];
 
 for (const { name, data, ...expected } of PYTHON) {
-  Deno.test(`percentile() agrees with Python on ${name}`, () => {
+  Deno.test(`percentile() agrees with Python on ${name}, as far as there are samples enough`, () => {
     const sorted = data.toSorted((a, b) => a - b);
     for (const [key, value] of Object.entries(expected)) {
-      assertAlmostEquals(percentile(sorted, Number(key.slice(1))), value, 1e-9);
+      const percent = Number(key.slice(1));
+      const actual = percentile(sorted, percent);
+      // Where Python goes beyond the samples there is nothing.
+      if (sorted.length < fewestFor(percent)) assertEquals(actual, undefined);
+      else assertAlmostEquals(actual!, value, 1e-9);
     }
   });
 }
 
-Deno.test("percentile() gives a single sample for every percentile", () => {
-  assertEquals([1, 50, 99].map((p) => percentile([7], p)), [7, 7, 7]);
+Deno.test("percentile() needs 19 samples for p95 and 99 for p99, and never gives more than the maximum", () => {
+  const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
+  assertEquals(percentile(upTo(18), 95), undefined);
+  assertEquals(percentile(upTo(19), 95), 19);
+  assertEquals(percentile(upTo(98), 99), undefined);
+  assertEquals(percentile(upTo(99), 99), 99);
+  assertEquals([50, 95, 99].map(fewestFor), [1, 19, 99]);
+  assertEquals([1, 5].map(fewestFor), [99, 19]);
+  for (let n = 1; n < 250; n++) {
+    for (const p of [1, 5, 50, 95, 99]) {
+      const value = percentile(upTo(n), p);
+      assert(value === undefined || value >= 1 && value <= n, `${n} ${p}`);
+    }
+  }
+});
+
+Deno.test("percentile() gives a single sample as the median, and nothing else of it", () => {
+  assertEquals([1, 50, 99].map((p) => percentile([7], p)), [
+    undefined,
+    7,
+    undefined,
+  ]);
 });
 
 Deno.test("percentile() refuses no samples and a percentile that is none", () => {
@@ -214,8 +248,19 @@ Deno.test("percentile() refuses no samples and a percentile that is none", () =>
 
 Deno.test("summarize() sorts by value and leaves its samples alone", () => {
   const samples = [100, 9, 1];
-  assertEquals(summarize(samples).max, 100);
-  assertEquals(summarize(samples).p50, 9);
-  assertAlmostEquals(summarize(samples).mean, 110 / 3);
+  assertEquals(summarize(samples), {
+    n: 3,
+    p50: 9,
+    p95: undefined,
+    p99: undefined,
+    max: 100,
+  });
   assertEquals(samples, [100, 9, 1]);
+});
+
+Deno.test("thin() keeps both ends and the order", () => {
+  const samples = Array.from({ length: 1000 }, (_, i) => 999 - i);
+  const thinned = thin(samples, 10);
+  assertEquals(thinned, [0, 111, 222, 333, 444, 555, 666, 777, 888, 999]);
+  assertEquals(thin([3, 1, 2], 10), [1, 2, 3]);
 });

@@ -1,0 +1,198 @@
+/**
+ * What a dial and a warm command cost in round trips, on a way of 50 ms in each
+ * direction, where everything else hardly counts; and what a session channel
+ * that is opened ahead of need is worth on loopback.
+ *
+ * The column x is the number of round trips: its 1 is a byte of plain TCP, there
+ * and back. The TCP handshake is not in a dial's figure: it is with the proxy
+ * that makes the way long, at its near end.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import {
+  type Connection,
+  ConnectionPool,
+  type Connector,
+  Ssh2Connector,
+} from "../mod.ts";
+import { FarEcho, farSshd } from "./_far_away.ts";
+import { dialsOf, poolOver } from "./_over_ssh.ts";
+import { claim, ratio, reportOf } from "./_report.ts";
+import { scenario, size } from "./_scenario.ts";
+import { bareHost, dialTuned, endBare, execBare } from "./_ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
+
+reportOf(import.meta, "round trips");
+
+const DELAY_MS = 50;
+// As many as p95 needs.
+const far = { ignore: noSshd, n: size(19, 2) };
+
+/** A round trip, which the rows of a group are told in. */
+function roundTrip(group: string): string {
+  return scenario({
+    ...far,
+    group,
+    name: "one round trip of TCP",
+    baseline: true,
+    open: () => FarEcho.start(DELAY_MS),
+    run: (echo) => echo.roundTrip(),
+  });
+}
+
+const DIAL = `cold dial, ${2 * DELAY_MS} ms round trip${sshdHint}`;
+const dialTrip = roundTrip(DIAL);
+
+const dial = scenario({
+  ...far,
+  group: DIAL,
+  name: "sshpool",
+  fresh: true,
+  async open() {
+    const sshd = await farSshd(DELAY_MS);
+    const pool = new ConnectionPool({ config: false });
+    return {
+      pool,
+      host: sshd.host,
+      async [Symbol.asyncDispose]() {
+        await pool.close();
+        await sshd[Symbol.asyncDispose]();
+      },
+    };
+  },
+  run: async ({ pool, host }) => void await pool.getConnection(host),
+  check: ({ pool }) => assertEquals([pool.size, dialsOf({ pool })], [1, 1]),
+  dials: dialsOf,
+});
+
+scenario({
+  ...far,
+  group: DIAL,
+  name: "ssh2 with noDelay",
+  fresh: true,
+  async open() {
+    const sshd = await farSshd(DELAY_MS);
+    let end = () => Promise.resolve();
+    return {
+      host: bareHost(sshd.host),
+      ended: (by: () => Promise<void>) => void (end = by),
+      async [Symbol.asyncDispose]() {
+        await end();
+        await sshd[Symbol.asyncDispose]();
+      },
+    };
+  },
+  async run(fixture) {
+    const client = await dialTuned(fixture.host);
+    fixture.ended(() => endBare(client));
+  },
+});
+
+const WARM = `warm exec("true"), ${2 * DELAY_MS} ms round trip${sshdHint}`;
+const warmTrip = roundTrip(WARM);
+
+/** Commands until the pool has seen that the connection is busy. */
+const BUSY = 3;
+
+const warm = scenario({
+  ...far,
+  group: WARM,
+  name: "sshpool",
+  n: size(50, 4),
+  warmup: BUSY,
+  async open() {
+    const sshd = await farSshd(DELAY_MS);
+    const pool = new ConnectionPool({ config: false });
+    return {
+      pool,
+      host: sshd.host,
+      async [Symbol.asyncDispose]() {
+        await pool.close();
+        await sshd[Symbol.asyncDispose]();
+      },
+    };
+  },
+  run: ({ pool, host }) => pool.exec(host, "true", { check: true }),
+  check: ({ pool }) => assertEquals(dialsOf({ pool }), 1),
+  dials: dialsOf,
+});
+
+scenario({
+  ...far,
+  group: WARM,
+  name: "ssh2 with noDelay, on one Client",
+  async open() {
+    const sshd = await farSshd(DELAY_MS);
+    const client = await dialTuned(bareHost(sshd.host));
+    return {
+      client,
+      async [Symbol.asyncDispose]() {
+        await endBare(client);
+        await sshd[Symbol.asyncDispose]();
+      },
+    };
+  },
+  run: ({ client }) => execBare(client, "true"),
+});
+
+claim({
+  text: "cold dial",
+  actual: (rows) => ratio(rows, dial, dialTrip),
+  atMost: 5.2,
+  unit: "round trips",
+});
+claim({
+  text: "warm exec",
+  actual: (rows) => ratio(rows, warm, warmTrip),
+  atMost: 1.15,
+  unit: "round trips",
+});
+
+/** A connector whose connections have no spare channels. */
+const withoutSpares: Connector = {
+  async connect(host, options): Promise<Connection> {
+    const connection = await new Ssh2Connector().connect(host, options);
+    return Object.defineProperty(connection, "spares", { value: undefined });
+  },
+};
+
+const NEAR = `warm exec("true") on loopback${sshdHint}`;
+const [spares, none] = [{}, { connector: withoutSpares }].map((options, i) =>
+  scenario({
+    name: i === 0 ? "with spare channels" : "without spare channels",
+    group: NEAR,
+    baseline: i === 0,
+    ignore: noSshd,
+    n: size(500, 20),
+    warmup: size(50, BUSY),
+    open: async () => ({
+      ...await poolOver(
+        {
+          label: "sshd",
+          hint: sshdHint,
+          host: async () => (await sharedSshd()).host(),
+          accepted: () => Promise.resolve(0),
+        },
+        options,
+      ),
+      success: false,
+    }),
+    async run(fixture) {
+      const { success } = await fixture.pool.exec(fixture.host, "true");
+      fixture.success = success;
+    },
+    check({ success, pool }) {
+      assert(success, "true did not succeed");
+      assertEquals(dialsOf({ pool }), 1);
+    },
+    dials: dialsOf,
+  })
+) as [string, string];
+
+claim({
+  text: "warm exec on loopback, with spare channels over without",
+  actual: (rows) => ratio(rows, spares, none),
+  atMost: 0.85,
+});

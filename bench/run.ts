@@ -1,0 +1,69 @@
+/**
+ * Runs the benches, and prints one table for each file: `deno task bench`.
+ *
+ * Arguments are bench files (default: all) and options of `deno bench`, such as
+ * `--filter=dial`. Environment: see `_report.ts`.
+ *
+ * @module
+ */
+
+import { QUANTILE_RULE } from "./_quantiles.ts";
+import { formatFindings, short } from "./_report.ts";
+import { type FileResult, runSuite } from "./_suite.ts";
+import { TABLE_RULE } from "./_table.ts";
+
+const print = (text: string) => {
+  // deno-lint-ignore no-console -- it is there to print
+  console.log(text);
+};
+
+/** One file, as it is printed. */
+export function formatFile({ file, seconds, findings, failures }: FileResult) {
+  const about = findings?.title ? `, ${findings.title}` : "";
+  return [
+    `== ${file}${about} (${seconds.toFixed(1)} s)`,
+    findings === undefined ? "nothing ran" : formatFindings(findings),
+    ...failures.map((failure) => `\nFAILED ${failure}`),
+    "",
+  ].join("\n");
+}
+
+/** What the run comes to, and where its time went. */
+export function formatEnd(results: readonly FileResult[]): string {
+  const total = results.reduce((sum, { seconds }) => sum + seconds, 0);
+  const verdicts = results.flatMap(({ findings }) => findings?.claims ?? []);
+  const missed = verdicts.filter(({ holds }) => !holds).length;
+  const failed = results.reduce((sum, r) => sum + r.failures.length, 0);
+  const rows = results.flatMap(({ findings }) => findings?.rows ?? []).length;
+  return [
+    `${rows} scenarios in ${results.length} files took ${
+      total.toFixed(0)
+    } s, ${failed} failed` +
+    (short
+      ? " (a short run)"
+      : `; ${missed} of ${verdicts.length} claims missed`),
+    ...results.toSorted((a, b) => b.seconds - a.seconds).map(
+      ({ file, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${file}`,
+    ),
+  ].join("\n");
+}
+
+if (import.meta.main) {
+  const files = Deno.args.filter((arg) => !arg.startsWith("-"));
+  const flags = Deno.args.filter((arg) => arg.startsWith("-"));
+  const results: FileResult[] = [];
+  print(`${TABLE_RULE}\n${QUANTILE_RULE}\n`);
+  const options = files.length === 0 ? { flags } : { flags, files };
+  for await (const result of runSuite(options)) {
+    results.push(result);
+    if (result.findings || result.failures.length > 0) {
+      print(formatFile(result));
+    }
+  }
+  print(formatEnd(results));
+  const strict = Deno.env.get("SSHPOOL_BENCH_STRICT") === "1";
+  const failed = results.some(({ failures, findings }) =>
+    failures.length > 0 || strict && findings?.claims.some((c) => !c.holds)
+  );
+  if (failed) Deno.exitCode = 1;
+}
