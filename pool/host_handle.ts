@@ -12,6 +12,7 @@ import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/target.ts";
+import { sh, type ShellValue } from "../transport/template.ts";
 import type { Verbs } from "./_verbs.ts";
 import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
 import type { Lease } from "./lease.ts";
@@ -84,6 +85,36 @@ export class HostHandle {
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     return this.#verbs.exec(this.#host, command, options);
+  }
+
+  /**
+   * Runs a command that is written as a template. Each value means itself: it
+   * is quoted, and an array becomes several words. See `sh`.
+   *
+   * @example Remove files whose names come from elsewhere
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const connector = new MemoryConnector({ commands: { rm: {} } });
+   * await using pool = new ConnectionPool({ connector });
+   * const web = pool.host("ops@web-1");
+   * await web.$`rm -f ${["a b.txt", "$(reboot)"]}`;
+   * assertEquals(connector.calls[0]?.command, "rm -f 'a b.txt' '$(reboot)'");
+   * ```
+   *
+   * @param strings The text of the template.
+   * @param values Its values.
+   * @returns How the command ended, and what it wrote as text.
+   * @throws {CommandError} If the exit code is not 0.
+   * @throws {TypeError} If a value cannot be quoted where it stands.
+   */
+  async $(
+    strings: TemplateStringsArray,
+    ...values: readonly ShellValue[]
+  ): Promise<ExecResult> {
+    return await this.exec(sh(strings, ...values), { check: true });
   }
 
   /** Starts a command and gives its streams. See `ConnectionPool.spawn`. */

@@ -56,7 +56,7 @@ export interface CheckedCall<Options> {
  * The longest command line, in bytes as sent. OpenSSH ends the connection, and
  * with it every other command on it, at a message of more than 262,144 bytes.
  */
-const MAX_LINE_BYTES = 256_000;
+const MAX_LINE_BYTES = 255 * 1024;
 
 const SESSION: Rules = {
   signal,

@@ -17,7 +17,8 @@ const { target, hop, sshd, close } = JSON.parse(process.argv[2]);
 const warnings = [];
 process.on("warning", ({ name, message }) => warnings.push({ name, message }));
 
-const pool = new ConnectionPool({ config: false });
+// One connection: on a busy machine the pool may find that a second one pays.
+const pool = new ConnectionPool({ config: false, maxConnectionsPerHost: 1 });
 const text = (bytes) => new TextDecoder().decode(bytes);
 
 async function counts() {

@@ -324,25 +324,25 @@ Deno.test("checkExec() gives the command as one line", () => {
 });
 
 Deno.test("checkExec() refuses a command that is too long for one message, as it is sent", () => {
-  const fits = "x".repeat(256_000);
+  const fits = "x".repeat(261_120);
   assertEquals(checkExec(fits, undefined).command, fits);
   const cases: [string, object, number | undefined][] = [
-    [`${fits}x`, {}, 256_001],
-    ["é".repeat(128_001), {}, 256_002],
-    [fits, { cwd: "/" }, 256_000 + "cd '/' || exit\n".length],
+    [`${fits}x`, {}, 261_121],
+    ["é".repeat(130_561), {}, 261_122],
+    [fits, { cwd: "/" }, 261_120 + "cd '/' || exit\n".length],
     [fits, { login: true }, undefined],
     [fits, { sudo: true }, undefined],
-    ["ls", { env: { A: "'".repeat(65_000) }, envMode: "inline" }, undefined],
+    ["ls", { env: { A: "'".repeat(66_000) }, envMode: "inline" }, undefined],
   ];
   for (const [command, options, size] of cases) {
     const error = assertThrows(() => checkExec(command, options), RangeError);
-    assert(error.message.includes("must be at most 256000"), error.message);
+    assert(error.message.includes("must be at most 261120"), error.message);
     if (size !== undefined) assert(error.message.includes(`${size} bytes`));
     assert(!error.message.includes("xxx"));
     assertThrows(() => checkSpawn(command, options), RangeError);
   }
   // These do not stand in the line.
-  checkExec("ls", { env: { A: "'".repeat(65_000) }, sudo: true });
-  checkExec("ls", { env: { A: "'".repeat(65_000) } });
+  checkExec("ls", { env: { A: "'".repeat(66_000) }, sudo: true });
+  checkExec("ls", { env: { A: "'".repeat(66_000) } });
   assertThrows(() => checkLength("x".repeat(11), 10), RangeError, "11 bytes");
 });

@@ -1,0 +1,36 @@
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { CommandError, HostHandle } from "../../pool/mod.ts";
+import { Kit } from "./_kit.ts";
+
+Deno.test("ConnectionPool.host() binds the verbs to the host", async () => {
+  await using kit = new Kit();
+  const web = kit.pool.host("ops@web-1");
+  assertInstanceOf(web, HostHandle);
+  assertEquals(kit.connector.dials, 0, "a handle dials nothing");
+  assertEquals((await web.exec(["echo", "a b"])).stdout, "a b\n");
+  const bytes = await web.exec("echo x", { encoding: "bytes" });
+  assertEquals(bytes.stdout, new Uint8Array([120, 10]));
+  const process = await web.spawn("echo spawned");
+  assertEquals(await process.text(), "spawned\n");
+  const lease = await web.acquire();
+  assertEquals(lease.connection.host.hostname, "web-1");
+  lease.release();
+  const connection = await web.getConnection();
+  assertEquals(connection, await kit.pool.getConnection("ops@web-1"));
+  assertEquals(kit.connector.dials, 1);
+});
+
+Deno.test("HostHandle.$ quotes its values and rejects on a non-zero exit", async () => {
+  await using kit = new Kit({
+    commands: { rm: {}, fail: { code: 3, stderr: "no space left\n" } },
+  });
+  const web = kit.pool.host("ops@web-1");
+  await web.$`rm ${"a b"} ${["$(x)", 1]} ${[]}`;
+  assertEquals(kit.connector.calls.at(-1)?.command, "rm 'a b' '$(x)' 1 ");
+  const error = await assertRejects(() => web.$`fail`, CommandError);
+  assertEquals(error.exitCode, 3);
+  const secret = "hunter2";
+  const other = await assertRejects(() => web.$`fail ${secret}`, CommandError);
+  assertEquals(other.message.includes(secret), false);
+  await assertRejects(() => web.$`rm ${undefined as never}`, TypeError);
+});
