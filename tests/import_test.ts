@@ -1,17 +1,17 @@
 /** What importing the package loads: nothing of npm, until the first dial. */
 
 import { assertEquals } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
 import { EmbeddedServer } from "../transport/testing/mod.ts";
 
 const root = new URL("../", import.meta.url);
 
-/** The entry points that load no module of npm when they are imported. */
-const FREE_OF_NPM = [
-  "mod.ts",
-  "pool/mod.ts",
-  "pool/progress.ts",
-  "transport/ssh2/mod.ts",
-];
+/** The entry points that are about a package of npm. */
+const OF_NPM = ["./testing", "./otel"];
+
+/** Those that load no module of npm when they are imported. */
+const FREE_OF_NPM = Object.entries(config.exports)
+  .filter(([name]) => !OF_NPM.includes(name)).map(([, file]) => file);
 
 interface Dependency {
   readonly code?: { readonly specifier?: string };
@@ -53,7 +53,7 @@ async function loads(entry: string, { later = false } = {}): Promise<string[]> {
 const isForeign = (name: string) => !/^(file|node):/.test(name);
 
 for (const entry of FREE_OF_NPM) {
-  Deno.test(`${entry} loads no module of npm when it is imported`, async () => {
+  Deno.test(`${entry.slice(2)} loads no module of npm when it is imported`, async () => {
     assertEquals((await loads(entry)).filter(isForeign), []);
   });
 }
