@@ -6,7 +6,7 @@
 
 import type { SpawnOptions } from "./process.ts";
 import { shellLine } from "./_shell_line.ts";
-import { type SudoCommand, sudoCommand } from "./_sudo.ts";
+import { type SudoCommand, sudoCommand } from "./_sudo_command.ts";
 
 /** What is sent for a command. */
 export interface RemoteCommand {

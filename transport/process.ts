@@ -61,7 +61,9 @@ export interface SessionOptions {
    * set each one before the command is sent; if it refuses one, nothing runs
    * and the call rejects with an `EnvironmentRefusedError` that names it. With
    * `"inline"` they become part of the command line, for a POSIX shell: every
-   * name works, and their values show in the process list of the host.
+   * name works that such a shell can set, and their values show in the process
+   * list of the host. With `sudo` the server is not asked: they are sent
+   * through standard input, and show nowhere.
    *
    * @default {"request"}
    */
@@ -83,22 +85,31 @@ export interface SpawnOptions extends SessionOptions {
    */
   readonly pty?: boolean | PtyOptions;
   /**
-   * The folder to run in. If it cannot be entered, the command does not run
-   * and the exit code is that of `cd`, with its message on standard error.
-   * Needs a POSIX shell on the host.
+   * The folder to run in; relative to the home directory of the user who logs
+   * in, and taken as it is: `~` and `$HOME` mean nothing in it. If it cannot be
+   * entered, the command does not run and the exit code is that of `cd`, with
+   * its message on standard error. Needs a POSIX shell on the host.
    */
   readonly cwd?: string;
   /**
    * Run it in a login shell, which reads the profile of the user: its `PATH`
-   * is that of an interactive login.
+   * is that of an interactive login. Needs a shell that takes `-l` and `-c`, as
+   * sh, bash, dash, ksh and zsh do.
    *
    * @default {false}
    */
   readonly login?: boolean;
   /**
-   * Run it with `sudo`: as root, or as the options say. The command that runs
-   * is a shell of that user, with the same `cwd`, `env` and `login`. A refused
-   * or missing password is a `SudoError`, and nothing has run.
+   * Run it with `sudo`: as root, or as the options say. The command runs in
+   * `sh` as that user, with the same `cwd`, `env` and `login`; `sudoers` has to
+   * allow `sh`. What `sudo` itself prints is not part of the output, and input
+   * goes to the command alone. A refused or missing password is a `SudoError`,
+   * and nothing has run.
+   *
+   * With a password `sudo` is told to ask for it each time, so that it opens
+   * nothing to other callers. Without one, it must not ask: what it remembers
+   * from elsewhere is used. `INT` arrives as `TERM`, and `QUIT` as `KILL`. With
+   * `pty` the `envMode` of variables must be `"inline"`.
    *
    * @default {false}
    */
@@ -118,7 +129,10 @@ export type StdinSource =
 export interface ExecOptions extends SpawnOptions {
   /**
    * What the command reads. Streams and iterables (a Node `Readable` is one)
-   * may yield bytes or text. Default: nothing, and end of file at once.
+   * may yield bytes or text; if one yields anything else, the command is
+   * stopped and the call rejects with a `TypeError`. A stream is locked once
+   * the command was sent, and cancelled if the command ends before it has read
+   * all. Default: nothing, and end of file at once.
    */
   readonly stdin?: StdinSource;
   /**
@@ -135,7 +149,7 @@ export interface ExecOptions extends SpawnOptions {
   readonly check?: boolean;
   /**
    * How long the command may run once its channel is asked for, in
-   * milliseconds. Then it is stopped as on abort, and the call rejects with an
+   * milliseconds, up to 2147483647. Then it is stopped as on abort, and the call rejects with an
    * `ExecTimeoutError` that has the output so far. Default: no limit.
    */
   readonly timeoutMs?: number;
@@ -149,7 +163,8 @@ export interface ExecOptions extends SpawnOptions {
    */
   readonly killGraceMs?: number;
   /**
-   * How much output is collected, both streams together, in bytes.
+   * How much output is collected, both streams together, in bytes; `Infinity`
+   * for no limit.
    *
    * @default {67_108_864}
    */

@@ -1,13 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
 import { mock } from "node:test";
 import { inspect } from "node:util";
 import type { SudoError } from "../../transport/command_errors.ts";
 import {
   type SudoCommand,
   sudoCommand,
-  SudoTalk,
-} from "../../transport/_sudo.ts";
+} from "../../transport/_sudo_command.ts";
+import { SudoTalk } from "../../transport/_sudo_talk.ts";
 import { Random } from "./_random.ts";
 
 const PASSWORD = `p"w d'é$(id)`;
@@ -271,3 +272,75 @@ Deno.test("SudoTalk holds little of what comes before the command, however much 
   const { message } = it.talk.ended(1);
   assert(message.length < 500);
 });
+
+/** Asks for a password as sudo does, and becomes nobody. */
+const FAKE_SUDO = `#!/bin/sh
+while [ "$1" != -- ]; do
+  if [ "$1" = -p ]; then prompt=$2; fi
+  shift
+done
+shift
+if [ "$prompt" ]; then
+  printf '%s' "$prompt" | sed 's/%%/%/' >&2
+  IFS= read -r password
+  [ "$password" = "$EXPECTED" ] || exit 1
+fi
+exec "$@"
+`;
+
+const shells = [
+  "/bin/dash",
+  "/bin/bash",
+  "/bin/ksh",
+  "/bin/zsh",
+  "/bin/busybox",
+]
+  .filter((path) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  });
+
+for (const shell of shells) {
+  Deno.test(`sudoCommand() gives a line that works where sh is ${shell}`, async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(`${dir}/sudo`, FAKE_SUDO, { mode: 0o755 });
+      await Deno.symlink(shell, `${dir}/sh`);
+      const value = 'it\'s\n\n"two" $lines\\ é\n';
+      const command = sudoCommand(
+        'printf "%s." "$VALUE"; pwd; cat; echo "$LC_ALL" >&2; exit 7',
+        {
+          sudo: { password: PASSWORD },
+          env: { VALUE: value, OTHER: "" },
+          cwd: "/usr",
+        },
+      );
+      const child = spawn("/bin/sh", ["-c", command.line], {
+        env: {
+          PATH: `${dir}:/usr/bin:/bin`,
+          EXPECTED: PASSWORD,
+          LC_ALL: "C.UTF-8",
+        },
+      });
+      let [out, err] = ["", ""];
+      const it = new SudoTalk(command, "host", {
+        write: (bytes) => void child.stdin.write(bytes),
+        started: () => void child.stdin.end("input\0"),
+        failed: (error) => void child.stdin.destroy(error),
+      });
+      child.stdout.on("data", (chunk) => out += it.stdout(chunk) ?? "");
+      child.stderr.on("data", (chunk) => err += it.stderr(chunk) ?? "");
+      const code = await new Promise((resolve) => child.on("close", resolve));
+      assertEquals(
+        [code, out, err],
+        [7, `${value}./usr\ninput\0`, "C.UTF-8\n"],
+      );
+      assert(it.isStarted);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}

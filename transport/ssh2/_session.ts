@@ -9,7 +9,7 @@ import { onAbort } from "../abort.ts";
 import type { ChannelOpenError, PartialOutput } from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
 import { ChannelClosedError } from "../session_errors.ts";
-import { SudoTalk } from "../_sudo.ts";
+import { SudoTalk } from "../_sudo_talk.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import { type CommandContext, CommandRequests, refusal } from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
@@ -111,7 +111,7 @@ export class Session implements ChannelObserver {
 
   /** Sends a signal to the remote process. */
   signal(name: string): void {
-    this.#channel.signal(name);
+    this.#channel.signal(this.#sudo?.signal(name) ?? name);
   }
 
   /** Tells the terminal its new size. */
@@ -142,7 +142,7 @@ export class Session implements ChannelObserver {
     this.#stopping = reason;
     this.#channel.signal("TERM");
     this.#graceTimer = setTimeout(() => {
-      this.#channel.signal("KILL");
+      this.signal("KILL");
       this.#channel.close();
       this.#fail(reason());
     }, graceMs);

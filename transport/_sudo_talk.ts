@@ -1,101 +1,18 @@
 /**
- * Running a command with `sudo`: the command line, and the talk with `sudo`
- * until the command has started.
+ * The talk with `sudo`, until the command has started.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
 import { SudoError, type SudoFailure } from "./command_errors.ts";
-import { quoted } from "./command.ts";
-import type { SpawnOptions } from "./process.ts";
 import { serverText } from "./_server_text.ts";
-import { exportLine, shellLine } from "./_shell_line.ts";
+import type { SudoCommand } from "./_sudo_command.ts";
 
 /** How long sudo may take to ask or to start the command; LDAP is slow. */
 const ANSWER_MS = 60_000;
 /** How much of what sudo says is kept, in characters. */
 const MAX_SAID = 4096;
-
-/** A command line with `sudo`, and what is sent to its standard input. */
-export interface SudoCommand {
-  /** The line for the shell of the user who logs in. */
-  readonly line: string;
-  /** The user to become. */
-  readonly user: string;
-  /** What sudo prints when it wants the password. */
-  readonly prompt: string;
-  /** What the command prints, on both outputs, when it has started. */
-  readonly start: string;
-  readonly password: string | undefined;
-  /** What the command reads before the input of the caller. */
-  readonly preamble: string;
-  /** Whether both outputs come as one, through a terminal. */
-  readonly isMerged: boolean;
-}
-
-/**
- * Makes the command line. Neither the password nor a variable of the caller is
- * in it, unless `envMode` is `"inline"`.
- *
- * @param command The command.
- * @param options How to run it; with `sudo`.
- */
-export function sudoCommand(
-  command: string,
-  options: SpawnOptions,
-): SudoCommand {
-  const { cwd, env = {}, envMode, login, pty, sudo } = options;
-  const { user = "root", password } = typeof sudo === "object" ? sudo : {};
-  const isMerged = pty !== undefined && pty !== false;
-  const isInline = envMode === "inline";
-  const secretEnv = isInline || Object.keys(env).length === 0 ? undefined : env;
-  const [ask, begin, end] = [random(), random(), random()];
-  const script = [
-    KEEP_LOCALE,
-    startLine(begin, isMerged),
-    ...secretEnv === undefined ? [] : [readLine(end)],
-    shellLine(command, { cwd, login, env: isInline ? env : undefined }),
-  ].join("\n");
-  // The marks do not stand in the line as they are printed: sudo, or a shell
-  // that traces, may print the line itself.
-  const how = password === undefined ? "-n" : `-k -S -p '${ask}%%${ask}'`;
-  return {
-    line: `LC_ALL=C sudo -H ${how} -u ${quoted(user)} -- ` +
-      `sh -c ${quoted(script)} sh "\${LC_ALL-}"`,
-    user,
-    prompt: `${ask}%${ask}`,
-    start: `${begin}-${begin}`,
-    password,
-    preamble: secretEnv === undefined
-      ? ""
-      : `${exportLine(secretEnv)}\n${end}\n`,
-    isMerged,
-  };
-}
-
-/** sudo speaks English (its messages are read); the command need not. */
-const KEEP_LOCALE =
-  'if [ "${LC_ALL+x}" ]; then if [ "$1" ]; then LC_ALL=$1; else ' +
-  "unset LC_ALL; fi; fi; shift";
-
-function startLine(mark: string, isMerged: boolean): string {
-  const print = `printf '%s-%s' ${mark} ${mark}`;
-  return isMerged ? print : `${print}; ${print} >&2`;
-}
-
-/** Reads variables up to a mark. `read` takes no byte beyond a line. */
-function readLine(mark: string): string {
-  return "_sshpool_env=; while :; do IFS= read -r _sshpool_line || exit 1; " +
-    `[ "$_sshpool_line" = ${mark} ] && break; ` +
-    '_sshpool_env="$_sshpool_env$_sshpool_line\n"; done; ' +
-    'eval "unset _sshpool_env _sshpool_line; $_sshpool_env"';
-}
-
-function random(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return `sshpool${Buffer.from(bytes).toString("hex")}`;
-}
 
 /** What the talk with sudo asks for, and leads to. Must not throw. */
 export interface SudoHooks {
@@ -174,6 +91,16 @@ export class SudoTalk {
   ended(code: number | null): SudoError {
     const said = `${this.#err.said}\n${this.#out.said}`;
     return this.#error(code === 127 ? "not-installed" : failureOf(said), said);
+  }
+
+  /**
+   * The signal that has the effect of another on a command with sudo.
+   *
+   * @param name The name of a signal, as RFC 4254 has it.
+   * @returns The name of the one to send.
+   */
+  signal(name: string): string {
+    return name === "KILL" && !this.#command.isMerged ? "QUIT" : name;
   }
 
   /** Nobody waits for the start any more. */
