@@ -15,14 +15,10 @@
  * @module
  */
 
-import { setPoolDefaults } from "./pool/defaults.ts";
+import { setDefaultConnector } from "./pool/defaults.ts";
 import { Ssh2Connector } from "./transport/ssh2/connector.ts";
-import { SshConfigResolver } from "./transport/ssh_config/resolver.ts";
 
-setPoolDefaults({
-  connector: () => new Ssh2Connector(),
-  resolver: (config) => new SshConfigResolver(config),
-});
+setDefaultConnector(() => new Ssh2Connector());
 
 export {
   type AcquireOptions,

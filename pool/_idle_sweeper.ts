@@ -6,7 +6,7 @@
  */
 
 import type { PooledConnection } from "./_pooled_connection.ts";
-import { unref } from "./_timers.ts";
+import { EarliestTimer } from "./_timers.ts";
 
 /** What the sweeper does with what it finds. */
 export interface IdleSweeperListener {
@@ -36,9 +36,8 @@ export class IdleSweeper {
   readonly #lifetimeMs: number;
   readonly #listener: IdleSweeperListener;
   #uses = 0;
-  #timer: unknown;
-  /** When the timer is due; `0` if there is none. */
-  #dueAt = 0;
+  /** Unref'd: nobody waits for it, and it must not keep a program alive. */
+  readonly #timer = new EarliestTimer(() => this.#onTimer(), { isUnref: true });
   /** Whether a tick is due soon enough for what is handed out now. */
   #tickIsNear = false;
 
@@ -67,7 +66,7 @@ export class IdleSweeper {
   add(pooled: PooledConnection): void {
     this.#connections.add(pooled);
     this.markUsed(pooled);
-    if (this.#lifetimeMs > 0) this.#arm(this.#ageTick);
+    if (this.#lifetimeMs > 0) this.#timer.arm(this.#ageTick);
   }
 
   /** A connection went idle, or was handed out while it was idle. */
@@ -75,7 +74,7 @@ export class IdleSweeper {
     pooled.markUsed(++this.#uses);
     if (this.#tickIsNear) return;
     this.#tickIsNear = true;
-    if (this.#idleTimeoutMs > 0) this.#arm(this.#tick);
+    if (this.#idleTimeoutMs > 0) this.#timer.arm(this.#tick);
   }
 
   /** A connection is gone. With the last one the timer goes too. */
@@ -86,9 +85,7 @@ export class IdleSweeper {
 
   /** Ends the timer. */
   stop(): void {
-    clearTimeout(this.#timer as number);
-    this.#timer = undefined;
-    this.#dueAt = 0;
+    this.#timer.clear();
     this.#tickIsNear = false;
   }
 
@@ -100,26 +97,15 @@ export class IdleSweeper {
     return Math.max(1, this.#lifetimeMs / 20);
   }
 
-  #arm(delayMs: number): void {
-    const dueAt = performance.now() + delayMs;
-    if (this.#timer !== undefined) {
-      if (this.#dueAt <= dueAt) return;
-      clearTimeout(this.#timer as number);
-    }
-    this.#dueAt = dueAt;
-    // Unref'd: nobody waits for it, and it must not keep a program alive.
-    this.#timer = unref(setTimeout(() => this.#onTimer(), delayMs));
-  }
-
   #onTimer(): void {
-    this.stop();
+    this.#tickIsNear = false;
     this.#listener.onTick();
     const now = performance.now();
     const dueAt = this.#idleTimeoutMs > 0 ? this.#endIdle(now) : Infinity;
     if (this.#lifetimeMs > 0) this.#endExpired(now);
     // Ending connections may have armed it anew for others, or ended it all.
     if (this.#connections.size > 0 && dueAt < Infinity) {
-      this.#arm(Math.max(1, dueAt - now));
+      this.#timer.arm(Math.max(1, dueAt - now));
     }
   }
 
@@ -139,6 +125,6 @@ export class IdleSweeper {
     for (const pooled of [...this.#connections]) {
       if (pooled.isExpired(now)) this.#listener.onExpired(pooled);
     }
-    if (this.#connections.size > 0) this.#arm(this.#ageTick);
+    if (this.#connections.size > 0) this.#timer.arm(this.#ageTick);
   }
 }

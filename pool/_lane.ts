@@ -18,6 +18,7 @@ import {
   type SlotKind,
 } from "./_pooled_connection.ts";
 import { ScaleOut } from "./_scale_out.ts";
+import { EarliestTimer } from "./_timers.ts";
 import { acquireTimedOut } from "./_wait_error.ts";
 import {
   type Claim,
@@ -28,10 +29,7 @@ import {
 } from "./_wait_queue.ts";
 import type { CloseCause } from "./events.ts";
 
-/**
- * The share of a host's slots that streams leave to commands: tails and shells
- * that stay open for hours must not make every command wait.
- */
+/** The share of a host's slots that streams, such as tails, leave to commands. */
 const COMMAND_SHARE = 1 / 8;
 
 /** What a lane needs of the pool beside its context. */
@@ -77,8 +75,7 @@ export class Lane
   readonly #dialer: Dialer;
   readonly #scaleOut = new ScaleOut();
   #sessionLimit: number;
-  #tick: ReturnType<typeof setTimeout> | undefined;
-  #tickAt = 0;
+  readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
   #isPumping = false;
 
   constructor(
@@ -97,12 +94,7 @@ export class Lane
     this.#sessionLimit = context.limits.maxSessionsPerConnection;
   }
 
-  /** The connection that `getConnection()` shares: the oldest. */
-  get primary(): PooledConnection | undefined {
-    return this.#connections.open[0];
-  }
-
-  /** Connections that give slots. */
+  /** Connections that give slots; the first is the one that callers share. */
   get open(): readonly PooledConnection[] {
     return this.#connections.open;
   }
@@ -182,11 +174,6 @@ export class Lane
     telemetry.record({ type: "limit-learned", host: this.name, limit });
   }
 
-  /** Ends every connection of the host now. Who waits gets a fresh one. */
-  endConnections(cause: CloseCause): void {
-    for (const pooled of [...this.connections]) pooled.end(cause);
-  }
-
   /** Aborts what is being dialled and fails everybody who waits. */
   reject(error: unknown): void {
     for (const waiter of this.#queue.takeAll()) waiter.fail(error);
@@ -239,8 +226,7 @@ export class Lane
       cause,
       ...(reason === undefined ? {} : { reason }),
     });
-    // The server itself ended the last one: the next may be another server, or
-    // have another configuration.
+    // The next server may have another configuration.
     if (cause === "ended" && this.connections.size === 0) {
       this.#sessionLimit = context.limits.maxSessionsPerConnection;
     }
@@ -285,20 +271,16 @@ export class Lane
 
   // --- who leaves by itself ---------------------------------------------------
 
-  onAborted(waiter: Waiter, reason: unknown): void {
-    this.#leave(waiter, reason);
-  }
-
   onTimedOut(waiter: Waiter): void {
     this.#context.telemetry.acquireTimedOut();
-    this.#leave(waiter, acquireTimedOut(this, this.#context, waiter.waitedMs));
+    const error = acquireTimedOut(this, this.#context, waiter.waitedMs);
+    this.onAborted(waiter, error);
   }
 
-  #leave(waiter: Waiter, error: unknown): void {
+  onAborted(waiter: Waiter, error: unknown): void {
     this.#queue.remove(waiter);
     waiter.fail(error);
-    // A dial belongs to those who wait for it; without any it would be work
-    // for nobody.
+    // A dial belongs to those who wait for it.
     if (this.waiting === 0) this.#dialer.abort();
     this.#pump();
   }
@@ -339,12 +321,17 @@ export class Lane
   }
 
   #dialMore(): void {
+    const { permits } = this.#context;
     while (this.#dialsWanted() > 0) {
-      const permit = this.#requestPermit();
+      // A hop is dialled beyond the cap: its target has a permit already, and
+      // would otherwise wait for itself.
+      const permit = this.#queue.hasPin
+        ? permits.uncounted()
+        : permits.request(this);
       if (permit === undefined) return; // startDial() comes when it is our turn
       this.#dialer.begin(permit);
     }
-    this.#context.permits.withdraw(this);
+    permits.withdraw(this);
   }
 
   /** How many more dials the waiters justify. */
@@ -361,34 +348,21 @@ export class Lane
     );
   }
 
-  /**
-   * A hop is dialled beyond the cap: its target has a permit already, and
-   * would otherwise wait for itself.
-   */
-  #requestPermit(): Permit | undefined {
-    const { permits } = this.#context;
-    return this.#queue.hasPin ? permits.uncounted() : permits.request(this);
-  }
-
   /** Whether one more slot may be taken that may be held for long. */
   #mayStream(): boolean {
-    const slots = this.#context.limits.maxConnectionsPerHost *
-      this.#sessionLimit;
-    return this.#connections.streams <
-      slots - Math.floor(slots * COMMAND_SHARE);
+    const { maxConnectionsPerHost } = this.#context.limits;
+    const slots = maxConnectionsPerHost * this.#sessionLimit;
+    const forCommands = Math.floor(slots * COMMAND_SHARE);
+    return this.#connections.streams < slots - forCommands;
   }
 
   #add({ connection, hop }: Dialled, permit: Permit): void {
     const { limits, connections, sweeper } = this.#context;
-    const { maxLifetimeMs } = limits;
     const pooled = new PooledConnection({
       connection,
       hop,
       permit,
-      // Jittered, so that what was opened together does not end together.
-      expiresAt: maxLifetimeMs === 0
-        ? Infinity
-        : performance.now() + maxLifetimeMs * (0.9 + 0.2 * Math.random()),
+      maxLifetimeMs: limits.maxLifetimeMs,
       listener: this,
       share: (pooled) => this.#options.share(this, pooled),
     });
@@ -407,26 +381,16 @@ export class Lane
    */
   #armTick(): void {
     if (this.#queue.slotsWanted === 0) {
-      clearTimeout(this.#tick);
-      this.#tick = undefined;
+      this.#tick.clear();
       this.#scaleOut.calm();
-      return;
+    } else if (this.open.length > 0) {
+      this.#scaleOut.begin();
+      const { recheckMs } = this.#connections;
+      this.#tick.arm(Math.min(this.#scaleOut.dialMs, recheckMs));
     }
-    if (this.open.length === 0) return;
-    this.#scaleOut.begin();
-    const delayMs = Math.min(
-      this.#scaleOut.dialMs,
-      this.#connections.recheckMs,
-    );
-    const at = performance.now() + delayMs;
-    if (this.#tick !== undefined && this.#tickAt <= at) return;
-    clearTimeout(this.#tick);
-    this.#tickAt = at;
-    this.#tick = setTimeout(() => this.#onTick(), delayMs);
   }
 
   #onTick(): void {
-    this.#tick = undefined;
     this.#connections.recheck();
     this.#scaleOut.weigh(this.#queue.slotsWanted, this.#sessionLimit);
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {

@@ -169,7 +169,7 @@ export class PoolCore implements PoolContext {
   /** Ends the connections of a lane now, and waits for those. */
   async endConnections(lane: Lane): Promise<void> {
     const before = new Set(this.#closings);
-    lane.endConnections("requested");
+    for (const pooled of [...lane.connections]) pooled.end("requested");
     await Promise.all([...this.#closings].filter((it) => !before.has(it)));
   }
 

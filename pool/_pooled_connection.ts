@@ -51,8 +51,8 @@ export interface PooledConnectionOptions {
   readonly permit: Permit;
   /** The hop that carries this connection, pinned. */
   readonly hop?: PooledConnection | undefined;
-  /** When it is to be replaced, by the monotonic clock; `Infinity` for never. */
-  readonly expiresAt: number;
+  /** When it is to be replaced, about, in milliseconds; 0 for never. */
+  readonly maxLifetimeMs: number;
   readonly listener: PooledConnectionListener;
   /** Makes what `getConnection()` gives out. */
   share(pooled: PooledConnection): Connection;
@@ -98,7 +98,9 @@ export class PooledConnection {
     this.hop = options.hop;
     this.#listener = options.listener;
     this.#permit = options.permit;
-    this.#expiresAt = options.expiresAt;
+    // Jittered, so that what was opened together does not end together.
+    const lifetimeMs = options.maxLifetimeMs * (0.9 + 0.2 * Math.random());
+    this.#expiresAt = performance.now() + (lifetimeMs || Infinity);
     const { spares } = options.connection;
     this.#spares = spares && new SpareSessions(spares, this.#limit);
     this.shared = Promise.resolve(options.share(this));

@@ -68,7 +68,7 @@ export class Verbs {
   }
 
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
-    const pooled = this.#core.known(host)?.primary;
+    const pooled = this.#core.known(host)?.open[0];
     if (pooled?.isUsable && options?.signal?.aborted !== true) {
       pooled.markShared();
       // The same promise for everybody: a warm hand-out allocates nothing.

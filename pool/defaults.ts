@@ -7,25 +7,17 @@
 import type { Connector } from "../transport/connector.ts";
 import { withDefaults } from "../transport/defaults.ts";
 import { type HostResolver, PlainResolver } from "../transport/resolver.ts";
-import type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
+import { SshConfigResolver } from "../transport/ssh_config/resolver.ts";
 import type { ConnectionPoolOptions } from "./options.ts";
 
-/** The parts that the main entry point brings along. */
-export interface PoolDefaults {
-  /** Makes the connector. */
-  connector(): Connector;
-  /** Makes the resolver for the option `config`. */
-  resolver(config: SshConfigResolverOptions): HostResolver;
-}
-
-let defaults: PoolDefaults | undefined;
+let makeConnector: (() => Connector) | undefined;
 
 /**
- * Sets the defaults of all pools that are made from here on. For the main entry
- * point, so that `./pool` alone needs no npm package.
+ * Sets what makes the connector of pools that are given none. For the main
+ * entry point, so that `./pool` alone needs no npm package.
  */
-export function setPoolDefaults(parts: PoolDefaults): void {
-  defaults = parts;
+export function setDefaultConnector(make: () => Connector): void {
+  makeConnector = make;
 }
 
 /**
@@ -36,7 +28,7 @@ export function setPoolDefaults(parts: PoolDefaults): void {
 export function partsOf(
   options: ConnectionPoolOptions,
 ): { connector: Connector; resolver: HostResolver } {
-  const connector = options.connector ?? defaults?.connector();
+  const connector = options.connector ?? makeConnector?.();
   if (connector === undefined) {
     throw new TypeError(
       "Cannot create the pool: connector is undefined, must be an object with " +
@@ -52,7 +44,11 @@ export function partsOf(
   };
 }
 
-function defaultResolver({ config }: ConnectionPoolOptions): HostResolver {
-  if (config === false || defaults === undefined) return new PlainResolver();
-  return defaults.resolver(config ?? {});
+/** A connector of the caller's own, such as a fake, is no reason to read files. */
+function defaultResolver(
+  { config, connector }: ConnectionPoolOptions,
+): HostResolver {
+  const readsFiles = config === undefined ? connector === undefined : config;
+  if (readsFiles === false) return new PlainResolver();
+  return new SshConfigResolver(config || {});
 }

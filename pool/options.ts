@@ -62,13 +62,15 @@ export interface ConnectionPoolOptions {
   readonly connector?: Connector;
   /**
    * Turns what callers name into hosts. Default: a `SshConfigResolver`, as
-   * `config` says. With the entry point `./pool` alone: a `PlainResolver`.
+   * `config` says; with a `connector` of your own and no `config`, a
+   * `PlainResolver`, which reads no file.
    */
   readonly resolver?: HostResolver;
   /**
    * Which ssh_config files strings are looked up in; `false` for none, in
    * which case a string is `user@host:port` and nothing else. Has no effect
-   * beside `resolver`. Default: those that `ssh` reads.
+   * beside `resolver`. Default: those that `ssh` reads, or none if there is a
+   * `connector` of your own.
    */
   readonly config?: false | SshConfigResolverOptions;
   /** What holds for every host that does not say otherwise, hops included. */
