@@ -184,7 +184,7 @@ function wholeScenarios(target: Target, sizes: Sizes): void {
     ...common,
     name: "sshpool, a pool for each",
     baseline: true,
-    n: sizes.dials,
+    n: sizes.bareDials,
     open: () => target.host(),
     async run(host) {
       await using pool = new ConnectionPool({ config: false });

@@ -17,7 +17,7 @@ import {
 import type { Row } from "./_table.ts";
 
 /** How many samples are kept for plots. */
-const PLOTTED = 200;
+const PLOTTED = 100;
 
 /** Chooses a size: the first in a full run, the second in a short one. */
 export function size(full: number, brief: number): number {

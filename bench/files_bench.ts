@@ -178,7 +178,7 @@ for (const direction of ["put", "get"] as const) {
   const [large, largeFast] = copies({
     group: `${verb} of ${LARGE}, ${CIPHER}`,
     direction,
-    n: size(3, 1),
+    n: size(2, 1),
     source: () => randomFile(LARGE_BYTES),
     bytes: LARGE_BYTES,
     ways: { [ours]: sshpool, [fastName]: fast, "sftp": openssh },

@@ -87,7 +87,7 @@ scenario({
 // Each hash of the file is computed: with so many lines that takes its time.
 scenario({
   name: `look up a hashed name for the first time, ${FILE}`,
-  n: size(5, 1),
+  n: size(3, 1),
   warmup: 0,
   open: () => ({ hashed }),
   run: ({ hashed }) => void hashed.find(`host${next++}.example.com`),

@@ -48,9 +48,17 @@ export function formatEnd(results: readonly FileResult[]): string {
   ].join("\n");
 }
 
-if (import.meta.main) {
-  const files = Deno.args.filter((arg) => !arg.startsWith("-"));
-  const flags = Deno.args.filter((arg) => arg.startsWith("-"));
+/**
+ * Runs files, and prints each when it is done. The exit code says whether all
+ * went well.
+ *
+ * @param args Bench files, all if there are none; and options of `deno bench`.
+ */
+export async function runAndPrint(
+  args: readonly string[],
+): Promise<FileResult[]> {
+  const files = args.filter((arg) => !arg.startsWith("-"));
+  const flags = args.filter((arg) => arg.startsWith("-"));
   const results: FileResult[] = [];
   print(`${TABLE_RULE}\n${QUANTILE_RULE}\n`);
   const options = files.length === 0 ? { flags } : { flags, files };
@@ -61,9 +69,16 @@ if (import.meta.main) {
     }
   }
   print(formatEnd(results));
-  const strict = Deno.env.get("SSHPOOL_BENCH_STRICT") === "1";
-  const failed = results.some(({ failures, findings }) =>
-    failures.length > 0 || strict && findings?.claims.some((c) => !c.holds)
-  );
-  if (failed) Deno.exitCode = 1;
+  if (!isGood(results)) Deno.exitCode = 1;
+  return results;
 }
+
+function isGood(results: readonly FileResult[]): boolean {
+  const strict = Deno.env.get("SSHPOOL_BENCH_STRICT") === "1";
+  return results.every(({ failures, findings }) =>
+    failures.length === 0 &&
+    !(strict && findings?.claims.some(({ holds }) => !holds))
+  );
+}
+
+if (import.meta.main) await runAndPrint(Deno.args);

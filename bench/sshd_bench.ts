@@ -67,6 +67,7 @@ const bulkPool = scenario({
   async run(fixture) {
     const { stdout } = await fixture.pool.exec(fixture.host, COMMAND, {
       encoding: "bytes",
+      maxOutputBytes: BYTES,
     });
     fixture.bytes = stdout.length;
   },

@@ -35,7 +35,7 @@ interface Work {
 type Way = (work: Work) => Promise<string>;
 
 const ways: Record<string, Way> = {
-  async "spawn, from its output"({ pool, host, source }) {
+  async "output of a command"({ pool, host, source }) {
     const process = await pool.spawn(host, ["cat", source]);
     process.stdin.close();
     const [hash] = await Promise.all([
@@ -45,15 +45,6 @@ const ways: Record<string, Way> = {
     assertEquals((await process.status).code, 0);
     return hash;
   },
-  async "spawn, to its input"({ pool, host, source }) {
-    const process = await pool.spawn(host, "sha256sum");
-    const file = await Deno.open(source);
-    const [, { stdout }] = await Promise.all([
-      file.readable.pipeTo(process.stdin),
-      process.output(),
-    ]);
-    return new TextDecoder().decode(stdout).slice(0, 64);
-  },
   async "download of a file"({ pool, host, source, copy }) {
     await pool.download(host, source, copy);
     return copy;
@@ -62,7 +53,7 @@ const ways: Record<string, Way> = {
     await pool.upload(host, source, copy);
     return copy;
   },
-  async "local forward, from its target"({ pool, host, port }) {
+  async "local forward"({ pool, host, port }) {
     await using forward = await pool.forward(host, {
       type: "local",
       listen: 0,
