@@ -1,7 +1,7 @@
 /**
  * An SSH connection pool: one dial per host however many callers ask,
- * thousands of commands over a few connections. Every promise settles, and a
- * failure is never reported as success.
+ * thousands of commands over a handful of connections, and every promise
+ * settles with the truth.
  *
  * @example Run a command on a host of your ssh_config
  * ```ts ignore
@@ -29,6 +29,8 @@ export {
   type CloseOptions,
   ConnectionPool,
   type ConnectionPoolOptions,
+  type DiagnosticEvent,
+  type DiagnosticPool,
   type DynamicForwardOptions,
   type FanOutCommandOptions,
   type FanOutExecOptions,
@@ -42,12 +44,15 @@ export {
   type HostStats,
   Lease,
   type LocalForwardOptions,
+  type OperationEnd,
+  type OperationName,
   PoolClosedError,
   type PoolCounters,
   type PoolEvent,
   type PoolExecOptions,
   type PoolForwardOptions,
   type PoolObserver,
+  type PoolOperation,
   type PoolShellOptions,
   type PoolSpawnOptions,
   type PoolStats,

@@ -16,6 +16,7 @@ import type { Permit } from "./_permits.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { reasonOf } from "./_reason.ts";
+import type { Operation } from "./_tracing.ts";
 
 /** A connection, and the hop that it goes through, pinned. */
 export interface Dialled {
@@ -38,6 +39,8 @@ interface Dial {
   readonly controller: AbortController;
   readonly permit: Permit;
   readonly startedAt: number;
+  /** What somebody is told of it. */
+  readonly operation: Operation | undefined;
   /** Settles when nothing of the dial is left. */
   done: Promise<void>;
 }
@@ -72,16 +75,22 @@ export class Dialer {
     return this.#dials.size;
   }
 
-  /** Begins a dial that holds this permit. */
-  begin(permit: Permit): void {
+  /**
+   * Begins a dial that holds this permit.
+   *
+   * @param permit The permit.
+   * @param parent The wait that it is for.
+   */
+  begin(permit: Permit, parent: Operation | undefined): void {
     const dial: Dial = {
       controller: new AbortController(),
       permit,
       startedAt: performance.now(),
+      operation: this.#trace(parent),
       done: Promise.resolve(),
     };
     this.#dials.add(dial);
-    dial.done = this.#dial(dial.controller.signal).then(
+    dial.done = this.#dial(dial).then(
       (dialled) => this.#succeeded(dial, dialled),
       (error) => this.#failed(dial, error),
     );
@@ -92,9 +101,12 @@ export class Dialer {
     for (const dial of [...this.#dials]) {
       this.#dials.delete(dial);
       this.#report("aborted", undefined);
-      dial.controller.abort(
-        new DOMException("No caller waits for this dial", "AbortError"),
+      const error = new DOMException(
+        "No caller waits for this dial",
+        "AbortError",
       );
+      this.#tell(dial, { error });
+      dial.controller.abort(error);
       dial.permit.release();
       this.#context.closing(dial.done);
     }
@@ -102,6 +114,7 @@ export class Dialer {
 
   #succeeded(dial: Dial, dialled: Dialled): void {
     if (this.#dials.delete(dial)) {
+      this.#tell(dial);
       const durationMs = performance.now() - dial.startedAt;
       this.#listener.onDialled(dialled, dial.permit, durationMs);
       return;
@@ -115,6 +128,7 @@ export class Dialer {
   #failed(dial: Dial, error: unknown): void {
     if (!this.#dials.delete(dial)) return; // aborted: nobody waits for it
     dial.permit.release();
+    this.#tell(dial, { error });
     this.#report(phaseOf(error), error);
     this.#listener.onDialFailed(error);
   }
@@ -123,13 +137,14 @@ export class Dialer {
    * One dial, with as many attempts as throttling and the deadline allow. On
    * abort it rejects with the signal's reason, when nothing is left behind.
    */
-  async #dial(signal: AbortSignal): Promise<Dialled> {
+  async #dial({ controller, operation }: Dial): Promise<Dialled> {
+    const { signal } = controller;
     const { limits, dialLimiter } = this.#context;
     const budgetMs = this.#host.dialTimeoutMs ?? limits.dialTimeoutMs;
     let spentMs = 0;
     for (let attempt = 1;; attempt++) {
       const retryInMs = pauseMs(limits.backoff, attempt);
-      const hop = await this.#begin(signal, attempt);
+      const hop = await this.#begin(signal, attempt, operation);
       const startedAt = performance.now();
       let outcome: DialOutcome = "failed";
       try {
@@ -164,8 +179,9 @@ export class Dialer {
   async #begin(
     signal: AbortSignal,
     attempt: number,
+    operation: Operation | undefined,
   ): Promise<PooledConnection | undefined> {
-    const hop = await pinHop(this.#context, this.#host, signal);
+    const hop = await pinHop(this.#context, this.#host, signal, operation);
     try {
       await this.#context.dialLimiter.take(signal, attempt > 1);
     } catch (error) {
@@ -173,6 +189,7 @@ export class Dialer {
       throw error;
     }
     const { telemetry } = this.#context;
+    if (operation !== undefined) operation.attempts = attempt;
     telemetry.record({ type: "dial", host: this.#name, attempt });
     return hop;
   }
@@ -238,6 +255,20 @@ export class Dialer {
     } finally {
       deadline.cancel();
     }
+  }
+
+  #trace(parent: Operation | undefined): Operation | undefined {
+    const host = this.#host;
+    const { telemetry } = this.#context;
+    const operation = telemetry.operation("dial", { host, parent });
+    operation?.found({ name: this.#name, host });
+    if (operation !== undefined) telemetry.dialBegan(operation);
+    return operation;
+  }
+
+  #tell({ operation }: Dial, failure?: { readonly error: unknown }): void {
+    if (operation === undefined) return;
+    this.#context.telemetry.dialEnded(operation, failure);
   }
 
   #report(

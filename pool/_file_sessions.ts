@@ -86,7 +86,7 @@ export class FileSessions {
     }
   }
 
-  #run({ signal, timeoutMs }: WaitOptions): Promise<FileSession> {
+  #run({ signal, timeoutMs, operation }: WaitOptions): Promise<FileSession> {
     return run(this.#context, this.#lane, {
       kind: "stream",
       start: async ({ sftp }, opened, pooled) => {
@@ -101,6 +101,7 @@ export class FileSessions {
       hold: ({ sftp }) => sftp.closed,
       signal,
       timeoutMs,
+      operation,
     });
   }
 

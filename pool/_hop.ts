@@ -11,6 +11,7 @@ import { hostName, type ResolvedHost } from "../transport/host.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { hintOf, reasonOf } from "./_reason.ts";
+import type { Operation } from "./_tracing.ts";
 
 /**
  * Gives the hop of a host, pinned; `undefined` if it has none.
@@ -21,6 +22,7 @@ export async function pinHop(
   context: PoolContext,
   host: ResolvedHost,
   signal: AbortSignal,
+  dial: Operation | undefined,
 ): Promise<PooledConnection | undefined> {
   const jump = host.jump ?? [];
   const last = jump.at(-1);
@@ -30,7 +32,7 @@ export async function pinHop(
     ? last
     : { ...last, jump: before };
   try {
-    return await context.pinHop(hop, signal);
+    return await context.pinHop(hop, signal, dial);
   } catch (error) {
     signal.throwIfAborted();
     throw hopFailed(host, hop, error);

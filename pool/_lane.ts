@@ -184,7 +184,7 @@ export class Lane
   /** Permits.serve(): this lane's turn to dial has come. */
   startDial(permit: Permit): void {
     if (this.#dialsWanted() <= 0) permit.release();
-    else this.#dialer.begin(permit);
+    else this.#dialer.begin(permit, this.#queue.oldest?.operation);
     this.#pump();
   }
 
@@ -329,7 +329,7 @@ export class Lane
         ? permits.uncounted()
         : permits.request(this);
       if (permit === undefined) return; // startDial() comes when it is our turn
-      this.#dialer.begin(permit);
+      this.#dialer.begin(permit, this.#queue.oldest?.operation);
     }
     permits.withdraw(this);
   }

@@ -13,6 +13,7 @@ import type { LeaseTracker } from "./_lease_tracker.ts";
 import type { Permits } from "./_permits.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import type { Telemetry } from "./_telemetry.ts";
+import type { Operation } from "./_tracing.ts";
 import type { PoolClosedError } from "./errors.ts";
 import type { Limits } from "./options.ts";
 
@@ -29,8 +30,12 @@ export interface PoolContext {
   readonly connections: Set<PooledConnection>;
   /** Whether the pool is closing: nothing new begins. */
   readonly isClosing: boolean;
-  /** A connection to a hop, pinned. */
-  pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<PooledConnection>;
+  /** A connection to a hop, pinned, for a dial. */
+  pinHop(
+    hop: ResolvedHost,
+    signal: AbortSignal,
+    dial: Operation | undefined,
+  ): Promise<PooledConnection>;
   /** Remembers something that is being closed, so that `close()` waits for it. */
   closing(done: Promise<unknown>): void;
   /** The error for calls on a pool that is closed. */

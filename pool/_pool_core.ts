@@ -23,8 +23,10 @@ import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { SharedConnection } from "./_shared_connection.ts";
 import { Telemetry } from "./_telemetry.ts";
+import type { Operation } from "./_tracing.ts";
 import { lookupTimedOut } from "./_wait_error.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
+import type { DiagnosticPool } from "./diagnostics.ts";
 import { PoolClosedError } from "./errors.ts";
 import type { HostStats, PoolStats } from "./events.ts";
 import {
@@ -64,13 +66,14 @@ export class PoolCore implements PoolContext {
   #serveTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
+    pool: DiagnosticPool,
     options: ConnectionPoolOptions,
     connector: Connector,
     resolver: HostResolver,
   ) {
     this.limits = checkOptions(options);
     this.connector = connector;
-    this.telemetry = new Telemetry(options.observer);
+    this.telemetry = new Telemetry(pool, options.observer);
     this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
     this.dialLimiter = new DialLimiter(this.limits.maxConcurrentDials);
     this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
@@ -145,10 +148,14 @@ export class PoolCore implements PoolContext {
     return files;
   }
 
-  pinHop(hop: ResolvedHost, signal: AbortSignal): Promise<PooledConnection> {
+  pinHop(
+    hop: ResolvedHost,
+    signal: AbortSignal,
+    operation: Operation | undefined,
+  ): Promise<PooledConnection> {
     const lane = this.#directory.laneOf(hop);
     // The target's waiters have deadlines; the hop's wait ends with theirs.
-    return lane.acquire("pin", { signal, timeoutMs: 0 });
+    return lane.acquire("pin", { signal, timeoutMs: 0, operation });
   }
 
   closing(done: Promise<unknown>): void {

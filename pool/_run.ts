@@ -4,7 +4,11 @@
  * @module
  */
 
-import { type CheckedCall, whenOpened } from "../transport/call_options.ts";
+import {
+  type CheckedCall,
+  type PoolCallOptions,
+  whenOpened,
+} from "../transport/call_options.ts";
 import type { Connection } from "../transport/connector.ts";
 import {
   ChannelOpenError,
@@ -27,9 +31,17 @@ import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection, SlotKind } from "./_pooled_connection.ts";
 import type { SessionAttempt } from "./_session_limit.ts";
+import { isTraced, type Operation, trace } from "./_tracing.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
 import type { RetryCause } from "./events.ts";
 import { acquireTimeout } from "./options.ts";
+
+/** What is common to calls that were checked. */
+export interface CheckedOptions {
+  readonly command?: string;
+  readonly options: { readonly signal?: AbortSignal };
+  readonly own: PoolCallOptions;
+}
 
 /** What to run, and how. */
 export interface Job<T> {
@@ -46,6 +58,8 @@ export interface Job<T> {
   readonly idempotent?: boolean;
   readonly signal: AbortSignal | undefined;
   readonly timeoutMs: number;
+  /** What somebody is told of the call. */
+  readonly operation: Operation | undefined;
 }
 
 /** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
@@ -79,18 +93,27 @@ export async function run<T>(
   for (;;) {
     let pooled: PooledConnection | undefined;
     let attempt: SessionAttempt | undefined;
+    let onGivenBack: (() => void) | undefined;
     try {
-      pooled = lane.tryTake(job.kind) ??
-        await lane.acquire(job.kind, waitOptions(job, retry));
+      const slot = isTraced("acquire")
+        ? slotOperation(context, lane, job)
+        : undefined;
+      pooled = slot === undefined
+        ? lane.tryTake(job.kind) ??
+          await lane.acquire(job.kind, waitOptions(job, retry))
+        : await takeTraced(slot, lane, job, retry);
+      onGivenBack = slot?.held();
       // The hand-over may have crossed an abort: the slot goes to the next.
       job.signal?.throwIfAborted();
       const value = await begin(pooled, lane, job, (it) => attempt = it);
-      release(pooled, attempt!, job, value);
+      job.operation?.ran(value, job.hold?.(value));
+      release(pooled, attempt!, job, value, onGivenBack);
       return value;
     } catch (error) {
       const cause = pooled && attempt &&
         retryCause(context, lane, { pooled, attempt, job, error, retry });
       giveBack(pooled, attempt, job.kind, error);
+      onGivenBack?.();
       if (cause === undefined) throw explained(error, pooled, retry);
       // A refusal that crosses an abort, or the end of the pool, is not the
       // caller's concern.
@@ -122,6 +145,32 @@ function begin<T>(
   return started;
 }
 
+/** The wait for a slot, if somebody is told of it. */
+function slotOperation(
+  context: PoolContext,
+  lane: Lane,
+  { operation: parent }: Job<unknown>,
+): Operation | undefined {
+  const { host } = lane;
+  const slot = context.telemetry.operation("acquire", { host, parent });
+  slot?.found(lane);
+  return slot;
+}
+
+function takeTraced(
+  slot: Operation,
+  lane: Lane,
+  job: Job<unknown>,
+  retry: Retry | undefined,
+): Promise<PooledConnection> {
+  return trace(slot, async () => {
+    const free = lane.tryTake(job.kind);
+    slot.waited = free === undefined;
+    const wait = { ...waitOptions(job, retry), operation: slot };
+    return free ?? await lane.acquire(job.kind, wait);
+  });
+}
+
 function deadlineOf({ timeoutMs }: Job<unknown>): number {
   return timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
 }
@@ -145,12 +194,17 @@ function release<T>(
   attempt: SessionAttempt,
   { kind, hold }: Job<T>,
   value: T,
+  onGivenBack: (() => void) | undefined,
 ): void {
-  if (hold === undefined) return pooled.endSession(attempt, kind, false);
+  if (hold === undefined) {
+    pooled.endSession(attempt, kind, false);
+    onGivenBack?.();
+    return;
+  }
   hold(value).then(
     () => pooled.endSession(attempt, kind, false),
     (error) => pooled.endSession(attempt, kind, isOrphan(error)),
-  );
+  ).then(onGivenBack);
 }
 
 function giveBack(
@@ -238,6 +292,7 @@ export function runExec(
   context: PoolContext,
   lane: Lane,
   { command, options, own }: CheckedCall<ExecOptions>,
+  operation?: Operation,
 ): Promise<ExecResult<string | Uint8Array>> {
   return run(context, lane, {
     kind: "command",
@@ -247,6 +302,7 @@ export function runExec(
     idempotent: own.idempotent === true && isRepeatable(options.stdin),
     signal: options.signal,
     timeoutMs: acquireTimeout(context.limits, own),
+    operation,
   });
 }
 
@@ -255,6 +311,7 @@ export function runSpawn(
   context: PoolContext,
   lane: Lane,
   { command, options, own }: CheckedCall<SpawnOptions>,
+  operation?: Operation,
 ): Promise<RemoteProcess> {
   return run(context, lane, {
     kind: "stream",
@@ -263,6 +320,7 @@ export function runSpawn(
     hold: ({ status }) => status,
     signal: options.signal,
     timeoutMs: acquireTimeout(context.limits, own),
+    operation,
   });
 }
 
@@ -271,6 +329,7 @@ export function runShell(
   context: PoolContext,
   lane: Lane,
   { options, own }: Omit<CheckedCall<ShellOptions>, "command">,
+  operation?: Operation,
 ): Promise<RemoteProcess> {
   return run(context, lane, {
     kind: "stream",
@@ -281,6 +340,7 @@ export function runShell(
     hold: ({ status }) => status,
     signal: options.signal,
     timeoutMs: acquireTimeout(context.limits, own),
+    operation,
   });
 }
 

@@ -32,7 +32,15 @@ import type { FileSessions } from "./_file_sessions.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
-import { runExec, runShell, runSpawn, unsupported } from "./_run.ts";
+import {
+  type CheckedOptions,
+  runExec,
+  runShell,
+  runSpawn,
+  unsupported,
+} from "./_run.ts";
+import { type Operation, trace } from "./_tracing.ts";
+import type { OperationName } from "./diagnostics.ts";
 import { EXEC_NAMES, WAIT_NAMES } from "./options.ts";
 
 /**
@@ -92,40 +100,37 @@ export class SharedConnection implements Connection {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    return this.#do(() =>
-      runExec(
-        this.#context,
-        this.#lane,
-        checkExec(command, options, EXEC_NAMES),
-      )
+    return this.#call(
+      "exec",
+      () => checkExec(command, options, EXEC_NAMES),
+      (call, operation) => runExec(this.#context, this.#lane, call, operation),
     );
   }
 
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
-    return this.#do(() =>
-      runSpawn(
-        this.#context,
-        this.#lane,
-        checkSpawn(command, options, WAIT_NAMES),
-      )
+    return this.#call(
+      "spawn",
+      () => checkSpawn(command, options, WAIT_NAMES),
+      (call, operation) => runSpawn(this.#context, this.#lane, call, operation),
     );
   }
 
   shell(options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#do(() =>
-      runShell(
-        this.#context,
-        this.#lane,
-        checkShellOptions(options, WAIT_NAMES),
-      )
+    return this.#call(
+      "shell",
+      () => checkShellOptions(options, WAIT_NAMES),
+      (call, operation) => runShell(this.#context, this.#lane, call, operation),
     );
   }
 
   sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
+    const { signal } = options;
+    const timeoutMs = this.#context.limits.acquireTimeoutMs;
     return this.#do(() =>
-      this.#files.open({
-        signal: options.signal,
-        timeoutMs: this.#context.limits.acquireTimeoutMs,
+      this.#traced("sftp", async (operation) => {
+        const sftp = await this.#files.open({ signal, timeoutMs, operation });
+        operation?.opened(sftp.closed);
+        return sftp;
       })
     );
   }
@@ -186,6 +191,33 @@ export class SharedConnection implements Connection {
         throw error;
       }
     });
+  }
+
+  /** Checks a call before it is made. */
+  #call<Checked extends CheckedOptions, T>(
+    name: OperationName,
+    check: () => Checked,
+    use: (call: Checked, operation: Operation | undefined) => Promise<T>,
+  ): Promise<T> {
+    return this.#do(() => {
+      const call = check();
+      const { command } = call;
+      return this.#traced(name, (operation) => use(call, operation), command);
+    });
+  }
+
+  /** Makes a call, traced if somebody subscribes. */
+  #traced<T>(
+    name: OperationName,
+    use: (operation: Operation | undefined) => Promise<T>,
+    command?: string,
+  ): Promise<T> {
+    const { host } = this;
+    const { telemetry } = this.#context;
+    const operation = telemetry.operation(name, { host, command });
+    if (operation === undefined) return use(undefined);
+    operation.found(this.#lane);
+    return trace(operation, () => use(operation));
   }
 
   async #do<T>(operation: () => Promise<T>): Promise<T> {

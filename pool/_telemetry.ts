@@ -4,6 +4,9 @@
  * @module
  */
 
+import { type Channel, channel } from "node:diagnostics_channel";
+import { isTraced, Operation, type OperationParts } from "./_tracing.ts";
+import type { DiagnosticPool, OperationName } from "./diagnostics.ts";
 import type {
   CloseCause,
   PoolCounters,
@@ -14,10 +17,24 @@ import type {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Counts, and tells the observer. */
+const CHANNELS: Readonly<Record<PoolEvent["type"], Channel>> = {
+  "dial": channel("sshpool:dial"),
+  "connected": channel("sshpool:connected"),
+  "dial-failed": channel("sshpool:dial-failed"),
+  "disconnected": channel("sshpool:disconnected"),
+  "limit-learned": channel("sshpool:limit-learned"),
+  "retry": channel("sshpool:retry"),
+  "cooldown": channel("sshpool:cooldown"),
+  "leak": channel("sshpool:leak"),
+  "reclaimed": channel("sshpool:reclaimed"),
+  "notice": channel("sshpool:notice"),
+};
+
+/** Counts, and tells the observer and those who subscribe. */
 export class Telemetry {
+  readonly #pool: DiagnosticPool;
   readonly #observer: PoolObserver | undefined;
-  #pending: PoolEvent[] | undefined;
+  #pending: (() => void)[] | undefined;
   readonly #counters: Mutable<PoolCounters> & {
     closed: Record<CloseCause, number>;
     retries: Record<RetryCause, number>;
@@ -42,7 +59,8 @@ export class Telemetry {
     acquireTimeouts: 0,
   };
 
-  constructor(observer: PoolObserver | undefined) {
+  constructor(pool: DiagnosticPool, observer: PoolObserver | undefined) {
+    this.#pool = pool;
     this.#observer = observer;
   }
 
@@ -59,27 +77,57 @@ export class Telemetry {
   /** Counts an event and tells it. */
   record(event: PoolEvent): void {
     this.#count(event);
-    if (this.#observer === undefined) return;
+    if (this.#observer !== undefined) this.#later(() => this.#observe(event));
+    if (!CHANNELS[event.type].hasSubscribers) return;
+    const message = { ...event, pool: this.#pool };
+    this.#later(() => CHANNELS[event.type].publish(message));
+  }
+
+  /** An operation to be traced; `undefined` if nobody subscribes to it. */
+  operation(
+    name: OperationName,
+    parts: Omit<OperationParts, "pool">,
+  ): Operation | undefined {
+    if (!isTraced(name)) return undefined;
+    return new Operation(name, { ...parts, pool: this.#pool });
+  }
+
+  /** Tells of the start of a dial. */
+  dialBegan(dial: Operation): void {
+    this.#later(() => dial.begin());
+  }
+
+  /** Tells of the end of a dial. */
+  dialEnded(dial: Operation, failure?: { readonly error: unknown }): void {
+    dial.settle(failure);
+    this.#later(() => dial.end());
+  }
+
+  /**
+   * Tells in a microtask: an observer that calls the pool, or throws, never
+   * does so in the middle of a pump.
+   */
+  #later(tell: () => void): void {
     if (this.#pending !== undefined) {
-      this.#pending.push(event);
+      this.#pending.push(tell);
       return;
     }
-    // Told in a microtask: an observer that calls the pool, or throws, never
-    // does so in the middle of a pump.
-    this.#pending = [event];
+    this.#pending = [tell];
     queueMicrotask(() => this.#flush());
   }
 
   #flush(): void {
-    const events = this.#pending ?? [];
+    const all = this.#pending ?? [];
     this.#pending = undefined;
-    for (const event of events) {
-      try {
-        const result = this.#observer?.(event);
-        if (result instanceof Promise) result.catch(() => {});
-      } catch {
-        // The observer's error is the observer's affair.
-      }
+    for (const tell of all) tell();
+  }
+
+  #observe(event: PoolEvent): void {
+    try {
+      const result = this.#observer?.(event);
+      if (result instanceof Promise) result.catch(() => {});
+    } catch {
+      // Errors thrown by the observer are ignored.
     }
   }
 

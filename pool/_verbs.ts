@@ -9,7 +9,6 @@ import {
   checkExec,
   checkShellOptions,
   checkSpawn,
-  type PoolCallOptions,
 } from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
@@ -18,7 +17,10 @@ import type { HostLike } from "../transport/host.ts";
 import type { ExecResult, RemoteProcess } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import { download } from "../transport/sftp/transfer/download.ts";
-import type { TransferResult } from "../transport/sftp/transfer/options.ts";
+import type {
+  TransferOptions,
+  TransferResult,
+} from "../transport/sftp/transfer/options.ts";
 import { upload } from "../transport/sftp/transfer/upload.ts";
 import { type ForwardTarget, parseTarget } from "../transport/target.ts";
 import { withCallerStack } from "./_caller_stack.ts";
@@ -27,8 +29,10 @@ import type { FanOutHosts } from "./_fan_out_run.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolCore } from "./_pool_core.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
-import { runExec, runShell, runSpawn } from "./_run.ts";
+import { type CheckedOptions, runExec, runShell, runSpawn } from "./_run.ts";
+import { isTraced, type Operation, trace } from "./_tracing.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
+import type { OperationName } from "./diagnostics.ts";
 import type {
   FanOutCommandOptions,
   FanOutResult,
@@ -52,10 +56,22 @@ import {
   WAIT_NAMES,
 } from "./options.ts";
 
-interface CheckedOptions {
-  readonly options: { readonly signal?: AbortSignal };
-  readonly own: PoolCallOptions;
+/** A call of a verb. */
+interface Call {
+  readonly name: OperationName;
+  readonly host: HostLike;
+  readonly options: AcquireOptions | undefined;
+  readonly command?: string;
+  /** The call that this one is part of. */
+  readonly parent?: Operation | undefined;
 }
+
+/** What a call does with its lane. */
+type Use<T> = (
+  lane: Lane,
+  wait: () => WaitOptions,
+  operation: Operation | undefined,
+) => Promise<T>;
 
 /** The verbs of one pool. */
 export class Verbs {
@@ -67,33 +83,41 @@ export class Verbs {
     this.#core = core;
   }
 
-  getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
+  getConnection(
+    host: HostLike,
+    options?: AcquireOptions,
+    parent?: Operation,
+  ): Promise<Connection> {
     const pooled = this.#core.known(host)?.open[0];
     if (pooled?.isUsable && options?.signal?.aborted !== true) {
       pooled.markShared();
       // The same promise for everybody: a warm hand-out allocates nothing.
       return pooled.shared;
     }
-    return this.#on(host, options, async (lane, wait) => {
+    const call: Call = { name: "acquire", host, options, parent };
+    return this.#on(call, async (lane, wait, operation) => {
+      if (operation !== undefined) operation.waited = true;
       const pooled = await lane.acquire("shared", wait());
       return pooled.shared;
     });
   }
 
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
-    if (options === undefined) {
+    if (options === undefined && !isTraced("acquire")) {
       const pooled = this.#core.known(host)?.tryTake("command");
       if (pooled !== undefined) return Promise.resolve(this.#lease(pooled));
     }
-    return this.#on(host, options, async (lane, wait) => {
-      const pooled = lane.tryTake("command") ??
-        await lane.acquire("command", wait());
+    const call: Call = { name: "acquire", host, options };
+    return this.#on(call, async (lane, wait, operation) => {
+      const free = lane.tryTake("command");
+      if (operation !== undefined) operation.waited = free === undefined;
+      const pooled = free ?? await lane.acquire("command", wait());
       if (options?.signal?.aborted) {
         // The hand-over crossed the abort: the slot goes to the next.
         pooled.giveSlot("command");
         throw options.signal.reason;
       }
-      return this.#lease(pooled);
+      return this.#lease(pooled, operation);
     });
   }
 
@@ -103,9 +127,10 @@ export class Verbs {
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     return this.#call(
+      "exec",
       host,
       () => checkExec(command, options, EXEC_NAMES),
-      (lane, call) => runExec(this.#core, lane, call),
+      (lane, call, operation) => runExec(this.#core, lane, call, operation),
     );
   }
 
@@ -115,25 +140,34 @@ export class Verbs {
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
     return this.#call(
+      "spawn",
       host,
       () => checkSpawn(command, options, WAIT_NAMES),
-      (lane, call) => runSpawn(this.#core, lane, call),
+      (lane, call, operation) => runSpawn(this.#core, lane, call, operation),
     );
   }
 
   shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
     return this.#call(
+      "shell",
       host,
       () => checkShellOptions(options, WAIT_NAMES),
-      (lane, call) => runShell(this.#core, lane, call),
+      (lane, call, operation) => runShell(this.#core, lane, call, operation),
     );
   }
 
-  sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
+  sftp(
+    host: HostLike,
+    options?: AcquireOptions,
+    parent?: Operation,
+  ): Promise<Sftp> {
     return this.#on(
-      host,
-      options,
-      (lane, wait) => this.#core.filesOf(lane).open(wait()),
+      { name: "sftp", host, options, parent },
+      async (lane, wait, operation) => {
+        const sftp = await this.#core.filesOf(lane).open(wait());
+        operation?.opened(sftp.closed);
+        return sftp;
+      },
     );
   }
 
@@ -141,12 +175,13 @@ export class Verbs {
     host: HostLike,
     local: string,
     remote: string,
-    { acquireTimeoutMs, ...options }: PoolTransferOptions = {},
+    options: PoolTransferOptions = {},
   ): Promise<TransferResult> {
-    return this.#withSftp(
+    return this.#transfer(
+      "upload",
       host,
-      acquireOptions(options.signal, acquireTimeoutMs),
-      (sftp) => upload(sftp, local, remote, options),
+      options,
+      (sftp, options) => upload(sftp, local, remote, options),
     );
   }
 
@@ -154,37 +189,43 @@ export class Verbs {
     host: HostLike,
     remote: string,
     local: string,
-    { acquireTimeoutMs, ...options }: PoolTransferOptions = {},
+    options: PoolTransferOptions = {},
   ): Promise<TransferResult> {
-    return this.#withSftp(
+    return this.#transfer(
+      "download",
       host,
-      acquireOptions(options.signal, acquireTimeoutMs),
-      (sftp) => download(sftp, remote, local, options),
+      options,
+      (sftp, options) => download(sftp, remote, local, options),
     );
   }
 
-  async connect(
+  connect(
     host: HostLike,
     target: string | ForwardTarget,
     options?: AcquireOptions,
   ): Promise<PoolTunnel> {
-    const to = parseTarget(target);
-    const get = () => this.getConnection(host, options);
-    return await openThrough(get, to, options?.signal);
+    return this.#through("connect", host, async (operation) => {
+      const to = parseTarget(target);
+      const get = () => this.getConnection(host, options, operation);
+      return await openThrough(get, to, options?.signal);
+    });
   }
 
-  async forward(
+  forward(
     host: HostLike,
     options: PoolForwardOptions,
   ): Promise<Forward> {
-    if (this.#core.isClosing) throw this.#core.closedError();
-    const forward = await this.forwards.start(
-      (signal) => this.getConnection(host, signal ? { signal } : {}),
-      options,
-    );
-    if (!this.#core.isClosing) return forward;
-    await forward.close();
-    throw this.#core.closedError();
+    return this.#through("forward", host, async (operation) => {
+      if (this.#core.isClosing) throw this.#core.closedError();
+      const forward = await this.forwards.start(
+        (signal) =>
+          this.getConnection(host, signal ? { signal } : {}, operation),
+        options,
+      );
+      if (!this.#core.isClosing) return forward;
+      await forward.close();
+      throw this.#core.closedError();
+    });
   }
 
   fanOut<T>(
@@ -199,40 +240,83 @@ export class Verbs {
     return fanOut(pool, hosts, work, options);
   }
 
-  async #withSftp<T>(
+  #transfer(
+    name: "upload" | "download",
     host: HostLike,
-    options: AcquireOptions,
-    use: (sftp: Sftp) => Promise<T>,
-  ): Promise<T> {
-    const sftp = await this.sftp(host, options);
-    try {
-      return await use(sftp);
-    } finally {
-      sftp.close();
-    }
+    { acquireTimeoutMs, ...options }: PoolTransferOptions,
+    copy: (sftp: Sftp, options: TransferOptions) => Promise<TransferResult>,
+  ): Promise<TransferResult> {
+    const wait = acquireOptions(options.signal, acquireTimeoutMs);
+    return this.#through(name, host, async (operation) => {
+      const sftp = await this.sftp(host, wait, operation);
+      try {
+        return await copy(sftp, options);
+      } finally {
+        sftp.close();
+      }
+    });
   }
 
-  #lease(pooled: PooledConnection): Lease {
+  /** A verb that is made of others. */
+  async #through<T>(
+    name: OperationName,
+    host: HostLike,
+    use: (operation: Operation | undefined) => Promise<T>,
+  ): Promise<T> {
+    const { telemetry } = this.#core;
+    const operation = telemetry.operation(name, { host });
+    if (operation === undefined) return await use(undefined);
+    return await trace(operation, () => use(operation), (value) => {
+      const lane = this.#core.known(host);
+      if (lane !== undefined) operation.found(lane);
+      const { closed } = value as { closed?: Promise<unknown> };
+      if (closed !== undefined) operation.opened(closed);
+    });
+  }
+
+  #lease(pooled: PooledConnection, operation?: Operation): Lease {
     const { leases } = this.#core;
-    return new Lease(pooled, leases.join(pooled), leases.watch(pooled));
+    const disarm = leases.watch(pooled);
+    if (operation === undefined) {
+      return new Lease(pooled, leases.join(pooled), disarm);
+    }
+    const end = operation.held();
+    return new Lease(pooled, leases.join(pooled), () => {
+      disarm?.();
+      end();
+    });
   }
 
   /** Checks a call before anything is done for it. */
-  #call<Call extends CheckedOptions, T>(
+  #call<Checked extends CheckedOptions, T>(
+    name: OperationName,
     host: HostLike,
-    check: () => Call,
-    use: (lane: Lane, call: Call) => Promise<T>,
+    check: () => Checked,
+    use: (
+      lane: Lane,
+      call: Checked,
+      operation: Operation | undefined,
+    ) => Promise<T>,
   ): Promise<T> {
     try {
       const call = check();
-      const options = acquireOptions(
-        call.options.signal,
-        call.own.acquireTimeoutMs,
-      );
-      return this.#on(host, options, (lane) => use(lane, call));
+      const { options, own, command } = call;
+      return this.#on({
+        name,
+        host,
+        options: acquireOptions(options.signal, own.acquireTimeoutMs),
+        ...(command === undefined ? {} : { command }),
+      }, (lane, _, operation) => use(lane, call, operation));
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Does something with the lane of a host, traced if somebody subscribes. */
+  #on<T>(call: Call, use: Use<T>): Promise<T> {
+    const operation = this.#core.telemetry.operation(call.name, call);
+    if (operation === undefined) return this.#onLane(call, undefined, use);
+    return trace(operation, () => this.#onLane(call, operation, use));
   }
 
   /**
@@ -240,25 +324,27 @@ export class Verbs {
    * be read first: of a hundred callers that come at once the first makes the
    * lane, and the others find it in use.
    */
-  async #on<T>(
-    host: HostLike,
-    options: AcquireOptions | undefined,
-    use: (lane: Lane, wait: () => WaitOptions) => Promise<T>,
+  async #onLane<T>(
+    { host, options }: Call,
+    operation: Operation | undefined,
+    use: Use<T>,
   ): Promise<T> {
     const core = this.#core;
     const wait = () => ({
       signal: options?.signal,
       timeoutMs: acquireTimeout(core.limits, options),
+      operation,
     });
     try {
       options?.signal?.throwIfAborted();
       if (core.isClosing) throw core.closedError();
-      const lane = core.find(host);
+      const found = core.find(host);
       // No await if the lane is known: it is used in the turn of the call.
-      return await use(
-        lane instanceof Promise ? await core.found(host, lane, wait()) : lane,
-        wait,
-      );
+      const lane = found instanceof Promise
+        ? await core.found(host, found, wait())
+        : found;
+      operation?.found(lane);
+      return await use(lane, wait, operation);
     } catch (error) {
       throw withCallerStack(error);
     }

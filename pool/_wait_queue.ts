@@ -7,6 +7,7 @@
 import { onAbort } from "../transport/abort.ts";
 import { LinkedList, ListNode } from "./_linked_list.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
+import type { Operation } from "./_tracing.ts";
 
 /**
  * What a waiter gets: a slot for a command, a slot for something that may stay
@@ -23,6 +24,8 @@ export interface WaitOptions {
   readonly timeoutMs: number;
   /** Goes to the front: this caller had its turn, and has to try again. */
   readonly isRetry?: boolean;
+  /** What somebody is told of this wait. */
+  readonly operation?: Operation | undefined;
 }
 
 /** What becomes of a waiter that leaves by itself. */
@@ -37,6 +40,7 @@ export interface WaiterListener {
 export class Waiter extends ListNode<Waiter> {
   readonly claim: Claim;
   readonly isRetry: boolean;
+  readonly operation: Operation | undefined;
   /** Resolves with a connection on which the claim is already taken. */
   readonly promise: Promise<PooledConnection>;
   /** Its number in the order of arrival at this host. */
@@ -51,6 +55,7 @@ export class Waiter extends ListNode<Waiter> {
     super();
     this.claim = claim;
     this.isRetry = options.isRetry === true;
+    this.operation = options.operation;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -109,6 +114,12 @@ export class WaitQueue {
   /** Everybody who waits. */
   get size(): number {
     return this.#shared.size + this.slotsWanted;
+  }
+
+  /** The one that has waited longest. */
+  get oldest(): Waiter | undefined {
+    const first = earlier(this.#commands.first, this.#streams.first);
+    return earlier(this.#shared.first, first);
   }
 
   /** How many wait for a connection, and for no slot. */

@@ -109,3 +109,15 @@ export type FanOutWork<T> = (
   host: HostLike,
   signal: AbortSignal,
 ) => T | Promise<T>;
+
+/** How warming one host went. */
+export interface WarmResult {
+  /** The host, as it was named; not enumerable if it is an object, which may hold credentials. */
+  readonly host: HostLike;
+  /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
+  readonly name: string;
+  /** Whether it has a connection now. */
+  readonly ok: boolean;
+  /** Why it has none. */
+  readonly error?: unknown;
+}

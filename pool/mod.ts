@@ -4,6 +4,13 @@
  * @module
  */
 
+export type {
+  DiagnosticEvent,
+  DiagnosticPool,
+  OperationEnd,
+  OperationName,
+  PoolOperation,
+} from "./diagnostics.ts";
 export {
   AcquireTimeoutError,
   type AcquireTimeoutErrorOptions,
@@ -29,6 +36,7 @@ export type {
   FanOutProgress,
   FanOutResult,
   FanOutWork,
+  WarmResult,
 } from "./fan_out.ts";
 export type {
   DynamicForwardOptions,
@@ -49,5 +57,5 @@ export type {
   ShellOptions as PoolShellOptions,
   SpawnOptions as PoolSpawnOptions,
 } from "./options.ts";
-export { ConnectionPool, type WarmResult } from "./pool.ts";
+export { ConnectionPool } from "./pool.ts";
 export * from "../transport/mod.ts";

@@ -55,6 +55,8 @@ export interface BackoffOptions {
 
 /** Options for {@linkcode ConnectionPool}. */
 export interface ConnectionPoolOptions {
+  /** What telemetry calls the pool. Default: `sshpool-1` for the first one, and so on. */
+  readonly name?: string;
   /**
    * Makes the connections. Default: an `Ssh2Connector`. With the entry point
    * `./pool` alone there is no default.
@@ -264,6 +266,7 @@ const BACKOFF_RULES = {
 >;
 
 const OTHER_FIELDS = [
+  "name",
   "connector",
   "resolver",
   "config",
@@ -294,7 +297,12 @@ export function checkOptions(options: ConnectionPoolOptions): Limits {
   if (options.resolver !== undefined) {
     checkMember(options.resolver, "resolver", "resolve");
   }
-  const { observer, backoff = {} } = options;
+  const { name = "-", observer, backoff = {} } = options;
+  if (typeof name !== "string" || name === "") {
+    throw new TypeError(
+      `Cannot create the pool: name is ${show(name)}, must be a text`,
+    );
+  }
   if (observer !== undefined && typeof observer !== "function") {
     throw new TypeError(
       `Cannot create the pool: observer is a ${typeof observer}, must be a function`,

@@ -22,6 +22,7 @@ import type {
   FanOutOptions,
   FanOutResult,
   FanOutWork,
+  WarmResult,
 } from "./fan_out.ts";
 import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
 import { HostHandle } from "./host_handle.ts";
@@ -36,17 +37,7 @@ import type {
   SpawnOptions,
 } from "./options.ts";
 
-/** How warming one host went. */
-export interface WarmResult {
-  /** The host, as it was named; not enumerable if it is an object, which may hold credentials. */
-  readonly host: HostLike;
-  /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
-  readonly name: string;
-  /** Whether it has a connection now. */
-  readonly ok: boolean;
-  /** Why it has none. */
-  readonly error?: unknown;
-}
+let poolsMade = 0;
 
 /**
  * An SSH connection pool. Concurrent callers for one host await one dial,
@@ -82,6 +73,8 @@ export interface WarmResult {
  * ```
  */
 export class ConnectionPool implements AsyncDisposable {
+  /** What telemetry calls this pool: the option `name`. */
+  readonly name: string;
   readonly #core: PoolCore;
   readonly #verbs: Verbs;
 
@@ -94,7 +87,8 @@ export class ConnectionPool implements AsyncDisposable {
    */
   constructor(options: ConnectionPoolOptions = {}) {
     const { connector, resolver } = partsOf(options);
-    this.#core = new PoolCore(options, connector, resolver);
+    this.#core = new PoolCore(this, options, connector, resolver);
+    this.name = options.name ?? `sshpool-${++poolsMade}`;
     this.#verbs = new Verbs(this.#core);
   }
 

@@ -34,6 +34,8 @@ const POOL = `
   ConnectionPool
   ConnectionPoolOptions
   Connector
+  DiagnosticEvent
+  DiagnosticPool
   DialError
   DialErrorOptions
   DialPhase
@@ -101,7 +103,10 @@ const POOL = `
   PoolCounters
   PoolEvent
   PoolExecOptions
+  OperationEnd
+  OperationName
   PoolObserver
+  PoolOperation
   PoolSpawnOptions
   PoolStats
   RemoteForwardOptions

@@ -42,7 +42,10 @@ Deno.test({
   ignore: noDropbear,
   async fn() {
     await using server = await Dropbear.start();
-    await using pool = new ConnectionPool({ config: false });
+    await using pool = new ConnectionPool({
+      config: false,
+      maxSessionsPerConnection: 1,
+    });
     assertEquals(await wrongResults(pool, server.host()), []);
   },
 });

@@ -26,16 +26,7 @@ import { KeyExchangeGuard } from "./_key_exchange.ts";
 import type { ProtocolViolation } from "./_protocol_violation.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
-import { TIMES, type Times } from "./_times.ts";
 import { internalsOf, Ssh2VersionError } from "./_version_check.ts";
-
-/** What tests set, and nobody else. */
-export interface DialTuning {
-  /** When to exchange keys again. */
-  readonly rekeyLimits?: RekeyLimits;
-  /** How long the connection waits for what. */
-  readonly times?: Partial<Times>;
-}
 
 /** What the message of a deadline says was under way. */
 const DOING: Record<DialPhase, string> = {
@@ -68,24 +59,24 @@ export class Dial {
     judge: (key) => this.#judge(key),
     onViolation: (violation) => this.#violation ??= violation,
   });
-  readonly #tuning: DialTuning;
+  readonly #rekeyLimits: RekeyLimits;
   #check: HostKeyCheck | undefined;
 
   /**
    * @param host The host.
    * @param options The signal, the deadline, keepalive, and a tunnel.
    * @param keys Private keys that were read before.
-   * @param tuning For tests.
+   * @param rekeyLimits When to exchange keys again; for tests.
    */
   constructor(
     host: ResolvedHost,
     options: ConnectOptions,
     keys?: KeyCache,
-    tuning: DialTuning = {},
+    rekeyLimits: RekeyLimits = REKEY_LIMITS,
   ) {
     this.#host = host;
     this.#options = options;
-    this.#tuning = tuning;
+    this.#rekeyLimits = rekeyLimits;
     this.#name = hostName(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
@@ -136,11 +127,8 @@ export class Dial {
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
     const client = await this.#handshake(socket);
-    const {
-      keepaliveIntervalMs = 15_000,
-      keepaliveCountMax = 3,
-      channelOpenTimeoutMs: openMs = TIMES.openMs,
-    } = this.#options;
+    const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
+      this.#options;
     return new Ssh2Connection({
       host: this.#host,
       client,
@@ -149,7 +137,6 @@ export class Dial {
         intervalMs: keepaliveIntervalMs,
         countMax: keepaliveCountMax,
       },
-      times: { ...TIMES, openMs, ...this.#tuning.times },
       onNotice: this.#options.onNotice,
     });
   }
@@ -229,8 +216,7 @@ export class Dial {
     this.#auth.attach(client);
     ignoreHostKeyList(raw);
     enforceWindows(raw);
-    const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
-    const rekeying = new Rekeying(raw._protocol, rekeyLimits);
+    const rekeying = new Rekeying(raw._protocol, this.#rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");

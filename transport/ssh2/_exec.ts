@@ -14,7 +14,11 @@ import {
 import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
 import { type ByteSource, openStdin } from "../stdin.ts";
 import type { CommandContext } from "./_command.ts";
-import { OutputCollector } from "./_output_collector.ts";
+import {
+  MAX_OUTPUT_BYTES,
+  OutputCollector,
+  TruncatingCollector,
+} from "./_output_collector.ts";
 import { Session, type SessionListener } from "./_session.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
@@ -36,9 +40,6 @@ export function runCommand(
   });
 }
 
-/** What is collected by default, both outputs together, in bytes. */
-const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-
 interface Settle {
   readonly resolve: (result: ExecResult<string | Uint8Array>) => void;
   readonly reject: (reason: unknown) => void;
@@ -49,7 +50,11 @@ class Execution implements SessionListener {
   readonly #options: ExecOptions;
   readonly #settle: Settle;
   readonly #session: Session;
-  readonly #output: OutputCollector;
+  readonly #stdout: OutputCollector;
+  readonly #stderr: OutputCollector;
+  /** Beyond it the command is stopped, in bytes. */
+  readonly #limit: number;
+  #size = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stdin: ByteSource | undefined;
 
@@ -62,11 +67,15 @@ class Execution implements SessionListener {
     this.#name = context.name;
     this.#options = options;
     this.#settle = settle;
-    this.#output = new OutputCollector({
-      maxBytes: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
-      isText: options.encoding !== "bytes",
-      truncates: options.onOutputLimit === "truncate",
-    });
+    const { maxOutputBytes = MAX_OUTPUT_BYTES, onOutputLimit } = options;
+    const truncates = onOutputLimit === "truncate";
+    const collector = () =>
+      truncates
+        ? new TruncatingCollector(Math.floor(maxOutputBytes / 4))
+        : new OutputCollector();
+    this.#stdout = collector();
+    this.#stderr = collector();
+    this.#limit = truncates ? Infinity : maxOutputBytes;
     this.#session = new Session(context, request, options, this);
   }
 
@@ -101,13 +110,11 @@ class Execution implements SessionListener {
   }
 
   onStdout(chunk: Buffer): boolean {
-    if (!this.#output.stdout(chunk)) this.#terminate(() => this.#tooMuch());
-    return true;
+    return this.#collect(this.#stdout, chunk);
   }
 
   onStderr(chunk: Buffer): boolean {
-    if (!this.#output.stderr(chunk)) this.#terminate(() => this.#tooMuch());
-    return true;
+    return this.#collect(this.#stderr, chunk);
   }
 
   onEof(): void {}
@@ -135,7 +142,15 @@ class Execution implements SessionListener {
   }
 
   output(): PartialOutput {
-    return this.#output.bytes();
+    return { stdout: this.#stdout.bytes(), stderr: this.#stderr.bytes() };
+  }
+
+  #collect(collector: OutputCollector, chunk: Buffer): boolean {
+    if (this.#size > this.#limit) return true; // it is being stopped
+    this.#size += chunk.length;
+    collector.push(chunk);
+    if (this.#size > this.#limit) this.#terminate(() => this.#tooMuch());
+    return true;
   }
 
   #onTimeout(timeoutMs: number): void {
@@ -155,7 +170,7 @@ class Execution implements SessionListener {
     const host = this.#name;
     return new OutputLimitError(
       `Cannot collect the output of the command on ${JSON.stringify(host)}: ` +
-        `it has more than ${this.#output.maxBytes} bytes (maxOutputBytes)`,
+        `it has more than ${this.#limit} bytes (maxOutputBytes)`,
       {
         host,
         hint: "set maxOutputBytes higher, set onOutputLimit to " +
