@@ -10,10 +10,8 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { existsSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
-import type { Connection, Connector } from "../../transport/connector.ts";
 import {
   ChannelOpenError,
   ConnectionLostError,
@@ -21,115 +19,8 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../transport/errors.ts";
-import type { ResolvedHost, SshHost } from "../../transport/host.ts";
-import {
-  type Commands,
-  EmbeddedServer,
-  MemoryConnector,
-} from "../../transport/testing/mod.ts";
-import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
-
-/** A connector with a server behind it that allows two sessions. */
-interface Rig extends AsyncDisposable {
-  connector: Connector;
-  host: ResolvedHost;
-  /** Loses every connection, from the server's side. */
-  lose(): unknown;
-}
-
-interface Adapter {
-  name: string;
-  ignore: boolean;
-  hint?: string;
-  start(): Promise<Rig>;
-}
-
-/** What a shell does by itself, said again for those that have none. */
-const commands: Commands = {
-  "echo out; echo err >&2; exit 3": {
-    stdout: "out\n",
-    stderr: "err\n",
-    code: 3,
-  },
-  "kill -KILL $$": { signal: "KILL" },
-  "echo so far; sleep 60": async ({ write, signal }) => {
-    await write("so far\n");
-    await new Promise((resolve) => signal.addEventListener("abort", resolve));
-  },
-};
-
-const resolved = ({ jump: _, ...host }: SshHost): ResolvedHost => ({
-  port: 22,
-  user: "ops",
-  ...host,
-});
-
-// Looked for, so that the treaty can be tested over whatever is there.
-const ssh2 = new URL("../../transport/ssh2/connector.ts", import.meta.url);
-const noSsh2 = !existsSync(ssh2);
-
-async function ssh2Connector(): Promise<Connector> {
-  const { Ssh2Connector } = await import(ssh2.href);
-  return new Ssh2Connector();
-}
-
-const adapters: Adapter[] = [{
-  name: "memory",
-  ignore: false,
-  start() {
-    const connector = new MemoryConnector({ maxSessions: 2, commands });
-    const rig: Rig = {
-      connector,
-      host: { hostname: "db1", port: 22, user: "ops" },
-      lose: () => connector.dropAll(),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    };
-    return Promise.resolve(rig);
-  },
-}, {
-  name: "ssh2 over EmbeddedServer",
-  ignore: noSsh2,
-  async start() {
-    const server = await EmbeddedServer.start({ maxSessions: 2, commands });
-    return {
-      connector: await ssh2Connector(),
-      host: resolved(server.host()),
-      lose: () => server.dropAll(),
-      [Symbol.asyncDispose]: () => server.close(),
-    };
-  },
-}, {
-  name: "ssh2 over sshd",
-  ignore: noSsh2 || noSshd,
-  hint: sshdHint,
-  async start() {
-    const sshd = await startSshd({ maxSessions: 2 });
-    return {
-      connector: await ssh2Connector(),
-      host: resolved(sshd.host()),
-      lose: () => sshd.kill(),
-      [Symbol.asyncDispose]: () => sshd[Symbol.asyncDispose](),
-    };
-  },
-}];
-
-function contract(
-  name: string,
-  body: (connection: Connection, rig: Rig) => Promise<void>,
-): void {
-  for (const { name: adapter, ignore, hint, start } of adapters) {
-    const note = ignore && hint ? ` (${hint})` : "";
-    Deno.test({
-      name: `Connector [${adapter}] ${name}${note}`,
-      ignore,
-      async fn() {
-        await using rig = await start();
-        await using connection = await rig.connector.connect(rig.host);
-        await body(connection, rig);
-      },
-    });
-  }
-}
+import { EmbeddedServer } from "../../transport/testing/mod.ts";
+import { adapters, contract, resolved, ssh2Connector } from "./_contract.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
