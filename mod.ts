@@ -1,7 +1,7 @@
 /**
  * An SSH connection pool: one dial per host however many callers ask,
- * thousands of commands over a handful of connections, and every promise
- * settles with the truth.
+ * thousands of commands over a few connections. Every promise settles, and a
+ * failure is never reported as success.
  *
  * @example Run a command on a host of your ssh_config
  * ```ts ignore

@@ -66,6 +66,16 @@ export interface ConnectOptions {
    */
   readonly keepaliveCountMax?: number;
   /**
+   * How long the server may take to answer the request for a channel, in
+   * milliseconds; 0 for ever. Then the call rejects with a
+   * `ConnectionLostError`, nothing has run, and {@linkcode Connection.isFailing}
+   * is true. On a slow link that other channels keep busy the answer waits
+   * behind their data: give it more time there.
+   *
+   * @default {20_000}
+   */
+  readonly channelOpenTimeoutMs?: number;
+  /**
    * A byte stream to use instead of a TCP connection: a forward of a hop. The
    * connection owns it from here on, and closes it also when the dial fails.
    */
@@ -108,6 +118,7 @@ export interface Connection extends AsyncDisposable {
   /**
    * Whether the server has stopped to answer requests for channels, although
    * the link is up. Nothing new should be opened on it; what runs may run on.
+   * The connection ends, as lost, when the last of its channels has ended.
    * Absent where an adapter does not watch for that.
    */
   readonly isFailing?: boolean;

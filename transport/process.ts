@@ -221,8 +221,11 @@ export interface RemoteProcess extends AsyncDisposable {
   /**
    * Settles when the channel is closed, by when its slot is free.
    *
-   * Rejects with a `ConnectionLostError` if the connection ended first, and
-   * with the signal's reason after an abort. No unhandled rejection if unread.
+   * Rejects with a `ConnectionLostError` if the connection ended first, with a
+   * `ChannelClosedError` if the server did not say how the process ended, with
+   * the signal's reason after an abort, and with an `AbortError` if standard
+   * output was cancelled or the process disposed. No unhandled rejection if
+   * unread.
    */
   readonly status: Promise<CommandStatus>;
   /** Closes standard input, and collects both outputs and the status. */
@@ -244,8 +247,11 @@ export interface RemoteProcess extends AsyncDisposable {
   text(): Promise<string>;
   /**
    * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
-   * forced commands and subsystems ignore it. `status` settles although nobody
-   * reads the outputs.
+   * forced commands and subsystems ignore it.
+   *
+   * `status` settles although nobody reads the outputs: after any signal but
+   * `USR1` and `USR2`, output that finds its buffer full is dropped, unless
+   * somebody is reading. The stream then ends with an error that says so.
    *
    * @param signal Its name, with or without SIG. Default: `"TERM"`.
    * @throws {TypeError} If the name is none of RFC 4254.
@@ -256,6 +262,7 @@ export interface RemoteProcess extends AsyncDisposable {
    * nothing.
    *
    * @param size The size in characters; what is left out stays as it is.
+   * @throws {RangeError} If a number is not one from 1 to 65535.
    */
   resize(size: { readonly columns: number; readonly rows: number }): void;
 }

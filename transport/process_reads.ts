@@ -26,22 +26,53 @@ export async function* linesOf(
   process: Outputs,
 ): AsyncGenerator<string, void, undefined> {
   discardErrors(process);
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of process.stdout) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) yield withoutReturn(line);
-  }
-  rest += decoder.decode();
-  if (rest !== "") yield withoutReturn(rest);
+  const splitter = new LineSplitter();
+  for await (const chunk of process.stdout) yield* splitter.push(chunk);
+  yield* splitter.end();
 }
 
 /** Closes standard input, and reads standard output as text. */
 export async function textOf(process: Outputs): Promise<string> {
   closeInput(process);
   discardErrors(process);
-  return new TextDecoder().decode(await bytesOf(process.stdout));
+  return newDecoder().decode(await bytesOf(process.stdout));
+}
+
+/** A byte order mark is kept, as the process wrote it. */
+function newDecoder(): TextDecoder {
+  return new TextDecoder("utf-8", { ignoreBOM: true });
+}
+
+/** Makes lines of pieces of UTF-8, which may end anywhere. */
+class LineSplitter {
+  readonly #decoder = newDecoder();
+  /** The pieces of a line that has no end yet: joined once, at its end. */
+  #open: string[] = [];
+
+  *push(chunk: Uint8Array): Generator<string, void, undefined> {
+    const text = this.#decoder.decode(chunk, { stream: true });
+    let from = 0;
+    for (;;) {
+      const end = text.indexOf("\n", from);
+      if (end === -1) break;
+      this.#open.push(text.slice(from, end));
+      yield this.#line();
+      from = end + 1;
+    }
+    if (from < text.length) this.#open.push(text.slice(from));
+  }
+
+  *end(): Generator<string, void, undefined> {
+    const rest = this.#decoder.decode();
+    if (rest !== "") this.#open.push(rest);
+    if (this.#open.length > 0) yield this.#line();
+  }
+
+  #line(): string {
+    const line = this.#open.join("");
+    this.#open = [];
+    return line.endsWith("\r") ? line.slice(0, -1) : line;
+  }
 }
 
 /** Whoever holds its lock closes it himself. */
@@ -52,10 +83,6 @@ function closeInput({ stdin }: Outputs): void {
 /** An output that nobody reads would stop the process in the end. */
 function discardErrors({ stderr }: Outputs): void {
   if (!stderr.locked) stderr.pipeTo(new WritableStream()).catch(() => {});
-}
-
-function withoutReturn(line: string): string {
-  return line.endsWith("\r") ? line.slice(0, -1) : line;
 }
 
 async function bytesOf(

@@ -62,11 +62,18 @@ export class ChannelClosedError extends SshError {
 export interface EnvironmentRefusedErrorOptions extends SshErrorOptions {
   /** The names of the variables. */
   readonly names: readonly string[];
+  /**
+   * Whether the command may have run.
+   *
+   * @default {false}
+   */
+  readonly mayHaveRun?: boolean;
 }
 
 /**
  * The server does not let the caller set an environment variable. The command
- * was not sent.
+ * was not sent, unless the server had granted the same variable on this
+ * connection before: see {@linkcode EnvironmentRefusedError.mayHaveRun}.
  *
  * @example Which variables were refused
  * ```ts
@@ -85,6 +92,11 @@ export class EnvironmentRefusedError extends SshError {
   override readonly code = "SSH_ENV_REFUSED";
   /** The step that failed. */
   override readonly phase = "exec";
+  /**
+   * Whether the command may have run: only if the server refused what it had
+   * granted before. It was sent along then.
+   */
+  override readonly mayHaveRun: boolean;
   /** The names of the variables that the server refuses. */
   readonly names: readonly string[];
 
@@ -97,5 +109,6 @@ export class EnvironmentRefusedError extends SshError {
   constructor(message: string, options: EnvironmentRefusedErrorOptions) {
     super(message, options);
     this.names = options.names;
+    this.mayHaveRun = options.mayHaveRun ?? false;
   }
 }

@@ -1,8 +1,13 @@
 /** No caller can hurt another: any option, any value, nine good calls beside. */
 
 import { assert, assertEquals } from "@std/assert";
-import { existsSync } from "node:fs";
-import { ConnectionPool, type HostLike, SshError } from "../../mod.ts";
+import { PassThrough } from "node:stream";
+import {
+  ConnectionPool,
+  type ExecResult,
+  type HostLike,
+  SshError,
+} from "../../mod.ts";
 import {
   EmbeddedServer,
   MemoryConnector,
@@ -11,29 +16,35 @@ import {
 import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
 import { Random } from "../transport/_random.ts";
 
-// Over SSH a bad value ends the connection of all callers unless it is looked
-// at before a channel is opened, which is what this file is for.
-const isChecked = existsSync(
-  new URL("../../transport/_call_options.ts", import.meta.url),
-);
+const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 
 const NAMES = [
   "env",
+  "envMode",
   "stdin",
   "signal",
   "timeoutMs",
+  "killGraceMs",
   "maxOutputBytes",
+  "onOutputLimit",
   "encoding",
+  "check",
   "onOpen",
+  "pty",
+  "cwd",
+  "login",
+  "sudo",
   "idempotent",
   "acquireTimeoutMs",
   "timeout",
-  "cwd",
-  "pty",
+  "shell",
   "__proto__",
   "constructor",
   "",
 ];
+
+/** What makes another line of a command, which a server may not understand. */
+const CHANGES_LINE = ["cwd", "login", "sudo", "envMode"];
 
 /** Makers, since a stream can be used once. */
 const VALUES: readonly (() => unknown)[] = [
@@ -49,6 +60,11 @@ const VALUES: readonly (() => unknown)[] = [
   () => 5n,
   () => "",
   () => "text",
+  () => "bytes",
+  () => "inline",
+  () => "truncate",
+  () => "/",
+  () => "x".repeat(300_000),
   () => "a\0b",
   () => Symbol("s"),
   () => [],
@@ -60,6 +76,11 @@ const VALUES: readonly (() => unknown)[] = [
   () => ({ A: "x\0y" }),
   () => ({ "": "x" }),
   () => ({ SSHPOOL_A: "x" }),
+  () => ({ A: "x".repeat(300_000) }),
+  () => ({ rows: 0 }),
+  () => ({ rows: 10, columns: 10 }),
+  () => ({ user: "nobody-at-all" }),
+  () => ({ password: "x\n" }),
   () => new Map([["A", "b"]]),
   () => new Uint8Array(10),
   () => new ArrayBuffer(10),
@@ -80,6 +101,16 @@ const VALUES: readonly (() => unknown)[] = [
     stream.getReader();
     return stream;
   },
+  async function* () {
+    yield "a";
+    throw new Error("thrown by the caller");
+  },
+  async function* () {
+    yield new Uint8Array(100_000);
+    yield 5;
+  },
+  () => new PassThrough().end("a"),
+  () => new PassThrough().destroy(),
   () =>
     new Proxy({}, {
       ownKeys() {
@@ -87,6 +118,11 @@ const VALUES: readonly (() => unknown)[] = [
       },
     }),
 ];
+
+interface Pair {
+  readonly name: string;
+  readonly make: () => unknown;
+}
 
 async function walk(
   pool: ConnectionPool,
@@ -96,17 +132,25 @@ async function walk(
 ): Promise<void> {
   const random = new Random(seed);
   await pool.exec(host, "echo first");
-  const all = NAMES.flatMap((name) => VALUES.map((make) => ({ name, make })));
+  const pairs = NAMES.flatMap((name) => VALUES.map((make) => ({ name, make })));
+  const all = [...pairs];
   while (all.length > 0) {
-    const [{ name, make }] = all.splice(random.below(all.length), 1) as [
-      typeof all[number],
-    ];
-    const value = make();
-    const what = `seed ${seed}: ${name} = ${Deno.inspect(value)}`;
+    const [one] = all.splice(random.below(all.length), 1) as [Pair];
+    // Now and then two at once.
+    const other = random.below(3) === 0 ? random.pick(pairs) : one;
+    const options = Object.fromEntries(
+      [other, one].map(({ name, make }) => [name, make()]),
+    );
+    const what = `seed ${seed}: ${
+      Deno.inspect(options, { strAbbreviateSize: 50 })
+    }`;
     const good = (n: number) => pool.exec(host, `echo good-${n}`);
     const before = [1, 2, 3, 4].map(good);
-    const bad = pool.exec(host, "echo bad", { [name]: value } as never)
-      .then(({ stdout }) => ({ stdout }), (error) => ({ error }));
+    const call = random.below(3) === 0
+      ? pool.spawn(host, "echo bad", options as never)
+        .then((process) => process.output())
+      : pool.exec(host, "echo bad", options as never);
+    const bad = call.then((result) => ({ result }), (error) => ({ error }));
     const after = [5, 6, 7, 8, 9].map(good);
     const results = await Promise.all([...before, ...after]);
     assertEquals(
@@ -114,23 +158,25 @@ async function walk(
       [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => `0 good-${n}\n`),
       what,
     );
-    checkBad(await bad, what);
+    checkBad(await bad, options, what);
     assertEquals([pool.size, dials()], [1, 1], what);
   }
 }
 
 /** It succeeded rightly, or it says what was wrong. */
 function checkBad(
-  outcome: { stdout: unknown } | { error: unknown },
+  outcome: { result: ExecResult<string | Uint8Array> } | { error: unknown },
+  options: object,
   what: string,
 ): void {
-  if ("stdout" in outcome) {
-    const { stdout } = outcome;
+  if ("result" in outcome) {
+    const { code, stdout } = outcome.result;
     const text = stdout instanceof Uint8Array
       ? new TextDecoder().decode(stdout)
       : stdout;
-    assertEquals(text, "bad\n", what);
-    return;
+    if (code === 0) return assertEquals(text.trim(), "bad", what);
+    const isOther = CHANGES_LINE.some((name) => Object.hasOwn(options, name));
+    return assert(isOther, `${what}: ${Deno.inspect(outcome.result)}`);
   }
   const { error } = outcome;
   const isTyped = error instanceof TypeError || error instanceof RangeError ||
@@ -145,32 +191,35 @@ const OPTIONS = {
   maxSessionsPerConnection: 10,
 } as const;
 
-Deno.test({
-  name: "ConnectionPool.exec() with any option and any value hurts no other " +
-    "caller, on the embedded server",
-  ignore: !isChecked,
-  async fn() {
-    await using server = await EmbeddedServer.start();
-    await using pool = new ConnectionPool(OPTIONS);
-    await walk(pool, server.host(), () => server.accepted, 1);
-  },
+Deno.test("ConnectionPool.exec() and spawn() with any option and any value hurts no other caller, on the embedded server", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool(OPTIONS);
+  await walk(pool, server.host(), () => server.accepted, seed);
 });
 
-Deno.test("ConnectionPool.exec() with any option and any value hurts no other caller, in memory", async () => {
+Deno.test("ConnectionPool.exec() and spawn() with any option and any value hurts no other caller, in memory", async () => {
   const script: MemoryConnectorOptions = {};
   const connector = new MemoryConnector(script);
   await using pool = new ConnectionPool({ ...OPTIONS, connector });
-  await walk(pool, "ops@db1", () => connector.dials, 2);
+  await walk(pool, "ops@db1", () => connector.dials, seed);
 });
 
 Deno.test({
-  name: "ConnectionPool.exec() with any option and any value hurts no other " +
+  name:
+    "ConnectionPool.exec() and spawn() with any option and any value hurts no other " +
     "caller, on sshd" + (noSshd ? ` (${sshdHint})` : ""),
-  ignore: noSshd || !isChecked,
+  ignore: noSshd,
   async fn() {
-    await using server = await startSshd();
-    await using pool = new ConnectionPool(OPTIONS);
-    await walk(pool, server.host(), () => 1, 3);
+    // Room for sessions that sshd has not yet seen the end of.
+    await using server = await startSshd({ maxSessions: 50 });
+    let dials = 0;
+    await using pool = new ConnectionPool({
+      ...OPTIONS,
+      observer: (event) => {
+        if (event.type === "connected") dials++;
+      },
+    });
+    await walk(pool, server.host(), () => dials, seed);
     assertEquals(await server.acceptedConnections(), 1);
   },
 });

@@ -42,10 +42,7 @@ Deno.test({
   ignore: noDropbear,
   async fn() {
     await using server = await Dropbear.start();
-    await using pool = new ConnectionPool({
-      config: false,
-      maxSessionsPerConnection: 1,
-    });
+    await using pool = new ConnectionPool({ config: false });
     assertEquals(await wrongResults(pool, server.host()), []);
   },
 });

@@ -4,16 +4,11 @@
  */
 
 import process from "node:process";
-import {
-  ConnectionPool,
-  DialError,
-  parseHost,
-  PlainResolver,
-} from "@sshpool/sshpool";
+import { ConnectionPool, DialError, parseHost } from "@sshpool/sshpool";
 import { ConnectionPool as BarePool } from "@sshpool/sshpool/pool";
 import { Ssh2Connector } from "@sshpool/sshpool/ssh2";
 
-const { target, hop, sshd, close } = JSON.parse(process.argv[2]);
+const { target, hop, close } = JSON.parse(process.argv[2]);
 const warnings = [];
 process.on("warning", ({ name, message }) => warnings.push({ name, message }));
 
@@ -91,30 +86,6 @@ async function jump() {
   };
 }
 
-/** Over a real sshd, where there is one. */
-async function files() {
-  if (sshd === undefined) return undefined;
-  const host = new PlainResolver().resolve(sshd);
-  const connection = await new Ssh2Connector().connect(host);
-  const sftp = await connection.sftp();
-  const path = `/tmp/sshpool-${crypto.randomUUID()}`;
-  const big = new Uint8Array(1_000_000).map((_, i) => i % 251);
-  await sftp.mkdir(path);
-  await sftp.writeFile(`${path}/big`, big);
-  await sftp.writeTextFile(`${path}/small`, "grüße\n");
-  const names = [];
-  for await (const { name } of sftp.readDir(path)) names.push(name);
-  const read = await sftp.readFile(`${path}/big`);
-  const { size } = await sftp.stat(`${path}/big`);
-  const small = await sftp.readTextFile(`${path}/small`);
-  await sftp.remove(path, { recursive: true });
-  const gone = await sftp.stat(path).catch(({ code }) => code);
-  sftp.close();
-  await connection.close();
-  const same = Buffer.compare(read, big) === 0;
-  return { names: names.sort(), size, same, small, gone };
-}
-
 async function fanOut() {
   const hosts = [target, { ...target, jump: [hop] }, { ...target, port: 1 }];
   const run = (host) => pool.exec(host, "true");
@@ -146,7 +117,6 @@ const done = {
   exec: await exec(),
   spawn: await spawn(),
   jump: await jump(),
-  files: await files(),
   fanOut: await fanOut(),
   errors: await errors(),
   parts: await parts(),

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { noSshd, type Sshd, startSshd } from "../_sshd.ts";
+import { noSshd, startSshd } from "../_sshd.ts";
 import { inTerminal, noTerminal } from "../_terminal.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
@@ -215,13 +215,6 @@ const EXPECTED = {
     killed: "TERM",
   },
   jump: { stdout: "far\n", hops: 1, forwards: 1 },
-  files: {
-    names: ["big", "small"],
-    size: 1_000_000,
-    same: true,
-    small: "grüße\n",
-    gone: "SSH_SFTP_NOT_FOUND",
-  },
   fanOut: { ok: 2, failed: 1 },
   errors: {
     name: "DialError",
@@ -264,39 +257,59 @@ async function install(name: string): Promise<string> {
   return await folder.write(name, await Deno.readTextFile(url));
 }
 
-async function runVerbs(
+/** What `_sshd.mjs` prints where all is well. */
+const EXPECTED_OF_SSHD = {
+  files: {
+    names: ["big", "small"],
+    size: 1_000_000,
+    isBig: true,
+    small: "grüße\n",
+    missing: "SSH_SFTP_NOT_FOUND",
+  },
+  trees: { up: 2, down: 2, told: true, isBig: true, small: "small\n" },
+  commands: {
+    quoted: "a b; $(reboot)",
+    failed: [true, "SSH_COMMAND_FAILED"],
+    inside: "FAR\nhello\n",
+    lines: ["one", "two"],
+  },
+  shell: { size: true, code: 7 },
+  forwards: { tunnel: "through", forward: "along" },
+  warnings: [],
+};
+
+/** Runs a program, which prints what is expected and ends soon after. */
+async function expectOf(
   command: readonly string[],
-  sshd: Sshd | undefined,
-  close: boolean,
+  program: string,
+  task: unknown,
+  expected: unknown,
 ): Promise<void> {
-  await withServers(command, async (hosts) => {
-    const task = {
-      ...hosts,
-      ...sshd === undefined ? {} : { sshd: sshd.host() },
-      close,
-    };
-    const { code, stdout, stderr, idleMs } = await folder.run(command, {
-      args: [await install("_verbs.mjs"), JSON.stringify(task)],
-    });
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-    const { files, ...rest } = EXPECTED;
-    assertEquals(JSON.parse(stdout), {
-      ...rest,
-      ...sshd === undefined ? {} : { files },
-      size: !close,
-    });
-    assert(idleMs < ENDS_WITHIN_MS, `It ended after ${idleMs} ms`);
+  const { code, stdout, stderr, idleMs } = await folder.run(command, {
+    args: [await install(program), JSON.stringify(task)],
   });
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals(JSON.parse(stdout), expected);
+  assert(idleMs < ENDS_WITHIN_MS, `It ended after ${idleMs} ms`);
 }
 
 for (const close of [true, false]) {
-  const what = close ? "after close()" : "also without close()";
+  const ends = `and the process ends ${
+    close ? "after" : "also without"
+  } close()`;
+  runtimeTest(`runs its main verbs, ${ends}`, async (command) => {
+    await withServers(command, async (hosts) => {
+      const expected = { ...EXPECTED, size: !close };
+      await expectOf(command, "_verbs.mjs", { ...hosts, close }, expected);
+    });
+  });
+  if (noSshd) continue;
   runtimeTest(
-    `runs all its verbs, and the process ends ${what}`,
+    `works with files, shells and forwards of sshd, ${ends}`,
     async (command) => {
-      if (noSshd) return await runVerbs(command, undefined, close);
       await using sshd = await startSshd();
-      await runVerbs(command, sshd, close);
+      const task = { host: sshd.host(), close };
+      await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
     },
   );
 }
@@ -305,15 +318,7 @@ runtimeTest(
   "warns of nothing when many calls have one signal",
   async (command) => {
     await withServers(command, async (hosts) => {
-      const { code, stdout, stderr } = await folder.run(command, {
-        args: [await install("_signals.mjs"), JSON.stringify(hosts)],
-      });
-      const warned = stdout.trim();
-      assertEquals({ code, stderr, warned }, {
-        code: 0,
-        stderr: "",
-        warned: "[]",
-      });
+      await expectOf(command, "_signals.mjs", hosts, []);
     });
   },
 );

@@ -148,7 +148,12 @@ export class Listener implements Forward {
 
   async #serve(client: Socket): Promise<void> {
     const tunnel = await this.#open(client);
-    const failure = await splice(client, streamOfTunnel(tunnel));
+    const remote = streamOfTunnel(tunnel);
+    // To reset the client may look like an orderly end, which would let the
+    // tunnel send what it has.
+    const forgetStop = onAbort(this.#stop.signal, () => remote.destroy());
+    const failure = await splice(client, remote);
+    forgetStop();
     if (failure !== undefined) throw failure;
   }
 

@@ -30,6 +30,7 @@ export function splice(
     whenClosed(socket, () => {
       // After an orderly end what was written may still be on its way.
       if (failure !== undefined || !remote.writableEnded) remote.destroy();
+      else endSoon(remote);
       closed();
     });
     whenClosed(remote, () => {
@@ -59,12 +60,12 @@ export function reset(socket: Socket): void {
   }
 }
 
-/** Sends what is written, then ends the socket whatever its peer does. */
-function endSoon(socket: Socket): void {
-  if (socket.destroyed) return;
-  if (socket.writableFinished) return void socket.destroy();
-  socket.once("finish", () => socket.destroy());
-  if (!socket.writableEnded) socket.end();
+/** Sends what is written, then ends the stream whatever its peer does. */
+function endSoon(stream: Duplex): void {
+  if (stream.destroyed) return;
+  if (stream.writableFinished) return void stream.destroy();
+  stream.once("finish", () => stream.destroy());
+  if (!stream.writableEnded) stream.end();
   // What it still sends goes nowhere.
-  socket.resume();
+  stream.resume();
 }

@@ -4,7 +4,14 @@
  * @module
  */
 
-/** What waits for answers, all for the same time. */
+// The functions of node:timers give objects with `unref()` in every runtime.
+import { clearTimeout, setTimeout } from "node:timers";
+import { MAX_TIMER_MS } from "../abort.ts";
+
+/**
+ * What waits for answers, all for the same time. The timer does not keep the
+ * process alive: those who wait do.
+ */
 export class AnswerDeadlines<T> {
   readonly #timeoutMs: number;
   readonly #onLate: (waiting: T) => void;
@@ -13,24 +20,27 @@ export class AnswerDeadlines<T> {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param timeoutMs How long an answer may take, in milliseconds.
+   * @param timeoutMs How long an answer may take, in milliseconds; 0 for ever.
    * @param onLate Told of each that had none in time; it waits no more.
    */
   constructor(timeoutMs: number, onLate: (waiting: T) => void) {
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = Math.min(timeoutMs, MAX_TIMER_MS);
     this.#onLate = onLate;
   }
 
-  /** Begins to wait. */
+  /** Begins to wait, unless it waits already. */
   add(waiting: T): void {
+    if (this.#timeoutMs <= 0 || this.#dueAt.has(waiting)) return;
     this.#dueAt.set(waiting, performance.now() + this.#timeoutMs);
-    this.#timer ??= setTimeout(() => this.#onTimer(), this.#timeoutMs);
+    this.#timer ??= this.#arm(this.#timeoutMs);
   }
 
-  /** The answer came, or is not needed any more. */
+  /**
+   * The answer came, or is not needed any more. The timer stays: one that
+   * fires for nothing now and then costs less than two for each command.
+   */
   delete(waiting: T): void {
-    if (!this.#dueAt.delete(waiting)) return;
-    if (this.#dueAt.size === 0) this.clear();
+    this.#dueAt.delete(waiting);
   }
 
   /** Ends all waits, and the timer. */
@@ -40,16 +50,24 @@ export class AnswerDeadlines<T> {
     this.#timer = undefined;
   }
 
+  #arm(ms: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#onTimer(), ms).unref();
+  }
+
   #onTimer(): void {
     this.#timer = undefined;
-    const now = performance.now();
+    const late: T[] = [];
     for (const [waiting, dueAt] of this.#dueAt) {
-      if (dueAt > now) {
-        this.#timer = setTimeout(() => this.#onTimer(), dueAt - now);
-        return;
+      const leftMs = dueAt - performance.now();
+      // A timer may fire a moment early.
+      if (leftMs > 1) {
+        this.#timer = this.#arm(leftMs);
+        break;
       }
-      this.#dueAt.delete(waiting);
-      this.#onLate(waiting);
+      late.push(waiting);
+    }
+    for (const waiting of late) {
+      if (this.#dueAt.delete(waiting)) this.#onLate(waiting);
     }
   }
 }

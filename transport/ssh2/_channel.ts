@@ -79,7 +79,7 @@ export class Channel {
   #heldSignals: string[] = [];
   #signalTimer: ReturnType<typeof setTimeout> | undefined;
   #pendingWrite: (() => void) | undefined;
-  #whenEnded: (() => void) | undefined;
+  #whenEnded: (() => void)[] = [];
 
   constructor(context: ChannelContext, observer: ChannelObserver) {
     this.#context = context;
@@ -121,6 +121,7 @@ export class Channel {
    * @param send Writes the request; its id is the channel's on the far side.
    * @param done Told whether it was granted. Not called if the channel ends
    * first.
+   * @throws What `send` throws for a value that cannot be sent.
    */
   request(
     send: (protocol: RawProtocol, id: number) => void,
@@ -128,6 +129,8 @@ export class Channel {
   ): void {
     const raw = this.#raw;
     if (!this.isOpen || raw === undefined) return;
+    // First: what cannot be sent has no answer.
+    this.tell(send);
     raw._callbacks.push((failed) => {
       // ssh2 fails what is outstanding when a channel closes, too: that is
       // `closed` or `lost`, and not a refusal.
@@ -135,7 +138,6 @@ export class Channel {
         done(!failed);
       }
     });
-    this.tell(send);
   }
 
   /** Sends a message that has no answer. Nothing happens once it is closed. */
@@ -253,10 +255,11 @@ export class Channel {
 
   /** For the table: the server's answer to the request to open. */
   onOpen(raw: RawChannel): void {
-    if (this.#state === "ended") return raw.close(); // given up unanswered
+    this.#divert(raw);
+    // Given up unanswered: what still comes on it is dropped.
+    if (this.#state === "ended") return this.#guard(() => raw.close());
     this.#raw = raw;
     this.#state = "open";
-    this.#divert(raw);
     if (this.#abandoned) this.#closeNow();
     else this.#observer.opened();
   }
@@ -268,8 +271,10 @@ export class Channel {
     this.unref();
     clearTimeout(this.#signalTimer);
     this.#flushed();
-    if (!this.#abandoned) tell(this.#observer);
-    this.#whenEnded?.();
+    const wasAbandoned = this.#abandoned;
+    this.#abandoned = true;
+    if (!wasAbandoned) tell(this.#observer);
+    for (const callback of this.#whenEnded.splice(0)) callback();
   }
 
   /**
@@ -300,7 +305,7 @@ export class Channel {
   /** Calls back when the channel has ended, whoever ended it. */
   whenEnded(callback: () => void): void {
     if (this.#state === "ended") callback();
-    else this.#whenEnded = callback;
+    else this.#whenEnded.push(callback);
   }
 
   /**

@@ -45,7 +45,7 @@ export interface ChannelTableOptions {
   readonly hasSpares: boolean;
   /** The error of an operation that the end of the connection broke. */
   readonly lost: Lost;
-  /** Told when nothing can be sent any more. */
+  /** Told when the connection is to end. */
   onBroken(error: unknown): void;
 }
 
@@ -60,7 +60,7 @@ export class ChannelTable implements ChannelContext {
   readonly #sessions = new Set<Channel>();
   readonly #opening: AnswerDeadlines<number>;
   readonly #closing: AnswerDeadlines<Channel>;
-  #isFailing = false;
+  #failure: Error | undefined;
 
   /**
    * @param raw The client, which the table watches from here on.
@@ -92,9 +92,12 @@ export class ChannelTable implements ChannelContext {
     return this.#options.hold;
   }
 
-  /** Whether the server has left a request unanswered for too long. */
+  /**
+   * Whether the server has left a request unanswered for too long. The
+   * connection ends with the last of its channels.
+   */
   get isFailing(): boolean {
-    return this.#isFailing;
+    return this.#failure !== undefined;
   }
 
   /** Session channels that are open or being opened. */
@@ -164,16 +167,24 @@ export class ChannelTable implements ChannelContext {
 
   /** The server may still open it: it is closed again then. */
   #onNotOpened(id: number): void {
-    this.#isFailing = true;
+    const { openMs } = this.#options.timeouts;
+    this.#failed(`it did not answer a request for a channel in ${openMs} ms`);
     this.#end(id, (observer) => observer.unanswered());
   }
 
   /** Its slot is free for us; what the server makes of it, nobody knows. */
   #onNotClosed(channel: Channel): void {
-    this.#isFailing = true;
+    const { closeMs } = this.#options.timeouts;
+    this.#failed(`it did not close a channel in ${closeMs} ms`);
     for (const [id, it] of this.#channels) {
       if (it === channel) this.#end(id, (observer) => observer.closed());
     }
+  }
+
+  #failed(why: string): void {
+    this.#failure ??= new Error(`the server does not answer: ${why}`);
+    // Nobody is to use them any more, and the connection waits for their end.
+    while ((this.spares?.count ?? 0) > 0) void this.spares?.close();
   }
 
   #request(id: number, target: ForwardTarget | undefined): void {
@@ -221,6 +232,8 @@ export class ChannelTable implements ChannelContext {
     // Before anybody is told: whoever is told may open the next one.
     this.#sessions.delete(channel);
     channel.onEnd(tell);
+    if (this.#failure === undefined || this.#channels.size > 0) return;
+    this.onBroken(this.#failure);
   }
 
   #watch(): void {

@@ -24,6 +24,8 @@ export interface CommandContext {
   readonly acceptedEnv: Map<string, boolean>;
   /** Told of variables of the host that the server refuses. */
   readonly onEnvRefused: (name: string) => void;
+  /** See `Times`. */
+  readonly stallMs: number;
   /** Where several messages are joined that can go out as one. */
   readonly socket: Duplex;
   /** The error of an operation that the end of the connection broke. */
@@ -36,7 +38,7 @@ export interface RequestListener {
   onSent(): void;
   /** The server has granted it. */
   onGranted(): void;
-  /** It does not run. */
+  /** It does not run, unless it was sent and the error says so. */
   onRefused(error: Error): void;
 }
 
@@ -48,6 +50,7 @@ export class CommandRequests {
   readonly #listener: RequestListener;
   /** Answers that must be there before the command is sent. */
   #awaited = 0;
+  #isSent = false;
   /** Variables that the server refuses. */
   readonly #refused: string[] = [];
   #isRefused = false;
@@ -94,22 +97,14 @@ export class CommandRequests {
   #sendEnv(): void {
     const { acceptedEnv } = this.#context;
     for (const [name, value] of Object.entries(this.#request.env)) {
-      const known = acceptedEnv.get(name);
-      if (known === false) {
-        this.#refused.push(name);
-      } else if (known === true) {
-        this.#channel.tell((protocol, id) =>
-          protocol.env(id, name, value, false)
-        );
-      } else {
-        this.#ask(
-          (protocol, id) => protocol.env(id, name, value, true),
-          (granted) => {
-            acceptedEnv.set(name, granted);
-            if (!granted) this.#refused.push(name);
-          },
-        );
-      }
+      const answered = (granted: boolean) => {
+        acceptedEnv.set(name, granted);
+        if (!granted) this.#refused.push(name);
+      };
+      const send: Parameters<Channel["request"]>[0] = (protocol, id) =>
+        protocol.env(id, name, value, true);
+      if (acceptedEnv.get(name) === true) this.#askAlong(send, answered);
+      else this.#ask(send, answered);
     }
   }
 
@@ -145,7 +140,8 @@ export class CommandRequests {
       (protocol, id) => protocol.pty(id, rows, columns, 0, 0, term, null, true),
       (granted) => {
         if (granted) return;
-        this.#refuse(refusal(this.#context, "the server grants no terminal"));
+        const why = "the server grants no terminal";
+        this.#refuse(refusal(this.#context, this.#request, why));
       },
     );
   }
@@ -161,13 +157,28 @@ export class CommandRequests {
     });
   }
 
+  /** For what was granted before: the command does not wait for the answer. */
+  #askAlong(
+    send: Parameters<Channel["request"]>[0],
+    answered: (granted: boolean) => void,
+  ): void {
+    this.#channel.request(send, (granted) => {
+      answered(granted);
+      if (!granted && this.#isSent) this.#refuseEnv();
+    });
+  }
+
+  #refuseEnv(): void {
+    this.#refuse(envRefused(this.#context, this.#refused, this.#isSent));
+  }
+
   /** All answers that were awaited are there. */
   #proceed(): void {
     if (this.#isRefused) return;
     if (this.#refused.length === 0) {
       return this.#send(() => this.#sendCommand());
     }
-    this.#refuse(envRefused(this.#context, this.#refused));
+    this.#refuseEnv();
   }
 
   #sendCommand(): void {
@@ -179,14 +190,14 @@ export class CommandRequests {
           : protocol.exec(id, line, true),
       (granted) => {
         if (!granted) {
-          const what = line === undefined ? "shell" : "command";
-          const why = `the server refused the ${what}`;
-          return this.#refuse(refusal(this.#context, why));
+          const why = `the server refused the ${this.#request.what}`;
+          return this.#refuse(refusal(this.#context, this.#request, why));
         }
         this.#channel.started();
         this.#listener.onGranted();
       },
     );
+    this.#isSent = true;
     this.#listener.onSent();
   }
 
@@ -205,17 +216,24 @@ export class CommandRequests {
 /** The error for a session that the server does not serve; nothing has run. */
 export function refusal(
   { name }: CommandContext,
+  request: SessionRequest,
   why: string,
 ): ChannelOpenError {
   return new ChannelOpenError(
-    `Cannot run the command on ${JSON.stringify(name)}: ${why}`,
+    `Cannot ${doing(request)} on ${JSON.stringify(name)}: ${why}`,
     { host: name, reason: 0 },
   );
+}
+
+/** What a session is for, for messages. */
+export function doing({ what }: SessionRequest): string {
+  return what === "shell" ? "start the shell" : "run the command";
 }
 
 function envRefused(
   { name }: CommandContext,
   names: readonly string[],
+  mayHaveRun: boolean,
 ): EnvironmentRefusedError {
   const shown = names.map((it) => JSON.stringify(it)).join(", ");
   return new EnvironmentRefusedError(
@@ -224,6 +242,7 @@ function envRefused(
     {
       host: name,
       names,
+      mayHaveRun,
       hint: "add the names to AcceptEnv of the server's sshd_config, or set " +
         'envMode to "inline"',
     },

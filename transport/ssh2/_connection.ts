@@ -31,7 +31,7 @@ import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
 import { type ForwardTarget, targetName } from "../target.ts";
 import type { LostDetails } from "./_channel.ts";
-import { ChannelTable, type ChannelTimeouts } from "./_channel_table.ts";
+import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
 import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
@@ -41,6 +41,7 @@ import { commandRequest, shellRequest } from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
+import { TIMES, type Times } from "./_times.ts";
 import { openTunnel } from "./_tunnel.ts";
 
 /** How long the farewell may take to be sent. */
@@ -52,14 +53,13 @@ export interface ConnectionParts {
   readonly client: Client;
   readonly socket: Duplex;
   readonly keepalive: KeepaliveOptions;
-  readonly timeouts?: ChannelTimeouts;
+  /** How long to wait for what. */
+  readonly times?: Times | undefined;
   readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
 
 /** Old dropbear ends a session channel that is left unused. */
 const KEEPS_SPARES = /^OpenSSH_/;
-
-const TIMEOUTS: ChannelTimeouts = { openMs: 20_000, closeMs: 10_000 };
 
 /**
  * Versions of dropbear that lose sessions which overlap on one connection: the
@@ -97,14 +97,14 @@ export class Ssh2Connection implements Connection {
     this.#channels = new ChannelTable(raw, {
       host: this.#name,
       hold: this.#hold,
-      timeouts: parts.timeouts ?? TIMEOUTS,
+      timeouts: parts.times ?? TIMES,
       hasSpares: KEEPS_SPARES.test(raw._remoteVer ?? ""),
       lost: (doing, details) => this.#lost(doing, details),
       onBroken: (error) => this.#onBroken(error),
     });
     this.#server = raw._remoteVer ?? "";
     if (ONE_SESSION.test(this.#server)) this.maxSessions = 1;
-    this.#context = this.#makeContext(parts.onNotice);
+    this.#context = this.#makeContext(parts);
     this.#watch();
     startKeepalive(raw, parts.socket, parts.keepalive, (error) => {
       this.#lastError ??= error;
@@ -166,7 +166,7 @@ export class Ssh2Connection implements Connection {
   }
 
   async shell(given?: ShellOptions): Promise<RemoteProcess> {
-    if (this.isClosed) throw this.#lost("run the command");
+    if (this.isClosed) throw this.#lost("start the shell");
     const { options } = checkShellOptions(given);
     return await startProcess(this.#context, shellRequest(options), options);
   }
@@ -213,7 +213,9 @@ export class Ssh2Connection implements Connection {
     return this.close();
   }
 
-  #makeContext(onNotice?: (notice: Notice) => void): CommandContext {
+  #makeContext(
+    { onNotice, times = TIMES }: ConnectionParts,
+  ): CommandContext {
     return {
       table: this.#channels,
       name: this.#name,
@@ -227,6 +229,7 @@ export class Ssh2Connection implements Connection {
           } of the host: it is not in AcceptEnv of its sshd_config`,
         }),
       socket: this.#socket,
+      stallMs: times.stallMs,
       lost: (doing, details) => this.#lost(doing, details),
     };
   }

@@ -26,7 +26,16 @@ import { KeyExchangeGuard } from "./_key_exchange.ts";
 import type { ProtocolViolation } from "./_protocol_violation.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
+import { TIMES, type Times } from "./_times.ts";
 import { internalsOf, Ssh2VersionError } from "./_version_check.ts";
+
+/** What tests set, and nobody else. */
+export interface DialTuning {
+  /** When to exchange keys again. */
+  readonly rekeyLimits?: RekeyLimits;
+  /** How long the connection waits for what. */
+  readonly times?: Partial<Times>;
+}
 
 /** What the message of a deadline says was under way. */
 const DOING: Record<DialPhase, string> = {
@@ -59,24 +68,24 @@ export class Dial {
     judge: (key) => this.#judge(key),
     onViolation: (violation) => this.#violation ??= violation,
   });
-  readonly #rekeyLimits: RekeyLimits;
+  readonly #tuning: DialTuning;
   #check: HostKeyCheck | undefined;
 
   /**
    * @param host The host.
    * @param options The signal, the deadline, keepalive, and a tunnel.
    * @param keys Private keys that were read before.
-   * @param rekeyLimits When to exchange keys again; for tests.
+   * @param tuning For tests.
    */
   constructor(
     host: ResolvedHost,
     options: ConnectOptions,
     keys?: KeyCache,
-    rekeyLimits: RekeyLimits = REKEY_LIMITS,
+    tuning: DialTuning = {},
   ) {
     this.#host = host;
     this.#options = options;
-    this.#rekeyLimits = rekeyLimits;
+    this.#tuning = tuning;
     this.#name = hostName(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
@@ -127,8 +136,11 @@ export class Dial {
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
     const client = await this.#handshake(socket);
-    const { keepaliveIntervalMs = 15_000, keepaliveCountMax = 3 } =
-      this.#options;
+    const {
+      keepaliveIntervalMs = 15_000,
+      keepaliveCountMax = 3,
+      channelOpenTimeoutMs: openMs = TIMES.openMs,
+    } = this.#options;
     return new Ssh2Connection({
       host: this.#host,
       client,
@@ -137,6 +149,7 @@ export class Dial {
         intervalMs: keepaliveIntervalMs,
         countMax: keepaliveCountMax,
       },
+      times: { ...TIMES, openMs, ...this.#tuning.times },
       onNotice: this.#options.onNotice,
     });
   }
@@ -216,7 +229,8 @@ export class Dial {
     this.#auth.attach(client);
     ignoreHostKeyList(raw);
     enforceWindows(raw);
-    const rekeying = new Rekeying(raw._protocol, this.#rekeyLimits);
+    const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
+    const rekeying = new Rekeying(raw._protocol, rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");

@@ -14,11 +14,7 @@ import {
 import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
 import { type ByteSource, openStdin } from "../stdin.ts";
 import type { CommandContext } from "./_command.ts";
-import {
-  MAX_OUTPUT_BYTES,
-  OutputCollector,
-  TruncatingCollector,
-} from "./_output_collector.ts";
+import { OutputCollector } from "./_output_collector.ts";
 import { Session, type SessionListener } from "./_session.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
@@ -40,6 +36,9 @@ export function runCommand(
   });
 }
 
+/** What is collected by default, both outputs together, in bytes. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+
 interface Settle {
   readonly resolve: (result: ExecResult<string | Uint8Array>) => void;
   readonly reject: (reason: unknown) => void;
@@ -50,11 +49,7 @@ class Execution implements SessionListener {
   readonly #options: ExecOptions;
   readonly #settle: Settle;
   readonly #session: Session;
-  readonly #stdout: OutputCollector;
-  readonly #stderr: OutputCollector;
-  /** Beyond it the command is stopped, in bytes. */
-  readonly #limit: number;
-  #size = 0;
+  readonly #output: OutputCollector;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stdin: ByteSource | undefined;
 
@@ -67,15 +62,11 @@ class Execution implements SessionListener {
     this.#name = context.name;
     this.#options = options;
     this.#settle = settle;
-    const { maxOutputBytes = MAX_OUTPUT_BYTES, onOutputLimit } = options;
-    const truncates = onOutputLimit === "truncate";
-    const collector = () =>
-      truncates
-        ? new TruncatingCollector(Math.floor(maxOutputBytes / 4))
-        : new OutputCollector();
-    this.#stdout = collector();
-    this.#stderr = collector();
-    this.#limit = truncates ? Infinity : maxOutputBytes;
+    this.#output = new OutputCollector({
+      maxBytes: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
+      isText: options.encoding !== "bytes",
+      truncates: options.onOutputLimit === "truncate",
+    });
     this.#session = new Session(context, request, options, this);
   }
 
@@ -110,11 +101,13 @@ class Execution implements SessionListener {
   }
 
   onStdout(chunk: Buffer): boolean {
-    return this.#collect(this.#stdout, chunk);
+    if (!this.#output.stdout(chunk)) this.#terminate(() => this.#tooMuch());
+    return true;
   }
 
   onStderr(chunk: Buffer): boolean {
-    return this.#collect(this.#stderr, chunk);
+    if (!this.#output.stderr(chunk)) this.#terminate(() => this.#tooMuch());
+    return true;
   }
 
   onEof(): void {}
@@ -142,15 +135,7 @@ class Execution implements SessionListener {
   }
 
   output(): PartialOutput {
-    return { stdout: this.#stdout.bytes(), stderr: this.#stderr.bytes() };
-  }
-
-  #collect(collector: OutputCollector, chunk: Buffer): boolean {
-    if (this.#size > this.#limit) return true; // it is being stopped
-    this.#size += chunk.length;
-    collector.push(chunk);
-    if (this.#size > this.#limit) this.#terminate(() => this.#tooMuch());
-    return true;
+    return this.#output.bytes();
   }
 
   #onTimeout(timeoutMs: number): void {
@@ -170,7 +155,7 @@ class Execution implements SessionListener {
     const host = this.#name;
     return new OutputLimitError(
       `Cannot collect the output of the command on ${JSON.stringify(host)}: ` +
-        `it has more than ${this.#limit} bytes (maxOutputBytes)`,
+        `it has more than ${this.#output.maxBytes} bytes (maxOutputBytes)`,
       {
         host,
         hint: "set maxOutputBytes higher, set onOutputLimit to " +

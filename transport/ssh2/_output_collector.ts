@@ -4,113 +4,217 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
+import type { PartialOutput } from "../errors.ts";
 
-/** What is collected by default, both outputs together, in bytes. */
-export const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** Options of an {@linkcode OutputCollector}. */
+export interface OutputCollectorOptions {
+  /** How much is collected, both streams together, in bytes. */
+  readonly maxBytes: number;
+  /** Whether it is text: no character is cut in two then. */
+  readonly isText: boolean;
+  /** Whether the middle of each stream is left out beyond the limit. */
+  readonly truncates: boolean;
+}
 
-/** Collects one output as a whole. */
+/** Collects both outputs of a command. */
 export class OutputCollector {
-  readonly #chunks: Uint8Array[] = [];
+  /** How much is collected, both streams together, in bytes. */
+  readonly maxBytes: number;
+  readonly #truncates: boolean;
+  readonly #out: CollectedStream;
+  readonly #err: CollectedStream;
+  #size = 0;
 
-  /** Adds a chunk. */
-  push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
+  /** @param options The limit, and what happens beyond it. */
+  constructor({ maxBytes, isText, truncates }: OutputCollectorOptions) {
+    this.maxBytes = maxBytes;
+    this.#truncates = truncates;
+    this.#out = new CollectedStream(isText);
+    this.#err = new CollectedStream(isText);
   }
 
-  /** All that was added. */
-  bytes(): Uint8Array {
-    return join(this.#chunks);
-  }
-}
-
-/**
- * Collects the first and the last part of one output. What is between them is
- * dropped, and a line says how much it was.
- */
-export class TruncatingCollector extends OutputCollector {
-  readonly #partBytes: number;
-  readonly #head: Uint8Array[] = [];
-  #headBytes = 0;
-  readonly #tail: Uint8Array[] = [];
-  #tailBytes = 0;
-  #dropped = 0;
-
-  /** @param partBytes The size of each part, in bytes. */
-  constructor(partBytes: number) {
-    super();
-    this.#partBytes = partBytes;
+  /** Takes standard output; `false` if it is too much, and is not taken. */
+  stdout(chunk: Buffer): boolean {
+    return this.#add(this.#out, chunk);
   }
 
-  override push(chunk: Buffer): void {
-    const room = this.#partBytes - this.#headBytes;
-    const head = chunk.subarray(0, room);
-    if (head.length > 0) this.#head.push(new Uint8Array(head));
-    this.#headBytes += head.length;
-    if (head.length < chunk.length) this.#pushTail(chunk.subarray(room));
+  /** Takes standard error; `false` if it is too much, and is not taken. */
+  stderr(chunk: Buffer): boolean {
+    return this.#add(this.#err, chunk);
   }
 
-  #pushTail(chunk: Uint8Array): void {
-    this.#tail.push(new Uint8Array(chunk));
-    this.#tailBytes += chunk.length;
-    for (;;) {
-      const [first] = this.#tail;
-      const excess = this.#tailBytes - this.#partBytes;
-      if (first === undefined || excess < first.length) return;
-      this.#tail.shift();
-      this.#tailBytes -= first.length;
-      this.#dropped += first.length;
+  /** What was collected. */
+  bytes(): PartialOutput {
+    return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
+  }
+
+  #add(stream: CollectedStream, chunk: Buffer): boolean {
+    const wasWithin = this.#size <= this.maxBytes;
+    this.#size += chunk.length;
+    if (this.#size > this.maxBytes) {
+      if (!this.#truncates) return false;
+      if (wasWithin) {
+        const edge = Math.floor(this.maxBytes / 4);
+        this.#out.truncate(edge);
+        this.#err.truncate(edge);
+      }
     }
+    stream.add(chunk);
+    return true;
   }
-
-  override bytes(): Uint8Array {
-    const excess = Math.max(0, this.#tailBytes - this.#partBytes);
-    let head = join(this.#head);
-    let tail = join(this.#tail).subarray(excess);
-    let dropped = this.#dropped + excess;
-    if (dropped === 0) return join([head, tail]);
-    const size = head.length + tail.length;
-    head = withoutCutEnd(head);
-    tail = withoutCutStart(tail);
-    dropped += size - head.length - tail.length;
-    const line = `\n[${dropped} bytes are left out here]\n`;
-    return join([head, new TextEncoder().encode(line), tail]);
-  }
-}
-
-const isContinuation = (byte: number | undefined) =>
-  byte !== undefined && (byte & 0xc0) === 0x80;
-
-/** Takes the beginning of a UTF-8 character off the end. */
-function withoutCutEnd(bytes: Uint8Array): Uint8Array {
-  for (let back = 1; back <= 4 && back <= bytes.length; back++) {
-    const byte = bytes[bytes.length - back]!;
-    if (isContinuation(byte)) continue;
-    const needs = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return needs > back ? bytes.subarray(0, bytes.length - back) : bytes;
-  }
-  return bytes;
-}
-
-/** Takes the rest of a UTF-8 character off the start. */
-function withoutCutStart(bytes: Uint8Array): Uint8Array {
-  let start = 0;
-  while (start < 3 && isContinuation(bytes[start])) start++;
-  return bytes.subarray(start);
 }
 
 /**
- * Copied also where there is only one: a Buffer may be a small window on a
- * large packet, or on ssh2's pool.
+ * One output: whole, or, once it was too much, its first and last bytes.
+ *
+ * ```text
+ * | head: edge bytes | left out ... | tail: edge bytes |
+ * ```
  */
-function join(chunks: readonly Uint8Array[]): Uint8Array {
+class CollectedStream {
+  readonly #isText: boolean;
+  #head = new Pieces();
+  #tail = new Pieces();
+  #size = 0;
+  #edge = Infinity;
+
+  constructor(isText: boolean) {
+    this.#isText = isText;
+  }
+
+  add(chunk: Buffer): void {
+    this.#size += chunk.length;
+    const room = this.#edge - this.#head.size;
+    if (chunk.length <= room) return this.#head.add(chunk);
+    if (room > 0) this.#head.add(chunk.subarray(0, room));
+    this.#tail.add(chunk.subarray(room));
+    this.#tail.keepLast(this.#edge);
+  }
+
+  /** From here on only so many bytes of each end are kept. */
+  truncate(edge: number): void {
+    this.#edge = edge;
+    const whole = this.#head.join();
+    if (whole.length <= edge) return;
+    const tailAt = Math.max(edge, whole.length - edge);
+    this.#head = new Pieces();
+    // Copied: a view would keep all of it in memory.
+    this.#head.add(Buffer.from(whole.subarray(0, edge)));
+    this.#tail.add(Buffer.from(whole.subarray(tailAt)));
+  }
+
+  bytes(): Uint8Array {
+    const head = this.#head.join();
+    if (this.#tail.size === 0 && this.#size === head.length) return head;
+    const tail = this.#tail.join(this.#edge);
+    if (head.length + tail.length === this.#size) return concat([head, tail]);
+    const first = this.#isText ? withoutBrokenEnd(head) : head;
+    const last = this.#isText ? withoutBrokenStart(tail) : tail;
+    const missing = this.#size - first.length - last.length;
+    const line = `[... ${missing} bytes are left out ...]\n`;
+    const isLineStart = first.length === 0 || first.at(-1) === NEWLINE;
+    return concat([first, Buffer.from(isLineStart ? line : `\n${line}`), last]);
+  }
+}
+
+const NEWLINE = 0x0a;
+/** A chunk below this is copied: it may be a small view of a large packet. */
+const SMALL_BYTES = 4096;
+const MIN_BLOCK_BYTES = 512;
+const MAX_BLOCK_BYTES = 64 * 1024;
+
+/** Bytes in pieces; small ones are put together into blocks. */
+class Pieces {
+  #pieces: Buffer[] = [];
+  #first = 0;
+  #block: Buffer | undefined;
+  #used = 0;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#size += chunk.length;
+    if (chunk.length < SMALL_BYTES) return this.#copy(chunk);
+    this.#endBlock();
+    this.#pieces.push(chunk);
+  }
+
+  /** Drops pieces at the front that are not among the last bytes. */
+  keepLast(bytes: number): void {
+    for (;;) {
+      const piece = this.#pieces[this.#first];
+      if (piece === undefined || this.#size - piece.length < bytes) break;
+      this.#size -= piece.length;
+      this.#first++;
+    }
+    // Not each time: that would move all the rest each time.
+    if (this.#first < 1024 && this.#first < this.#pieces.length) return;
+    this.#pieces.splice(0, this.#first);
+    this.#first = 0;
+  }
+
+  /** Puts the last bytes together, as a copy. */
+  join(bytes = Infinity): Uint8Array {
+    const block = this.#block?.subarray(0, this.#used);
+    const pieces = this.#pieces.slice(this.#first);
+    const whole = concat(block === undefined ? pieces : [...pieces, block]);
+    return whole.length <= bytes ? whole : whole.slice(whole.length - bytes);
+  }
+
+  #copy(chunk: Buffer): void {
+    const room = (this.#block?.length ?? 0) - this.#used;
+    if (chunk.length > room) this.#startBlock(chunk.length);
+    this.#block!.set(chunk, this.#used);
+    this.#used += chunk.length;
+  }
+
+  #startBlock(bytes: number): void {
+    const size = Math.max(this.#block?.length ?? 0, MIN_BLOCK_BYTES / 2) * 2;
+    this.#endBlock();
+    this.#block = Buffer.allocUnsafeSlow(
+      Math.max(bytes, Math.min(size, MAX_BLOCK_BYTES)),
+    );
+  }
+
+  #endBlock(): void {
+    if (this.#block === undefined) return;
+    this.#pieces.push(this.#block.subarray(0, this.#used));
+    this.#block = undefined;
+    this.#used = 0;
+  }
+}
+
+function concat(pieces: readonly Uint8Array[]): Uint8Array {
   let size = 0;
-  for (const chunk of chunks) size += chunk.length;
+  for (const piece of pieces) size += piece.length;
   const whole = new Uint8Array(size);
   let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
+  for (const piece of pieces) {
+    whole.set(piece, offset);
+    offset += piece.length;
   }
   return whole;
+}
+
+const isContinuation = (byte: number) => (byte & 0xc0) === 0x80;
+
+/** Without the first bytes of a character whose last bytes are left out. */
+function withoutBrokenEnd(bytes: Uint8Array): Uint8Array {
+  let start = bytes.length - 1;
+  while (start > bytes.length - 4 && isContinuation(bytes[start] ?? 0)) start--;
+  const lead = bytes[start] ?? 0;
+  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+  return start + length > bytes.length ? bytes.subarray(0, start) : bytes;
+}
+
+/** Without the last bytes of a character whose first bytes are left out. */
+function withoutBrokenStart(bytes: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start < 3 && isContinuation(bytes[start] ?? 0)) start++;
+  return bytes.subarray(start);
 }

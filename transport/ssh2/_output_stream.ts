@@ -20,20 +20,33 @@ export interface OutputStreamListener {
 /** Fed by a channel, read by anybody; says when it is full, and when it is not. */
 export class OutputStream {
   readonly stream: ReadableStream<Uint8Array>;
+  readonly #listener: OutputStreamListener;
+  readonly #stallMs: number;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #isOver = false;
   #mayDrop = false;
+  #isDropping = false;
   #dropped = 0;
+  #stall: ReturnType<typeof setTimeout> | undefined;
+  /** What the reader is told when it has read all that was kept. */
+  #lastError: Error | undefined;
 
-  constructor(listener: OutputStreamListener) {
+  /**
+   * @param listener Told what the reader does.
+   * @param stallMs How long a reader may leave a full buffer unread after
+   *   {@linkcode OutputStream.dropUnread}, in milliseconds.
+   */
+  constructor(listener: OutputStreamListener, stallMs: number) {
+    this.#listener = listener;
+    this.#stallMs = stallMs;
     this.stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
       },
-      pull: () => listener.onRoom(),
+      pull: () => this.#onRead(),
       cancel: () => {
         // What still comes is dropped.
-        this.#isOver = true;
+        this.#close();
         listener.onCancelled();
       },
     }, {
@@ -44,50 +57,85 @@ export class OutputStream {
 
   /** Whether nothing more should come for now. */
   get isFull(): boolean {
-    return !this.#isOver && !this.#drops &&
-      (this.#controller.desiredSize ?? 1) <= 0;
+    return !this.#isOver && !this.#isDropping && this.#room <= 0;
   }
 
-  /** From here on, what does not fit is dropped as long as nobody reads. */
+  /**
+   * From here on, what does not fit is dropped, unless somebody is reading. A
+   * reader that has stopped to read counts as none after a while.
+   */
   dropUnread(): void {
     this.#mayDrop = true;
+    if (this.isFull) this.#dropSoon();
   }
 
   /** Takes a chunk; false asks for a pause. */
   push(chunk: Buffer): boolean {
     if (this.#isOver) return true;
-    if (this.#drops && (this.#controller.desiredSize ?? 1) <= 0) {
+    if (this.#isDropping) {
       this.#dropped += chunk.length;
       return true;
     }
     // Copied: it may be a small window on a large packet.
     this.#controller.enqueue(new Uint8Array(chunk));
+    if (this.#mayDrop && this.isFull) this.#dropSoon();
     return !this.isFull;
   }
 
   /** Nothing more will come. */
   end(): void {
-    if (this.#dropped > 0) {
-      return this.fail(
-        new Error(
-          `Cannot read the rest of the output: ${this.#dropped} bytes came ` +
-            "after kill() while nobody read them, and were dropped",
-        ),
-      );
-    }
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#controller.close();
+    if (!this.#close()) return;
+    if (this.#dropped === 0) return this.#controller.close();
+    this.#lastError = new Error(
+      `Cannot read the rest of the output: ${this.#dropped} bytes came after ` +
+        "kill() while nobody read them, and were dropped",
+    );
+    this.#failWhenRead();
   }
 
   /** It broke off. */
   fail(reason: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#controller.error(reason);
+    if (this.#close()) this.#controller.error(reason);
   }
 
-  get #drops(): boolean {
-    return this.#mayDrop && !this.stream.locked;
+  get #room(): number {
+    return this.#controller.desiredSize ?? 1;
+  }
+
+  #onRead(): void {
+    this.#endStall();
+    if (this.#lastError !== undefined) this.#failWhenRead();
+    else this.#listener.onRoom();
+  }
+
+  /** An error takes back what is unread, so it has to wait. */
+  #failWhenRead(): void {
+    if (this.#room === HIGH_WATER_MARK_BYTES) {
+      this.#controller.error(this.#lastError);
+    }
+  }
+
+  #dropSoon(): void {
+    if (!this.stream.locked) return this.#drop();
+    this.#stall ??= setTimeout(() => this.#drop(), this.#stallMs);
+  }
+
+  /** For good: nobody would see a gap in the middle. */
+  #drop(): void {
+    this.#endStall();
+    this.#isDropping = true;
+    this.#listener.onRoom();
+  }
+
+  #endStall(): void {
+    clearTimeout(this.#stall);
+    this.#stall = undefined;
+  }
+
+  #close(): boolean {
+    this.#endStall();
+    const wasOpen = !this.#isOver;
+    this.#isOver = true;
+    return wasOpen;
   }
 }

@@ -22,6 +22,9 @@ import type { SessionRequest } from "./_session_request.ts";
 const SIGNALS: readonly string[] =
   "ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split(" ");
 
+/** Those that ask a process for something, and not to end. */
+const REQUESTS: readonly string[] = ["USR1", "USR2"];
+
 /**
  * Starts a command or a shell.
  *
@@ -44,6 +47,12 @@ export function startProcess(
   });
 }
 
+/** Of a terminal, in characters. */
+interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 interface Started {
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
@@ -58,6 +67,7 @@ class ChannelProcess implements RemoteProcess {
   readonly #started: Started;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
+  #size: Size;
   /** Why nothing can be written any more. */
   #inputError: unknown;
 
@@ -74,13 +84,14 @@ class ChannelProcess implements RemoteProcess {
     });
     // Those who do not read it see the error in the streams.
     this.status.catch(() => {});
+    const { columns = 80, rows = 24 } = request.pty ?? {};
+    this.#size = { columns, rows };
     const onRoom = () => this.#resume();
-    this.#out = new OutputStream({
-      onRoom,
-      onCancelled: () => this.#stop("Its output was cancelled"),
-    });
+    const onCancelled = () => this.#stop("Its output was cancelled");
+    const { stallMs } = context;
+    this.#out = new OutputStream({ onRoom, onCancelled }, stallMs);
     // Without an error output a process is still of use.
-    this.#err = new OutputStream({ onRoom, onCancelled: onRoom });
+    this.#err = new OutputStream({ onRoom, onCancelled: onRoom }, stallMs);
     this.stdin = new WritableStream({
       write: (chunk) => this.#write(chunk),
       close: () => this.#session.endInput(),
@@ -123,13 +134,15 @@ class ChannelProcess implements RemoteProcess {
     }
     if (this.#session.isOver) return;
     this.#session.signal(name);
+    if (REQUESTS.includes(name)) return;
     // A server holds its CLOSE back behind output that nobody reads.
     this.#out.dropUnread();
     this.#err.dropUnread();
     this.#resume();
   }
 
-  resize({ columns, rows }: { columns: number; rows: number }): void {
+  resize(size: Partial<Size>): void {
+    const { columns = this.#size.columns, rows = this.#size.rows } = size;
     for (const [name, value] of Object.entries({ columns, rows })) {
       if (Number.isInteger(value) && value >= 1 && value <= 65_535) continue;
       throw new RangeError(
@@ -137,19 +150,20 @@ class ChannelProcess implements RemoteProcess {
           "number from 1 to 65535",
       );
     }
+    this.#size = { columns, rows };
     this.#session.resize(columns, rows);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#stop("The process was disposed");
-    return Promise.resolve();
+    return this.#session.ended;
   }
 
   #stop(why: string): void {
     this.#session.stop(new DOMException(why, "AbortError"));
   }
 
-  #write(chunk: Uint8Array): Promise<void> | undefined {
+  async #write(chunk: Uint8Array): Promise<void> {
     if (this.#inputError !== undefined) throw this.#inputError;
     if (!(chunk instanceof Uint8Array)) {
       throw new TypeError(
@@ -157,7 +171,9 @@ class ChannelProcess implements RemoteProcess {
           "Uint8Array",
       );
     }
-    return this.#session.write(chunk);
+    await this.#session.write(chunk);
+    // It may have ended before it had room for all.
+    if (this.#inputError !== undefined) throw this.#inputError;
   }
 
   #resume(): void {

@@ -6,12 +6,21 @@
 
 import type { Buffer } from "node:buffer";
 import { onAbort } from "../abort.ts";
-import type { ChannelOpenError, PartialOutput } from "../errors.ts";
+import {
+  type ChannelOpenError,
+  type PartialOutput,
+  SshError,
+} from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
 import { ChannelClosedError } from "../session_errors.ts";
 import { SudoTalk } from "../_sudo_talk.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
-import { type CommandContext, CommandRequests, refusal } from "./_command.ts";
+import {
+  type CommandContext,
+  CommandRequests,
+  doing,
+  refusal,
+} from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
 /** Told of what happens in a session. Must not throw. */
@@ -116,9 +125,15 @@ export class Session implements ChannelObserver {
 
   /** Tells the terminal its new size. */
   resize(columns: number, rows: number): void {
+    if (this.#request.pty === undefined) return;
     this.#channel.tell((protocol, id) =>
       protocol.windowChange(id, rows, columns, 0, 0)
     );
+  }
+
+  /** Resolves when its channel has ended, and so its slot is free. */
+  get ended(): Promise<void> {
+    return new Promise((resolve) => this.#channel.whenEnded(resolve));
   }
 
   /** Stops the remote process, and does not wait for it. */
@@ -167,7 +182,10 @@ export class Session implements ChannelObserver {
         if (this.#sudo === undefined) this.#listener.onStarted();
       },
       onRefused: (error) => {
-        this.#wasSent = false; // refused, so it has not run
+        // What was refused has not run, whatever was sent.
+        if (!(error instanceof SshError && error.mayHaveRun)) {
+          this.#wasSent = false;
+        }
         this.stop(error);
       },
     }).send();
@@ -209,7 +227,8 @@ export class Session implements ChannelObserver {
     if (this.#isOnSpare && !this.#wasAnswered) {
       this.#failOnSpare();
     } else if (!this.#wasSent) {
-      this.#fail(refusal(this.#context, "the server closed the channel"));
+      const why = "the server closed the channel";
+      this.#fail(refusal(this.#context, this.#request, why));
     } else if (this.#sudo?.isStarted === false && this.#channel.hasStatus) {
       this.#fail(this.#sudo.ended(this.#channel.status.code));
     } else if (this.#endedInOrder) {
@@ -225,7 +244,7 @@ export class Session implements ChannelObserver {
     const { hasStatus, hasAllOutput } = this.#channel;
     if (hasStatus && hasAllOutput) return this.closed();
     const mayHaveRun = this.#wasSent;
-    this.#fail(this.#context.lost("run the command", {
+    this.#fail(this.#context.lost(doing(this.#request), {
       mayHaveRun,
       output: mayHaveRun ? this.#listener.output() : undefined,
     }));
@@ -250,13 +269,15 @@ export class Session implements ChannelObserver {
    */
   #failOnSpare(): void {
     const why = "the server closed a channel that was opened ahead of need";
-    this.#fail(this.#context.lost("run the command", { why }));
+    this.#fail(this.#context.lost(doing(this.#request), { why }));
   }
 
   #closedEarly(): ChannelClosedError {
     const { name } = this.#context;
     return new ChannelClosedError(
-      `Cannot tell how the command on ${JSON.stringify(name)} ended: the ` +
+      `Cannot tell how the ${this.#request.what} on ${
+        JSON.stringify(name)
+      } ended: the ` +
         "server closed its channel without saying so",
       { host: name, output: this.#listener.output() },
     );

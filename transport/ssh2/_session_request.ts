@@ -12,6 +12,8 @@ import type { PtyOptions, ShellOptions, SpawnOptions } from "../process.ts";
 
 /** A command or a shell, its variables and its terminal, as they are sent. */
 export interface SessionRequest {
+  /** What it is, for messages. */
+  readonly what: "command" | "shell";
   /** The command line; `undefined` for the login shell of the user. */
   readonly line: string | undefined;
   /** The variables that the server must set; those of the host come beside them. */
@@ -42,12 +44,13 @@ export function commandRequest(
   server: string,
 ): SessionRequest {
   const { pty } = options;
-  const request = {
+  const request: SessionRequest = {
+    what: "command",
     ...remoteCommand(command, options),
     pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
   };
   if (server.startsWith("dropbear")) {
-    checkLength(request.line, DROPBEAR.line);
+    checkLength(request.line ?? "", DROPBEAR.line);
     for (const [name, value] of Object.entries(request.env)) {
       checkLength(name + value, DROPBEAR.variable, "a variable");
     }
@@ -64,6 +67,7 @@ export function shellRequest(options: ShellOptions): SessionRequest {
   const { env = NO_ENV, envMode, term, columns, rows } = options;
   const isInline = envMode === "inline" && Object.keys(env).length > 0;
   return {
+    what: "shell",
     // A shell that is asked for as such takes no variables along.
     line: isInline ? loginShellLine(env) : undefined,
     env: isInline ? NO_ENV : env,

@@ -19,6 +19,43 @@ export interface RawServerProtocol {
   rekey(): void;
   channelData(id: number, data: Uint8Array): void;
   channelExtData(id: number, data: Uint8Array, type: number): void;
+  channelOpenConfirm(
+    id: number,
+    sender: number,
+    window: number,
+    packet: number,
+  ): void;
+  channelSuccess(id: number): void;
+  channelFailure(id: number): void;
+  channelEOF(id: number): void;
+  channelClose(id: number): void;
+  exitStatus(id: number, status: number): void;
+  exitSignal(id: number, name: string, core: boolean, message: string): void;
+  readonly _handlers: {
+    CHANNEL_OPEN: (
+      protocol: RawServerProtocol,
+      info: { readonly type: string; readonly sender: number },
+    ) => void;
+    CHANNEL_REQUEST: (
+      protocol: RawServerProtocol,
+      id: number,
+      type: string,
+      wantReply: boolean,
+      data: unknown,
+    ) => void;
+    CHANNEL_DATA: (
+      protocol: RawServerProtocol,
+      id: number,
+      data: Uint8Array,
+    ) => void;
+    CHANNEL_EOF: (protocol: RawServerProtocol, id: number) => void;
+    CHANNEL_CLOSE: (protocol: RawServerProtocol, id: number) => void;
+    CHANNEL_WINDOW_ADJUST: (
+      protocol: RawServerProtocol,
+      id: number,
+      amount: number,
+    ) => void;
+  };
 }
 
 /** A command on such a server. */
@@ -37,15 +74,20 @@ export interface RawServer extends AsyncDisposable {
   readonly host: SshHost;
   /** The protocol object of the latest connection. */
   protocol(): RawServerProtocol;
+  /** Cuts every connection. */
+  drop(): void;
 }
 
 /**
  * Starts it on a free port of 127.0.0.1.
  *
  * @param onCommand Runs each command.
+ * @param onConnection Given the protocol object of each connection, to replace
+ *   its handlers.
  */
 export async function startRawServer(
   onCommand: (command: RawCommand) => void = () => {},
+  onConnection: (protocol: RawServerProtocol) => void = () => {},
 ): Promise<RawServer> {
   await prepareCiphers();
   const key = keyPair("raw");
@@ -56,6 +98,7 @@ export async function startRawServer(
       ._protocol;
     endCiphers(protocol);
     latest = protocol;
+    onConnection(protocol);
     client.on("error", () => {});
     client.on("authentication", (context) => context.accept());
     client.on("session", (accept) => {
@@ -88,6 +131,9 @@ export async function startRawServer(
     protocol() {
       if (latest === undefined) throw new Error("Nobody has connected");
       return latest;
+    },
+    drop() {
+      for (const socket of sockets) socket.destroy();
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();

@@ -35,7 +35,7 @@ function dial(
   soft: RekeyLimits["soft"],
   hard: RekeyLimits["hard"] = { packets: Infinity, bytes: Infinity },
 ): Promise<Connection> {
-  return new Dial(host, {}, undefined, { soft, hard }).run();
+  return new Dial(host, {}, undefined, { rekeyLimits: { soft, hard } }).run();
 }
 
 interface Runner {

@@ -1,0 +1,217 @@
+/** The README: every example runs, and every link leads somewhere. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { existsSync } from "node:fs";
+import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
+import { makeSudoAccount, noSudo, sudoHint } from "../_sudo.ts";
+import { type Ending, Home } from "./_home.ts";
+import {
+  Cache,
+  deployKey,
+  PASSPHRASE,
+  PASSWORD,
+  startScripted,
+} from "./_hosts.ts";
+import { anchors, type Example, examples, links, pathOf } from "./_readme.ts";
+
+/** How an example is run, and what it is to print. */
+interface Expected {
+  /** A line for each pattern, in this order. */
+  readonly prints: readonly RegExp[];
+  /** What is put in the place of names that exist in the README alone. */
+  readonly replace?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Examples on a server in the process, which plays scripts. */
+const SCRIPTED: Record<string, Expected> = {
+  "sshpool 1": { prints: [/^up 3 days$/] },
+  "sshpool 2": { prints: [/^up 3 days$/] },
+  "One command 1": { prints: [/^3 inactive$/, /^99$/] },
+  "Many hosts 1": {
+    prints: [/^web-1 up 3 days$/, /^web-2 up 3 days$/, /^web-3 up 3 days$/],
+  },
+  "Many hosts 2": { prints: [/^1 of 2$/, /^2 of 2$/] },
+  "Follow a log and stop it 1": { prints: [/^starting$/, /^ready$/] },
+  "Standard input 1": { prints: [/^read select count/] },
+  "Reach a database 1": {
+    prints: [/hostname: "127.0.0.1", port: \d+/],
+    replace: { "listen: 15432": "listen: 0" },
+  },
+  "Reach a database 2": { prints: [/^\+PONG$/] },
+  "Timeouts and cancelling 1": { prints: [/ran longer than|500 ms/, /^50 %$/] },
+  "Errors 1": { prints: [/^4 no space left$/] },
+  "Hosts and credentials 1": {
+    prints: [/^ops$/, /^passphrase of \S+id_deploy$/, /^ops$/],
+    env: { SSH_PASSWORD: PASSWORD, SSH_PASSPHRASE: PASSPHRASE },
+  },
+  "Tests 1": {
+    prints: [/success: false/, /^1 systemctl is-active app$/],
+  },
+  "Tests 2": { prints: [/^up 3 days$/] },
+  "Observe 1": {
+    prints: [
+      /^dial ops@127/,
+      /^connected ops@127/,
+      /connections: 1, waiting: 0, dials: 1/,
+    ],
+  },
+};
+
+/** Examples that need files, shells or sudo: on a real sshd. */
+const ON_SSHD: Record<string, Expected> = {
+  "Files 1": { prints: [/^12 of 12$/, /^2 files, 12 bytes$/] },
+  "Files 2": { prints: [/^app.conf true$/] },
+  "A shell 1": { prints: [/40 120$/] },
+};
+
+const ON_SUDO: Record<string, Expected> = {
+  "sudo 1": { prints: [/^root$/], env: { SUDO_PASSWORD: "pass word" } },
+};
+
+const all = examples();
+
+Deno.test("every example of the README is run by one of these tests", () => {
+  assertEquals(
+    all.map(({ name }) => name).sort(),
+    Object.keys({ ...SCRIPTED, ...ON_SSHD, ...ON_SUDO }).sort(),
+  );
+});
+
+for (const [name, expected] of Object.entries(SCRIPTED)) {
+  Deno.test(`the README's example "${name}" prints what it says`, async () => {
+    await using server = await startScripted();
+    await using gate = await startScripted();
+    await using cache = await Cache.start();
+    const { port, clientKey: privateKey } = server;
+    const gatePort = gate.port;
+    await using home = await Home.make({
+      port,
+      gatePort,
+      user: "ops",
+      privateKey,
+    });
+    await home.write(".ssh/id_deploy", deployKey.private);
+    await home.write("dump.sql", "drop table users;");
+    const here = `hostname: "127.0.0.1", port: ${port}`;
+    check(
+      await run(home, name, {
+        ...expected,
+        replace: {
+          "cache.internal:6379": cache.address,
+          'hostname: "box.example.com"': here,
+          'hostname: "db1.example.com"': here,
+          ...expected.replace,
+        },
+      }),
+      expected,
+    );
+  });
+}
+
+for (const [name, expected] of Object.entries(ON_SSHD)) {
+  sshdTest(name, noSshd, sshdHint, async () => {
+    await using sshd = await startSshd();
+    await using home = await sshdHome(sshd, sshd.user);
+    await Deno.mkdir(`${home.dir}/site`);
+    await home.write("site/index.html", "hello ");
+    await home.write("site/style.css", "world ");
+    await Deno.mkdir(`${home.dir}/srv`);
+    await Deno.writeTextFile(`${home.dir}/srv/app.conf`, "level=debug\n");
+    for (const it of ["srv", "srv/app.conf"]) {
+      await Deno.chmod(`${home.dir}/${it}`, 0o777);
+    }
+    const srv = `"${home.dir}/srv`;
+    check(
+      await run(home, name, { ...expected, replace: { '"/srv': srv } }),
+      expected,
+    );
+    if (name === "Files 1") {
+      assertEquals(await home.read("srv/site/style.css"), "world ");
+      assertEquals(await home.read("index.copy.html"), "hello ");
+    } else if (name === "Files 2") {
+      assertEquals(await home.read("srv/app.conf"), "level=info\n");
+    }
+  });
+}
+
+for (const [name, expected] of Object.entries(ON_SUDO)) {
+  const hint = noSshd ? sshdHint : sudoHint;
+  sshdTest(name, noSshd || noSudo, hint, async () => {
+    await using account = await makeSudoAccount({ rules: ["ALL=(ALL) ALL"] });
+    await using sshd = await startSshd();
+    await using home = await sshdHome(sshd, account.user);
+    check(await run(home, name, expected), expected);
+  });
+}
+
+Deno.test("the README's example for Node 20 does without await using", () => {
+  const sources = all.filter(({ language }) => language === "js");
+  assertEquals(sources.length, 1);
+  assert(!sources[0]!.source.includes("await using"));
+});
+
+Deno.test("every link of the README leads to a file or a heading that exists", () => {
+  const targets = links();
+  assert(targets.length > 50, `${targets.length} links`);
+  const headings = anchors();
+  const dead = targets.filter((to) => {
+    if (/^https:\/\//.test(to)) return false;
+    return to.startsWith("#") ? !headings.has(to) : !existsSync(pathOf(to));
+  });
+  assertEquals(dead, []);
+});
+
+Deno.test("every guarantee of the README links a test", () => {
+  const section = /^## Guarantees\n([^]*?)^## /m.exec(
+    Deno.readTextFileSync(pathOf("README.md")),
+  )![1]!;
+  const [, , ...rows] = section.match(/^\|.*$/gm) ?? [];
+  assert(rows.length > 20, `${rows.length} guarantees`);
+  for (const row of rows) assertMatch(row, /\]\(\.\/tests\/\S+_test\.ts\)/);
+});
+
+function sshdTest(
+  name: string,
+  ignore: boolean,
+  hint: string,
+  fn: () => Promise<void>,
+): void {
+  const title = `the README's example "${name}" does on a sshd what it says`;
+  Deno.test({ name: ignore ? `${title} (${hint})` : title, ignore, fn });
+}
+
+async function sshdHome(
+  sshd: { port: number; privateKeyPath: string },
+  user: string,
+): Promise<Home> {
+  const privateKey = await Deno.readTextFile(sshd.privateKeyPath);
+  return await Home.make({ port: sshd.port, user, privateKey });
+}
+
+function run(home: Home, name: string, expected: Expected): Promise<Ending> {
+  const { source, language } = find(name);
+  let text = source;
+  for (const [from, to] of Object.entries(expected.replace ?? {})) {
+    text = text.replaceAll(from, to);
+  }
+  return home.run(`example.${language}`, text, { ...expected.env });
+}
+
+function find(name: string): Example {
+  const found = all.find((it) => it.name === name);
+  assert(found !== undefined, `The README has no example "${name}"`);
+  return found;
+}
+
+/** Fails unless the lines are there in this order, and it ended well. */
+function check(ending: Ending, { prints }: Expected): void {
+  const { code, stdout, stderr } = ending;
+  assertEquals({ code, stderr }, { code: 0, stderr: "" }, stdout);
+  let lines = stdout.split("\n").map((line) => line.trim());
+  for (const pattern of prints) {
+    const at = lines.findIndex((line) => pattern.test(line));
+    assert(at >= 0, `No line ${pattern} in:\n${stdout}`);
+    lines = lines.slice(at + 1);
+  }
+}

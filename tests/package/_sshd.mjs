@@ -1,0 +1,149 @@
+/**
+ * Files, forwards and shells, on a real sshd. Prints what came of them as JSON.
+ * Written for Node 20: no `await using`.
+ */
+
+import { Buffer } from "node:buffer";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { CommandError, ConnectionPool } from "@sshpool/sshpool";
+
+const { host, close } = JSON.parse(process.argv[2]);
+const warnings = [];
+process.on("warning", ({ name, message }) => warnings.push({ name, message }));
+
+const pool = new ConnectionPool({ config: false });
+const handle = pool.host(host);
+const far = `/tmp/sshpool-${crypto.randomUUID()}`;
+const near = await mkdtemp(join(tmpdir(), "sshpool-near-"));
+const big = new Uint8Array(1_000_000).map((_, i) => i % 251);
+const isBig = (bytes) => Buffer.compare(bytes, big) === 0;
+
+async function files() {
+  const sftp = await pool.sftp(host);
+  await sftp.mkdir(far);
+  await sftp.writeFile(`${far}/big`, big);
+  await sftp.writeTextFile(`${far}/small`, "grüße\n");
+  const names = [];
+  for await (const { name } of sftp.readDir(far)) names.push(name);
+  const { size } = await sftp.stat(`${far}/big`);
+  const missing = await sftp.stat(`${far}/nothing`).catch(({ code }) => code);
+  const result = {
+    names: names.sort(),
+    size,
+    isBig: isBig(await sftp.readFile(`${far}/big`)),
+    small: await sftp.readTextFile(`${far}/small`),
+    missing,
+  };
+  sftp.close();
+  return result;
+}
+
+async function trees() {
+  await mkdir(join(near, "out", "folder"), { recursive: true });
+  await writeFile(join(near, "out", "folder", "big"), big);
+  await writeFile(join(near, "out", "small"), "small\n");
+  let told = 0;
+  const onProgress = () => told++;
+  const up = await handle.upload(join(near, "out"), `${far}/tree`, {
+    onProgress,
+  });
+  const down = await handle.download(`${far}/tree`, join(near, "back"));
+  const [whole, small] = await Promise.all([
+    readFile(join(near, "back", "folder", "big")),
+    readFile(join(near, "back", "small"), "utf8"),
+  ]);
+  return {
+    up: up.files,
+    down: down.files,
+    told: told > 0,
+    isBig: isBig(whole),
+    small,
+  };
+}
+
+async function commands() {
+  const { stdout } = await handle.$`printf %s ${"a b; $(reboot)"}`;
+  const failed = await handle.exec("echo oops >&2; exit 3", { check: true })
+    .catch((error) => [error instanceof CommandError, error.code]);
+  const env = { GREETING: "hello" };
+  const inside = await handle.exec('pwd; echo "$GREETING"', {
+    cwd: far,
+    env,
+    envMode: "inline",
+  });
+  const child = await handle.spawn("printf 'one\\ntwo\\n'; cat");
+  const lines = [];
+  child.stdin.close();
+  for await (const line of child.lines()) lines.push(line);
+  return {
+    quoted: stdout,
+    failed,
+    inside: inside.stdout.replace(far, "FAR"),
+    lines,
+  };
+}
+
+async function shell() {
+  const shell = await handle.shell({ columns: 123, rows: 45 });
+  const writer = shell.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("stty size; exit 7\n"));
+  let text = "";
+  for await (const chunk of shell.stdout) {
+    text += new TextDecoder().decode(chunk);
+  }
+  const { code } = await shell.status;
+  return { size: text.includes("45 123"), code };
+}
+
+/** A server that answers with what it is sent. */
+function startEcho() {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.pipe(socket);
+  });
+  return new Promise((resolve) =>
+    server.listen(0, "127.0.0.1", () => resolve(server))
+  );
+}
+
+async function forwards() {
+  const server = await startEcho();
+  const to = `127.0.0.1:${server.address().port}`;
+  const tunnel = await pool.connect(host, to);
+  const writer = tunnel.writable.getWriter();
+  await writer.write(new TextEncoder().encode("through"));
+  const reader = tunnel.readable.getReader();
+  const { value } = await reader.read();
+  tunnel.close();
+  const forward = await pool.forward(host, { type: "local", listen: 0, to });
+  const answer = await new Promise((resolve, reject) => {
+    const client = connect(forward.address.port, "127.0.0.1");
+    client.on("error", reject);
+    client.once("data", (data) => {
+      client.destroy();
+      resolve(data.toString());
+    });
+    client.write("along");
+  });
+  await forward.close();
+  server.close();
+  return { tunnel: new TextDecoder().decode(value), forward: answer };
+}
+
+const done = {
+  files: await files(),
+  trees: await trees(),
+  commands: await commands(),
+  shell: await shell(),
+  forwards: await forwards(),
+};
+await handle.$`rm -rf ${far}`;
+await rm(near, { recursive: true });
+if (close) await pool.close();
+// Warnings come a turn later.
+await new Promise((resolve) => setTimeout(resolve, 10));
+process.stdout.write(JSON.stringify({ ...done, warnings }) + "\n");

@@ -1,0 +1,34 @@
+/** The join of a socket and a tunnel, where one side ends without an error. */
+
+import { assertEquals } from "@std/assert";
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { splice } from "../../../transport/forward/_splice.ts";
+
+/** A stream that keeps what is written to it, and never ends by itself. */
+function endless(): { stream: Duplex; written: () => string } {
+  const chunks: string[] = [];
+  const stream = new Duplex({
+    allowHalfOpen: true,
+    read() {},
+    write(chunk, _encoding, done) {
+      chunks.push(String(chunk));
+      // Later, as a network does.
+      queueMicrotask(done);
+    },
+  });
+  return { stream, written: () => chunks.join("") };
+}
+
+Deno.test("splice() ends with a socket that was closed in order, though the tunnel goes on sending", async () => {
+  const socket = endless();
+  const remote = endless();
+  const joined = splice(socket.stream as Socket, remote.stream);
+  socket.stream.push("last words");
+  socket.stream.push(null);
+  socket.stream.once("end", () => socket.stream.destroy());
+  remote.stream.push("nobody takes this");
+  assertEquals(await joined, undefined);
+  assertEquals(remote.written(), "last words");
+  assertEquals(remote.stream.destroyed, true);
+});
