@@ -2,17 +2,21 @@
 
 import {
   type Command,
+  CommandError,
   type Connection,
   ConnectionPool,
   type ConnectionPoolOptions,
   DialError,
   type ExecResult,
   type FanOutResult,
+  type Forward,
+  type HostHandle,
   type PoolEvent,
   type RemoteProcess,
   type Sftp,
   SshConfigResolver,
   SshError,
+  type TransferResult,
 } from "@sshpool/sshpool";
 import { ConnectionPool as BarePool } from "@sshpool/sshpool/pool";
 import { terminalProgress } from "@sshpool/sshpool/progress";
@@ -66,6 +70,27 @@ export async function parts(): Promise<void> {
   const resolver = new SshConfigResolver();
   await Promise.all([bare.close(), real.close(), server.close()]);
   void resolver;
+}
+
+export async function handle(pool: ConnectionPool): Promise<string> {
+  const web: HostHandle = pool.host({ hostname: "web-1", user: "ops" });
+  const sent: TransferResult = await web.upload("dist", "/srv/dist");
+  const forward: Forward = await web.forward({
+    type: "local",
+    listen: 0,
+    to: "db:5432",
+  });
+  await forward.close();
+  const hosts = ["a", "b"];
+  for await (const { name, ...result } of pool.fanOut(hosts, "uptime")) {
+    if (result.ok) return name + result.value.stdout;
+  }
+  try {
+    return (await web.$`ls ${["a b", "c"]}`).stdout + sent.files.toFixed();
+  } catch (error) {
+    if (error instanceof CommandError) return error.message;
+    throw error;
+  }
 }
 
 export function wrong(pool: ConnectionPool): void {

@@ -110,28 +110,56 @@ function startEcho() {
   );
 }
 
-async function forwards() {
-  const server = await startEcho();
-  const to = `127.0.0.1:${server.address().port}`;
-  const tunnel = await pool.connect(host, to);
-  const writer = tunnel.writable.getWriter();
-  await writer.write(new TextEncoder().encode("through"));
-  const reader = tunnel.readable.getReader();
-  const { value } = await reader.read();
-  tunnel.close();
-  const forward = await pool.forward(host, { type: "local", listen: 0, to });
-  const answer = await new Promise((resolve, reject) => {
-    const client = connect(forward.address.port, "127.0.0.1");
+/** Sends bytes to a port of this machine, and gives what comes back. */
+function ask(port, ...pieces) {
+  return new Promise((resolve, reject) => {
+    const client = connect(port, "127.0.0.1");
     client.on("error", reject);
-    client.once("data", (data) => {
+    client.on("data", (data) => {
+      if (pieces.length > 0) return client.write(pieces.shift());
       client.destroy();
       resolve(data.toString());
     });
-    client.write("along");
+    client.write(pieces.shift());
   });
-  await forward.close();
+}
+
+/** What a SOCKS5 client says first, and then: connect to a port. */
+const socks = (port) => [
+  Uint8Array.of(5, 1, 0),
+  Uint8Array.of(5, 1, 0, 1, 127, 0, 0, 1, port >> 8, port & 255),
+];
+
+async function forwards() {
+  const server = await startEcho();
+  const { port } = server.address();
+  const to = `127.0.0.1:${port}`;
+  const tunnel = await pool.connect(host, to);
+  const writer = tunnel.writable.getWriter();
+  await writer.write(new TextEncoder().encode("through"));
+  const { value } = await tunnel.readable.getReader().read();
+  tunnel.close();
+  const answers = [new TextDecoder().decode(value)];
+  for (
+    const [options, first] of [
+      [{ type: "local", listen: 0, to }, []],
+      [{ type: "remote", listen: 0, to }, []],
+      [{ type: "dynamic", listen: 0 }, socks(port)],
+    ]
+  ) {
+    const forward = await pool.forward(host, options);
+    answers.push(await ask(forward.address.port, ...first, options.type));
+    // A client that stays is ended with the forward.
+    const client = connect(forward.address.port, "127.0.0.1");
+    const ended = new Promise((resolve) => client.once("close", resolve));
+    client.on("error", () => {});
+    await new Promise((resolve) => client.once("connect", resolve));
+    await forward.close();
+    if (options.type !== "remote") await ended;
+    client.destroy();
+  }
   server.close();
-  return { tunnel: new TextDecoder().decode(value), forward: answer };
+  return answers;
 }
 
 const done = {

@@ -274,7 +274,7 @@ const EXPECTED_OF_SSHD = {
     lines: ["one", "two"],
   },
   shell: { size: true, code: 7 },
-  forwards: { tunnel: "through", forward: "along" },
+  forwards: ["through", "local", "remote", "dynamic"],
   warnings: [],
 };
 
