@@ -31,8 +31,9 @@ const ABOUT = {
     "deno",
     "bun",
   ],
-  // The oldest Node that the tests of the package run in.
-  engines: { node: ">=20" },
+  // The first Node 20 with long-term support. Files need AbortSignal.any(), which
+  // is in 20.3; the tests run in the newest 20.
+  engines: { node: ">=20.9" },
   // No module does anything but define what it exports.
   sideEffects: false,
 };

@@ -74,7 +74,7 @@ packageTest(
     assertEquals(made.version, config.version);
     assertEquals(made.type, "module");
     assertEquals(made.license, "MIT");
-    assertEquals(made.engines, { node: ">=20" });
+    assertEquals(made.engines, { node: ">=20.9" });
     assertEquals(made.sideEffects, false);
     assertEquals(made.repository.type, "git");
     assert(made.repository.url.startsWith("git+https://github.com/"));
