@@ -78,23 +78,25 @@ export function protocolError(detail: string): SftpError {
   );
 }
 
-/** Writes one request. The first 4 bytes are its length, set at the end. */
+/** Writes one packet. The first 4 bytes are its length, set at the end. */
 export class PacketWriter {
   /** The type of the packet. */
   readonly type: number;
   #bytes = new Uint8Array(256);
   #view = new DataView(this.#bytes.buffer);
   #length = 5;
+  readonly #hasId: boolean;
 
   /**
    * Begins a packet.
    *
-   * @param type Its type. Room for an id follows, except in INIT.
+   * @param type Its type. Room for an id follows, except in INIT and VERSION.
    */
   constructor(type: number) {
     this.type = type;
     this.#bytes[4] = type;
-    if (type !== PacketType.INIT) this.#length = 9;
+    this.#hasId = type !== PacketType.INIT && type !== PacketType.VERSION;
+    if (this.#hasId) this.#length = 9;
   }
 
   /** Adds a 32-bit number. */
@@ -130,14 +132,14 @@ export class PacketWriter {
   /**
    * Ends the packet.
    *
-   * @param id The id of the request.
+   * @param id The id of the request; not used where there is none.
    * @param payloadBytes How many bytes are sent after what this returns, as
    * part of the packet.
    * @returns The packet.
    */
   finish(id: number, payloadBytes = 0): Uint8Array {
     this.#view.setUint32(0, this.#length - 4 + payloadBytes);
-    if (this.type !== PacketType.INIT) this.#view.setUint32(5, id);
+    if (this.#hasId) this.#view.setUint32(5, id);
     return this.#bytes.subarray(0, this.#length);
   }
 

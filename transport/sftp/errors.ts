@@ -71,6 +71,10 @@ export interface SftpErrorOptions extends SshErrorOptions {
  * ```
  */
 export class SftpError extends SshError {
+  static {
+    this.prototype.name = "SftpError";
+  }
+
   /** What went wrong. */
   override readonly code: SftpErrorCode;
   /** The step that failed. */

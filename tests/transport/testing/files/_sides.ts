@@ -1,0 +1,170 @@
+/** Random steps of SFTP, and sides that each take them with a server of their own. */
+
+import { SftpError } from "../../../../transport/sftp/errors.ts";
+import type { SftpFileInfo } from "../../../../transport/sftp/file_info.ts";
+import { PacketType as Type } from "../../../../transport/sftp/_packets.ts";
+import { Protocol } from "../../../../transport/sftp/_protocol.ts";
+import type { SftpTransport } from "../../../../transport/sftp/transport.ts";
+import type { Random } from "../../_random.ts";
+
+/** One step, with all that was drawn for it. */
+export interface Step {
+  readonly kind: keyof typeof KINDS;
+  readonly path: string;
+  readonly other: string;
+  readonly number: number;
+  readonly mode: number;
+  readonly flags: number;
+  readonly target: string;
+}
+
+/** One client with a server, and what it has open. */
+export class Side {
+  readonly protocol: Protocol;
+  readonly handles: Uint8Array[] = [];
+
+  constructor(transport: SftpTransport) {
+    this.protocol = new Protocol(transport);
+  }
+
+  /** The outcome of a step: its result, or its status. */
+  async run(step: Step): Promise<unknown> {
+    try {
+      return await KINDS[step.kind](this, step) ?? "done";
+    } catch (error) {
+      if (!(error instanceof SftpError)) throw error;
+      return `${error.code} ${error.status}`;
+    }
+  }
+
+  /** One of those that are open; else one that never was. */
+  handle(number: number): Uint8Array {
+    const { length } = this.handles;
+    return length === 0
+      ? new Uint8Array(4).fill(77)
+      : this.handles[number % length]!;
+  }
+
+  close(): void {
+    this.protocol.requests.end();
+  }
+}
+
+/** Draws a step: few names, which meet often, some written in odd ways. */
+export function randomStep(random: Random, dir: string): Step {
+  const name = () => random.pick(["a", "b", "c", "ü", "n\udcff"]);
+  const path = () => {
+    const names = Array.from({ length: 1 + random.below(3) }, name).join("/");
+    const end = random.chance(0.2) ? random.pick(["/", "/.", "/.."]) : "";
+    return `${dir}/${names}${end}`;
+  };
+  const first = path();
+  const other = random.chance(0.2) ? `${first}/${name()}` : path();
+  return {
+    kind: random.pick(Object.keys(KINDS) as Step["kind"][]),
+    path: first,
+    other,
+    number: random.below(100),
+    mode: random.pick([0o777, 0o644, 0o755, 0o700, 0o500, 0o300, 0o1777]),
+    flags: random.pick([1, 2, 3, 10, 11, 14, 15, 26, 27, 42, 58]),
+    target: random.pick(["a", "../a", ".", "nowhere", "b/c/", other]),
+  };
+}
+
+const call = (path: string) => ({ action: "x", path });
+
+const KINDS = {
+  open: async (side: Side, { path, flags, mode }: Step) => {
+    const handle = await side.protocol.open(call(path), flags, mode);
+    side.handles.push(handle);
+  },
+  write: (side: Side, { number }: Step) =>
+    side.protocol.write(
+      call("x"),
+      side.handle(number),
+      number * 40,
+      new Uint8Array(1 + number * 7).fill(number),
+    ),
+  read: (side: Side, { number }: Step) =>
+    side.protocol.read(call("x"), side.handle(number), number * 10, 5000),
+  close: async (side: Side, { number }: Step) => {
+    const handle = side.handle(number);
+    const index = side.handles.indexOf(handle);
+    if (index >= 0) side.handles.splice(index, 1);
+    await side.protocol.close(call("x"), handle);
+  },
+  fstat: async (side: Side, { number }: Step) =>
+    visible(
+      await side.protocol.stat(call("x"), Type.FSTAT, side.handle(number)),
+    ),
+  fsetstat: (side: Side, { number, mode }: Step) => {
+    const changes = number % 2 === 0 ? { size: number * 1000 } : { mode };
+    return side.protocol.setStat(call("x"), changes, side.handle(number));
+  },
+  sync: (side: Side, { number }: Step) =>
+    side.protocol.sync(call("x"), side.handle(number)),
+  copy: (side: Side, { number }: Step) =>
+    side.protocol.copyData(
+      call("x"),
+      side.handle(number),
+      side.handle(number + 1),
+    ),
+  stat: async (side: Side, { path }: Step) =>
+    visible(await side.protocol.stat(call(path), Type.STAT)),
+  lstat: async (side: Side, { path }: Step) =>
+    visible(await side.protocol.stat(call(path), Type.LSTAT)),
+  chmod: (side: Side, { path, mode }: Step) =>
+    side.protocol.setStat(call(path), { mode }),
+  truncate: (side: Side, { path, number }: Step) =>
+    side.protocol.setStat(call(path), { size: number }),
+  chown: (side: Side, { path, number }: Step) => {
+    const owner = number < 50 ? { uid: 1, gid: 1 } : { uid: 0, gid: 0 };
+    return side.protocol.setStat(call(path), { owner });
+  },
+  utime: async (side: Side, { path, number }: Step) => {
+    const times = { atime: 5, mtime: number };
+    await side.protocol.setStat(call(path), { times });
+    const { mtime, atime } = await side.protocol.stat(call(path), Type.STAT);
+    return [mtime?.getTime(), atime?.getTime()];
+  },
+  lsetstat: (side: Side, { path, number, mode }: Step) => {
+    const changes = [{ mode }, { size: 1 }, { times: { atime: 1, mtime: 2 } }];
+    return side.protocol.setLinkStat(call(path), changes[number % 3]!);
+  },
+  mkdir: (side: Side, { path, mode }: Step) =>
+    side.protocol.entry(call(path), Type.MKDIR, mode),
+  rmdir: (side: Side, { path }: Step) =>
+    side.protocol.entry(call(path), Type.RMDIR),
+  remove: (side: Side, { path }: Step) =>
+    side.protocol.entry(call(path), Type.REMOVE),
+  rename: (side: Side, { path, other }: Step) =>
+    side.protocol.rename(call(path), other),
+  symlink: (side: Side, { path, target }: Step) =>
+    side.protocol.symlink(call(path), target),
+  link: (side: Side, { path, other }: Step) =>
+    side.protocol.link(call(path), other),
+  readlink: (side: Side, { path }: Step) =>
+    side.protocol.name(call(path), Type.READLINK),
+  realpath: (side: Side, { path }: Step) =>
+    side.protocol.name(call(path), Type.REALPATH),
+  list: (side: Side, { path }: Step) => list(side.protocol, path),
+};
+
+async function list(protocol: Protocol, path: string): Promise<string[]> {
+  const handle = await protocol.openDir(call(path));
+  const found: string[] = [];
+  for (;;) {
+    const entries = await protocol.readDir(call(path), handle);
+    if (entries === null) break;
+    for (const { name, info } of entries) {
+      found.push(JSON.stringify([name, ...visible(info)]));
+    }
+  }
+  await protocol.close(call(path), handle);
+  return found.sort();
+}
+
+/** What can be compared of a file: not its times, nor the size of a folder. */
+function visible({ mode, size, isDirectory, uid, gid }: SftpFileInfo) {
+  return [mode?.toString(8), isDirectory ? "" : size, uid, gid];
+}
