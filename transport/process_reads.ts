@@ -85,8 +85,24 @@ function discardErrors({ stderr }: Outputs): void {
   if (!stderr.locked) stderr.pipeTo(new WritableStream()).catch(() => {});
 }
 
+/**
+ * Reads what is left of a stream. Not by `Response`, which refuses one of which
+ * somebody has read the beginning.
+ */
 async function bytesOf(
   stream: ReadableStream<Uint8Array>,
 ): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    size += chunk.length;
+  }
+  const whole = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
 }

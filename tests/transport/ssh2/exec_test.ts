@@ -347,3 +347,39 @@ sshdTest(
     throw new Error("sshd has not heard of it");
   },
 );
+
+embeddedTest(
+  "Connection.exec() has one listener on a signal, however many commands have it",
+  { maxSessions: 100 },
+  async (connection) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    let listeners = 0;
+    let most = 0;
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: unknown[]) => {
+      most = Math.max(most, ++listeners);
+      Reflect.apply(addEventListener, signal, args);
+    };
+    signal.removeEventListener = (...args: unknown[]) => {
+      listeners--;
+      Reflect.apply(removeEventListener, signal, args);
+    };
+    const sixty = Array.from(
+      { length: 60 },
+      (_, i) =>
+        i % 2 === 0
+          ? connection.exec("sleep 60", { signal })
+          : connection.spawn("sleep 60", { signal }).then((it) => it.status),
+    );
+    const ends = Promise.allSettled(sixty);
+    await connection.exec("true");
+    assertEquals(most, 1);
+    const reason = new Error("enough");
+    controller.abort(reason);
+    for (const end of await ends) {
+      assertEquals(end, { status: "rejected", reason });
+    }
+    await until(() => connection.openChannels === 0);
+  },
+);
