@@ -7,7 +7,19 @@
 
 import { SshError, type SshErrorOptions } from "../transport/errors.ts";
 
-/** The pool was closed before the call, or while the call waited. Nothing has run. */
+/**
+ * The pool was closed before the call, or while the call waited. Nothing has run.
+ *
+ * @example After the end of the pool
+ * ```ts
+ * import { ConnectionPool, PoolClosedError } from "@sshpool/sshpool";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const pool = new ConnectionPool();
+ * await pool.close();
+ * await assertRejects(() => pool.exec("web-1", "uptime"), PoolClosedError);
+ * ```
+ */
 export class PoolClosedError extends SshError {
   static {
     this.prototype.name = "PoolClosedError";
@@ -62,7 +74,24 @@ export interface AcquireTimeoutErrorOptions extends SshErrorOptions {
   readonly snapshot: WaitSnapshot;
 }
 
-/** A caller waited longer than `acquireTimeoutMs`. Nothing has run. */
+/**
+ * A caller waited longer than `acquireTimeoutMs`. Nothing has run.
+ *
+ * @example Why the caller waited
+ * ```ts
+ * import { AcquireTimeoutError, ConnectionPool } from "@sshpool/sshpool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector({ onDial: () => "never" });
+ * await using pool = new ConnectionPool({ connector, config: false });
+ * const error = await assertRejects(
+ *   () => pool.exec("ops@web-1", "uptime", { acquireTimeoutMs: 20 }),
+ *   AcquireTimeoutError,
+ * );
+ * assertEquals(error.snapshot.reason, "dialing");
+ * ```
+ */
 export class AcquireTimeoutError extends SshError {
   static {
     this.prototype.name = "AcquireTimeoutError";
@@ -96,6 +125,17 @@ export interface HostCooldownErrorOptions extends SshErrorOptions {
 /**
  * The host could not be reached a moment ago and is not dialled again yet. The
  * last failure is the `cause`. Nothing has run.
+ *
+ * @example When to try again, and what had failed
+ * ```ts
+ * import { HostCooldownError } from "@sshpool/sshpool";
+ *
+ * function describe(error: unknown): string {
+ *   if (!(error instanceof HostCooldownError)) throw error;
+ *   return `again in ${error.retryAfterMs} ms, after ${error.cause}`;
+ * }
+ * describe(new HostCooldownError("cooling down", { retryAfterMs: 200 }));
+ * ```
  */
 export class HostCooldownError extends SshError {
   static {

@@ -25,9 +25,9 @@ import type {
 } from "./options.ts";
 
 /**
- * One host of a pool. Each verb is that of `ConnectionPool` without its first
- * parameter, and fails as that does. A handle holds no connection and needs no
- * closing: make as many as you like.
+ * One host of a pool. Each verb is that of {@linkcode ConnectionPool} without
+ * its first parameter, and fails as that does. A handle holds no connection and
+ * needs no closing: make as many as you like.
  *
  * @example Work with one host
  * ```ts
@@ -55,22 +55,22 @@ export class HostHandle {
     this.#host = host;
   }
 
-  /** A connection to the host, shared by all callers. See `ConnectionPool.getConnection`. */
+  /** A connection to the host, shared by all callers. See {@linkcode ConnectionPool.getConnection}. */
   getConnection(options?: AcquireOptions): Promise<Connection> {
     return this.#verbs.getConnection(this.#host, options);
   }
 
-  /** Borrows a slot. See `ConnectionPool.acquire`. */
+  /** Borrows a slot. See {@linkcode ConnectionPool.acquire}. */
   acquire(options?: AcquireOptions): Promise<Lease> {
     return this.#verbs.acquire(this.#host, options);
   }
 
-  /** Runs a command and collects its output as bytes. See `ConnectionPool.exec`. */
+  /** Runs a command and collects its output as bytes. See {@linkcode ConnectionPool.exec}. */
   exec(
     command: Command,
     options: ExecOptions & { readonly encoding: "bytes" },
   ): Promise<ExecResult<Uint8Array>>;
-  /** Runs a command and collects its output as text. See `ConnectionPool.exec`. */
+  /** Runs a command and collects its output as text. See {@linkcode ConnectionPool.exec}. */
   exec(
     command: Command,
     options?: ExecOptions & { readonly encoding?: "text" },
@@ -80,6 +80,7 @@ export class HostHandle {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>>;
+  /** Runs a command and collects its output. See {@linkcode ConnectionPool.exec}. */
   exec(
     command: Command,
     options?: ExecOptions,
@@ -117,22 +118,22 @@ export class HostHandle {
     return await this.exec(sh(strings, ...values), { check: true });
   }
 
-  /** Starts a command and gives its streams. See `ConnectionPool.spawn`. */
+  /** Starts a command and gives its streams. See {@linkcode ConnectionPool.spawn}. */
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
     return this.#verbs.spawn(this.#host, command, options);
   }
 
-  /** Starts a login shell in a terminal. See `ConnectionPool.shell`. */
+  /** Starts a login shell in a terminal. See {@linkcode ConnectionPool.shell}. */
   shell(options?: ShellOptions): Promise<RemoteProcess> {
     return this.#verbs.shell(this.#host, options);
   }
 
-  /** Gives an SFTP session. See `ConnectionPool.sftp`. */
+  /** Gives an SFTP session. See {@linkcode ConnectionPool.sftp}. */
   sftp(options?: AcquireOptions): Promise<Sftp> {
     return this.#verbs.sftp(this.#host, options);
   }
 
-  /** Copies a local file or a tree to the host. See `ConnectionPool.upload`. */
+  /** Copies a local file or a tree to the host. See {@linkcode ConnectionPool.upload}. */
   upload(
     local: string,
     remote: string,
@@ -141,7 +142,7 @@ export class HostHandle {
     return this.#verbs.upload(this.#host, local, remote, options);
   }
 
-  /** Copies a file or a tree of the host to this side. See `ConnectionPool.download`. */
+  /** Copies a file or a tree of the host to this side. See {@linkcode ConnectionPool.download}. */
   download(
     remote: string,
     local: string,
@@ -150,7 +151,7 @@ export class HostHandle {
     return this.#verbs.download(this.#host, remote, local, options);
   }
 
-  /** Opens a byte stream from the host to a target. See `ConnectionPool.connect`. */
+  /** Opens a byte stream from the host to a target. See {@linkcode ConnectionPool.connect}. */
   connect(
     target: string | ForwardTarget,
     options?: AcquireOptions,
@@ -158,7 +159,7 @@ export class HostHandle {
     return this.#verbs.connect(this.#host, target, options);
   }
 
-  /** Leads connections through the host. See `ConnectionPool.forward`. */
+  /** Leads connections through the host. See {@linkcode ConnectionPool.forward}. */
   forward(options: PoolForwardOptions): Promise<Forward> {
     return this.#verbs.forward(this.#host, options);
   }

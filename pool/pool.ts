@@ -41,18 +41,19 @@ let poolsMade = 0;
 
 /**
  * An SSH connection pool. Concurrent callers for one host await one dial,
- * commands share a handful of connections, and every promise settles.
+ * commands share a few connections, and every promise settles.
  *
  * All calls that need a connection may fail with these errors, beside those
  * that they list themselves:
  *
- * - `DialError` if the dial fails; its subclasses are `AuthenticationError` and
- *   `HostKeyError`;
- * - `HostCooldownError` if the host failed a moment ago;
- * - `AcquireTimeoutError` if there is no connection or no slot in time;
- * - `ChannelOpenError` if the server refuses the channel as such;
- * - `ConnectionLostError` if the connection ends first;
- * - `PoolClosedError` if the pool is closed;
+ * - {@linkcode DialError} if the dial fails; its subclasses are
+ *   {@linkcode AuthenticationError} and {@linkcode HostKeyError};
+ * - {@linkcode SshConfigError} if ssh_config cannot be read or used;
+ * - {@linkcode HostCooldownError} if the host failed a moment ago;
+ * - {@linkcode AcquireTimeoutError} if there is no connection or no slot in time;
+ * - {@linkcode ChannelOpenError} if the server refuses the channel as such;
+ * - {@linkcode ConnectionLostError} if the connection ends first;
+ * - {@linkcode PoolClosedError} if the pool is closed;
  * - `TypeError` and `RangeError` if an argument is wrong; nothing was dialled;
  * - the reason of the signal, if it aborts. An abort frees this caller only:
  *   others that wait for the same dial are not touched, and the last one to
@@ -107,6 +108,7 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param host The host. It is looked up with the first call.
    * @returns The handle. It holds no connection and needs no closing.
+   * Nothing is thrown here: a wrong host is the error of its first call.
    */
   host(host: HostLike): HostHandle {
     return new HostHandle(this.#verbs, host);
@@ -120,6 +122,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @param options The signal and the timeout.
    * @returns The connection. It stays the pool's: do not close it, unless it
    * is to end for everybody.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
     return this.#verbs.getConnection(host, options);
@@ -131,11 +134,18 @@ export class ConnectionPool implements AsyncDisposable {
    * @param host The host.
    * @param options The signal and the timeout.
    * @returns The lease; give it back with `release()` or `using`.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
     return this.#verbs.acquire(host, options);
   }
 
+  /** Runs a command and collects its output as bytes. */
+  exec(
+    host: HostLike,
+    command: Command,
+    options: ExecOptions & { readonly encoding: "bytes" },
+  ): Promise<ExecResult<Uint8Array>>;
   /**
    * Runs a command and collects its output. A non-zero exit is a result, not
    * an error, unless `check` is set.
@@ -153,13 +163,8 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {EnvironmentRefusedError} If the server refuses a variable.
    * @throws {ChannelClosedError} If the server ends it without saying how.
    * @throws {SudoError} If `sudo` refuses.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
-  exec(
-    host: HostLike,
-    command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  /** Runs a command and collects its output as text. */
   exec(
     host: HostLike,
     command: Command,
@@ -171,6 +176,26 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options?: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>>;
+  /**
+   * Runs a command and collects its output, as text or with
+   * `encoding: "bytes"` as bytes. A non-zero exit is a result, not an error,
+   * unless `check` is set.
+   *
+   * What cannot have run is tried again by the pool; a command that was sent
+   * is repeated only if it is `idempotent`.
+   *
+   * @param host The host.
+   * @param command The command; an array is quoted for a POSIX shell.
+   * @param options Input, limits, environment, signal and timeouts.
+   * @returns How it ended, and what it wrote.
+   * @throws {CommandError} If `check` is set and the exit code is not 0.
+   * @throws {ExecTimeoutError} If it runs longer than `timeoutMs`.
+   * @throws {OutputLimitError} If it writes more than `maxOutputBytes`.
+   * @throws {EnvironmentRefusedError} If the server refuses a variable.
+   * @throws {ChannelClosedError} If the server ends it without saying how.
+   * @throws {SudoError} If `sudo` refuses.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
+   */
   exec(
     host: HostLike,
     command: Command,
@@ -189,6 +214,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @returns The process.
    * @throws {EnvironmentRefusedError} If the server refuses a variable.
    * @throws {SudoError} If `sudo` refuses.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   spawn(
     host: HostLike,
@@ -205,6 +231,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @param host The host.
    * @param options Size and kind of the terminal, environment, signal, timeout.
    * @returns The process; `resize()` tells it a new size.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
     return this.#verbs.shell(host, options);
@@ -218,6 +245,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @param options The signal, up to when there is a session, and the timeout.
    * @returns The session; close it, or use `await using`.
    * @throws {SftpError} If the server does not speak SFTP version 3.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
     return this.#verbs.sftp(host, options);
@@ -235,6 +263,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @returns What was copied.
    * @throws {SftpError} If the server refuses, or the source changes.
    * @throws {Error} What `node:fs` throws for a local file.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   upload(
     host: HostLike,
@@ -256,6 +285,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @returns What was copied.
    * @throws {SftpError} If the server refuses, or the source changes.
    * @throws {Error} What `node:fs` throws for a local file.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   download(
     host: HostLike,
@@ -275,6 +305,7 @@ export class ConnectionPool implements AsyncDisposable {
    * unix sockets.
    * @param options The signal, up to when the stream is open, and the timeout.
    * @returns The stream; close it.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   connect(
     host: HostLike,
@@ -296,6 +327,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @returns The forward. It keeps the process alive until it, or the pool, is
    * closed; closing the pool ends it and its connections at once.
    * @throws {ForwardError} If it cannot listen there.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   forward(host: HostLike, options: PoolForwardOptions): Promise<Forward> {
     return this.#verbs.forward(host, options);
@@ -347,6 +379,24 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options: FanOutCommandOptions<"bytes">,
   ): AsyncIterable<FanOutResult<ExecResult<Uint8Array>>>;
+  /**
+   * Works on many hosts, several at once, and yields each result when it is
+   * there. The failure of one host is its result and stops nothing.
+   *
+   * Leaving the loop and aborting stop what runs, and wait for it, a second at
+   * most; closing the pool lets it end. None of them waits for the source of
+   * the hosts.
+   *
+   * @param hosts The hosts; an async source is asked for one at a time.
+   * @param work A command, or a function, whose signal aborts when the loop is
+   * left.
+   * @param options How many at once, how a command is run, progress, abort.
+   * @returns The results as they come; to be iterated once.
+   * @throws {TypeError | RangeError} If an argument is wrong; nothing has run.
+   * @throws {PoolClosedError} From the loop, if the pool closes before all hosts
+   * were begun.
+   * @throws From the loop: the signal's reason, or an error of the source.
+   */
   fanOut(
     hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
     work: FanOutWork<unknown> | Command,
@@ -361,7 +411,8 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param hosts The hosts; all are dialled at once, as far as the limits go.
    * @param options The signal and the timeout.
-   * @returns For each host, in order, whether it has a connection now.
+   * @returns For each host, in order, whether it has a connection now, or
+   * the error that {@linkcode ConnectionPool.getConnection} gives.
    */
   warm(
     hosts: Iterable<HostLike>,
@@ -383,6 +434,7 @@ export class ConnectionPool implements AsyncDisposable {
    *
    * @param host The host.
    * @returns Settles when they have ended.
+   * @throws {TypeError | SshConfigError} If it cannot be looked up.
    */
   async removeConnection(host: HostLike): Promise<void> {
     await this.#core.endConnections(await this.#core.find(host));

@@ -6,116 +6,9 @@
  * @module
  */
 
-/** The step of a dial that failed. */
-export type DialPhase =
-  | "config"
-  | "dns"
-  | "tcp"
-  | "proxy"
-  | "banner"
-  | "kex"
-  | "hostkey"
-  | "auth"
-  | "timeout";
+import { type DialPhase, SshError, type SshErrorOptions } from "./ssh_error.ts";
 
-/** The step of an operation that failed. */
-export type ErrorPhase =
-  | DialPhase
-  | "acquire"
-  | "cooldown"
-  | "channel"
-  | "exec"
-  | "connection"
-  | "sftp"
-  | "closed";
-
-/** Options for {@linkcode SshError}. */
-export interface SshErrorOptions extends ErrorOptions {
-  /** The name of the host, as `user@host:port`. */
-  readonly host?: string | undefined;
-  /** What the caller can change, such as which option to set. */
-  readonly hint?: string | undefined;
-}
-
-/** What {@linkcode SshError.toJSON} returns: no secret and no output. */
-export interface SshErrorJson {
-  /** The name of the class. */
-  readonly name: string;
-  /** A stable identifier. */
-  readonly code: string;
-  /** What failed. */
-  readonly message: string;
-  /** The name of the host, as `user@host:port`, where one is known. */
-  readonly host?: string;
-  /** The step that failed. */
-  readonly phase: ErrorPhase;
-  /** Whether a command of the caller may have run on the host. */
-  readonly mayHaveRun: boolean;
-  /** What the caller can change, where that is known. */
-  readonly hint?: string;
-}
-
-/**
- * The base of every error of this library.
- *
- * @example Tell a transport failure from any other
- * ```ts
- * import { SshError } from "@sshpool/sshpool";
- *
- * function describe(error: unknown): string {
- *   if (!(error instanceof SshError)) return "not ours";
- *   return `${error.code} in ${error.phase}, may have run: ${error.mayHaveRun}`;
- * }
- * describe(new Error("x"));
- * ```
- */
-export abstract class SshError extends Error {
-  /** A stable identifier, such as `"SSH_DIAL"`. */
-  abstract readonly code: string;
-  /** The step that failed. */
-  abstract readonly phase: ErrorPhase;
-  /** Whether a command of the caller may have run on the host. */
-  readonly mayHaveRun: boolean = false;
-  /** The name of the host, as `user@host:port`, where one is known. */
-  readonly host: string | undefined;
-  /** What the caller can change, such as which option to set; absent if nothing is known. */
-  declare readonly hint?: string;
-
-  static {
-    this.prototype.name = "SshError";
-  }
-
-  /**
-   * Makes the error.
-   *
-   * @param message What failed, without any secret.
-   * @param options The host, the hint and the cause.
-   */
-  constructor(message: string, options: SshErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
-    this.host = options.host;
-    if (options.hint !== undefined) this.hint = options.hint;
-  }
-
-  /**
-   * Gives what a log needs. Output of the command, the cause and the stack are
-   * left out.
-   *
-   * @returns A plain object, for `JSON.stringify()`.
-   */
-  toJSON(): SshErrorJson {
-    const { name, code, message, host, phase, mayHaveRun, hint } = this;
-    return {
-      name,
-      code,
-      message,
-      ...host === undefined ? {} : { host },
-      phase,
-      mayHaveRun,
-      ...hint === undefined ? {} : { hint },
-    };
-  }
-}
+export * from "./ssh_error.ts";
 
 /** Options for {@linkcode DialError}. */
 export interface DialErrorOptions extends SshErrorOptions {
@@ -128,7 +21,24 @@ export interface DialErrorOptions extends SshErrorOptions {
   readonly throttled?: boolean;
 }
 
-/** A connection could not be opened. No command has run. */
+/**
+ * A connection could not be opened. No command has run.
+ *
+ * @example Which step failed
+ * ```ts
+ * import { ConnectionPool, DialError } from "@sshpool/sshpool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector({ onDial: () => new Error("refused") });
+ * await using pool = new ConnectionPool({ connector, config: false });
+ * const error = await assertRejects(
+ *   () => pool.exec("ops@web-1", "uptime"),
+ *   DialError,
+ * );
+ * assertEquals(error.phase, "tcp");
+ * ```
+ */
 export class DialError extends SshError {
   static {
     this.prototype.name = "DialError";
@@ -171,7 +81,23 @@ export interface HostKeyErrorOptions extends SshErrorOptions {
   readonly reason: "unknown" | "mismatch" | "revoked" | "refused";
 }
 
-/** The server's host key is not trusted. Nothing was sent to it but the key exchange. */
+/**
+ * The server's host key is not trusted. Nothing was sent to it but the key exchange.
+ *
+ * @example Show the fingerprint to a person
+ * ```ts
+ * import { HostKeyError } from "@sshpool/sshpool";
+ *
+ * function question(error: unknown): string {
+ *   if (!(error instanceof HostKeyError)) throw error;
+ *   if (error.reason !== "unknown") throw error;
+ *   return `Does ${error.host} have the key ${error.fingerprint}?`;
+ * }
+ * question(
+ *   new HostKeyError("unknown", { reason: "unknown", fingerprint: "SHA256:x" }),
+ * );
+ * ```
+ */
 export class HostKeyError extends DialError {
   static {
     this.prototype.name = "HostKeyError";
@@ -211,7 +137,20 @@ export interface AuthenticationErrorOptions extends SshErrorOptions {
   readonly offered?: readonly string[];
 }
 
-/** The server refused every credential, or there was none to offer. */
+/**
+ * The server refused every credential, or there was none to offer.
+ *
+ * @example What was tried
+ * ```ts
+ * import { AuthenticationError } from "@sshpool/sshpool";
+ *
+ * function explain(error: unknown): string {
+ *   if (!(error instanceof AuthenticationError)) throw error;
+ *   return `Tried ${error.tried}, the server takes ${error.offered}`;
+ * }
+ * explain(new AuthenticationError("refused", { offered: ["publickey"] }));
+ * ```
+ */
 export class AuthenticationError extends DialError {
   static {
     this.prototype.name = "AuthenticationError";
@@ -243,7 +182,19 @@ export interface ChannelOpenErrorOptions extends SshErrorOptions {
   readonly reason: number;
 }
 
-/** The server refused to open a channel. Nothing has run on it. */
+/**
+ * The server refused to open a channel. Nothing has run on it.
+ *
+ * @example A server without shells or forwards
+ * ```ts
+ * import { ChannelOpenError } from "@sshpool/sshpool";
+ *
+ * function isProhibited(error: unknown): boolean {
+ *   return error instanceof ChannelOpenError && error.reason === 1;
+ * }
+ * isProhibited(new ChannelOpenError("refused", { reason: 1 }));
+ * ```
+ */
 export class ChannelOpenError extends SshError {
   static {
     this.prototype.name = "ChannelOpenError";
@@ -289,7 +240,19 @@ export interface ConnectionLostErrorOptions extends SshErrorOptions {
   readonly output?: PartialOutput | undefined;
 }
 
-/** The connection ended while an operation was in flight on it. */
+/**
+ * The connection ended while an operation was in flight on it.
+ *
+ * @example Whether it is safe to try again
+ * ```ts
+ * import { ConnectionLostError } from "@sshpool/sshpool";
+ *
+ * function isSafeToRepeat(error: unknown): boolean {
+ *   return error instanceof ConnectionLostError && !error.mayHaveRun;
+ * }
+ * isSafeToRepeat(new ConnectionLostError("lost"));
+ * ```
+ */
 export class ConnectionLostError extends SshError {
   static {
     this.prototype.name = "ConnectionLostError";
@@ -323,7 +286,24 @@ export interface ExecTimeoutErrorOptions extends ConnectionLostErrorOptions {
   readonly timeoutMs: number;
 }
 
-/** A command ran longer than its `timeoutMs` and was stopped. */
+/**
+ * A command ran longer than its `timeoutMs` and was stopped.
+ *
+ * @example Read what had arrived
+ * ```ts
+ * import { ConnectionPool, ExecTimeoutError } from "@sshpool/sshpool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector();
+ * await using pool = new ConnectionPool({ connector, config: false });
+ * const error = await assertRejects(
+ *   () => pool.exec("ops@web-1", "sleep 60", { timeoutMs: 20 }),
+ *   ExecTimeoutError,
+ * );
+ * assertEquals(new TextDecoder().decode(error.output?.stdout), "");
+ * ```
+ */
 export class ExecTimeoutError extends SshError {
   static {
     this.prototype.name = "ExecTimeoutError";
@@ -354,7 +334,23 @@ export class ExecTimeoutError extends SshError {
   }
 }
 
-/** A command wrote more than its `maxOutputBytes` and was stopped. */
+/**
+ * A command wrote more than its `maxOutputBytes` and was stopped.
+ *
+ * @example A limit for one command
+ * ```ts
+ * import { ConnectionPool, OutputLimitError } from "@sshpool/sshpool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector();
+ * await using pool = new ConnectionPool({ connector, config: false });
+ * await assertRejects(
+ *   () => pool.exec("ops@web-1", "bulk 5000", { maxOutputBytes: 1000 }),
+ *   OutputLimitError,
+ * );
+ * ```
+ */
 export class OutputLimitError extends SshError {
   static {
     this.prototype.name = "OutputLimitError";

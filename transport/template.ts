@@ -14,7 +14,18 @@ export type ShellWord = string | number | bigint | boolean;
 /** A value of a template: a word, an array of words, or text from `sh.raw()`. */
 export type ShellValue = ShellWord | readonly ShellWord[] | RawShellText;
 
-/** Text that goes into a command line as it is; made by `sh.raw()`. */
+/**
+ * Text that goes into a command line as it is; made by `sh.raw()`.
+ *
+ * @example A redirection beside quoted values
+ * ```ts
+ * import { sh } from "@sshpool/sshpool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const quiet = sh.raw("2>/dev/null");
+ * assertEquals(sh`ls ${"a b"} ${quiet}`, "ls 'a b' 2>/dev/null");
+ * ```
+ */
 export class RawShellText {
   /** The text. */
   readonly text: string;

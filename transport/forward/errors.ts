@@ -10,6 +10,22 @@ import { type ErrorPhase, SshError } from "../errors.ts";
  * A forward could not be set up, or one of its connections failed on this
  * side: the address is in use, a client does not speak SOCKS, there are too
  * many connections. The `cause` has the system's own error.
+ *
+ * @example A port that is in use
+ * ```ts
+ * import { ConnectionPool, ForwardError } from "@sshpool/sshpool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const connector = new MemoryConnector();
+ * await using pool = new ConnectionPool({ connector, config: false });
+ * using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const listen = (taken.addr as Deno.NetAddr).port;
+ * await assertRejects(
+ *   () => pool.forward("ops@gate", { type: "local", listen, to: "db:5432" }),
+ *   ForwardError,
+ * );
+ * ```
  */
 export class ForwardError extends SshError {
   static {

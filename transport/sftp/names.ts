@@ -44,6 +44,15 @@ export function decodeFileName(bytes: Uint8Array): string {
  * @param name The name.
  * @returns The bytes that the server knows.
  * @throws {TypeError} If the name has a lone surrogate that stands for no byte.
+ *
+ * @example There and back
+ * ```ts
+ * import { decodeFileName, encodeFileName } from "@sshpool/sshpool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = Uint8Array.of(0x61, 0xff);
+ * assertEquals(encodeFileName(decodeFileName(bytes)), bytes);
+ * ```
  */
 export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
   if (!LONE_SURROGATE.test(name)) return ENCODER.encode(name);
@@ -65,6 +74,15 @@ export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
  *
  * @param name A name from {@linkcode decodeFileName}.
  * @returns `false` if another system may not be able to have this name.
+ *
+ * @example A name in Latin-1
+ * ```ts
+ * import { decodeFileName, isUnicodeFileName } from "@sshpool/sshpool";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(isUnicodeFileName("é"), true);
+ * assertEquals(isUnicodeFileName(decodeFileName(Uint8Array.of(0xe9))), false);
+ * ```
  */
 export function isUnicodeFileName(name: string): boolean {
   return !LONE_SURROGATE.test(name);

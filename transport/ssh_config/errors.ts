@@ -14,7 +14,25 @@ export interface SshConfigErrorOptions extends SshErrorOptions {
   readonly line?: number | undefined;
 }
 
-/** A configuration cannot be read or used. Nothing was dialled. */
+/**
+ * A configuration cannot be read or used. Nothing was dialled.
+ *
+ * @example Where the problem is
+ * ```ts
+ * import { ConnectionPool, SshConfigError } from "@sshpool/sshpool";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const file = await Deno.makeTempFile();
+ * await Deno.writeTextFile(file, "Host web-1\n  Port http\n");
+ * await using pool = new ConnectionPool({ config: { files: [file] } });
+ * const error = await assertRejects(
+ *   () => pool.exec("web-1", "uptime"),
+ *   SshConfigError,
+ * );
+ * assertEquals(error.line, 2);
+ * await Deno.remove(file);
+ * ```
+ */
 export class SshConfigError extends SshError {
   static {
     this.prototype.name = "SshConfigError";
