@@ -43,7 +43,7 @@ export interface FileErrorOptions extends ErrorOptions {
  * the one that OpenSSH has for the code, and the message as its text.
  *
  * @example A disk that fails on every write
- * ```ts
+ * ```ts ignore
  * import { FileError, MemoryConnector } from "@sshpool/sshpool/testing";
  * import { assertRejects } from "@std/assert";
  *

@@ -28,7 +28,7 @@ import type {
  * user has one group.
  *
  * @example Prepare files, and look at what became of them
- * ```ts
+ * ```ts ignore
  * import { ConnectionPool } from "@sshpool/sshpool";
  * import { MemoryConnector, MemoryFiles } from "@sshpool/sshpool/testing";
  * import { assertEquals, assertRejects } from "@std/assert";

@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { startSftp } from "../../../../transport/sftp/start.ts";
 import { SftpPipe } from "../../../../transport/testing/_sftp_pipe.ts";
-import { FileError, MemoryFiles } from "../../../../transport/testing/mod.ts";
+import { FileError } from "../../../../transport/sftp/server/served_files.ts";
+import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
 import { rejection } from "../../ssh2/_kit.ts";
 
 /** A session on files, by our own client. */
