@@ -71,6 +71,12 @@ for (const [name, make, expected] of GOOD) {
   });
 }
 
+Deno.test("openStdin() copies memory that other threads can change", () => {
+  const opened = openStdin(shared);
+  assert(opened instanceof Uint8Array);
+  assert(!(opened.buffer instanceof SharedArrayBuffer));
+});
+
 Deno.test("openStdin() gives what is at hand at once, so that it goes out with the command", () => {
   for (const source of ["abc", bytes, bytes.buffer, new Uint8Array(0)]) {
     assert(openStdin(source as StdinSource) instanceof Uint8Array);

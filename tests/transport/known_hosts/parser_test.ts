@@ -185,7 +185,12 @@ Deno.test("parseKnownHosts() takes linear time", () => {
   for (const [shape, make] of Object.entries(shapes)) {
     const [small, large] = [make(2_000), make(20_000)];
     parseKnownHosts(small);
-    const ratio = fastest(large) / Math.max(fastest(small), 0.5);
+    // A busy machine makes one look too slow, never all; a quadratic parser
+    // takes a hundred times as long in each.
+    let ratio = Infinity;
+    for (let tries = 6; ratio >= 30 && tries > 0; tries--) {
+      ratio = fastest(large) / Math.max(fastest(small), 0.5);
+    }
     assert(ratio < 30, `${shape}: 10 times the input took ${ratio} times`);
   }
 });

@@ -30,7 +30,7 @@ sudoTest(
 
 sudoTest(
   "exec() with sudo asks anew for each command: one caller's password opens nothing to another",
-  {},
+  { defaults: ["timestamp_type=global"] },
   async ({ connection, password }) => {
     await connection.exec("true", { sudo: { password } });
     await sudoError(
