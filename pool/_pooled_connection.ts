@@ -209,8 +209,10 @@ export class PooledConnection {
   giveLease(): void {
     this.#leases--;
     this.#limit.leaseEnded();
+    // Before the slot is given: a waiter that gets it in this turn would hide
+    // the channel that the lease leaves behind.
+    if (this.#openChannels >= this.#slots) this.#hasStrays = true;
     this.#giveSlot("command", true);
-    if (this.#openChannels > this.#slots) this.#hasStrays = true;
   }
 
   /** Keeps the connection while a tunnel is on it. */
