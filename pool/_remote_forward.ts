@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sleep } from "../transport/abort.ts";
 import type {
   Connection,
   RemoteListener,
@@ -113,7 +114,7 @@ export class RemoteForward implements Forward {
         return await this.#listen(signal);
       } catch (error) {
         this.#report(error);
-        await pause(pauseMs, signal);
+        await sleep(pauseMs, signal).catch(() => {}); // closed meanwhile
         pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       }
     }
@@ -134,17 +135,4 @@ export class RemoteForward implements Forward {
       // Errors thrown by the callback are ignored, as it is documented.
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
 }
