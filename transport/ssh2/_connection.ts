@@ -21,9 +21,12 @@ import type {
   ExecOptions,
   ExecResult,
   RemoteProcess,
+  SessionOptions,
   ShellOptions,
   SpawnOptions,
 } from "../process.ts";
+import { runCommand } from "../_session_exec.ts";
+import { startProcess } from "../_session_process.ts";
 import { discreet } from "../discreet.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { serverError } from "../_server_text.ts";
@@ -33,11 +36,14 @@ import { type ForwardTarget, targetName } from "../target.ts";
 import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
-import { runCommand } from "./_exec.ts";
 import { internalsOf } from "./_version_check.ts";
 import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
-import { startProcess } from "./_process.ts";
-import { commandRequest, shellRequest } from "./_session_request.ts";
+import { Session } from "./_session.ts";
+import {
+  commandRequest,
+  type SessionRequest,
+  shellRequest,
+} from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
@@ -149,7 +155,12 @@ export class Ssh2Connection implements Connection {
     try {
       const call = checkExec(command, options);
       const request = commandRequest(call, this.#server);
-      return runCommand(this.#context, request, call.options);
+      return runCommand(
+        this.#name,
+        call.options,
+        (listener) =>
+          new Session(this.#context, request, call.options, listener),
+      );
     } catch (error) {
       return Promise.reject(error);
     }
@@ -162,13 +173,13 @@ export class Ssh2Connection implements Connection {
     if (this.isClosed) throw this.#lost("run the command");
     const call = checkSpawn(command, options);
     const request = commandRequest(call, this.#server);
-    return await startProcess(this.#context, request, call.options);
+    return await this.#start(request, call.options);
   }
 
   async shell(given?: ShellOptions): Promise<RemoteProcess> {
     if (this.isClosed) throw this.#lost("start the shell");
     const { options } = checkShellOptions(given);
-    return await startProcess(this.#context, shellRequest(options), options);
+    return await this.#start(shellRequest(options), options);
   }
 
   forwardOut(
@@ -211,6 +222,18 @@ export class Ssh2Connection implements Connection {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #start(
+    request: SessionRequest,
+    options: SessionOptions,
+  ): Promise<RemoteProcess> {
+    const { signal } = options;
+    const { stallMs } = this.#context;
+    return startProcess(
+      { signal, pty: request.pty, stallMs },
+      (listener) => new Session(this.#context, request, options, listener),
+    );
   }
 
   #makeContext(

@@ -6,12 +6,9 @@
 
 import type { Buffer } from "node:buffer";
 import { onAbort } from "../abort.ts";
-import {
-  type ChannelOpenError,
-  type PartialOutput,
-  SshError,
-} from "../errors.ts";
-import type { CommandStatus, SessionOptions } from "../process.ts";
+import { type ChannelOpenError, SshError } from "../errors.ts";
+import type { SessionOptions } from "../process.ts";
+import type { RemoteSession, SessionListener } from "../_remote_session.ts";
 import { ChannelClosedError } from "../session_errors.ts";
 import { SudoTalk } from "../_sudo_talk.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
@@ -23,26 +20,6 @@ import {
 } from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
-/** Told of what happens in a session. Must not throw. */
-export interface SessionListener {
-  /** The command runs. */
-  onStarted(): void;
-  /** The command was sent, and may run: input may follow. */
-  onSent(): void;
-  /** Output; `false` asks for a pause until {@linkcode Session.resume}. */
-  onStdout(chunk: Buffer): boolean;
-  /** Error output; the same. */
-  onStderr(chunk: Buffer): boolean;
-  /** No more output will come. */
-  onEof(): void;
-  /** It ended in order. Nothing more is told. */
-  onFinished(status: CommandStatus): void;
-  /** It failed, was stopped or was lost. Nothing more is told. */
-  onFailed(reason: unknown): void;
-  /** What has arrived so far, for errors. */
-  output(): PartialOutput | undefined;
-}
-
 /**
  * One session, from the request for its channel to its end:
  *
@@ -50,7 +27,7 @@ export interface SessionListener {
  *        |          |             |              |
  *        +----------+-------------+--------------+--> refused, lost, stop()
  */
-export class Session implements ChannelObserver {
+export class Session implements ChannelObserver, RemoteSession {
   readonly #context: CommandContext;
   readonly #request: SessionRequest;
   readonly #options: SessionOptions;
@@ -86,44 +63,36 @@ export class Session implements ChannelObserver {
     this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
   }
 
-  /** Asks for the channel, or takes one that was opened ahead of need. */
   open(): void {
     const { table } = this.#context;
     this.#isOnSpare = (table.spares?.count ?? 0) > 0;
     this.#channel = table.open(this);
   }
 
-  /** Whether it is over. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** Whether the command was sent, and so may have run. */
   get mayHaveRun(): boolean {
     return this.#wasSent;
   }
 
-  /** Sends input; see {@linkcode Channel.write}. */
   write(chunk: Uint8Array): Promise<void> | undefined {
     return this.#channel.write(chunk);
   }
 
-  /** Says that no more input will come. */
   endInput(): void {
     this.#channel.eof();
   }
 
-  /** Lets output flow again. */
   resume(): void {
     this.#channel.resume();
   }
 
-  /** Sends a signal to the remote process. */
   signal(name: string): void {
     this.#channel.signal(this.#sudo?.signal(name) ?? name);
   }
 
-  /** Tells the terminal its new size. */
   resize(columns: number, rows: number): void {
     if (this.#request.pty === undefined) return;
     this.#channel.tell((protocol, id) =>
@@ -131,12 +100,10 @@ export class Session implements ChannelObserver {
     );
   }
 
-  /** Resolves when its channel has ended, and so its slot is free. */
   get ended(): Promise<void> {
     return new Promise((resolve) => this.#channel.whenEnded(resolve));
   }
 
-  /** Stops the remote process, and does not wait for it. */
   stop(reason: unknown): void {
     if (this.#isOver) return;
     if (this.#wasSent) this.#channel.signal("TERM");
@@ -144,13 +111,6 @@ export class Session implements ChannelObserver {
     this.#fail(reason);
   }
 
-  /**
-   * Stops the remote process: `TERM`, and `KILL` after a time. Its end is
-   * awaited up to then.
-   *
-   * @param reason Makes the error, when it has ended.
-   * @param graceMs How long it has; 0 does not wait.
-   */
   terminate(reason: () => unknown, graceMs: number): void {
     if (this.#isOver || this.#stopping !== undefined) return;
     if (!this.#wasSent || graceMs === 0) return this.stop(reason());

@@ -11,7 +11,7 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../../transport/errors.ts";
-import { OutputCollector } from "../../../transport/ssh2/_output_collector.ts";
+import { OutputCollector } from "../../../transport/_output_collector.ts";
 import { Random } from "../_random.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 

@@ -4,35 +4,36 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
-import { checkExit } from "../_check_exit.ts";
+import { checkExit } from "./_check_exit.ts";
 import {
   ExecTimeoutError,
   OutputLimitError,
   type PartialOutput,
-} from "../errors.ts";
-import type { CommandStatus, ExecOptions, ExecResult } from "../process.ts";
-import { type ByteSource, openStdin } from "../stdin.ts";
-import type { CommandContext } from "./_command.ts";
+} from "./errors.ts";
 import { OutputCollector } from "./_output_collector.ts";
-import { Session, type SessionListener } from "./_session.ts";
-import type { SessionRequest } from "./_session_request.ts";
+import type { CommandStatus, ExecOptions, ExecResult } from "./process.ts";
+import type {
+  MakeSession,
+  RemoteSession,
+  SessionListener,
+} from "./_remote_session.ts";
+import { type ByteSource, openStdin } from "./stdin.ts";
 
 /**
  * Runs a command.
  *
- * @param context The connection.
- * @param request The command.
- * @param options Its options, checked.
+ * @param host The name of the host, for messages.
+ * @param options The options of the command, checked.
+ * @param session Makes its session.
  */
 export function runCommand(
-  context: CommandContext,
-  request: SessionRequest,
+  host: string,
   options: ExecOptions,
+  session: MakeSession,
 ): Promise<ExecResult<string | Uint8Array>> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    new Execution(context, request, options, { resolve, reject }).open();
+    new Execution(host, options, session, { resolve, reject }).open();
   });
 }
 
@@ -48,18 +49,18 @@ class Execution implements SessionListener {
   readonly #name: string;
   readonly #options: ExecOptions;
   readonly #settle: Settle;
-  readonly #session: Session;
+  readonly #session: RemoteSession;
   readonly #output: OutputCollector;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stdin: ByteSource | undefined;
 
   constructor(
-    context: CommandContext,
-    request: SessionRequest,
+    host: string,
     options: ExecOptions,
+    session: MakeSession,
     settle: Settle,
   ) {
-    this.#name = context.name;
+    this.#name = host;
     this.#options = options;
     this.#settle = settle;
     this.#output = new OutputCollector({
@@ -67,7 +68,7 @@ class Execution implements SessionListener {
       isText: options.encoding !== "bytes",
       truncates: options.onOutputLimit === "truncate",
     });
-    this.#session = new Session(context, request, options, this);
+    this.#session = session(this);
   }
 
   open(): void {
@@ -100,12 +101,12 @@ class Execution implements SessionListener {
     else pending.then(() => this.#session.endInput());
   }
 
-  onStdout(chunk: Buffer): boolean {
+  onStdout(chunk: Uint8Array): boolean {
     if (!this.#output.stdout(chunk)) this.#terminate(() => this.#tooMuch());
     return true;
   }
 
-  onStderr(chunk: Buffer): boolean {
+  onStderr(chunk: Uint8Array): boolean {
     if (!this.#output.stderr(chunk)) this.#terminate(() => this.#tooMuch());
     return true;
   }

@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { PartialOutput } from "../errors.ts";
+import type { PartialOutput } from "./errors.ts";
 
 /** Options of an {@linkcode OutputCollector}. */
 export interface OutputCollectorOptions {
@@ -35,12 +35,12 @@ export class OutputCollector {
   }
 
   /** Takes standard output; `false` if it is too much, and is not taken. */
-  stdout(chunk: Buffer): boolean {
+  stdout(chunk: Uint8Array): boolean {
     return this.#add(this.#out, chunk);
   }
 
   /** Takes standard error; `false` if it is too much, and is not taken. */
-  stderr(chunk: Buffer): boolean {
+  stderr(chunk: Uint8Array): boolean {
     return this.#add(this.#err, chunk);
   }
 
@@ -49,7 +49,7 @@ export class OutputCollector {
     return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
   }
 
-  #add(stream: CollectedStream, chunk: Buffer): boolean {
+  #add(stream: CollectedStream, chunk: Uint8Array): boolean {
     const wasWithin = this.#size <= this.maxBytes;
     this.#size += chunk.length;
     if (this.#size > this.maxBytes) {
@@ -83,7 +83,7 @@ class CollectedStream {
     this.#isText = isText;
   }
 
-  add(chunk: Buffer): void {
+  add(chunk: Uint8Array): void {
     this.#size += chunk.length;
     const room = this.#edge - this.#head.size;
     if (chunk.length <= room) return this.#head.add(chunk);
@@ -126,7 +126,7 @@ const MAX_BLOCK_BYTES = 64 * 1024;
 
 /** Bytes in pieces; small ones are put together into blocks. */
 class Pieces {
-  #pieces: Buffer[] = [];
+  #pieces: Uint8Array[] = [];
   #first = 0;
   #block: Buffer | undefined;
   #used = 0;
@@ -136,7 +136,7 @@ class Pieces {
     return this.#size;
   }
 
-  add(chunk: Buffer): void {
+  add(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
     this.#size += chunk.length;
     if (chunk.length < SMALL_BYTES) return this.#copy(chunk);
@@ -166,7 +166,7 @@ class Pieces {
     return whole.length <= bytes ? whole : whole.slice(whole.length - bytes);
   }
 
-  #copy(chunk: Buffer): void {
+  #copy(chunk: Uint8Array): void {
     const room = (this.#block?.length ?? 0) - this.#used;
     if (chunk.length > room) this.#startBlock(chunk.length);
     this.#block!.set(chunk, this.#used);

@@ -4,8 +4,6 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
-
 /** How much unread output is held before the sender is stopped, in bytes. */
 const HIGH_WATER_MARK_BYTES = 256 * 1024;
 
@@ -70,7 +68,7 @@ export class OutputStream {
   }
 
   /** Takes a chunk; false asks for a pause. */
-  push(chunk: Buffer): boolean {
+  push(chunk: Uint8Array): boolean {
     if (this.#isOver) return true;
     if (this.#isDropping) {
       this.#dropped += chunk.length;

@@ -4,19 +4,20 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
-import type { PartialOutput } from "../errors.ts";
+import type { PartialOutput } from "./errors.ts";
+import { OutputStream } from "./_output_stream.ts";
 import type {
   CommandStatus,
   ExecResult,
+  PtyOptions,
   RemoteProcess,
-  SessionOptions,
-} from "../process.ts";
-import { collectOutput, linesOf, textOf } from "../process_reads.ts";
-import type { CommandContext } from "./_command.ts";
-import { OutputStream } from "./_output_stream.ts";
-import { Session, type SessionListener } from "./_session.ts";
-import type { SessionRequest } from "./_session_request.ts";
+} from "./process.ts";
+import { collectOutput, linesOf, textOf } from "./process_reads.ts";
+import type {
+  MakeSession,
+  RemoteSession,
+  SessionListener,
+} from "./_remote_session.ts";
 
 /** The signals of RFC 4254. */
 const SIGNALS: readonly string[] =
@@ -25,21 +26,31 @@ const SIGNALS: readonly string[] =
 /** Those that ask a process for something, and not to end. */
 const REQUESTS: readonly string[] = ["USR1", "USR2"];
 
+/** What is known of a process before it is started. */
+export interface ProcessParts {
+  readonly signal?: AbortSignal | undefined;
+  /** Its terminal, if it has one. */
+  readonly pty: PtyOptions | undefined;
+  /**
+   * How long its reader may leave a full output unread, once it was sent a
+   * signal, in milliseconds.
+   */
+  readonly stallMs: number;
+}
+
 /**
  * Starts a command or a shell.
  *
- * @param context The connection.
- * @param request What to start.
- * @param options Its options, checked.
+ * @param parts What is known of it.
+ * @param session Makes its session.
  */
 export function startProcess(
-  context: CommandContext,
-  request: SessionRequest,
-  options: SessionOptions,
+  parts: ProcessParts,
+  session: MakeSession,
 ): Promise<RemoteProcess> {
   return new Promise((resolve, reject) => {
-    options.signal?.throwIfAborted();
-    const process = new ChannelProcess(context, request, options, {
+    parts.signal?.throwIfAborted();
+    const process = new SessionProcess(parts, session, {
       resolve: () => resolve(process),
       reject,
     });
@@ -58,12 +69,12 @@ interface Started {
   readonly reject: (reason: unknown) => void;
 }
 
-class ChannelProcess implements RemoteProcess {
+class SessionProcess implements RemoteProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly status: Promise<CommandStatus>;
   readonly #out: OutputStream;
   readonly #err: OutputStream;
-  readonly #session: Session;
+  readonly #session: RemoteSession;
   readonly #started: Started;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
@@ -72,9 +83,8 @@ class ChannelProcess implements RemoteProcess {
   #inputError: unknown;
 
   constructor(
-    context: CommandContext,
-    request: SessionRequest,
-    options: SessionOptions,
+    { pty, stallMs }: ProcessParts,
+    session: MakeSession,
     started: Started,
   ) {
     this.#started = started;
@@ -84,11 +94,10 @@ class ChannelProcess implements RemoteProcess {
     });
     // Those who do not read it see the error in the streams.
     this.status.catch(() => {});
-    const { columns = 80, rows = 24 } = request.pty ?? {};
+    const { columns = 80, rows = 24 } = pty ?? {};
     this.#size = { columns, rows };
     const onRoom = () => this.#resume();
     const onCancelled = () => this.#stop("Its output was cancelled");
-    const { stallMs } = context;
     this.#out = new OutputStream({ onRoom, onCancelled }, stallMs);
     // Without an error output a process is still of use.
     this.#err = new OutputStream({ onRoom, onCancelled: onRoom }, stallMs);
@@ -97,7 +106,7 @@ class ChannelProcess implements RemoteProcess {
       close: () => this.#session.endInput(),
       abort: () => this.#session.endInput(),
     });
-    this.#session = new Session(context, request, options, this.#listener());
+    this.#session = session(this.#listener());
   }
 
   open(): void {
@@ -184,8 +193,8 @@ class ChannelProcess implements RemoteProcess {
     return {
       onStarted: () => this.#started.resolve(),
       onSent() {},
-      onStdout: (chunk: Buffer) => this.#out.push(chunk),
-      onStderr: (chunk: Buffer) => this.#err.push(chunk),
+      onStdout: (chunk: Uint8Array) => this.#out.push(chunk),
+      onStderr: (chunk: Uint8Array) => this.#err.push(chunk),
       onEof: () => {
         this.#out.end();
         this.#err.end();
