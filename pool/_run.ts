@@ -93,27 +93,25 @@ export async function run<T>(
   for (;;) {
     let pooled: PooledConnection | undefined;
     let attempt: SessionAttempt | undefined;
-    let onGivenBack: (() => void) | undefined;
+    const slot = isTraced("acquire")
+      ? slotOperation(context, lane, job)
+      : undefined;
     try {
-      const slot = isTraced("acquire")
-        ? slotOperation(context, lane, job)
-        : undefined;
       pooled = slot === undefined
         ? lane.tryTake(job.kind) ??
           await lane.acquire(job.kind, waitOptions(job, retry))
         : await takeTraced(slot, lane, job, retry);
-      onGivenBack = slot?.held();
       // The hand-over may have crossed an abort: the slot goes to the next.
       job.signal?.throwIfAborted();
       const value = await begin(pooled, lane, job, (it) => attempt = it);
       job.operation?.ran(value, job.hold?.(value));
-      release(pooled, attempt!, job, value, onGivenBack);
+      release(pooled, attempt!, job, value, slot);
       return value;
     } catch (error) {
       const cause = pooled && attempt &&
         retryCause(context, lane, { pooled, attempt, job, error, retry });
       giveBack(pooled, attempt, job.kind, error);
-      onGivenBack?.();
+      slot?.givenBack();
       if (cause === undefined) throw explained(error, pooled, retry);
       // A refusal that crosses an abort, or the end of the pool, is not the
       // caller's concern.
@@ -168,7 +166,7 @@ function takeTraced(
     slot.waited = free === undefined;
     const wait = { ...waitOptions(job, retry), operation: slot };
     return free ?? await lane.acquire(job.kind, wait);
-  });
+  }, () => slot.held());
 }
 
 function deadlineOf({ timeoutMs }: Job<unknown>): number {
@@ -194,17 +192,17 @@ function release<T>(
   attempt: SessionAttempt,
   { kind, hold }: Job<T>,
   value: T,
-  onGivenBack: (() => void) | undefined,
+  slot: Operation | undefined,
 ): void {
   if (hold === undefined) {
     pooled.endSession(attempt, kind, false);
-    onGivenBack?.();
+    slot?.givenBack();
     return;
   }
   hold(value).then(
     () => pooled.endSession(attempt, kind, false),
     (error) => pooled.endSession(attempt, kind, isOrphan(error)),
-  ).then(onGivenBack);
+  ).then(() => slot?.givenBack());
 }
 
 function giveBack(

@@ -72,6 +72,7 @@ export class Operation implements PoolOperation {
   declare error?: unknown;
   declare closed?: Promise<OperationEnd>;
   readonly #command: string | undefined;
+  #giveBack: ((end: OperationEnd) => void) | undefined;
 
   constructor(name: OperationName, parts: OperationParts) {
     this.name = name;
@@ -103,15 +104,14 @@ export class Operation implements PoolOperation {
     this.closed = ended.then(endOf, (error): OperationEnd => ({ error }));
   }
 
-  /**
-   * The call has taken something.
-   *
-   * @returns To be called when it is given back.
-   */
-  held(): () => void {
-    let giveBack!: () => void;
-    this.closed = new Promise((resolve) => giveBack = () => resolve({}));
-    return giveBack;
+  /** The call has taken a slot. */
+  held(): void {
+    this.closed = new Promise((resolve) => this.#giveBack = resolve);
+  }
+
+  /** The slot, if one was taken, was given back. */
+  givenBack(): void {
+    this.#giveBack?.({});
   }
 
   /** Tells of the start. */

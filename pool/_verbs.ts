@@ -280,10 +280,10 @@ export class Verbs {
     if (operation === undefined) {
       return new Lease(pooled, leases.join(pooled), disarm);
     }
-    const end = operation.held();
+    operation.held();
     return new Lease(pooled, leases.join(pooled), () => {
       disarm?.();
-      end();
+      operation.givenBack();
     });
   }
 

@@ -75,6 +75,8 @@ class Subscriptions implements Disposable {
 
 /** Writes down what the tracing channels tell. */
 class Traces extends Subscriptions {
+  /** Whether `closed` was there when the end of a call was told, by name. */
+  readonly hadClosed: [OperationName, boolean][] = [];
   /** Each step, as `exec:start`. */
   readonly steps: string[] = [];
   /** Each operation, in the order in which they began. */
@@ -88,6 +90,9 @@ class Traces extends Subscriptions {
           this.steps.push(`${name}:${step}`);
           const operation = message as PoolOperation;
           assertEquals(operation.name, name);
+          if (step === "asyncEnd") {
+            this.hadClosed.push([name, operation.closed !== undefined]);
+          }
           if (step === "start") this.operations.push(operation);
           else assert(this.operations.includes(operation));
         });
@@ -265,6 +270,24 @@ Deno.test("exec() on a connection that there is does not wait for its slot, and 
   end.open();
   await running;
   assertEquals(await closed, {});
+});
+
+Deno.test("the end of an operation is told with its closed, also that of a slot within a call", async () => {
+  using traces = new Traces("exec", "spawn", "acquire");
+  await using kit = new Kit();
+  await kit.pool.exec(host, "true");
+  await kit.pool.exec(host, "true");
+  await (await kit.pool.spawn(host, "true")).output();
+  (await kit.pool.acquire(host)).release();
+  assertEquals(traces.hadClosed, [
+    ["acquire", true],
+    ["exec", false],
+    ["acquire", true],
+    ["exec", false],
+    ["acquire", true],
+    ["spawn", true],
+    ["acquire", true],
+  ]);
 });
 
 Deno.test("exec() that fails is traced with its error, and so is each part that failed", async () => {
