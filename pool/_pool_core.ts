@@ -286,6 +286,7 @@ export class PoolCore implements PoolContext {
       slotsInUse: sum("slotsInUse"),
       waiting: sum("waiting"),
       dialing: sum("dialing"),
+      maxConnections: this.isClosing ? 0 : this.limits.maxConnections,
       coolingDown: hosts.filter((host) => host.coolingDownMs > 0).length,
       dialWindow: this.dialLimiter.size,
       hosts,

@@ -52,7 +52,11 @@ export interface OperationParts {
 /** A host that was looked up. */
 export interface FoundHost {
   readonly name: string;
-  readonly host: { readonly hostname: string; readonly port: number };
+  readonly host: {
+    readonly hostname: string;
+    readonly port: number;
+    readonly proxyCommand?: string;
+  };
 }
 
 /** One call that somebody is told of. */
@@ -63,6 +67,7 @@ export class Operation implements PoolOperation {
   host: string;
   declare address?: string;
   declare port?: number;
+  declare transport?: "tcp" | "pipe";
   declare readonly parent?: Operation;
   declare durationMs?: number;
   declare waited?: boolean;
@@ -91,6 +96,7 @@ export class Operation implements PoolOperation {
     this.host = name;
     this.address = host.hostname;
     this.port = host.port;
+    this.transport = host.proxyCommand === undefined ? "tcp" : "pipe";
   }
 
   /** What ran on a slot has ended, or has opened something that will. */

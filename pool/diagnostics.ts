@@ -96,6 +96,8 @@ export interface PoolOperation {
   readonly address?: string;
   /** The port that is dialled, once it is looked up. */
   readonly port?: number;
+  /** What SSH runs over, once it is looked up: a `ProxyCommand` is a pipe. */
+  readonly transport?: "tcp" | "pipe";
   /**
    * The operation that this one is part of. That of a dial is the `acquire` of
    * the caller that has waited longest; other callers may share the dial.

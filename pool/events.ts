@@ -155,6 +155,8 @@ export interface HostStats {
 /** The pool, now. Gauges are counted when asked. */
 export interface PoolStats
   extends Omit<HostStats, "host" | "coolingDownMs" | "sessionLimit"> {
+  /** Connections that there may be: the option; 0 once the pool is closed. */
+  readonly maxConnections: number;
   /** Hosts that cool down. */
   readonly coolingDown: number;
   /** Dials that may be in flight at once, now: `maxConcurrentDials` or fewer. */

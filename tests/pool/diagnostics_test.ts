@@ -237,12 +237,9 @@ Deno.test("exec() is traced from its call to its result, with the wait and the d
   assertEquals(traces.tree, "exec(acquire(dial))");
   for (const operation of traces.operations) {
     assertStrictEquals(operation.pool, kit.pool);
-    const { host, address, port, startedAt, durationMs, error } = operation;
-    assertEquals({ host, address, port }, {
-      host: name,
-      address: "db1",
-      port: 22,
-    });
+    const { startedAt, durationMs, error, ...where } = operation;
+    const { host, address, port, transport } = where;
+    assertEquals([host, address, port, transport], [name, "db1", 22, "tcp"]);
     assert(startedAt >= before && startedAt <= performance.now());
     assert(durationMs! >= 0 && durationMs! <= performance.now() - before);
     assertEquals([error, "error" in operation], [undefined, false]);
@@ -312,6 +309,17 @@ Deno.test("exec() that fails is traced with its error, and so is each part that 
     assertStrictEquals(operation.error, error);
     assert(operation.durationMs !== undefined);
   }
+});
+
+Deno.test("a host that is reached through a command is traced as one behind a pipe", async () => {
+  using traces = new Traces("exec", "acquire", "dial");
+  await using kit = new Kit();
+  await kit.pool.exec(
+    { hostname: "db1", user: "ops", proxyCommand: "nc" },
+    "a",
+  );
+  const transports = traces.operations.map(({ transport }) => transport);
+  assertEquals(transports, ["pipe", "pipe", "pipe"]);
 });
 
 Deno.test("exec() that is tried again is one operation with a slot for each try", async () => {

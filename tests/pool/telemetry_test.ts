@@ -240,3 +240,10 @@ Deno.test("ConnectionPool.warm() dials every host, and says which failed", async
   await kit.pool.exec(host, "true");
   assertEquals(kit.connector.dials, 2);
 });
+
+Deno.test("stats() has the option maxConnections, and 0 once the pool is closed", async () => {
+  await using kit = new Kit({}, { maxConnections: 7 });
+  assertEquals(kit.pool.stats().maxConnections, 7);
+  await kit.pool.close();
+  assertEquals(kit.pool.stats().maxConnections, 0);
+});
