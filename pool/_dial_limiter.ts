@@ -5,6 +5,7 @@
  * @module
  */
 
+import { onAbort } from "../transport/abort.ts";
 import { LinkedList, ListNode } from "./_linked_list.ts";
 
 /** How a dial ended, as far as the window cares. */
@@ -60,17 +61,16 @@ export class DialLimiter {
       return Promise.resolve();
     }
     return new Promise((resolve, reject) => {
-      const leave = () => {
-        // False if the turn came first: then the dial itself sees the abort.
-        if (this.#queue.remove(turn)) reject(signal.reason);
-      };
       const turn = new Turn(() => {
-        signal.removeEventListener("abort", leave);
+        stopWatching();
         resolve();
+      });
+      const stopWatching = onAbort(signal, () => {
+        this.#queue.remove(turn);
+        reject(signal.reason);
       });
       if (front) this.#queue.insertAfter(undefined, turn);
       else this.#queue.push(turn);
-      signal.addEventListener("abort", leave, { once: true });
     });
   }
 

@@ -6,15 +6,12 @@
 
 import { abortable, Deadline } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
-import {
-  type HostLike,
-  hostName,
-  type ResolvedHost,
-} from "../transport/host.ts";
+import type { HostLike, ResolvedHost } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
 import { DialLimiter } from "./_dial_limiter.ts";
 import { Directory } from "./_directory.ts";
 import { FileSessions } from "./_file_sessions.ts";
+import { hostLabel } from "./_host_label.ts";
 import { IdleSweeper } from "./_idle_sweeper.ts";
 import { Lane } from "./_lane.ts";
 import { LeaseTracker } from "./_lease_tracker.ts";
@@ -85,10 +82,12 @@ export class PoolCore implements PoolContext {
     this.#directory = new Directory(
       resolver,
       (host, key) => this.#makeLane(host, key),
-      (host, notice) => {
-        const name = typeof host === "string" ? host : hostName(host);
-        this.telemetry.record({ type: "notice", host: name, notice });
-      },
+      (host, notice) =>
+        this.telemetry.record({
+          type: "notice",
+          host: hostLabel(host),
+          notice,
+        }),
       this.#closing.signal,
     );
   }
@@ -128,8 +127,7 @@ export class PoolCore implements PoolContext {
     lane: Promise<Lane>,
     { signal, timeoutMs }: WaitOptions,
   ): Promise<Lane> {
-    const name = typeof host === "string" ? host : hostName(host);
-    const late = () => lookupTimedOut(name, this, timeoutMs);
+    const late = () => lookupTimedOut(hostLabel(host), this, timeoutMs);
     const deadline = new Deadline(timeoutMs || Infinity, late, signal);
     try {
       return await abortable(

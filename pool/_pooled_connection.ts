@@ -128,12 +128,7 @@ export class PooledConnection {
     return this.#permit.isCounted;
   }
 
-  /** Slots that are taken. */
-  get slots(): number {
-    return this.#slots;
-  }
-
-  /** Of these, those that may be held for long. */
+  /** Slots that are taken and may be held for long. */
   get streams(): number {
     return this.#streams;
   }

@@ -58,4 +58,7 @@ export type {
   SpawnOptions as PoolSpawnOptions,
 } from "./options.ts";
 export { ConnectionPool } from "./pool.ts";
+export type { HostDefaults } from "../transport/defaults.ts";
 export * from "../transport/mod.ts";
+export type { SshConfigOptions } from "../transport/ssh_config/config.ts";
+export type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";

@@ -76,6 +76,7 @@ const POOL = `
   PoolTunnel
   PoolShellOptions
   PoolTransferOptions
+  HostDefaults
   HostHandle
   ForwardTarget
   HostCooldownError
@@ -134,6 +135,8 @@ const POOL = `
   SftpTransport
   SftpWriteFileOptions
   SpawnOptions
+  SshConfigOptions
+  SshConfigResolverOptions
   SshError
   SshErrorJson
   SshErrorOptions
@@ -165,13 +168,10 @@ const SSH2 = `
 
 const SSH_CONFIG = `
   ComputeOptions
-  HostDefaults
   SshConfig
   SshConfigError
   SshConfigErrorOptions
-  SshConfigOptions
   SshConfigResolver
-  SshConfigResolverOptions
   SshConfigResult
   loadSshConfig
   notHonouredKeywords

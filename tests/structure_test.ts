@@ -29,6 +29,7 @@ const POOL_MAY_IMPORT = [
   "sftp/transfer/download",
   "sftp/transfer/options",
   "sftp/transfer/upload",
+  "ssh_config/config",
   "ssh_config/resolver",
   "stdin",
   "target",

@@ -5,13 +5,12 @@
  */
 
 import { Buffer } from "node:buffer";
+import { MAX_TIMER_MS } from "./abort.ts";
 import { didYouMean } from "./nearest.ts";
 import { showType, showValue } from "./_show_value.ts";
 import { STDIN_ALLOWED, stdinFault } from "./stdin.ts";
 
-/** The longest delay that timers take, about 24 days. */
-const MAX_MS = 2 ** 31 - 1;
-const TIMER = `${MAX_MS} (24.8 days, the most that a timer takes)`;
+const TIMER = `${MAX_TIMER_MS} (24.8 days, the most that a timer takes)`;
 /** sudo and PAM read no more of a password, and would take the rest for input. */
 const MAX_PASSWORD_BYTES = 511;
 /** A terminal counts its rows and columns in 16 bits. */
@@ -169,7 +168,7 @@ export function duration({ zero }: { readonly zero: boolean }): Rule {
   return (value, at) => {
     if (typeof value !== "number") return at.wrong(showValue(value), allowed);
     const isLong = zero ? value >= 0 : value > 0;
-    if (isLong && value <= MAX_MS) return value;
+    if (isLong && value <= MAX_TIMER_MS) return value;
     return at.outOfRange(showValue(value), allowed);
   };
 }

@@ -5,6 +5,7 @@
  */
 
 import { isIPv6 } from "node:net";
+import { MAX_TIMER_MS } from "./abort.ts";
 import type { SshHost } from "./host.ts";
 import { nearest } from "./nearest.ts";
 
@@ -85,8 +86,6 @@ const TEXT: Field = {
   accepts: isText,
 };
 const FLAG: Field = { allowed: "true or false", accepts: isBoolean };
-// Timers hold at most 2^31 - 1 ms: more than that fires at once.
-const MAX_MS = 2 ** 31 - 1;
 
 const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
   hostname: {
@@ -181,12 +180,12 @@ const FIELDS: { readonly [K in keyof Required<SshHost>]: Field } = {
   addressFamily: { allowed: "4 or 6", accepts: (v) => v === 4 || v === 6 },
   bindAddress: TEXT,
   dialTimeoutMs: {
-    allowed: `a number of milliseconds above 0, at most ${MAX_MS}`,
-    accepts: (v) => typeof v === "number" && v > 0 && v <= MAX_MS,
+    allowed: `a number of milliseconds above 0, at most ${MAX_TIMER_MS}`,
+    accepts: (v) => typeof v === "number" && v > 0 && v <= MAX_TIMER_MS,
   },
   keepaliveIntervalMs: {
-    allowed: `a number of milliseconds from 0 (none) to ${MAX_MS}`,
-    accepts: (v) => typeof v === "number" && v >= 0 && v <= MAX_MS,
+    allowed: `a number of milliseconds from 0 (none) to ${MAX_TIMER_MS}`,
+    accepts: (v) => typeof v === "number" && v >= 0 && v <= MAX_TIMER_MS,
   },
   keepaliveCountMax: {
     allowed: "an integer, 0 or more",

@@ -98,45 +98,13 @@ type Kind = keyof typeof KINDS;
 type OwnName = keyof PoolCallOptions;
 
 /**
- * Checks the options of `exec()`, and reads each once.
- *
- * @param options The options, as the caller gave them.
- * @param own Names of the pool that are allowed beside those of a connection.
- * @returns The options of the connection, and those of the pool, both frozen.
- * @throws {TypeError} If an option is unknown or has the wrong type.
- * @throws {RangeError} If a number is out of range.
- */
-export function checkExecOptions(
-  options: ExecOptions & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
-): Omit<CheckedCall<ExecOptions>, "command"> {
-  return check("exec", options, own);
-}
-
-/** Checks the options of `spawn()`, as {@linkcode checkExecOptions} does. */
-export function checkSpawnOptions(
-  options: SpawnOptions & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
-): Omit<CheckedCall<SpawnOptions>, "command"> {
-  return check("spawn", options, own);
-}
-
-/** Checks the options of `shell()`, as {@linkcode checkExecOptions} does. */
-export function checkShellOptions(
-  options: ShellOptions & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
-): Omit<CheckedCall<ShellOptions>, "command"> {
-  return check("shell", options, own);
-}
-
-/**
  * Checks a call of `exec()`: its options, its command, and the length of the
- * line that they make together.
+ * line that they make together. Each option is read once.
  *
  * @param command The command, as the caller gave it.
  * @param options The options, as the caller gave them.
  * @param own Names of the pool that are allowed beside those of a connection.
- * @returns What to run, and how.
+ * @returns What to run, and how; all of it is frozen.
  * @throws {TypeError} If the command or an option is none.
  * @throws {RangeError} If a number is out of range, or the command too long.
  */
@@ -155,6 +123,14 @@ export function checkSpawn(
   own: readonly OwnName[] = [],
 ): CheckedCall<SpawnOptions> {
   return withCommand(command, check("spawn", options, own));
+}
+
+/** Checks the options of `shell()`, as {@linkcode checkExec} does. */
+export function checkShellOptions(
+  options: ShellOptions & PoolCallOptions | undefined,
+  own: readonly OwnName[] = [],
+): Omit<CheckedCall<ShellOptions>, "command"> {
+  return check("shell", options, own);
 }
 
 const NOTHING: Omit<CheckedCall<object>, "command"> = Object.freeze({

@@ -2,23 +2,25 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Command } from "../../transport/command.ts";
 import {
   checkExec,
-  checkExecOptions,
   checkLength,
   checkShellOptions,
   checkSpawn,
-  checkSpawnOptions,
 } from "../../transport/call_options.ts";
 
 /** Checks an option of `exec()`. */
 function exec(options: unknown) {
-  return checkExecOptions(options as never, ["acquireTimeoutMs", "idempotent"]);
+  const { command: _, ...rest } = checkExec("true", options as never, [
+    "acquireTimeoutMs",
+    "idempotent",
+  ]);
+  return rest;
 }
 
 function message(options: unknown, check: (o: unknown) => unknown = exec) {
   return assertThrows(() => check(options), Error).message;
 }
 
-Deno.test("checkExecOptions() gives a frozen copy without what is undefined", () => {
+Deno.test("checkExec() gives a frozen copy without what is undefined", () => {
   const env = { A: "1" };
   const given = { env, timeoutMs: 5, cwd: undefined, idempotent: true };
   const { options, own } = exec(given);
@@ -32,7 +34,7 @@ Deno.test("checkExecOptions() gives a frozen copy without what is undefined", ()
   assertEquals(exec({}), { options: {}, own: {} });
 });
 
-Deno.test("checkExecOptions() reads each property once, inherited ones too", () => {
+Deno.test("checkExec() reads each property once, inherited ones too", () => {
   const reads: string[] = [];
   const counting = <T extends object>(target: T, prefix: string): T =>
     new Proxy(target, {
@@ -57,7 +59,7 @@ Deno.test("checkExecOptions() reads each property once, inherited ones too", () 
   assertEquals(inherited.timeoutMs, 7);
 });
 
-Deno.test("checkExecOptions() refuses unknown names, and says what was meant", () => {
+Deno.test("checkExec() refuses unknown names, and says what was meant", () => {
   const cases: [string, string][] = [
     ["timeout", 'did you mean "timeoutMs"?'],
     ["timeoutms", 'did you mean "timeoutMs"?'],
@@ -97,9 +99,9 @@ Deno.test("checkExecOptions() refuses unknown names, and says what was meant", (
   assertEquals(message({ ["x".repeat(1e5)]: 1 }).length < 500, true);
 });
 
-Deno.test("checkSpawnOptions() and checkShellOptions() say where an option belongs", () => {
+Deno.test("checkSpawn() and checkShellOptions() say where an option belongs", () => {
   assertEquals(
-    message({ timeoutMs: 5 }, (o) => checkSpawnOptions(o as never)),
+    message({ timeoutMs: 5 }, (o) => checkSpawn("true", o as never)),
     'Cannot start the command: there is no option "timeoutMs": exec() has it',
   );
   assertEquals(
@@ -111,9 +113,9 @@ Deno.test("checkSpawnOptions() and checkShellOptions() say where an option belon
     'Cannot start the shell: there is no option "cols", did you mean "columns"?',
   );
   // What is of the pool is unknown to a connection.
-  assertThrows(() => checkExecOptions({ idempotent: true }), TypeError);
+  assertThrows(() => checkExec("true", { idempotent: true }), TypeError);
   assertThrows(
-    () => checkSpawnOptions({ idempotent: true }, ["acquireTimeoutMs"]),
+    () => checkSpawn("true", { idempotent: true }, ["acquireTimeoutMs"]),
     TypeError,
   );
   assertEquals(
@@ -200,7 +202,7 @@ const TYPE: [unknown, string][] = [
 ];
 
 for (const [options, end] of TYPE) {
-  Deno.test(`checkExecOptions() refuses ${Deno.inspect(options)}`, () => {
+  Deno.test(`checkExec() refuses ${Deno.inspect(options)}`, () => {
     const error = assertThrows(() => exec(options), TypeError);
     assert(error.message.startsWith("Cannot run the command: "), error.message);
     assert(error.message.includes(end), error.message);
@@ -237,14 +239,14 @@ const RANGE: [unknown, string][] = [
 
 for (const [options, end] of RANGE) {
   const shown = Deno.inspect(options, { strAbbreviateSize: 20 });
-  Deno.test(`checkExecOptions() refuses ${shown} as out of range`, () => {
+  Deno.test(`checkExec() refuses ${shown} as out of range`, () => {
     const error = assertThrows(() => exec(options), RangeError);
     assert(error.message.includes(end), error.message);
     assert(!error.message.includes("ppp"), error.message);
   });
 }
 
-Deno.test("checkExecOptions() takes all that is allowed", () => {
+Deno.test("checkExec() takes all that is allowed", () => {
   const controller = new AbortController();
   const options = {
     signal: controller.signal,
@@ -277,7 +279,7 @@ Deno.test("checkExecOptions() takes all that is allowed", () => {
   );
 });
 
-Deno.test("checkExecOptions() takes a signal of another realm", () => {
+Deno.test("checkExec() takes a signal of another realm", () => {
   const signal = {
     aborted: false,
     reason: undefined,
@@ -288,7 +290,7 @@ Deno.test("checkExecOptions() takes a signal of another realm", () => {
   assert(exec({ signal }).options.signal as unknown === signal);
 });
 
-Deno.test("checkExecOptions() hands on what the caller's own objects throw", () => {
+Deno.test("checkExec() hands on what the caller's own objects throw", () => {
   const throwing = (trap: "ownKeys" | "get" | "getPrototypeOf") =>
     new Proxy({ timeoutMs: 5 }, {
       [trap]() {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_TIMER_MS } from "../abort.ts";
 import type { Notice } from "../connector.ts";
 import type { AuthMethod, SshHost } from "../host.ts";
 import { readEnv, readWholeEnv } from "../_local.ts";
@@ -281,7 +282,6 @@ function addTimes(draft: Draft): void {
   if (count >= 0) host.keepaliveCountMax = count;
 }
 
-// Timers hold at most 2^31 - 1 ms, some 24 days.
 function milliseconds(seconds: number): number {
-  return Math.min(seconds * 1000, 2 ** 31 - 1);
+  return Math.min(seconds * 1000, MAX_TIMER_MS);
 }
