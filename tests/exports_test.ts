@@ -182,6 +182,7 @@ const TESTING = `
   CommandHandler
   CommandResult
   CommandScript
+  CommandTerminal
   Commands
   EmbeddedServer
   EmbeddedServerOptions
@@ -190,6 +191,7 @@ const TESTING = `
   MemoryConnector
   MemoryConnectorOptions
   Outcome
+  UnscriptedCommandError
 `;
 
 const PROGRESS = `

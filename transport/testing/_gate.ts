@@ -1,7 +1,7 @@
 /** Waiting for outcomes, each wait ended by a signal. */
 
 import type { Outcome } from "./outcome.ts";
-import { sleep } from "./commands.ts";
+import { sleep } from "./_sleep.ts";
 
 /** Waits for a promise; rejects with the signal's reason as soon as it aborts. */
 export function until<T>(

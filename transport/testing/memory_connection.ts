@@ -20,7 +20,8 @@ import type {
 } from "../process.ts";
 import { discreet } from "../discreet.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
-import { type CommandResult, findScript } from "./commands.ts";
+import type { CommandResult, CommandScript } from "./command_script.ts";
+import { requireScript } from "./commands.ts";
 import { Freeze } from "./_freeze.ts";
 import { pass } from "./_gate.ts";
 import {
@@ -140,7 +141,7 @@ export class MemoryConnection implements Connection {
       const { command: line, options } = checkExec(command, given);
       this.#reports.called(this.#name, line, options);
       const script = this.#isPlain(options)
-        ? findScript(line, this.#options.commands, this.#name)
+        ? requireScript(line, this.#options.commands, this.#name)
         : undefined;
       // Without gates a command takes one turn of the microtask queue, so that
       // a bench over this connection measures the pool.
@@ -293,6 +294,7 @@ export class MemoryConnection implements Connection {
   async #start(channel: MemoryChannel, options: SpawnOptions): Promise<void> {
     const { onOpen, onExec, onChannelClose, commands } = this.#options;
     const signal = channel.signal;
+    let script: CommandScript;
     try {
       if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
       const n = this.channelsAsked;
@@ -303,11 +305,11 @@ export class MemoryConnection implements Connection {
       channel.sent = true;
       const exec = onExec?.(channel.line, this);
       await passOrRefuse(exec, signal, this.#name, STEPS.exec);
+      script = requireScript(channel.line, commands, this.#name);
     } catch (error) {
       channel.fail(error);
       throw error;
     }
-    const script = findScript(channel.line, commands, this.#name);
     const env = { ...this.host.env, ...options.env };
     channel.run(script, { env, host: this.#name }, async () => {
       if (this.#freeze.isFrozen) await this.#freeze.wait(signal);

@@ -11,7 +11,9 @@ export type {
   CommandResult,
   Commands,
   CommandScript,
-} from "./commands.ts";
+  CommandTerminal,
+} from "./command_script.ts";
+export { UnscriptedCommandError } from "./commands.ts";
 export {
   EmbeddedServer,
   type EmbeddedServerOptions,

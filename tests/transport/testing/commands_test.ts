@@ -1,0 +1,86 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  MemoryConnector,
+  type MemoryConnectorOptions,
+  UnscriptedCommandError,
+} from "../../../transport/testing/mod.ts";
+
+const host = { hostname: "db1", port: 22, user: "ops" };
+
+function connect(commands?: MemoryConnectorOptions["commands"]) {
+  return new MemoryConnector(commands === undefined ? {} : { commands })
+    .connect(host);
+}
+
+Deno.test("MemoryConnection.exec() rejects a command without a script, and names the near ones", async () => {
+  await using connection = await connect({
+    "systemctl restart app": {},
+    "systemctl restart web": {},
+  });
+  const error = await assertRejects(
+    () => connection.exec("systemctl restrat app"),
+    UnscriptedCommandError,
+    'Cannot run "systemctl restrat app" on "ops@db1:22": it has no script, ' +
+      'did you mean "systemctl restart app" or "systemctl restart web"? ' +
+      "add it to the option `commands`, such as " +
+      '{ "systemctl": { stdout: "..." } }, or "*" for all that have none',
+  );
+  assertEquals([error.command, error.host], [
+    "systemctl restrat app",
+    "ops@db1:22",
+  ]);
+  assertEquals(connection.openChannels, 0);
+  await assertRejects(
+    () => connection.spawn("reboot"),
+    UnscriptedCommandError,
+    'it has no script: add it to the option `commands`, such as { "reboot"',
+  );
+  assertEquals(connection.openChannels, 0);
+});
+
+Deno.test("MemoryConnection.exec() rejects what a script function does not know", async () => {
+  await using connection = await connect((line) =>
+    line === "uptime" ? { stdout: "up\n" } : undefined
+  );
+  assertEquals((await connection.exec("uptime")).stdout, "up\n");
+  assertEquals((await connection.exec("echo hi")).stdout, "hi\n");
+  await assertRejects(
+    () => connection.exec("slep 5"),
+    UnscriptedCommandError,
+    'did you mean "sleep"',
+  );
+});
+
+Deno.test('MemoryConnection.exec() takes the script "*" for all others, the built-in ones too', async () => {
+  await using connection = await connect({
+    uptime: { stdout: "up\n" },
+    "*": ({ command }) => ({ code: 1, stderr: `not ${command}` }),
+  });
+  assertEquals((await connection.exec("uptime")).stdout, "up\n");
+  assertEquals((await connection.exec("reboot")).stderr, "not reboot");
+  assertEquals((await connection.exec("echo hi")).stderr, "not echo hi");
+});
+
+Deno.test("the built-in commands leave alone what only a shell could do", async () => {
+  await using connection = await connect({ uptime: {} });
+  const lines = [
+    "echo a; reboot",
+    "echo a | tee b",
+    "echo a > b",
+    "echo $HOME",
+    'echo "$HOME"',
+    "echo `reboot`",
+    "echo *",
+    "cat /etc/passwd",
+    "true && reboot",
+    "stty -echo",
+    "echo a\nreboot",
+  ];
+  for (const line of lines) {
+    await assertRejects(() => connection.exec(line), UnscriptedCommandError);
+  }
+  for (const line of ["echo 'a; $b'", 'echo "a; b"', "echo a\\;b"]) {
+    assertEquals((await connection.exec(line)).code, 0, line);
+  }
+  assertEquals((await connection.exec(["echo", "a; $b"])).stdout, "a; $b\n");
+});
