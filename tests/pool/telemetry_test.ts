@@ -157,6 +157,7 @@ Deno.test("ConnectionPool.stats() counts what there is", async () => {
     slotsInUse: 2,
     waiting: 2,
     dialing: 1,
+    maxConnections: 9,
     coolingDown: 1,
     dialWindow: 32,
   });
