@@ -20,7 +20,7 @@ import type { KeyCache } from "./auth/key_cache.ts";
 import { Authenticator } from "./auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { Ssh2Connection } from "./_connection.ts";
-import { ignoreHostKeyList } from "./_host_key_list.ts";
+import { passHostKeyList } from "./_host_key_list.ts";
 import { enforceWindows } from "./_flow_control.ts";
 import { KeyExchangeGuard } from "./_key_exchange.ts";
 import type { ProtocolViolation } from "./_protocol_violation.ts";
@@ -227,7 +227,7 @@ export class Dial {
     const raw = internalsOf(client);
     endCiphers(raw._protocol);
     this.#auth.attach(client);
-    ignoreHostKeyList(raw);
+    passHostKeyList(raw);
     enforceWindows(raw);
     const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
     const rekeying = new Rekeying(raw._protocol, rekeyLimits);

@@ -4,22 +4,38 @@
  * @module
  */
 
-import type { RawClient } from "./_internals.ts";
+import type { RawClient, RawProtocol } from "./_internals.ts";
+
+/** SSH_MSG_IGNORE, with an empty string. */
+const IGNORE = [2, 0, 0, 0, 0];
 
 /**
- * Ignores the list of host keys that OpenSSH sends after the login.
+ * Passes over the list of host keys that OpenSSH sends after the login. To be
+ * called before the login: the list comes in its wake.
  *
  * ssh2 has the server sign once with each of them, for an event that nobody
  * here listens to, and drops the connection over a key of a type that it cannot
- * read. To be called before the login: the list comes in its wake.
+ * read.
+ *
+ * The list is answered all the same, with a message that means nothing. Until
+ * its first session runs, sshd sends by Nagle's algorithm: its next message,
+ * which opens a channel, waits until TCP has acknowledged the list. A client
+ * with nothing to send does that 40 ms late.
  *
  * @param raw The client, after its `connect()` was called.
  */
-export function ignoreHostKeyList(raw: RawClient): void {
+export function passHostKeyList(raw: RawClient): void {
   const handlers = raw._protocol._handlers;
   const { GLOBAL_REQUEST } = handlers;
   handlers.GLOBAL_REQUEST = (protocol, name, wantReply, data) => {
-    if (name === "hostkeys-00@openssh.com") return;
+    if (name === "hostkeys-00@openssh.com") return sendIgnore(protocol);
     GLOBAL_REQUEST(protocol, name, wantReply, data);
   };
+}
+
+function sendIgnore(protocol: RawProtocol): void {
+  const writer = protocol._packetRW.write;
+  const packet = writer.alloc(IGNORE.length);
+  packet.set(IGNORE, writer.allocStart);
+  protocol._cipher?.encrypt(writer.finalize(packet));
 }

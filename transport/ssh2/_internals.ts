@@ -75,6 +75,12 @@ interface RawCipher {
   free(): void;
 }
 
+/** What those have in common that write packets. */
+interface RawEncipher extends RawCipher {
+  /** Encrypts a packet, and sends it. */
+  encrypt(packet: Buffer): void;
+}
+
 /** What those have in common that read packets. */
 export interface RawDecipher extends RawCipher {
   /**
@@ -108,13 +114,12 @@ interface RawPacketWriter {
 }
 
 /** ssh2's ChaCha20-Poly1305 of the sending side. */
-export interface RawChaChaCipher extends RawCipher {
+export interface RawChaChaCipher extends RawEncipher {
   readonly _encKeyMain: Uint8Array;
   readonly _encKeyPktLen: Uint8Array;
   readonly _dead: boolean;
   outSeqno: number;
   _onWrite(data: Uint8Array): void;
-  encrypt(packet: Buffer): void;
 }
 
 /** ssh2's ChaCha20-Poly1305 of the receiving side. */
@@ -181,7 +186,7 @@ export interface RawProtocol {
   /** Sends what a cipher has encrypted. */
   _onWrite(data: Uint8Array): void;
   /** Replaced by each key exchange, as `_decipher` is. */
-  readonly _cipher: RawAnyCipher | undefined;
+  readonly _cipher: RawEncipher | undefined;
   /** Missing until the server's banner has been read. */
   readonly _decipher: RawDecipher | undefined;
   /** Our own banner, which names the version of ssh2. */
@@ -216,7 +221,7 @@ export interface RawProtocol {
         readonly packetSize: number;
       },
     ) => void;
-    /** Wrapped: the list of host keys is ignored. */
+    /** Wrapped: ssh2 is not told of the list of host keys. */
     GLOBAL_REQUEST: (
       protocol: RawProtocol,
       name: string,

@@ -29,7 +29,7 @@ const CLIENT_MEMBERS: Members = {
   "_chanMgr.remove": FUNCTION,
   "config": OBJECT,
   "emit": FUNCTION,
-  "_protocol._cipher": OBJECT,
+  "_protocol._cipher.encrypt": FUNCTION,
   "_protocol._destruct": FUNCTION,
   "_protocol._handlers.CHANNEL_CLOSE": FUNCTION,
   "_protocol._handlers.CHANNEL_DATA": FUNCTION,
