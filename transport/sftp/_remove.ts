@@ -28,13 +28,17 @@ export async function removeTree(
 async function removeContent(protocol: Protocol, call: Call): Promise<void> {
   const folders: string[] = [];
   const removals: Promise<void>[] = [];
-  for await (const entry of readDir(protocol, call)) {
-    const path = `${call.path}/${entry.name}`;
-    if (entry.isDirectory) folders.push(path);
-    else removals.push(removeEntry(protocol, { ...call, path }));
-    if (removals.length >= AT_A_TIME) await settled(removals);
+  try {
+    for await (const entry of readDir(protocol, call)) {
+      const path = `${call.path}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else removals.push(removeEntry(protocol, { ...call, path }));
+      if (removals.length >= AT_A_TIME) await settled(removals);
+    }
+  } finally {
+    // Also if the folder cannot be read on: they would reject with nobody there.
+    await settled(removals);
   }
-  await settled(removals);
   for (const path of folders) await removeContent(protocol, { ...call, path });
   await removeFolder(protocol, call);
 }

@@ -370,6 +370,27 @@ Deno.test("Sftp rejects what runs when the server closes the channel", async () 
   await sftp.closed;
 });
 
+Deno.test("Sftp.remove() of a tree fails once when the channel is lost under it", async () => {
+  // One file at a time, so that removals and the next READDIR are in flight.
+  const entry = [...u32(1), ...string("f"), ...string(""), ...u32(0)];
+  let named = 0;
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.LSTAT) {
+      server.packet(PacketType.ATTRS, ...u32(id), ...u32(4), ...u32(0o40755));
+    } else if (type === PacketType.OPENDIR) server.handle(id);
+    else if (type === PacketType.READDIR && named++ === 0) {
+      server.packet(PacketType.NAME, ...u32(id), ...entry);
+    } else if (type === PacketType.REMOVE) server.end(new Error("cut"));
+  });
+  const sftp = await startSftp(server.transport);
+  const error = await assertRejects(
+    () => sftp.remove("d", { recursive: true }),
+    ConnectionLostError,
+  );
+  assertEquals(error.mayHaveRun, true);
+  await later(); // an unhandled rejection would end the test here
+});
+
 Deno.test("Sftp survives random bytes after the greeting", async () => {
   const random = new Random(11);
   for (let round = 0; round < 300; round++) {
