@@ -19,18 +19,34 @@ import {
   type Socket,
 } from "node:net";
 
+/** A cut after so many bytes of one direction. */
+export interface Cut {
+  /** `"up"` counts what the client sends, `"down"` what the server sends. */
+  readonly direction: "up" | "down";
+  /** How many bytes still pass; with 0 the next data cuts. */
+  readonly bytes: number;
+  /**
+   * How both sides learn of it: by a reset, by an end of file, or not at all.
+   */
+  readonly how: "reset" | "end" | "freeze";
+}
+
 /** One connection through the proxy. */
 export class FaultLink {
   /** Bytes that arrived from the client. */
   bytesUp = 0;
   /** Bytes that arrived from the server. */
   bytesDown = 0;
+  /** Whether a cut of {@linkcode FaultLink.cutAfter} has happened. */
+  wasCut = false;
+  /** Whether the client has ended or closed its side. */
+  hasClientLeft = false;
   /** The delay of each chunk, in milliseconds, in each direction. */
   delayMs: number;
   #client: Socket;
   #server: Socket;
   #stalled = false;
-  #budget = Infinity;
+  #cut: Cut | undefined;
   #queues = new Map<Socket, { due: number; data: Uint8Array | null }[]>();
   #timers = new Map<Socket, ReturnType<typeof setTimeout>>();
 
@@ -40,6 +56,8 @@ export class FaultLink {
     this.delayMs = delayMs;
     this.#wire(client, server, (n) => this.bytesUp += n);
     this.#wire(server, client, (n) => this.bytesDown += n);
+    const left = () => this.hasClientLeft = true;
+    client.once("end", left).once("close", left);
   }
 
   /** Whether both sockets are gone. */
@@ -77,7 +95,12 @@ export class FaultLink {
 
   /** Resets the connection once the server has sent `bytes` more. */
   dropAfterBytes(bytes: number): void {
-    this.#budget = bytes;
+    this.cutAfter({ direction: "down", bytes, how: "reset" });
+  }
+
+  /** Cuts the connection once so many bytes more have passed. */
+  cutAfter(cut: Cut): void {
+    this.#cut = cut;
   }
 
   /** Destroys both sockets; resolves when they are closed. */
@@ -131,14 +154,26 @@ export class FaultLink {
   #send(to: Socket, data: Uint8Array | null): void {
     if (to.destroyed) return;
     if (data === null) return void to.end();
-    if (to !== this.#client) return void to.write(data);
-    if (data.length < this.#budget) {
-      this.#budget -= data.length;
+    const cut = this.#cut;
+    const counts = cut?.direction === (to === this.#client ? "down" : "up");
+    if (cut === undefined || !counts) return void to.write(data);
+    if (data.length < cut.bytes) {
+      this.#cut = { ...cut, bytes: cut.bytes - data.length };
       return void to.write(data);
     }
-    // The reset may overtake the last bytes, as on any network.
-    to.write(data.subarray(0, this.#budget), () => this.reset());
+    // A reset may overtake the last bytes, as on any network.
+    to.write(data.subarray(0, cut.bytes), () => this.#end(cut.how));
     this.stall();
+  }
+
+  #end(how: Cut["how"]): void {
+    this.#cut = undefined;
+    this.wasCut = true;
+    this.stall();
+    if (how === "reset") return this.reset();
+    if (how === "freeze") return;
+    this.#client.end();
+    this.#server.end();
   }
 }
 
@@ -152,6 +187,8 @@ export class FaultProxy implements AsyncDisposable {
   refuseNew = false;
   /** Reset each new connection after this many bytes from the server. */
   dropNewAfterBytes = Infinity;
+  /** Cut this many new connections so; see {@linkcode FaultLink.cutAfter}. */
+  cutNew: { readonly cut: Cut; times: number } | undefined;
   #server: Server;
   #target: { port: number; host: string };
   #delayMs = 0;
@@ -244,6 +281,10 @@ export class FaultProxy implements AsyncDisposable {
     if (this.#stalled) link.stall();
     if (this.dropNewAfterBytes < Infinity) {
       link.dropAfterBytes(this.dropNewAfterBytes);
+    }
+    if (this.cutNew !== undefined && this.cutNew.times > 0) {
+      this.cutNew.times--;
+      link.cutAfter(this.cutNew.cut);
     }
     this.links.push(link);
   }

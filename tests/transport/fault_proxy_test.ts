@@ -105,6 +105,33 @@ Deno.test("FaultProxy.dropAfterBytes() passes so many bytes and resets", () =>
     assert(data.every((line) => "client abc".startsWith(line)), `${log}`);
   }));
 
+Deno.test("FaultLink.cutAfter() ends both sides after so many bytes up", () =>
+  pair(async ({ proxy, client, log }) => {
+    await until(() => proxy.links.length === 1);
+    const link = proxy.links[0]!;
+    link.cutAfter({ direction: "up", bytes: 3, how: "end" });
+    assertEquals(link.wasCut, false);
+    client.write("abcdef");
+    await until(() => log.length === 3);
+    assertEquals(log.toSorted(), ["client end", "server abc", "server end"]);
+    assertEquals([link.wasCut, link.hasClientLeft], [true, false]);
+    client.end();
+    await until(() => link.hasClientLeft);
+  }));
+
+Deno.test("FaultLink.cutAfter() freezes after so many bytes down", () =>
+  pair(async ({ proxy, client, server, log }) => {
+    await until(() => proxy.links.length === 1);
+    const link = proxy.links[0]!;
+    link.cutAfter({ direction: "down", bytes: 2, how: "freeze" });
+    server.end("abc");
+    await until(() => link.wasCut);
+    client.end("up");
+    await until(() => link.hasClientLeft);
+    await wait(10);
+    assertEquals(log, ["client ab"]);
+  }));
+
 Deno.test("FaultProxy.refuseNew resets new connections", () =>
   pair(async ({ proxy }) => {
     proxy.refuseNew = true;
