@@ -31,6 +31,25 @@ Deno.test("ConnectionPool.connect() gives a stream to a target, and rejects wher
   await assertRejects(() => pool.connect(server.host(), "db"), TypeError);
 });
 
+Deno.test("ConnectionPool.connect() gives all that a target has sent, though it closed long before it is read", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool();
+  // More than the window of a channel.
+  const sent = 3 * 1024 * 1024;
+  let tellClosed!: () => void;
+  const closed = new Promise<void>((resolve) => tellClosed = resolve);
+  await using target = await TestServer.start((socket) => {
+    socket.once("close", tellClosed);
+    socket.resume().end(new Uint8Array(sent));
+  });
+  await using tunnel = await pool.connect(server.host(), target.target);
+  await tunnel.writable.close();
+  await closed;
+  let read = 0;
+  for await (const chunk of tunnel.readable) read += chunk.length;
+  assertEquals(read, sent);
+});
+
 Deno.test("ConnectionPool.forward() dials again for the next connection when the SSH connection was lost", async () => {
   await using server = await EmbeddedServer.start();
   await using pool = new ConnectionPool();

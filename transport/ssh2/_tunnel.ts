@@ -7,7 +7,6 @@
 
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
-import type { ReadableWritablePair } from "node:stream/web";
 import { setStreamOfTunnel } from "../_tunnel_stream.ts";
 import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
@@ -17,6 +16,7 @@ import { type ForwardTarget, targetName } from "../target.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import type { RawChannel } from "./_internals.ts";
+import { type WebStreams, webStreamsOf } from "./_web_streams.ts";
 
 /**
  * Opens a tunnel.
@@ -203,7 +203,7 @@ class TunnelStream extends Duplex {
 class ChannelTunnel implements Tunnel {
   readonly closed: Promise<void>;
   readonly #stream: TunnelStream;
-  #web: ReadableWritablePair | undefined;
+  #web: WebStreams | undefined;
 
   constructor(stream: TunnelStream) {
     this.#stream = stream;
@@ -214,26 +214,18 @@ class ChannelTunnel implements Tunnel {
   // Made when asked for: they would start to read, and take from the
   // connection that runs on the stream itself.
   get readable(): ReadableStream<Uint8Array> {
-    return this.#pair().readable as unknown as ReadableStream<Uint8Array>;
+    return this.#both().readable;
   }
 
   get writable(): WritableStream<Uint8Array> {
-    return this.#pair().writable as unknown as WritableStream<Uint8Array>;
+    return this.#both().writable;
   }
 
   close(): void {
     this.#stream.destroy();
   }
 
-  #pair(): ReadableWritablePair {
-    return this.#web ??= toWeb(this.#stream);
+  #both(): WebStreams {
+    return this.#web ??= webStreamsOf(this.#stream);
   }
-}
-
-/** Deno's types of node:stream leave this one out. */
-function toWeb(stream: Duplex): ReadableWritablePair {
-  const { toWeb } = Duplex as unknown as {
-    toWeb(stream: Duplex): ReadableWritablePair;
-  };
-  return toWeb.call(Duplex, stream);
 }

@@ -374,9 +374,12 @@ export class EmbeddedServer implements AsyncDisposable {
       this.forwards++;
       const channel = answer.accept();
       channel.on("error", () => {});
-      channel.once("close", () => target.destroy());
+      channel.once("close", () => target.destroySoon());
       target.on("error", () => channel.close());
-      target.once("close", () => channel.close());
+      target.once("close", () => {
+        // After an orderly end it closes once all was sent.
+        if (!channel.writableEnded) channel.close();
+      });
       channel.pipe(target).pipe(channel);
     });
   }

@@ -1,6 +1,6 @@
 /** What a hop's tunnel does with what is written to it. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import type {
   Channel,
@@ -45,4 +45,62 @@ Deno.test("openTunnel() gives a stream whose hop encrypts nothing before the wri
   assertEquals(written.join(""), "length,content,macend");
   tunnel.close();
   await tunnel.closed;
+});
+
+/** A tunnel, and what the far side of it does. */
+async function webTunnel(written: string[]) {
+  let observer!: ChannelObserver;
+  const hop = recordingHop(written);
+  const table = {
+    open(it: ChannelObserver) {
+      observer = it;
+      return (hop.open as (it: ChannelObserver) => Channel)(it);
+    },
+  } as unknown as ChannelTable;
+  const tunnel = await openTunnel(
+    table,
+    { hostname: "db1", port: 80 },
+    { host: "ops@gate:22", lost: () => new Error("lost") as never },
+  );
+  return { tunnel, observer };
+}
+
+Deno.test("Tunnel.writable can be closed before a long answer is read", async () => {
+  const written: string[] = [];
+  const { tunnel, observer } = await webTunnel(written);
+  const answer = new Uint8Array(300_000).fill(7);
+  for (let at = 0; at < answer.length; at += 30_000) {
+    observer.stdout(Buffer.from(answer.subarray(at, at + 30_000)));
+  }
+  const writer = tunnel.writable.getWriter();
+  await writer.write(new TextEncoder().encode("request,"));
+  await writer.close();
+  assertEquals(written, ["request,", "end"]);
+  observer.eof();
+  observer.closed();
+  const read = await new Response(tunnel.readable).bytes();
+  assertEquals(read, answer);
+  await tunnel.closed;
+});
+
+Deno.test("Tunnel.closed resolves for a user who only writes, once the far side has closed", async () => {
+  const { tunnel, observer } = await webTunnel([]);
+  await tunnel.writable.close();
+  observer.eof();
+  observer.closed();
+  await tunnel.closed;
+});
+
+Deno.test("Tunnel.close() and a lost connection are errors of both streams, and no end of file", async () => {
+  for (const [end, name] of [["close", "AbortError"], ["lost", "Error"]]) {
+    const { tunnel, observer } = await webTunnel([]);
+    const reader = tunnel.readable.getReader();
+    const writer = tunnel.writable.getWriter();
+    const reading = reader.read();
+    if (end === "close") tunnel.close();
+    else observer.lost();
+    for (const call of [() => reading, () => writer.write(new Uint8Array(1))]) {
+      assertEquals((await assertRejects(call) as Error).name, name);
+    }
+  }
 });
