@@ -4,7 +4,7 @@
  * @module
  */
 
-import { sleep } from "../transport/abort.ts";
+import { onAbort, sleep } from "../transport/abort.ts";
 import type {
   Connection,
   RemoteListener,
@@ -36,28 +36,37 @@ export interface RemoteForwardParts {
 export class RemoteForward implements Forward {
   readonly closed: Promise<ForwardEnd>;
   readonly #parts: RemoteForwardParts;
-  readonly #tunnels = new Set<Tunnel>();
+  readonly #tunnels = new Map<Tunnel, Promise<void>>();
   readonly #stop = new AbortController();
   #address: ForwardTarget;
   #listener: RemoteListener | undefined;
   #tellClosed!: (end: ForwardEnd) => void;
   #closing: Promise<void> | undefined;
-  readonly #onAbort = (): void => void this.close();
+  /** Takes back what waits for the signal. */
+  readonly #forgetSignal: () => void;
 
   /** Sets it up. */
   static async start(parts: RemoteForwardParts): Promise<RemoteForward> {
+    const { signal } = parts.options;
     const forward = new RemoteForward(parts);
-    await forward.#listen(parts.options.signal);
-    return forward;
+    try {
+      await forward.#listen(signal);
+      signal?.throwIfAborted();
+      return forward;
+    } catch (error) {
+      await forward.close();
+      throw error;
+    }
   }
 
   private constructor(parts: RemoteForwardParts) {
     this.#parts = parts;
     this.#address = parts.listen;
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);
-    parts.options.signal?.addEventListener("abort", this.#onAbort, {
-      once: true,
-    });
+    this.#forgetSignal = onAbort(
+      parts.options.signal,
+      () => void this.close(),
+    );
   }
 
   get address(): ForwardTarget {
@@ -80,10 +89,10 @@ export class RemoteForward implements Forward {
   }
 
   async #close(): Promise<void> {
-    this.#parts.options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#forgetSignal();
     this.#stop.abort();
-    for (const tunnel of this.#tunnels) tunnel.close();
-    await this.#listener?.close();
+    for (const tunnel of this.#tunnels.keys()) tunnel.close();
+    await Promise.all([this.#listener?.close(), ...this.#tunnels.values()]);
     this.#tellClosed({ kind: "local" });
   }
 
@@ -121,10 +130,12 @@ export class RemoteForward implements Forward {
   }
 
   #lead(tunnel: Tunnel): void {
-    this.#tunnels.add(tunnel);
-    leadTunnel(tunnel, this.#parts.to)
+    // One that crossed close() belongs to nobody.
+    if (this.#stop.signal.aborted) return tunnel.close();
+    const led = leadTunnel(tunnel, this.#parts.to)
       .catch((error) => this.#report(error))
       .finally(() => this.#tunnels.delete(tunnel));
+    this.#tunnels.set(tunnel, led);
   }
 
   #report(error: unknown): void {

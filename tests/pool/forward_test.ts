@@ -1,7 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { getEventListeners } from "node:events";
 import { ConnectionPool } from "../../mod.ts";
 import { PoolClosedError } from "../../pool/errors.ts";
 import { ChannelOpenError } from "../../transport/errors.ts";
+import { ForwardError } from "../../transport/forward/errors.ts";
+import { startBlackHole } from "../_black_hole.ts";
 import { noSshd, startSshd } from "../_sshd.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import {
@@ -110,4 +113,44 @@ Deno.test({
     assertEquals(answer, "two");
     assertEquals(forward.address, address);
   },
+});
+
+Deno.test({
+  name:
+    "Forward.close() of the host's port lets go a target that does not answer",
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd();
+    await using pool = new ConnectionPool();
+    await using hole = await startBlackHole();
+    const forward = await pool.forward(sshd.host(), {
+      type: "remote",
+      listen: 0,
+      to: { hostname: hole.hostname, port: hole.port },
+    });
+    const client = await dialForward(forward);
+    while (forward.connections === 0) await new Promise((r) => setTimeout(r));
+    await forward.close();
+    // That no connection is being made any more the sanitizers see.
+    assertEquals(forward.connections, 0);
+    await ended(client);
+  },
+});
+
+Deno.test("ConnectionPool.forward() of the host's port leaves nothing on the signal when it cannot be set up", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool();
+  const { signal } = new AbortController();
+  // The embedded server refuses to listen.
+  await assertRejects(
+    () =>
+      pool.forward(server.host(), {
+        type: "remote",
+        listen: 0,
+        to: "127.0.0.1:9",
+        signal,
+      }),
+    ForwardError,
+  );
+  assertEquals(getEventListeners(signal, "abort"), []);
 });

@@ -14,7 +14,8 @@ import { ForwardError } from "./errors.ts";
 /**
  * Leads a tunnel to a target on this side.
  *
- * @param tunnel The tunnel; it is closed if the target cannot be reached.
+ * @param tunnel The tunnel; it is closed if the target cannot be reached. If it
+ * is closed first, the target is let go, also while it has not answered.
  * @param to The target.
  * @returns Resolves when both have ended in an orderly way.
  * @throws {ForwardError} If the target cannot be reached.
@@ -25,7 +26,7 @@ export async function leadTunnel(
 ): Promise<void> {
   let socket: Socket;
   try {
-    socket = await dial(to);
+    socket = await dial(to, tunnel.closed);
   } catch (cause) {
     tunnel.close();
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -38,7 +39,7 @@ export async function leadTunnel(
   if (failure !== undefined) throw failure;
 }
 
-function dial(to: ForwardTarget): Promise<Socket> {
+function dial(to: ForwardTarget, left: Promise<void>): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const where = "path" in to
       ? { path: to.path }
@@ -47,5 +48,8 @@ function dial(to: ForwardTarget): Promise<Socket> {
     // For good: a late error must not end the process.
     socket.on("error", reject);
     socket.once("connect", () => resolve(socket));
+    left.then(() => {
+      if (socket.connecting) socket.destroy(new Error("the tunnel was closed"));
+    });
   });
 }
