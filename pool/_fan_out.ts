@@ -8,7 +8,7 @@ import { checkExec } from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type { HostLike } from "../transport/host.ts";
 import { didYouMean } from "../transport/nearest.ts";
-import type { ExecResult } from "../transport/process.ts";
+import type { ExecResult, OutputEncoding } from "../transport/process.ts";
 import { isRepeatable } from "../transport/stdin.ts";
 import { type FanOutHosts, FanOutRun } from "./_fan_out_run.ts";
 import type {
@@ -31,7 +31,7 @@ export interface FanOutPool {
 }
 
 /** Its options, with output of any kind. */
-type Options = FanOutCommandOptions<"text" | "bytes">;
+type Options = FanOutCommandOptions<OutputEncoding>;
 
 const OPTION_NAMES = ["concurrency", "signal", "onProgress", "exec"];
 

@@ -21,6 +21,8 @@ import { hostName } from "../transport/host.ts";
 import type {
   ExecOptions,
   ExecResult,
+  Output,
+  OutputEncoding,
   RemoteProcess,
   ShellOptions,
   SpawnOptions,
@@ -286,12 +288,12 @@ function explained(
 }
 
 /** Runs a command on a slot of the lane. */
-export function runExec(
+export function runExec<Encoding extends OutputEncoding>(
   context: PoolContext,
   lane: Lane,
-  { command, options, own }: CheckedCall<ExecOptions>,
+  { command, options, own }: CheckedCall<ExecOptions<Encoding>>,
   operation?: Operation,
-): Promise<ExecResult<string | Uint8Array>> {
+): Promise<ExecResult<Output<Encoding>>> {
   return run(context, lane, {
     kind: "command",
     start: (connection, opened) =>

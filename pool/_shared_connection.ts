@@ -21,6 +21,8 @@ import type { ResolvedHost } from "../transport/host.ts";
 import type {
   ExecOptions,
   ExecResult,
+  Output,
+  OutputEncoding,
   RemoteProcess,
   ShellOptions,
   SpawnOptions,
@@ -84,22 +86,10 @@ export class SharedConnection implements Connection {
     return this.#pooled.connection.openChannels;
   }
 
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  exec(
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     return this.#call(
       "exec",
       () => checkExec(command, options, EXEC_NAMES),

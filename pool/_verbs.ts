@@ -14,7 +14,12 @@ import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import type { HostLike } from "../transport/host.ts";
-import type { ExecResult, RemoteProcess } from "../transport/process.ts";
+import type {
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+} from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import { download } from "../transport/sftp/transfer/download.ts";
 import type {
@@ -121,11 +126,11 @@ export class Verbs {
     });
   }
 
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     host: HostLike,
     command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     return this.#call(
       "exec",
       host,

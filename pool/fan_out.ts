@@ -6,6 +6,7 @@
  */
 
 import type { HostLike } from "../transport/host.ts";
+import type { OutputEncoding } from "../transport/process.ts";
 import type { ExecOptions } from "./options.ts";
 
 /** Options of {@linkcode ConnectionPool.fanOut}. */
@@ -34,7 +35,7 @@ export interface FanOutOptions {
 
 /** Options of {@linkcode ConnectionPool.fanOut} with a command. */
 export interface FanOutCommandOptions<
-  Encoding extends "text" | "bytes" = "text",
+  Encoding extends OutputEncoding = "text",
 > extends FanOutOptions {
   /** How the command is run on each host. */
   readonly exec?: FanOutExecOptions<Encoding>;
@@ -46,14 +47,8 @@ export interface FanOutCommandOptions<
  * read once, and there are many hosts.
  */
 export interface FanOutExecOptions<
-  Encoding extends "text" | "bytes" = "text",
-> extends Omit<ExecOptions, "signal" | "stdin" | "encoding"> {
-  /**
-   * How output is returned: decoded as UTF-8, or as it came.
-   *
-   * @default {"text"}
-   */
-  readonly encoding?: Encoding;
+  Encoding extends OutputEncoding = "text",
+> extends Omit<ExecOptions<Encoding>, "signal" | "stdin"> {
   /** What the command reads on each host. */
   readonly stdin?: string | Uint8Array;
 }

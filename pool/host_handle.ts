@@ -8,7 +8,12 @@ import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import type { HostLike } from "../transport/host.ts";
-import type { ExecResult, RemoteProcess } from "../transport/process.ts";
+import type {
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+} from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/target.ts";
@@ -65,26 +70,11 @@ export class HostHandle {
     return this.#verbs.acquire(this.#host, options);
   }
 
-  /** Runs a command and collects its output as bytes. See {@linkcode ConnectionPool.exec}. */
-  exec(
-    command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  /** Runs a command and collects its output as text. See {@linkcode ConnectionPool.exec}. */
-  exec(
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  /** Runs a command and collects its output as the options say. */
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
   /** Runs a command and collects its output. See {@linkcode ConnectionPool.exec}. */
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     return this.#verbs.exec(this.#host, command, options);
   }
 

@@ -8,6 +8,7 @@ import type { Connector } from "../transport/connector.ts";
 import type { HostDefaults } from "../transport/defaults.ts";
 import type {
   ExecOptions as ConnectionExecOptions,
+  OutputEncoding,
   ShellOptions as ConnectionShellOptions,
   SpawnOptions as ConnectionSpawnOptions,
 } from "../transport/process.ts";
@@ -191,7 +192,9 @@ export const WAIT_NAMES = ["acquireTimeoutMs"] as const;
 export const EXEC_NAMES = ["acquireTimeoutMs", "idempotent"] as const;
 
 /** Options of {@linkcode ConnectionPool.exec}. */
-export interface ExecOptions extends ConnectionExecOptions, AcquireOptions {
+export interface ExecOptions<
+  Encoding extends OutputEncoding = OutputEncoding,
+> extends ConnectionExecOptions<Encoding>, AcquireOptions {
   /** Aborts the wait for a slot, and then the command as for a connection. */
   readonly signal?: AbortSignal;
   /**

@@ -8,7 +8,12 @@ import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import type { HostLike } from "../transport/host.ts";
-import type { ExecResult, RemoteProcess } from "../transport/process.ts";
+import type {
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+} from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/target.ts";
@@ -140,42 +145,6 @@ export class ConnectionPool implements AsyncDisposable {
     return this.#verbs.acquire(host, options);
   }
 
-  /** Runs a command and collects its output as bytes. */
-  exec(
-    host: HostLike,
-    command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  /**
-   * Runs a command and collects its output. A non-zero exit is a result, not
-   * an error, unless `check` is set.
-   *
-   * What cannot have run is tried again by the pool; a command that was sent
-   * is repeated only if it is `idempotent`.
-   *
-   * @param host The host.
-   * @param command The command; an array is quoted for a POSIX shell.
-   * @param options Input, limits, environment, signal and timeouts.
-   * @returns How it ended, and what it wrote.
-   * @throws {CommandError} If `check` is set and the exit code is not 0.
-   * @throws {ExecTimeoutError} If it runs longer than `timeoutMs`.
-   * @throws {OutputLimitError} If it writes more than `maxOutputBytes`.
-   * @throws {EnvironmentRefusedError} If the server refuses a variable.
-   * @throws {ChannelClosedError} If the server ends it without saying how.
-   * @throws {SudoError} If `sudo` refuses.
-   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
-   */
-  exec(
-    host: HostLike,
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  /** Runs a command and collects its output as the options say. */
-  exec(
-    host: HostLike,
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
   /**
    * Runs a command and collects its output, as text or with
    * `encoding: "bytes"` as bytes. A non-zero exit is a result, not an error,
@@ -196,11 +165,11 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SudoError} If `sudo` refuses.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     host: HostLike,
     command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     return this.#verbs.exec(host, command, options);
   }
 
@@ -336,6 +305,21 @@ export class ConnectionPool implements AsyncDisposable {
   /**
    * Works on many hosts, several at once, and yields each result when it is
    * there. The failure of one host is its result and stops nothing.
+   */
+  fanOut<T>(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    work: FanOutWork<T>,
+    options?: FanOutOptions,
+  ): AsyncIterable<FanOutResult<T>>;
+  /** Runs a command on many hosts in the same way, and collects its output. */
+  fanOut<Encoding extends OutputEncoding = "text">(
+    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+    command: Command,
+    options?: FanOutCommandOptions<Encoding>,
+  ): AsyncIterable<FanOutResult<ExecResult<Output<Encoding>>>>;
+  /**
+   * Works on many hosts, several at once, and yields each result when it is
+   * there. The failure of one host is its result and stops nothing.
    *
    * Leaving the loop and aborting stop what runs, and wait for it, a second at
    * most; closing the pool lets it end. None of them waits for the source of
@@ -362,45 +346,10 @@ export class ConnectionPool implements AsyncDisposable {
    * }
    * ```
    */
-  fanOut<T>(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-    work: FanOutWork<T>,
-    options?: FanOutOptions,
-  ): AsyncIterable<FanOutResult<T>>;
-  /** Runs a command on many hosts and collects its output as text. */
-  fanOut(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-    command: Command,
-    options?: FanOutCommandOptions,
-  ): AsyncIterable<FanOutResult<ExecResult>>;
-  /** Runs a command on many hosts and collects its output as bytes. */
-  fanOut(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-    command: Command,
-    options: FanOutCommandOptions<"bytes">,
-  ): AsyncIterable<FanOutResult<ExecResult<Uint8Array>>>;
-  /**
-   * Works on many hosts, several at once, and yields each result when it is
-   * there. The failure of one host is its result and stops nothing.
-   *
-   * Leaving the loop and aborting stop what runs, and wait for it, a second at
-   * most; closing the pool lets it end. None of them waits for the source of
-   * the hosts.
-   *
-   * @param hosts The hosts; an async source is asked for one at a time.
-   * @param work A command, or a function, whose signal aborts when the loop is
-   * left.
-   * @param options How many at once, how a command is run, progress, abort.
-   * @returns The results as they come; to be iterated once.
-   * @throws {TypeError | RangeError} If an argument is wrong; nothing has run.
-   * @throws {PoolClosedError} From the loop, if the pool closes before all hosts
-   * were begun.
-   * @throws From the loop: the signal's reason, or an error of the source.
-   */
   fanOut(
     hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
     work: FanOutWork<unknown> | Command,
-    options?: FanOutCommandOptions<"text" | "bytes">,
+    options?: FanOutCommandOptions<OutputEncoding>,
   ): AsyncIterable<FanOutResult<unknown>> {
     return this.#verbs.fanOut(hosts, work, options);
   }

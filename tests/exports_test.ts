@@ -98,6 +98,8 @@ const POOL = `
   OutputLimitError
   PartialOutput
   Passphrase
+  Output
+  OutputEncoding
   PassphraseRequest
   PlainResolver
   PoolClosedError

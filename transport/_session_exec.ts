@@ -11,7 +11,13 @@ import {
   type PartialOutput,
 } from "./errors.ts";
 import { OutputCollector } from "./_output_collector.ts";
-import type { CommandStatus, ExecOptions, ExecResult } from "./process.ts";
+import type {
+  CommandStatus,
+  ExecOptions,
+  ExecResult,
+  Output,
+  OutputEncoding,
+} from "./process.ts";
 import type {
   MakeSession,
   RemoteSession,
@@ -26,14 +32,16 @@ import { type ByteSource, openStdin } from "./stdin.ts";
  * @param options The options of the command, checked.
  * @param session Makes its session.
  */
-export function runCommand(
+export function runCommand<Encoding extends OutputEncoding>(
   host: string,
-  options: ExecOptions,
+  options: ExecOptions<Encoding>,
   session: MakeSession,
-): Promise<ExecResult<string | Uint8Array>> {
+): Promise<ExecResult<Output<Encoding>>> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
-    new Execution(host, options, session, { resolve, reject }).open();
+    // It collects what `encoding` says.
+    const settle = { resolve: resolve as Settle["resolve"], reject };
+    new Execution(host, options, session, settle).open();
   });
 }
 

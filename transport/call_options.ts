@@ -26,6 +26,7 @@ import {
 } from "./_option_rules.ts";
 import type {
   ExecOptions,
+  OutputEncoding,
   SessionOptions,
   ShellOptions,
   SpawnOptions,
@@ -108,11 +109,11 @@ type OwnName = keyof PoolCallOptions;
  * @throws {TypeError} If the command or an option is none.
  * @throws {RangeError} If a number is out of range, or the command too long.
  */
-export function checkExec(
+export function checkExec<Encoding extends OutputEncoding>(
   command: Command,
-  options: ExecOptions & PoolCallOptions | undefined,
+  options: ExecOptions<Encoding> & PoolCallOptions | undefined,
   own: readonly OwnName[] = [],
-): CheckedCall<ExecOptions> {
+): CheckedCall<ExecOptions<Encoding>> {
   return withCommand(command, check("exec", options, own));
 }
 

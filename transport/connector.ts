@@ -10,6 +10,8 @@ import type { ResolvedHost } from "./host.ts";
 import type {
   ExecOptions,
   ExecResult,
+  Output,
+  OutputEncoding,
   RemoteProcess,
   ShellOptions,
   SpawnOptions,
@@ -148,20 +150,10 @@ export interface Connection extends AsyncDisposable {
    * @throws {ExecTimeoutError} If `timeoutMs` runs out.
    * @throws {OutputLimitError} If the output outgrows `maxOutputBytes`.
    */
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  /** Runs a command and collects its output as text. */
-  exec(
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  /** Runs a command and collects its output as the options say. */
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>>;
   /**
    * Starts a command and gives its streams.
    *

@@ -125,8 +125,18 @@ export type StdinSource =
   | ReadableStream<Uint8Array | string>
   | AsyncIterable<Uint8Array | string>;
 
+/** How output is returned: decoded as UTF-8, or as it came. */
+export type OutputEncoding = "text" | "bytes";
+
+/** What output is returned as, by the option `encoding`. */
+export type Output<Encoding extends OutputEncoding> = Encoding extends "bytes"
+  ? Uint8Array
+  : string;
+
 /** Options of {@linkcode Connection.exec}. */
-export interface ExecOptions extends SpawnOptions {
+export interface ExecOptions<
+  Encoding extends OutputEncoding = OutputEncoding,
+> extends SpawnOptions {
   /**
    * What the command reads. Streams and iterables (a Node `Readable` is one)
    * may yield bytes or text; if one yields anything else, the command is
@@ -140,7 +150,7 @@ export interface ExecOptions extends SpawnOptions {
    *
    * @default {"text"}
    */
-  readonly encoding?: "text" | "bytes";
+  readonly encoding?: Encoding;
   /**
    * Reject with a `CommandError` unless the command exits with code 0.
    *

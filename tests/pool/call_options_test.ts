@@ -1,7 +1,12 @@
 // What a call is given is looked at before anything is done for it.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CommandError, ConnectionPool } from "../../pool/mod.ts";
+import {
+  CommandError,
+  ConnectionPool,
+  type ExecResult,
+  type PoolExecOptions,
+} from "../../pool/mod.ts";
 import { MemoryConnector } from "../../transport/testing/mod.ts";
 
 const HOST = "ops@db1";
@@ -43,6 +48,24 @@ Deno.test("ConnectionPool.exec() uses the options as they were when it was calle
   env.A = "now";
   options.check = 5 as never;
   assertEquals((await running).stdout, "then\n");
+});
+
+Deno.test("exec() is typed by the encoding that it is given", async () => {
+  await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+  // A wrong type of a result is an error of the type check.
+  const text: ExecResult = await pool.exec(HOST, "true", { check: true });
+  const bytes: ExecResult<Uint8Array> = await pool.host(HOST)
+    .exec("true", { encoding: "bytes" });
+  const options: PoolExecOptions = { encoding: "text" };
+  const either = await pool.exec(HOST, "true", options);
+  // @ts-expect-error It may be bytes.
+  const wrong: ExecResult = either;
+  const connection = await pool.getConnection(HOST);
+  const own: ExecResult<Uint8Array> = await connection
+    .exec("true", { encoding: "bytes" });
+  assertEquals([text.stdout, wrong.stdout], ["", ""]);
+  assert(bytes.stdout instanceof Uint8Array);
+  assert(own.stdout instanceof Uint8Array);
 });
 
 Deno.test("A connection does not know the options of the pool", async () => {

@@ -20,6 +20,8 @@ import type {
 import type {
   ExecOptions,
   ExecResult,
+  Output,
+  OutputEncoding,
   RemoteProcess,
   SessionOptions,
   ShellOptions,
@@ -134,23 +136,11 @@ export class Ssh2Connection implements Connection {
     return this.#channels.sessions;
   }
 
-  exec(
-    command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  exec(
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
   // Not async: this is the warm path, and each turn of the loop counts.
-  exec(
+  exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     if (this.isClosed) return Promise.reject(this.#lost("run the command"));
     try {
       const call = checkExec(command, options);

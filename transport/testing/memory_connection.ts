@@ -15,6 +15,8 @@ import type {
 import type {
   ExecOptions,
   ExecResult,
+  Output,
+  OutputEncoding,
   RemoteProcess,
   SpawnOptions,
 } from "../process.ts";
@@ -118,25 +120,11 @@ export class MemoryConnection implements Connection {
     );
   }
 
-  /** Runs a scripted command and collects its output as bytes. */
-  exec(
+  /** Runs a scripted command and collects its output. */
+  exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options: ExecOptions & { readonly encoding: "bytes" },
-  ): Promise<ExecResult<Uint8Array>>;
-  /** Runs a scripted command and collects its output as text. */
-  exec(
-    command: Command,
-    options?: ExecOptions & { readonly encoding?: "text" },
-  ): Promise<ExecResult>;
-  /** Runs a scripted command and collects its output as the options say. */
-  exec(
-    command: Command,
-    options?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
-  exec(
-    command: Command,
-    given?: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>> {
+    given?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
     try {
       const { command: line, options } = checkExec(command, given);
       this.#reports.called(this.#name, line, options);
@@ -145,9 +133,11 @@ export class MemoryConnection implements Connection {
         : undefined;
       // Without gates a command takes one turn of the microtask queue, so that
       // a bench over this connection measures the pool.
-      return typeof script === "object"
+      const result = typeof script === "object"
         ? this.#execPlain(script, options)
         : this.#execGated(line, options);
+      // It is what `encoding` says.
+      return result as Promise<ExecResult<Output<Encoding>>>;
     } catch (error) {
       return Promise.reject(error);
     }
