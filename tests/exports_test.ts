@@ -188,11 +188,21 @@ const TESTING = `
   Commands
   EmbeddedServer
   EmbeddedServerOptions
+  FileError
+  FileErrorCode
+  FileErrorOptions
+  ForwardPermission
   MemoryCall
   MemoryConnection
   MemoryConnector
   MemoryConnectorOptions
+  MemoryContent
+  MemoryEntry
+  MemoryFiles
+  MemoryFilesOptions
   Outcome
+  SftpOperation
+  SftpRequest
   UnscriptedCommandError
 `;
 

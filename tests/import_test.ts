@@ -7,7 +7,7 @@ import { EmbeddedServer } from "../transport/testing/mod.ts";
 const root = new URL("../", import.meta.url);
 
 /** The entry points that are about a package of npm. */
-const OF_NPM = ["./testing", "./otel"];
+const OF_NPM = ["./otel"];
 
 /** Those that load no module of npm when they are imported. */
 const FREE_OF_NPM = Object.entries(config.exports)

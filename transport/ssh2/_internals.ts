@@ -298,9 +298,27 @@ export const WINDOW_BYTES = 2 * 1024 * 1024;
 /** The largest packet that ssh2 takes, in bytes. */
 export const PACKET_BYTES = 32 * 1024;
 
+/** The protocol object of the server's side. */
+export interface RawServerProtocol extends RawCiphers {
+  readonly _handlers: {
+    /** Wrapped, to refuse a channel with a reason of our own. */
+    CHANNEL_OPEN: (
+      protocol: RawServerProtocol,
+      info: {
+        readonly type: string;
+        /** The client's number of the channel. */
+        readonly sender: number;
+        readonly data: unknown;
+      },
+    ) => void;
+  };
+  channelClose(id: number): void;
+  channelOpenFail(id: number, reason: number, text: string): void;
+}
+
 /** The server's side of a connection, which only the embedded server has. */
 export interface RawServerConnection {
-  readonly _protocol: RawCiphers & { channelClose(id: number): void };
+  readonly _protocol: RawServerProtocol;
   readonly _chanMgr: { remove(id: number): void };
 }
 

@@ -1,12 +1,12 @@
 /** The commands that every scripted host has. */
 
+import { sleep } from "../abort.ts";
 import type {
   CommandContext,
   CommandResult,
   CommandScript,
   CommandTerminal,
 } from "./command_script.ts";
-import { sleep } from "./_sleep.ts";
 import { needsShell, words } from "./_words.ts";
 
 /** Their names. */

@@ -1,7 +1,7 @@
 /** Waiting for outcomes, each wait ended by a signal. */
 
 import type { Outcome } from "./outcome.ts";
-import { sleep } from "./_sleep.ts";
+import { onAbort, sleep } from "../abort.ts";
 
 /** Waits for a promise; rejects with the signal's reason as soon as it aborts. */
 export function until<T>(
@@ -9,14 +9,13 @@ export function until<T>(
   signal: AbortSignal,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) reject(signal.reason);
+    const stop = onAbort(signal, () => reject(signal.reason));
     promise.then((value) => {
-      signal.removeEventListener("abort", stop);
+      stop();
       resolve(value);
     }, (error) => {
-      signal.removeEventListener("abort", stop);
+      stop();
       reject(error);
     });
   });

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { AuthContext, AuthenticationType } from "ssh2";
-import type { EmbeddedServerOptions } from "./embedded_server.ts";
+import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { parse } from "./_server_keys.ts";
 
 /** What the server accepts, and what it counts. */

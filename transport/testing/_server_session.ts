@@ -1,34 +1,46 @@
-/** One session of the embedded server: a scripted command on a channel. */
+/** One session of the embedded server: what the client asks for on it. */
 
-import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
-import type { Connection, ServerChannel, Session } from "ssh2";
+import type { Connection, Session } from "ssh2";
+import { onAbort } from "../abort.ts";
+import type { ServedFiles } from "../sftp/server/served_files.ts";
 import { serverInternalsOf, sessionInternalsOf } from "../ssh2/server_side.ts";
-import { type CommandContext, findScript, runScript } from "./commands.ts";
-import type { EmbeddedServerOptions } from "./embedded_server.ts";
-import { until } from "./_gate.ts";
+import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import { runCommand } from "./_server_command.ts";
+import { serveSftp } from "./_server_sftp.ts";
 
-/** Answers the requests of a session until `gone` aborts. */
+/** What a session needs of its connection. */
+export interface SessionParts {
+  readonly options: EmbeddedServerOptions;
+  /** The host that was asked, as `user@host:port`. */
+  readonly host: string;
+  /** Aborts when the connection is gone. */
+  readonly gone: AbortSignal;
+  /** What an SFTP session sees; `undefined` refuses it. */
+  readonly files: () => ServedFiles | undefined;
+  /** Told once the client has closed the session. */
+  readonly onClose: () => void;
+}
+
+/** Answers the requests of a session until it is closed, or its connection gone. */
 export function serveSession(
   session: Session,
   client: Connection,
-  parts: { options: EmbeddedServerOptions; host: string; gone: AbortSignal },
+  { options, host, gone, files, onClose }: SessionParts,
 ): void {
-  const { options, host, gone } = parts;
   const env: Record<string, string> = {};
   const process = new AbortController();
-  // Gone with the session: a connection sees thousands of them.
-  gone.addEventListener("abort", () => process.abort("HUP"), {
-    once: true,
-    signal: process.signal,
-  });
+  const stop = onAbort(gone, () => process.abort("HUP"));
   session.on("env", (accept, reject, info) => {
     if (!accepts(options.acceptEnv, info.key)) return reject?.();
     env[info.key] = info.val;
     accept?.();
   });
   session.on("pty", (accept) => accept?.());
-  session.on("signal", (accept, _reject, info) => {
+  let isFiles = false;
+  session.on("signal", (accept, reject, info) => {
+    // As sshd, which has no process to send it to.
+    if (isFiles) return reject?.();
     // A client may name it with or without SIG.
     process.abort(info.name.replace(/^SIG/, ""));
     accept?.();
@@ -37,20 +49,24 @@ export function serveSession(
   // signal any more; sshd does.
   session.on("eof", () => sessionInternalsOf(session)._ending = false);
   session.on("close", () => {
+    stop();
     process.abort("HUP");
     closeUnused(session, client);
+    onClose();
   });
   session.on("exec", (accept, reject, info) => {
     if (options.refuseExec) return reject?.();
-    const channel = accept();
-    // A socket that dies under a channel is no error of the server.
-    channel.on("error", () => {});
-    run(
-      channel,
-      { command: info.command, host, env, signal: process.signal },
-      options,
-    )
-      .catch(() => {});
+    runCommand(accept(), info.command, { host, env, process, options });
+  });
+  session.on("subsystem", (accept, reject, { name }) => {
+    const served = name === "sftp" ? files() : undefined;
+    if (served === undefined) return reject?.();
+    isFiles = true;
+    serveSftp(accept(), {
+      files: served,
+      signal: process.signal,
+      onRequest: (request) => options.onSftpRequest?.(request),
+    });
   });
 }
 
@@ -72,88 +88,4 @@ function closeUnused(session: Session, client: Connection): void {
   _chanInfo.outgoing.state = "closed";
   _protocol.channelClose(_chanInfo.outgoing.id);
   _chanMgr.remove(_chanInfo.incoming.id);
-}
-
-async function run(
-  channel: ServerChannel,
-  parts: Pick<CommandContext, "command" | "host" | "env" | "signal">,
-  options: EmbeddedServerOptions,
-): Promise<void> {
-  const { signal } = parts;
-  const context: CommandContext = {
-    ...parts,
-    stdin: readableOf(channel, signal),
-    write: (chunk) => until(writeTo(channel, chunk), signal),
-    writeError: (chunk) => until(writeTo(channel.stderr, chunk), signal),
-  };
-  const script = findScript(parts.command, options.commands, parts.host);
-  const result = await runScript(script, context);
-  await Promise.all([
-    result.stdout?.length ? last(channel, result.stdout, channel) : undefined,
-    result.stderr?.length
-      ? last(channel.stderr, result.stderr, channel)
-      : undefined,
-  ]);
-  if (!options.exitWithoutStatus) {
-    if (result.signal !== undefined) channel.exit(result.signal, false, "");
-    else if (result.code !== null) channel.exit(result.code ?? 0);
-  }
-  channel.end();
-  // What the command did not read is in nobody's way any more.
-  channel.resume();
-}
-
-type Sink = Pick<NodeJS.WritableStream, "write">;
-
-function writeTo(sink: Sink, chunk: string | Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    sink.write(chunk, (error) => error ? reject(error) : resolve());
-  });
-}
-
-/** A write which the channel's end settles too: ssh2 then never calls back. */
-function last(
-  sink: Sink,
-  chunk: string | Uint8Array,
-  channel: ServerChannel,
-): Promise<void> {
-  return Promise.race([
-    writeTo(sink, chunk),
-    new Promise<void>((resolve) => channel.once("close", () => resolve())),
-  ]);
-}
-
-/** Attached to the channel when it is first read, so that it may stay unread. */
-function readableOf(
-  channel: ServerChannel,
-  signal: AbortSignal,
-): ReadableStream<Uint8Array> {
-  let attached = false;
-  let open = true;
-  return new ReadableStream<Uint8Array>({
-    cancel() {
-      open = false;
-      channel.resume();
-    },
-    pull(controller) {
-      channel.resume();
-      if (attached) return;
-      attached = true;
-      channel.on("data", (chunk: Buffer) => {
-        if (!open) return;
-        controller.enqueue(new Uint8Array(chunk));
-        if ((controller.desiredSize ?? 0) <= 0) channel.pause();
-      });
-      channel.once("end", () => {
-        if (open) controller.close();
-        open = false;
-      });
-      const stop = () => {
-        if (open) controller.error(signal.reason);
-        open = false;
-      };
-      if (signal.aborted) stop();
-      else signal.addEventListener("abort", stop, { once: true });
-    },
-  }, { highWaterMark: 0 });
 }

@@ -4,91 +4,19 @@
  * @module
  */
 
-import { endCiphers, prepareCiphers } from "../ssh2/ciphers.ts";
-import { serverInternalsOf } from "../ssh2/server_side.ts";
 import {
   type AddressInfo,
-  connect,
   createServer,
   type Server as NetServer,
   type Socket,
 } from "node:net";
-// @ts-types="@types/ssh2"
-import ssh2, { type Connection, type ServerConfig } from "ssh2";
-import type { AuthMethod, SshHost } from "../host.ts";
-import type { Commands } from "./commands.ts";
-import { authenticator } from "./_server_auth.ts";
-import { fingerprint, keyPair } from "./_server_keys.ts";
-import { serveSession } from "./_server_session.ts";
-
-/** Options for {@linkcode EmbeddedServer.start}, each of which can be changed later. */
-export interface EmbeddedServerOptions {
-  /**
-   * The user that is let in.
-   *
-   * @default {"ops"}
-   */
-  user?: string;
-  /** A password that lets the user in. Default: the method is not offered. */
-  password?: string;
-  /** Public keys that let the user in, beside the generated one. */
-  publicKeys?: readonly (string | Uint8Array)[];
-  /** Questions whose answers let the user in. Default: not offered. */
-  keyboardInteractive?: {
-    readonly questions: readonly {
-      readonly prompt: string;
-      readonly answer: string;
-      readonly echo?: boolean;
-    }[];
-  };
-  /** Methods that are all needed, in this order. Default: any one will do. */
-  requireMethods?: readonly AuthMethod[];
-  /** Host keys, as private keys. Default: one that is made once per process. */
-  hostKeys?: readonly string[];
-  /** Algorithms to offer, best first. Default: those of ssh2. */
-  algorithms?: {
-    readonly kex?: readonly string[];
-    readonly cipher?: readonly string[];
-    readonly mac?: readonly string[];
-  };
-  /** What the commands do. */
-  commands?: Commands;
-  /**
-   * Names of the environment variables that are accepted, as sshd's AcceptEnv
-   * has them: `*` and `?` are wildcards. Others are refused.
-   *
-   * @default {["*"]}
-   */
-  acceptEnv?: readonly string[];
-  /**
-   * Sessions allowed on one connection. Beyond them the server refuses with
-   * reason 2, and it frees one only when it has seen the client's CLOSE, both
-   * as OpenSSH does.
-   *
-   * @default {Infinity}
-   */
-  maxSessions?: number;
-  /** Wait this long before answering a new TCP connection, in milliseconds. */
-  delayDialsMs?: number;
-  /** Close each new connection before the banner, as sshd does beyond MaxStartups. */
-  dropBeforeBanner?: boolean;
-  /** Close each new connection after the banner. */
-  dropAfterBanner?: boolean;
-  /** Accept connections and never say a word. */
-  neverBanner?: boolean;
-  /** Refuse every session, with reason 2. */
-  refuseSessions?: boolean;
-  /** Never answer a request for a session. */
-  neverOpen?: boolean;
-  /** Wait this long before answering a request for a session, in milliseconds. */
-  delayOpenMs?: number;
-  /** Open sessions, but refuse the commands on them. */
-  refuseExec?: boolean;
-  /** Close channels without an exit status. */
-  exitWithoutStatus?: boolean;
-  /** Refuse forwards. */
-  refuseForwards?: boolean;
-}
+import { resolve } from "node:path";
+import type { SshHost } from "../host.ts";
+import type { ServedFiles } from "../sftp/server/served_files.ts";
+import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import { DiskFiles } from "./files/disk_files.ts";
+import { MemoryFiles } from "./files/memory_files.ts";
+import type { SshServer } from "./_ssh_server.ts";
 
 /**
  * An SSH server on a loopback port of this process, with scripted commands and
@@ -135,27 +63,30 @@ export class EmbeddedServer implements AsyncDisposable {
   peakSessions = 0;
   /** Forwards opened so far. */
   forwards = 0;
-  readonly #ssh: ssh2.Server;
+  readonly #ssh: SshServer;
   readonly #sockets: Set<Socket> = new Set();
   readonly #timers: Set<ReturnType<typeof setTimeout>> = new Set();
   readonly #held: Set<() => void> = new Set();
+  #files: MemoryFiles | undefined;
   #net: NetServer | undefined;
   #port = 0;
   #frozen = false;
 
-  private constructor(options: EmbeddedServerOptions) {
+  private constructor(options: EmbeddedServerOptions, Ssh: typeof SshServer) {
     this.options = options;
-    const hostKeys = [...options.hostKeys ?? [keyPair("host").privateKey]];
-    this.hostKeyFingerprint = fingerprint(hostKeys[0]!);
-    this.clientKey = keyPair("client").privateKey;
-    this.#ssh = new ssh2.Server({
-      hostKeys,
-      ...algorithmsOf(options),
-    }, (client) => this.#serve(client));
+    this.#ssh = new Ssh({
+      options,
+      counters: this,
+      address: () => `${this.hostname}:${this.port}`,
+      files: () => this.#served(),
+      later: (ms, work) => this.#later(ms, work),
+    });
+    this.hostKeyFingerprint = this.#ssh.hostKeyFingerprint;
+    this.clientKey = this.#ssh.clientKey;
   }
 
   /**
-   * Starts a server on a free loopback port.
+   * Starts a server on a free loopback port. The first one loads ssh2.
    *
    * @param options The script and the switches.
    * @returns The server, listening.
@@ -163,8 +94,9 @@ export class EmbeddedServer implements AsyncDisposable {
   static async start(
     options: EmbeddedServerOptions = {},
   ): Promise<EmbeddedServer> {
-    await prepareCiphers();
-    const server = new EmbeddedServer(options);
+    const { SshServer } = await import("./_ssh_server.ts");
+    await SshServer.prepare();
+    const server = new EmbeddedServer(options, SshServer);
     await server.listen();
     return server;
   }
@@ -177,6 +109,15 @@ export class EmbeddedServer implements AsyncDisposable {
   /** TCP connections that are open now. */
   get live(): number {
     return this.#sockets.size;
+  }
+
+  /**
+   * The files in memory that SFTP sessions work on, if `options` does not name
+   * others.
+   */
+  get files(): MemoryFiles {
+    const { files } = this.options;
+    return files || (this.#files ??= new MemoryFiles());
   }
 
   /**
@@ -250,6 +191,7 @@ export class EmbeddedServer implements AsyncDisposable {
     );
     this.dropAll();
     await Promise.all(gone);
+    await this.#ssh.ended();
     if (net?.listening) {
       await new Promise<void>((resolve) => net.once("close", resolve));
     }
@@ -284,7 +226,7 @@ export class EmbeddedServer implements AsyncDisposable {
       socket.end("SSH-2.0-embedded\r\n");
       return;
     }
-    this.#ssh.injectSocket(socket);
+    this.#ssh.serve(socket);
   }
 
   #later(ms: number, work: () => void): () => void {
@@ -299,99 +241,10 @@ export class EmbeddedServer implements AsyncDisposable {
     };
   }
 
-  #serve(client: Connection): void {
-    endCiphers(serverInternalsOf(client)._protocol);
-    const gone = new AbortController();
-    let open = 0;
-    client.on("error", () => {});
-    client.on("close", () => {
-      this.openSessions -= open;
-      gone.abort();
-    });
-    client.on(
-      "authentication",
-      authenticator({
-        user: this.options.user ?? "ops",
-        options: this.options,
-        keys: [keyPair("client").publicKey, ...this.options.publicKeys ?? []],
-        onAttempt: () => void this.authAttempts++,
-      }),
-    );
-    client.on("ready", () => this.accepted++);
-    client.on("session", (accept, reject) => {
-      const { maxSessions = Infinity, refuseSessions } = this.options;
-      if (refuseSessions || open >= maxSessions) {
-        this.refusedSessions++;
-        return void reject();
-      }
-      open++;
-      this.sessions++;
-      this.openSessions++;
-      this.peakSessions = Math.max(this.peakSessions, open);
-      this.#answer(gone.signal, () => {
-        const session = accept();
-        session.once("close", () => {
-          if (gone.signal.aborted) return;
-          open--;
-          this.openSessions--;
-        });
-        const { options } = this;
-        const host = `${options.user ?? "ops"}@${this.hostname}:${this.port}`;
-        serveSession(session, client, { options, host, gone: gone.signal });
-      });
-    });
-    client.on("tcpip", (accept, reject, info) => {
-      if (this.options.refuseForwards) return void reject();
-      this.#forward(gone.signal, info, { accept, reject });
-    });
+  #served(): ServedFiles | undefined {
+    const { files, chrootDirectory } = this.options;
+    if (files === false) return undefined;
+    if (chrootDirectory === undefined) return this.files.served();
+    return new DiskFiles(resolve(chrootDirectory));
   }
-
-  #answer(gone: AbortSignal, open: () => void): void {
-    const { neverOpen, delayOpenMs = 0 } = this.options;
-    if (neverOpen) return;
-    if (delayOpenMs <= 0) return open();
-    const cancel = this.#later(delayOpenMs, open);
-    gone.addEventListener("abort", cancel, { once: true });
-  }
-
-  #forward(
-    gone: AbortSignal,
-    info: ssh2.TcpipRequestInfo,
-    answer: { accept: () => ssh2.ServerChannel; reject: () => void },
-  ): void {
-    const target = connect({
-      host: info.destIP,
-      port: info.destPort,
-      noDelay: true,
-    });
-    this.#sockets.add(target);
-    target.once("close", () => this.#sockets.delete(target));
-    gone.addEventListener("abort", () => target.destroy(), { once: true });
-    target.once("error", () => answer.reject());
-    target.once("connect", () => {
-      target.removeAllListeners("error");
-      if (gone.aborted) return;
-      this.forwards++;
-      const channel = answer.accept();
-      channel.on("error", () => {});
-      channel.once("close", () => target.destroySoon());
-      target.on("error", () => channel.close());
-      target.once("close", () => {
-        // After an orderly end it closes once all was sent.
-        if (!channel.writableEnded) channel.close();
-      });
-      channel.pipe(target).pipe(channel);
-    });
-  }
-}
-
-/** Names of algorithms are plain strings here, and an enumeration in ssh2's types. */
-function algorithmsOf(
-  { algorithms }: EmbeddedServerOptions,
-): Pick<ServerConfig, "algorithms"> {
-  if (algorithms === undefined) return {};
-  const { kex, cipher, mac: hmac } = algorithms;
-  const given = Object.entries({ kex, cipher, hmac })
-    .filter(([, names]) => names !== undefined);
-  return { algorithms: Object.fromEntries(given) };
 }

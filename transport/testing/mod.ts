@@ -14,10 +14,17 @@ export type {
   CommandTerminal,
 } from "./command_script.ts";
 export { UnscriptedCommandError } from "./commands.ts";
-export {
-  EmbeddedServer,
-  type EmbeddedServerOptions,
-} from "./embedded_server.ts";
+export { EmbeddedServer } from "./embedded_server.ts";
+export type {
+  EmbeddedServerOptions,
+  ForwardPermission,
+} from "./embedded_server_options.ts";
+export { MemoryFiles } from "./files/memory_files.ts";
+export type {
+  MemoryContent,
+  MemoryEntry,
+  MemoryFilesOptions,
+} from "./files/memory_files_options.ts";
 export { MemoryConnection } from "./memory_connection.ts";
 export {
   type MemoryCall,
@@ -25,3 +32,9 @@ export {
   type MemoryConnectorOptions,
 } from "./memory_connector.ts";
 export type { Outcome } from "./outcome.ts";
+export type { SftpOperation, SftpRequest } from "../sftp/server/request.ts";
+export {
+  FileError,
+  type FileErrorCode,
+  type FileErrorOptions,
+} from "../sftp/server/served_files.ts";

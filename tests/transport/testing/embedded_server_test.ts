@@ -1,117 +1,9 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { connect, createServer, type Socket } from "node:net";
 // @ts-types="@types/ssh2"
-import ssh2, {
-  type Client,
-  type ClientChannel,
-  type ConnectConfig,
-} from "ssh2";
-import {
-  EmbeddedServer,
-  type EmbeddedServerOptions,
-} from "../../../transport/testing/mod.ts";
-
-// These tests speak bare ssh2, so that the server is not judged by the
-// connector that is tested against it.
-
-interface Peer extends AsyncDisposable {
-  client: Client;
-  socket: Socket;
-  hostKey: Buffer;
-}
-
-async function login(
-  server: EmbeddedServer,
-  config: Partial<ConnectConfig> = {},
-): Promise<Peer> {
-  const client = new ssh2.Client();
-  const socket = connect({
-    host: server.hostname,
-    port: server.port,
-    noDelay: true,
-  });
-  const closed = new Promise<void>((resolve) =>
-    socket.once("close", () => resolve())
-  );
-  let hostKey: Buffer = Buffer.alloc(0);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      client.once("ready", resolve);
-      client.on(
-        "keyboard-interactive",
-        (_n, _i, _l, _p, answer) => answer(["42"]),
-      );
-      client.on("error", reject);
-      client.once("close", () => reject(new Error("closed")));
-      client.connect({
-        sock: socket,
-        username: "ops",
-        privateKey: server.clientKey,
-        hostVerifier: (key: Buffer) => {
-          hostKey = key;
-          return true;
-        },
-        ...config,
-      });
-    });
-  } catch (error) {
-    socket.destroy();
-    await closed;
-    throw error;
-  }
-  return {
-    client,
-    socket,
-    hostKey,
-    async [Symbol.asyncDispose]() {
-      socket.destroy();
-      await closed;
-    },
-  };
-}
-
-function open(client: Client, command: string): Promise<ClientChannel> {
-  return new Promise((resolve, reject) =>
-    client.exec(
-      command,
-      (error, channel) => error ? reject(error) : resolve(channel),
-    )
-  );
-}
-
-async function run(
-  client: Client,
-  command: string,
-  stdin?: string,
-): Promise<{ code: unknown; signal: unknown; stdout: string; stderr: string }> {
-  const channel = await open(client, command);
-  const text = { stdout: "", stderr: "" };
-  channel.on(
-    "data",
-    (chunk: Buffer) => text.stdout += chunk.toString("latin1"),
-  );
-  channel.stderr.on("data", (chunk: Buffer) => text.stderr += chunk.toString());
-  channel.end(stdin);
-  const [code, signal] = await new Promise<unknown[]>((resolve) =>
-    channel.on("close", (...args: unknown[]) => resolve(args))
-  );
-  return { code, signal, ...text };
-}
-
-/** What the other end sees a moment later; a test that waits in vain hangs. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve));
-}
-
-async function withServer(
-  options: EmbeddedServerOptions,
-  body: (server: EmbeddedServer, peer: Peer) => Promise<void>,
-): Promise<void> {
-  await using server = await EmbeddedServer.start(options);
-  await using peer = await login(server);
-  await body(server, peer);
-}
+import type { ConnectConfig } from "ssh2";
+import { EmbeddedServer } from "../../../transport/testing/mod.ts";
+import { login, open, run, until, withServer } from "./_peer.ts";
 
 Deno.test("EmbeddedServer.start() runs the built-in commands", () =>
   withServer({}, async (server, { client }) => {
@@ -248,36 +140,6 @@ Deno.test("EmbeddedServer wants every method of requireMethods", async () => {
     authHandler: ["publickey", "password"],
   });
   assertEquals(server.accepted, 1);
-});
-
-Deno.test("EmbeddedServer forwards to loopback ports", async () => {
-  const target = createServer((socket) => socket.pipe(socket));
-  await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve));
-  const { port } = target.address() as { port: number };
-  const forward = (client: Client) =>
-    new Promise<ClientChannel>((resolve, reject) =>
-      client.forwardOut(
-        "127.0.0.1",
-        1,
-        "127.0.0.1",
-        port,
-        (error, channel) => error ? reject(error) : resolve(channel),
-      )
-    );
-  await withServer({}, async (server, { client }) => {
-    const channel = await forward(client);
-    const echo = new Promise((resolve) => channel.once("data", resolve));
-    channel.write("ping");
-    assertEquals(String(await echo), "ping");
-    const closed = new Promise((resolve) => channel.once("close", resolve));
-    channel.end();
-    channel.resume();
-    await closed;
-    server.options.refuseForwards = true;
-    await assertRejects(() => forward(client));
-    assertEquals(server.forwards, 1);
-  });
-  await new Promise((resolve) => target.close(resolve));
 });
 
 /** What the server says on a bare TCP connection until it ends, if it does. */

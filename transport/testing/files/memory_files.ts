@@ -298,6 +298,7 @@ export class MemoryFiles {
   /**
    * The view of the user, for a server.
    *
+   * @internal
    * @returns What an SFTP session works on.
    */
   served(): ServedFiles {

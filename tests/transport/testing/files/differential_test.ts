@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { PacketType } from "../../../../transport/sftp/_packets.ts";
 import type { ServedFiles } from "../../../../transport/sftp/server/served_files.ts";
 import { SftpPipe } from "../../../../transport/testing/_sftp_pipe.ts";
-import { DiskFiles } from "../../../../transport/testing/files/_disk_files.ts";
+import { DiskFiles } from "../../../../transport/testing/files/disk_files.ts";
 import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
 import { Random } from "../../_random.ts";
 import { isRoot, noServer, startServer } from "../../sftp/_server.ts";

@@ -1,4 +1,8 @@
-/** A folder on disk, as the files that an SFTP server serves. */
+/**
+ * A folder on disk, as the files that an SFTP server serves.
+ *
+ * @module
+ */
 
 import type { Buffer } from "node:buffer";
 import { constants, type Stats } from "node:fs";

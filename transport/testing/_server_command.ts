@@ -1,0 +1,125 @@
+/** What runs on a session of the embedded server: the script of a command. */
+
+// @ts-types="@types/ssh2"
+import type { ServerChannel } from "ssh2";
+import {
+  type CommandContext,
+  type CommandResult,
+  type CommandScript,
+  findScript,
+  runScript,
+} from "./commands.ts";
+import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import { until } from "./_gate.ts";
+import { ChannelInput } from "./_server_input.ts";
+
+/** What a session has been told before something runs on it. */
+export interface RunParts {
+  readonly host: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** The signals of the client, and its end. */
+  readonly process: AbortController;
+  readonly options: EmbeddedServerOptions;
+}
+
+/** Runs the script of a command line on a channel, to its end. */
+export function runCommand(
+  channel: ServerChannel,
+  command: string,
+  parts: RunParts,
+): void {
+  const { options: { commands }, host } = parts;
+  const run = new Run(channel, parts);
+  run.play(findScript(command, commands, host), command)
+    .then((result) => run.end(result)).catch(() => {});
+}
+
+/** A channel on which scripts run. */
+class Run {
+  readonly #channel: ServerChannel;
+  readonly #parts: RunParts;
+  #input: ChannelInput | undefined;
+
+  constructor(channel: ServerChannel, parts: RunParts) {
+    this.#channel = channel;
+    this.#parts = parts;
+    // A socket that dies under a channel is no error of the server.
+    channel.on("error", () => {});
+  }
+
+  get input(): ChannelInput {
+    return this.#input ??= new ChannelInput(this.#channel);
+  }
+
+  /** Plays a script; its result is a result whatever the handler does. */
+  play(
+    script: CommandScript,
+    command: string,
+    signal: AbortSignal = this.#parts.process.signal,
+  ): Promise<CommandResult> {
+    const { host, env } = this.#parts;
+    let stdin: ReadableStream<Uint8Array> | undefined;
+    const input = () => this.input;
+    const context: CommandContext = {
+      command,
+      host,
+      env,
+      signal,
+      get stdin() {
+        return stdin ??= input().stream(signal);
+      },
+      write: (chunk) => until(this.write(chunk), signal),
+      writeError: (chunk) => until(this.#writeError(chunk), signal),
+    };
+    return runScript(script, context);
+  }
+
+  /** Writes to standard output. */
+  write(chunk: string | Uint8Array): Promise<void> {
+    return writeTo(this.#channel, chunk);
+  }
+
+  /** Writes what a result has; settles also if the channel closes meanwhile. */
+  async finish({ stdout, stderr }: CommandResult): Promise<void> {
+    if (!stdout?.length && !stderr?.length) return;
+    let stop = () => {};
+    const closed = new Promise<void>((resolve) => {
+      this.#channel.once("close", resolve);
+      stop = () => this.#channel.off("close", resolve);
+    });
+    const written = Promise.all([
+      stdout?.length ? this.write(stdout) : undefined,
+      stderr?.length ? this.#writeError(stderr) : undefined,
+    ]);
+    // ssh2 does not call back for a channel that has closed.
+    await Promise.race([written, closed]);
+    stop();
+  }
+
+  /** Writes the rest, says how it ended, and closes the channel. */
+  async end(result: CommandResult): Promise<void> {
+    const channel = this.#channel;
+    await this.finish(result);
+    if (!this.#parts.options.exitWithoutStatus) {
+      if (result.signal !== undefined) channel.exit(result.signal, false, "");
+      else if (result.code !== null) channel.exit(result.code ?? 0);
+    }
+    channel.end();
+    // What the command did not read is in nobody's way any more.
+    this.#input?.discard();
+    channel.resume();
+  }
+
+  /** Writes to standard error. */
+  #writeError(chunk: string | Uint8Array): Promise<void> {
+    return writeTo(this.#channel.stderr, chunk);
+  }
+}
+
+type Sink = Pick<NodeJS.WritableStream, "write">;
+
+function writeTo(sink: Sink, chunk: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    sink.write(chunk, (error) => error ? reject(error) : resolve());
+  });
+}
