@@ -12,6 +12,7 @@ import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { run, unsupported } from "./_run.ts";
+import { AcquireTimeoutError } from "./errors.ts";
 import { acquireTimedOut } from "./_wait_error.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
 
@@ -48,7 +49,8 @@ export class FileSessions {
   readonly #context: PoolContext;
   readonly #lane: Lane;
   readonly #sessions = new Set<FileSession>();
-  #starting: Promise<FileSession> | undefined;
+  /** A session that is started; fails as it does, unless its caller has left. */
+  #starting: Promise<unknown> | undefined;
 
   constructor(context: PoolContext, lane: Lane) {
     this.#context = context;
@@ -69,14 +71,31 @@ export class FileSessions {
         const sftp = session.lend();
         if (sftp !== undefined) return sftp;
       }
-      if (this.#starting === undefined) await this.#start(options);
-      else await this.#join(this.#starting, options, startedAt);
+      const left = this.#left(options, startedAt);
+      if (this.#starting === undefined) await this.#start(left);
+      else await this.#join(this.#starting, left, startedAt);
     }
+  }
+
+  /** The options with the time that is left of the time limit. */
+  #left(options: WaitOptions, startedAt: number): WaitOptions {
+    const waitedMs = performance.now() - startedAt;
+    if (options.timeoutMs === 0) return options;
+    const timeoutMs = options.timeoutMs - waitedMs;
+    if (timeoutMs > 0) return { ...options, timeoutMs };
+    throw acquireTimedOut(this.#lane, this.#context, waitedMs);
   }
 
   async #start(options: WaitOptions): Promise<void> {
     const starting = this.#run(options);
-    this.#starting = starting;
+    this.#starting = starting.catch((error) => {
+      // Those who wait along have a signal and a time limit of their own: one
+      // of them starts a session then.
+      const hasLeft = options.signal?.aborted ||
+        error instanceof AcquireTimeoutError;
+      if (!hasLeft) throw error;
+    });
+    this.#starting.catch(() => {});
     try {
       const session = await starting;
       this.#sessions.add(session);
@@ -107,24 +126,20 @@ export class FileSessions {
 
   /** Waits for a session that another caller starts, and shares its failure. */
   async #join(
-    starting: Promise<FileSession>,
+    starting: Promise<unknown>,
     { signal, timeoutMs }: WaitOptions,
     startedAt: number,
   ): Promise<void> {
-    const waitedMs = () => performance.now() - startedAt;
-    const late = () => acquireTimedOut(this.#lane, this.#context, waitedMs());
-    const deadline = new Deadline(
-      timeoutMs === 0 ? Infinity : timeoutMs - waitedMs(),
-      late,
-      signal,
-    );
+    const late = () =>
+      acquireTimedOut(
+        this.#lane,
+        this.#context,
+        performance.now() - startedAt,
+      );
+    const limitMs = timeoutMs === 0 ? Infinity : timeoutMs;
+    const deadline = new Deadline(limitMs, late, signal);
     try {
       await abortable(starting, deadline.signal);
-    } catch (error) {
-      if (deadline.signal.aborted) throw error;
-      // The other caller left: this one starts a session of its own.
-      const left = error instanceof DOMException && error.name === "AbortError";
-      if (!left) throw error;
     } finally {
       deadline.cancel();
     }

@@ -2,6 +2,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { ConnectionPool } from "../../mod.ts";
+import { AcquireTimeoutError } from "../../pool/errors.ts";
 import { SftpError } from "../../transport/sftp/errors.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../_sshd.ts";
 
@@ -111,6 +112,26 @@ test(
     controller.abort();
     await assertRejects(() => first, DOMException);
     await using sftp = await second;
+    assertEquals((await sftp.stat(dir)).isDirectory, true);
+  },
+);
+
+test(
+  "ConnectionPool.sftp() fails a caller by its own signal and time limit, and not by those of the first one",
+  async (pool, sshd, dir) => {
+    const host = sshd.host();
+    const controller = new AbortController();
+    const options = [
+      { signal: controller.signal },
+      // No dial is that fast.
+      { acquireTimeoutMs: 1 },
+      {},
+    ];
+    const [aborted, late, last] = options.map((it) => pool.sftp(host, it));
+    controller.abort(new Error("left"));
+    await assertRejects(() => aborted!, Error, "left");
+    await assertRejects(() => late!, AcquireTimeoutError);
+    await using sftp = await last!;
     assertEquals((await sftp.stat(dir)).isDirectory, true);
   },
 );

@@ -18,10 +18,11 @@ import type { Sftp } from "./sftp.ts";
 export function shareSftp(sftp: Sftp, onClose: () => void): Sftp {
   let isClosed = false;
   const { promise, resolve } = withResolvers();
-  sftp.closed.then(resolve);
+  const forget = whenEnded(sftp, resolve);
   const close = () => {
     if (isClosed) return;
     isClosed = true;
+    forget();
     resolve();
     onClose();
   };
@@ -40,6 +41,34 @@ export function shareSftp(sftp: Sftp, onClose: () => void): Sftp {
       return name === "readDir" ? refuseAll : refuse;
     },
   });
+}
+
+/** The open handles of each session. */
+const handles = new WeakMap<Sftp, Set<() => void>>();
+
+/**
+ * Calls back when a session ends. Not with `then()` on its promise for each
+ * handle: a session may outlive any number of them, and would keep them all.
+ *
+ * @returns Takes the callback back.
+ */
+function whenEnded(sftp: Sftp, callback: () => void): () => void {
+  if (sftp.isClosed) {
+    callback();
+    return () => {};
+  }
+  const callbacks = handles.get(sftp) ?? watch(sftp);
+  callbacks.add(callback);
+  return () => callbacks.delete(callback);
+}
+
+function watch(sftp: Sftp): Set<() => void> {
+  const callbacks = new Set<() => void>();
+  handles.set(sftp, callbacks);
+  sftp.closed.then(() => {
+    for (const callback of callbacks) callback();
+  });
+  return callbacks;
 }
 
 function refuse(): Promise<never> {
