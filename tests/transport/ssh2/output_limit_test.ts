@@ -145,7 +145,9 @@ Deno.test("OutputCollector does not keep a large packet for a small piece of it"
   assertEquals(text(collector.bytes().stdout), "xxx");
 });
 
-const TRAP = "echo on; while :; do sleep 0.05; done";
+// Longer than any wait here. It ends by itself, since one that nobody may kill
+// is left to itself.
+const TRAP = "echo on; for i in $(seq 600); do sleep 0.05; done";
 
 sshdTest(
   "Connection.exec() lets a command end within killGraceMs after its timeout, and gives what it said",
