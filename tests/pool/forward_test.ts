@@ -129,11 +129,12 @@ Deno.test({
       to: { hostname: hole.hostname, port: hole.port },
     });
     const client = await dialForward(forward);
+    const clientEnded = ended(client);
     while (forward.connections === 0) await new Promise((r) => setTimeout(r));
     await forward.close();
     // That no connection is being made any more the sanitizers see.
     assertEquals(forward.connections, 0);
-    await ended(client);
+    await clientEnded;
   },
 });
 
