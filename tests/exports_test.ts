@@ -201,8 +201,12 @@ const TESTING = `
   MemoryFiles
   MemoryFilesOptions
   Outcome
+  ScriptedConnection
   SftpOperation
   SftpRequest
+  TargetContext
+  TargetHandler
+  Targets
   UnscriptedCommandError
 `;
 

@@ -42,10 +42,10 @@ Deno.test("ConnectionPool dials nothing for a call whose command or options are 
 Deno.test("ConnectionPool.exec() uses the options as they were when it was called", async () => {
   const connector = new MemoryConnector({ onDial: () => Promise.resolve() });
   await using pool = new ConnectionPool({ connector });
-  const env: Record<string, string> = { A: "then" };
+  const env: Record<string, string> = { LC_A: "then" };
   const options = { env, check: false };
-  const running = pool.exec(HOST, "printenv A", options);
-  env.A = "now";
+  const running = pool.exec(HOST, "printenv LC_A", options);
+  env.LC_A = "now";
   options.check = 5 as never;
   assertEquals((await running).stdout, "then\n");
 });

@@ -587,7 +587,7 @@ Deno.test("no message shows a credential, a command line or output", async () =>
     password: MARK,
     jump: { hostname: "gate", user: "ops", password: MARK },
   };
-  await kit.pool.exec(secretive, `echo ${MARK}`, { env: { A: MARK } });
+  await kit.pool.exec(secretive, `echo ${MARK}`, { env: { LC_A: MARK } });
   await (await kit.pool.spawn(secretive, `echo ${MARK}`)).output();
   (await kit.pool.acquire(secretive)).release();
   await kit.pool.closeAll();

@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertStringIncludes,
 } from "@std/assert";
+import { targetName } from "../../transport/target.ts";
 import {
   AuthenticationError,
   ConnectionLostError,
@@ -141,8 +142,10 @@ Deno.test("ConnectionPool names the hop whose end took a target's connection wit
 
 Deno.test("ConnectionPool fails a target whose hop refuses the forward, and keeps the hop", async () => {
   await using kit = new Kit({
-    onForward: (_hop, { hostname }) =>
-      hostname === "db1" ? new Error("administratively prohibited") : "ok",
+    onForward: (_hop, target) =>
+      targetName(target) === "db1:22"
+        ? new Error("administratively prohibited")
+        : "ok",
   });
   const error = await errorOf(kit.pool.exec(via("db1", "gate"), "true"));
   assertInstanceOf(error, DialError);

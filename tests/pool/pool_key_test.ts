@@ -87,7 +87,7 @@ Deno.test("ConnectionPool tells once that hosts differ in nothing but a function
   await using kit = new Kit();
   const host = (command = "x") => ({
     ...base,
-    env: { command },
+    env: { LC_COMMAND: command },
     password: () => "p",
   });
   for (const command of ["x", "y", "x", "x", "y"]) {

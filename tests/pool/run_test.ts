@@ -203,8 +203,8 @@ Deno.test("ConnectionPool.spawn() holds its slot until the process has ended", a
 Deno.test("ConnectionPool.exec() passes its options on, and calls onOpen once", async () => {
   await using kit = dropping("open");
   let opened = 0;
-  const { stdout } = await kit.pool.exec(host, "printenv NAME", {
-    env: { NAME: "value" },
+  const { stdout } = await kit.pool.exec(host, "printenv LC_NAME", {
+    env: { LC_NAME: "value" },
     encoding: "bytes",
     onOpen: () => opened++,
   });

@@ -3,12 +3,12 @@
 import {
   ChannelOpenError,
   ConnectionLostError,
-  ExecTimeoutError,
-  OutputLimitError,
+  type ConnectionLostErrorOptions,
   SshError,
 } from "../errors.ts";
+import { ForwardError } from "../forward/errors.ts";
+import { EnvironmentRefusedError } from "../session_errors.ts";
 import { pass } from "./_gate.ts";
-import type { MemoryChannel } from "./_memory_channel.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** Puts what failed before why, unless the message says what failed itself. */
@@ -21,6 +21,57 @@ export function refused(host: string): ChannelOpenError {
   return new ChannelOpenError(
     `Cannot open a session channel on "${host}": open failed`,
     { reason: 2, host },
+  );
+}
+
+/** The server has no SFTP. */
+export function noSftp(host: string): ChannelOpenError {
+  return new ChannelOpenError(
+    `Cannot start SFTP on "${host}": the server refused the subsystem "sftp"`,
+    { reason: 0, host },
+  );
+}
+
+/** Nothing listens at the target of a forward. */
+export function unreachable(
+  host: string,
+  target: string,
+  why: string,
+): ChannelOpenError {
+  return new ChannelOpenError(
+    `Cannot open a forward to "${target}" on "${host}": connect failed${why}`,
+    { reason: 2, host },
+  );
+}
+
+/** The server does not listen. */
+export function notListening(
+  host: string,
+  listen: string,
+  cause?: unknown,
+): ForwardError {
+  const why = cause instanceof Error ? `: ${cause.message}` : "";
+  return new ForwardError(
+    `Cannot listen on "${listen}" of "${host}": the server refused${why}`,
+    { host, cause },
+  );
+}
+
+/** The server does not let the caller set these variables. */
+export function envRefused(
+  host: string,
+  names: readonly string[],
+): EnvironmentRefusedError {
+  const shown = names.map((it) => JSON.stringify(it)).join(", ");
+  return new EnvironmentRefusedError(
+    `Cannot run the command on "${host}": the server refuses to set ${shown}`,
+    {
+      host,
+      names,
+      hint: "a real server needs them in AcceptEnv of its sshd_config: then " +
+        "add them to acceptEnv of MemoryConnector; or set envMode to " +
+        '"inline"',
+    },
   );
 }
 
@@ -53,39 +104,14 @@ export async function passOrRefuse(
   }
 }
 
-/** A command took too long. */
-export function timedOut(
-  channel: MemoryChannel,
-  host: string,
-  timeoutMs: number,
-): ExecTimeoutError {
-  return new ExecTimeoutError(
-    `Cannot finish the command on "${host}" in ${timeoutMs} ms`,
-    { timeoutMs, host, mayHaveRun: channel.sent, output: channel.collected },
-  );
-}
-
-/** A command wrote too much. */
-export function tooLong(host: string, bytes: number): OutputLimitError {
-  return new OutputLimitError(
-    `Cannot collect the output on "${host}": it is longer than ${bytes} ` +
-      "bytes, the limit that maxOutputBytes sets",
-    { host },
-  );
-}
-
 /** The connection has ended. */
 export function lost(
   host: string,
   message: string,
-  channel?: MemoryChannel,
+  details: Pick<ConnectionLostErrorOptions, "mayHaveRun" | "output"> = {},
 ): ConnectionLostError {
   return new ConnectionLostError(
     explain(`Lost the connection to "${host}"`, message),
-    {
-      host,
-      mayHaveRun: channel?.sent ?? false,
-      output: channel?.sent ? channel.collected : undefined,
-    },
+    { host, ...details },
   );
 }

@@ -5,10 +5,14 @@ import {
   type SftpServerParts,
 } from "../sftp/server/sftp_server.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
+import { WINDOW_BYTES } from "./_byte_pipe.ts";
+import { sleep } from "../abort.ts";
 
 /** What an SFTP session within the process is made of. */
 export interface SftpPipeParts
   extends Pick<SftpServerParts, "files" | "gate" | "extensions"> {
+  /** How long bytes are on their way, either way, in milliseconds; 0 for no timer. */
+  delayMs?(): number;
   /** Asked before bytes are delivered, either way: a promise holds them up. */
   hold?(): Promise<void> | undefined;
   /** Called once, when the channel has ended, whichever side has ended it. */
@@ -25,6 +29,11 @@ export class SftpPipe implements SftpTransport {
   #ended: (error?: Error) => void = () => {};
   #toServer: Promise<void> = Promise.resolve();
   #toClient: Promise<void> = Promise.resolve();
+  /** Bytes on their way to the server. */
+  #requestBytes = 0;
+  /** Bytes on their way to the client. */
+  #answerBytes = 0;
+  readonly #over = new AbortController();
   #hasEnded = false;
 
   constructor(parts: SftpPipeParts) {
@@ -34,22 +43,28 @@ export class SftpPipe implements SftpTransport {
       files,
       extensions,
       ...gate && { gate },
-      send: (bytes) =>
+      send: (bytes) => {
         this.#toClient = this.#after(this.#toClient, () => {
+          this.#answerBytes -= bytes.length;
           this.#receive(bytes);
-        }),
+        });
+        this.#answerBytes += bytes.length;
+        return this.#answerBytes < WINDOW_BYTES ? undefined : this.#toClient;
+      },
       // What it has sent before comes first.
       end: () => void this.#after(this.#toClient, () => this.end()),
     });
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array): Promise<void> | undefined {
     // The client may use its memory again.
     const copy = bytes.slice();
-    return this.#toServer = this.#after(
-      this.#toServer,
-      () => this.#server.receive(copy),
-    );
+    this.#requestBytes += copy.length;
+    this.#toServer = this.#after(this.#toServer, () => {
+      this.#requestBytes -= copy.length;
+      return this.#server.receive(copy);
+    });
+    return this.#requestBytes < WINDOW_BYTES ? undefined : this.#toServer;
   }
 
   onData(receive: (bytes: Uint8Array) => void): void {
@@ -79,6 +94,7 @@ export class SftpPipe implements SftpTransport {
   #finish(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#over.abort();
     this.#server.close();
     this.#parts.onEnd?.();
   }
@@ -88,12 +104,24 @@ export class SftpPipe implements SftpTransport {
     last: Promise<void>,
     deliver: () => Promise<void> | undefined | void,
   ): Promise<void> {
+    // From now on: what is sent meanwhile is on its way at the same time.
+    const arrived = this.#arrival();
     await last;
     try {
+      await arrived;
       await this.#parts.hold?.();
       if (!this.#hasEnded) await deliver();
     } catch {
       // The connection has ended meanwhile.
     }
+  }
+
+  #arrival(): Promise<void> | undefined {
+    const delayMs = this.#parts.delayMs?.() ?? 0;
+    if (delayMs <= 0 || this.#hasEnded) return undefined;
+    const arrived = sleep(delayMs, this.#over.signal);
+    // Whoever waits for it comes later.
+    arrived.catch(() => {});
+    return arrived;
   }
 }

@@ -10,6 +10,8 @@ export class Terminal implements CommandTerminal {
   readonly #signal: AbortSignal;
   #columns: number;
   #rows: number;
+  /** Changed since somebody last waited for it. */
+  #hasChanged = false;
   #waiting: (() => void)[] = [];
 
   /**
@@ -33,6 +35,10 @@ export class Terminal implements CommandTerminal {
   }
 
   resized(): Promise<void> {
+    if (this.#hasChanged) {
+      this.#hasChanged = false;
+      return Promise.resolve();
+    }
     const change = new Promise<void>((resolve) => this.#waiting.push(resolve));
     return until(change, this.#signal);
   }
@@ -41,6 +47,7 @@ export class Terminal implements CommandTerminal {
   resize(columns: number, rows: number): void {
     this.#columns = columns;
     this.#rows = rows;
+    this.#hasChanged = this.#waiting.length === 0;
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }

@@ -29,7 +29,8 @@ export interface CommandTerminal {
   /** Its height in lines, as it is now. */
   readonly rows: number;
   /**
-   * Waits until the client changes the size, as a program waits for `WINCH`.
+   * Waits until the client changes the size, as a program waits for `WINCH`. A
+   * change since the last wait counts.
    *
    * @returns Resolves then; rejects with the signal's reason when
    * {@linkcode CommandContext.signal} aborts.

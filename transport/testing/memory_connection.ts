@@ -1,55 +1,66 @@
 /**
- * The connections of a {@linkcode MemoryConnector}.
+ * The connections of a `MemoryConnector`.
  *
  * @module
  */
 
-import { checkExec, checkSpawn } from "../call_options.ts";
+import { checkExec, checkShellOptions, checkSpawn } from "../call_options.ts";
 import type { Command } from "../command.ts";
 import type {
   ClosedReason,
-  Connection,
   ConnectOptions,
+  RemoteListener,
+  SpareChannels,
   Tunnel,
 } from "../connector.ts";
+import { discreet } from "../discreet.ts";
+import { hostName, type ResolvedHost } from "../host.ts";
 import type {
   ExecOptions,
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
+  SessionOptions,
+  ShellOptions,
   SpawnOptions,
 } from "../process.ts";
-import { discreet } from "../discreet.ts";
-import { hostName, type ResolvedHost } from "../host.ts";
-import type { CommandResult, CommandScript } from "./command_script.ts";
+import { runCommand } from "../_session_exec.ts";
+import { startProcess } from "../_session_process.ts";
+import type { Sftp } from "../sftp/sftp.ts";
+import { type ForwardTarget, targetName } from "../target.ts";
+import type { CommandResult } from "./command_script.ts";
 import { requireScript } from "./commands.ts";
-import { Freeze } from "./_freeze.ts";
+import type { MemoryFiles } from "./files/memory_files.ts";
 import { pass } from "./_gate.ts";
-import {
-  lost,
-  passOrRefuse,
-  refused,
-  STEPS,
-  timedOut,
-  tooLong,
-} from "./_memory_errors.ts";
-import { ServerSessions } from "./_server_sessions.ts";
-import { MemoryChannel, resultOf, statusOf } from "./_memory_channel.ts";
-import { MemoryTunnel } from "./_memory_tunnel.ts";
-import type { MemoryConnectorOptions } from "./memory_connector.ts";
+import { MemoryChannels } from "./_memory_channels.ts";
+import { MemoryForwards } from "./_memory_forwards.ts";
+import type { MemoryHost } from "./_memory_host.ts";
+import { resultOf } from "./_memory_result.ts";
+import { type MemoryRequest, MemorySession } from "./_memory_session.ts";
+import { openMemorySftp } from "./_memory_sftp.ts";
+import type {
+  MemoryCall,
+  MemoryConnectorOptions,
+  MemoryReports,
+  ScriptedConnection,
+} from "./memory_connector_options.ts";
 
-/** What a memory connection reports to its connector. */
-type Reports = ConstructorParameters<typeof MemoryConnection>[1]["reports"];
-
-/**
- * A server answers in the order in which it was asked. What it confirms takes
- * up to this many turns of the microtask queue, so what it refuses waits as long.
- */
-const REFUSAL_TURNS = 10;
-/** The default of `maxOutputBytes`, as over SSH. */
-const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+/** How long the reader of a full output has, once its process was sent a signal. */
+const STALL_MS = 1_000;
+const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 const TURN = Promise.resolve();
+
+/** What a memory connection is made of. */
+export interface MemoryConnectionParts {
+  readonly options: MemoryConnectorOptions;
+  readonly reports: MemoryReports;
+  readonly connect: ConnectOptions;
+  /** What the connections to this server share. */
+  readonly server: () => MemoryHost;
+  /** The files of its SFTP sessions. */
+  readonly files: () => MemoryFiles | undefined;
+}
 
 /**
  * A connection without a network, which behaves as `Connection` says. A test
@@ -68,56 +79,60 @@ const TURN = Promise.resolve();
  * await assertRejects(() => running, Error, "cable cut");
  * ```
  */
-export class MemoryConnection implements Connection {
+export class MemoryConnection implements ScriptedConnection {
   /** The host it leads to. */
   readonly host: ResolvedHost;
   /** Resolves when it has ended, with why. */
   readonly closed: Promise<ClosedReason>;
   /** Whether it has ended, or is ending. */
   isClosed = false;
-  /** Session channels that are open or being opened. */
-  openChannels = 0;
-  /** The most session channels that were ever open at once. */
-  peakChannels = 0;
-  /** Session channels that were asked for so far. */
-  channelsAsked = 0;
-  /** The forwards that were opened through it, as `hostname:port`. */
-  readonly forwards: string[] = [];
-  readonly #options: MemoryConnectorOptions;
-  readonly #reports: Reports;
+  readonly #parts: MemoryConnectionParts;
   readonly #name: string;
-  readonly #connect: ConnectOptions;
-  readonly #channels: Set<MemoryChannel> = new Set();
-  readonly #tunnels: Set<MemoryTunnel> = new Set();
-  readonly #sessions = new ServerSessions();
-  readonly #freeze: Freeze;
-  readonly #end: AbortController = new AbortController();
+  readonly #channels: MemoryChannels;
+  readonly #hasHostEnv: boolean;
+  #forwards: MemoryForwards | undefined;
   #ended!: (reason: ClosedReason) => void;
   #closing: Promise<void> | undefined;
 
-  /** Made by {@linkcode MemoryConnector.connect}. */
-  constructor(
-    host: ResolvedHost,
-    parts: {
-      options: MemoryConnectorOptions;
-      reports: {
-        called: (host: string, command: string, options: SpawnOptions) => void;
-        channelOpened: (connection: MemoryConnection) => void;
-        connectionEnded: (connection: MemoryConnection) => void;
-      };
-      connect: ConnectOptions;
-    },
-  ) {
+  /** Made by `MemoryConnector.connect()`. */
+  constructor(host: ResolvedHost, parts: MemoryConnectionParts) {
     this.host = discreet(host);
-    this.#options = parts.options;
     this.#name = hostName(host);
-    this.#reports = parts.reports;
-    this.#connect = parts.connect;
+    this.#parts = parts;
+    this.#hasHostEnv = host.env !== undefined;
     this.closed = new Promise((resolve) => this.#ended = resolve);
-    this.#freeze = new Freeze(
-      parts.connect,
-      () => this.drop("keepalive probes were not answered"),
-    );
+    this.#channels = new MemoryChannels({
+      name: this.#name,
+      connection: this,
+      options: parts.options,
+      reports: parts.reports,
+      connect: parts.connect,
+    });
+  }
+
+  /** Session channels that are open or being opened, spare ones included. */
+  get openChannels(): number {
+    return this.#channels.count;
+  }
+
+  /** The most session channels that were ever open at once. */
+  get peakChannels(): number {
+    return this.#channels.peak;
+  }
+
+  /** Session channels that were asked for so far. */
+  get channelsAsked(): number {
+    return this.#channels.asked;
+  }
+
+  /** The forwards that were opened through it, as `hostname:port` or a path. */
+  get forwards(): readonly string[] {
+    return this.#forwards?.opened ?? [];
+  }
+
+  /** Session channels opened ahead of need, with the option `spareChannels`. */
+  get spares(): SpareChannels | undefined {
+    return this.#channels.spares;
   }
 
   /** Runs a scripted command and collects its output. */
@@ -127,15 +142,16 @@ export class MemoryConnection implements Connection {
   ): Promise<ExecResult<Output<Encoding>>> {
     try {
       const { command: line, options } = checkExec(command, given);
-      this.#reports.called(this.#name, line, options);
+      this.#called({ kind: "exec", command: line, options });
+      if (this.isClosed) throw this.#channels.closed();
       const script = this.#isPlain(options)
-        ? requireScript(line, this.#options.commands, this.#name)
+        ? requireScript(line, this.#parts.options.commands, this.#name)
         : undefined;
       // Without gates a command takes one turn of the microtask queue, so that
       // a bench over this connection measures the pool.
       const result = typeof script === "object"
         ? this.#execPlain(script, options)
-        : this.#execGated(line, options);
+        : this.#execOnSession(commandRequest(line, options), options);
       // It is what `encoding` says.
       return result as Promise<ExecResult<Output<Encoding>>>;
     } catch (error) {
@@ -149,36 +165,52 @@ export class MemoryConnection implements Connection {
     given?: SpawnOptions,
   ): Promise<RemoteProcess> {
     const { command: line, options } = checkSpawn(command, given);
-    this.#reports.called(this.#name, line, options);
-    options.signal?.throwIfAborted();
-    const channel = this.#open(line) ?? await this.#refuse();
-    const stop = () => channel.fail(options.signal?.reason);
-    options.signal?.addEventListener("abort", stop, { once: true });
-    const forget = () => options.signal?.removeEventListener("abort", stop);
-    channel.status.then(forget, forget);
-    await this.#start(channel, options);
-    return channel;
+    this.#called({ kind: "spawn", command: line, options });
+    return await this.#start(commandRequest(line, options), options);
+  }
+
+  /** Starts the scripted shell in a terminal. */
+  async shell(given?: ShellOptions): Promise<RemoteProcess> {
+    const { options } = checkShellOptions(given);
+    this.#called({ kind: "shell", command: "", options });
+    return await this.#start(shellRequest(options), options);
+  }
+
+  /** Starts an SFTP session on the files of the host. */
+  async sftp(
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Sftp> {
+    this.#called({ kind: "sftp", command: "", options });
+    const { files } = this.#parts;
+    return await openMemorySftp(this.#channels, files, options.signal);
   }
 
   /**
-   * Opens a forward, which echoes what is written to it. A connection that is
-   * made over it (`options.tunnel`) lives as long as this one.
+   * Opens a forward to a scripted target; without `targets` it echoes what is
+   * written to it. A connection that is made over it (`options.tunnel`) lives
+   * as long as this one.
    */
   async forwardOut(
-    target: { readonly hostname: string; readonly port: number },
+    target: ForwardTarget,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
-    options.signal?.throwIfAborted();
-    if (this.isClosed) throw lost(this.#name, "it is closed");
-    const ends = [this.#end.signal];
-    if (options.signal !== undefined) ends.push(options.signal);
-    const signal = AbortSignal.any(ends);
-    if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
-    const gate = this.#options.onForward?.(this, target);
-    if (gate !== undefined) {
-      await passOrRefuse(gate, signal, this.#name, STEPS.forward);
-    }
-    return this.#tunnel(`${target.hostname}:${target.port}`);
+    const name = targetName(target);
+    this.#called({ kind: "forwardOut", command: "", target: name, options });
+    return await this.#forward().open(target, options.signal);
+  }
+
+  /**
+   * Lets the host listen. What connects to the address is a `forwardOut()` to
+   * it, on any connection to the same host.
+   */
+  async forwardIn(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<RemoteListener> {
+    const target = targetName(listen);
+    this.#called({ kind: "forwardIn", command: "", target, options });
+    return await this.#forward().listen(listen, onConnection, options.signal);
   }
 
   /**
@@ -213,12 +245,12 @@ export class MemoryConnection implements Connection {
    * keepalive (the one that `connect` was given; none by default) finds out.
    */
   freeze(): void {
-    if (!this.isClosed) this.#freeze.begin();
+    if (!this.isClosed) this.#channels.freeze.begin();
   }
 
   /** Ends a freeze; what hung goes on. */
   thaw(): void {
-    this.#freeze.end();
+    this.#channels.freeze.end();
   }
 
   /** Closes it. */
@@ -226,161 +258,124 @@ export class MemoryConnection implements Connection {
     await this.close();
   }
 
+  #called(call: Omit<MemoryCall, "host">): void {
+    this.#parts.reports.called({ host: this.#name, ...call });
+  }
+
   #isPlain(options: ExecOptions): boolean {
-    const { onOpen, onExec, onChannelClose } = this.#options;
+    const { onOpen, onExec, onChannelClose, roundTripMs = 0, spareChannels } =
+      this.#parts.options;
     return onOpen === undefined && onExec === undefined &&
-      onChannelClose === undefined && !this.#freeze.isFrozen &&
-      options.stdin === undefined && options.maxOutputBytes === undefined;
+      onChannelClose === undefined && !this.#channels.freeze.isFrozen &&
+      options.stdin === undefined && options.maxOutputBytes === undefined &&
+      options.env === undefined && !this.#hasHostEnv &&
+      (options.pty === undefined || options.pty === false) &&
+      roundTripMs === 0 && spareChannels !== true;
   }
 
   async #execPlain(
     script: CommandResult,
     options: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
+    const channels = this.#channels;
     options.signal?.throwIfAborted();
-    if (!this.#take()) await this.#refuse();
+    if (!channels.tryTake()) await channels.refuse();
     try {
       await TURN;
-      if (this.isClosed) throw this.#end.signal.reason;
+      if (this.isClosed) throw channels.lost();
       options.signal?.throwIfAborted();
       options.onOpen?.();
       options.signal?.throwIfAborted();
-      return resultOf(statusOf(script), script, options, this.#name);
+      return resultOf(script, options, this.#name);
     } finally {
-      this.#give();
+      channels.give();
     }
   }
 
-  async #execGated(
-    line: string,
+  #execOnSession(
+    request: MemoryRequest,
     options: ExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
-    const { signal, timeoutMs, maxOutputBytes = MAX_OUTPUT_BYTES } = options;
-    signal?.throwIfAborted();
-    const channel = this.#open(line) ?? await this.#refuse();
-    const stop = () => channel.fail(signal?.reason);
-    signal?.addEventListener("abort", stop, { once: true });
-    const timer = timeoutMs === undefined ? undefined : setTimeout(
-      () => channel.fail(timedOut(channel, this.#name, timeoutMs)),
-      timeoutMs,
+    return runCommand(
+      this.#name,
+      options,
+      (listener) =>
+        new MemorySession(this.#channels, request, options, listener),
     );
-    let bytes = 0;
-    try {
-      await this.#start(channel, options);
-      const result = await channel.collect(options.stdin, (more) => {
-        bytes += more;
-        if (bytes > maxOutputBytes) {
-          channel.fail(tooLong(this.#name, maxOutputBytes));
-        }
-      });
-      return resultOf(result, result, options, this.#name);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", stop);
-    }
   }
 
-  /** Sends the open request, then the command: a gate before each. */
-  async #start(channel: MemoryChannel, options: SpawnOptions): Promise<void> {
-    const { onOpen, onExec, onChannelClose, commands } = this.#options;
-    const signal = channel.signal;
-    let script: CommandScript;
-    try {
-      if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
-      const n = this.channelsAsked;
-      const open = onOpen?.(this, n);
-      await passOrRefuse(open, signal, this.#name, STEPS.open);
-      options.onOpen?.();
-      signal.throwIfAborted();
-      channel.sent = true;
-      const exec = onExec?.(channel.line, this);
-      await passOrRefuse(exec, signal, this.#name, STEPS.exec);
-      script = requireScript(channel.line, commands, this.#name);
-    } catch (error) {
-      channel.fail(error);
-      throw error;
-    }
-    const env = { ...this.host.env, ...options.env };
-    channel.run(script, { env, host: this.#name }, async () => {
-      if (this.#freeze.isFrozen) await this.#freeze.wait(signal);
-      await pass(onChannelClose?.(channel.line, this), signal);
-    });
+  #start(
+    request: MemoryRequest,
+    options: SessionOptions,
+  ): Promise<RemoteProcess> {
+    if (this.isClosed) throw this.#channels.closed();
+    return startProcess(
+      { signal: options.signal, pty: request.pty, stallMs: STALL_MS },
+      (listener) =>
+        new MemorySession(this.#channels, request, options, listener),
+    );
   }
 
-  #open(line: string): MemoryChannel | undefined {
-    if (!this.#take()) return undefined;
-    const channel = new MemoryChannel(line, {
-      release: (ended) => {
-        this.#channels.delete(ended);
-        this.#give();
-      },
-    });
-    this.#channels.add(channel);
-    return channel;
-  }
-
-  /** Looks and takes in one go, as the server does when the request arrives. */
-  #take(): boolean {
-    if (this.isClosed) throw lost(this.#name, "it is closed");
-    this.channelsAsked++;
-    const { maxSessions = Infinity } = this.#options;
-    const limit = typeof maxSessions === "function"
-      ? maxSessions(this.host)
-      : maxSessions;
-    if (!this.#sessions.tryTake(limit)) return false;
-    this.openChannels++;
-    this.peakChannels = Math.max(this.peakChannels, this.openChannels);
-    this.#reports.channelOpened(this);
-    return true;
-  }
-
-  async #refuse(): Promise<never> {
-    for (let i = 0; i < REFUSAL_TURNS; i++) await TURN;
-    throw refused(this.#name);
-  }
-
-  #give(): void {
-    this.openChannels--;
-    if (!this.isClosed) this.#sessions.give(this.#options);
-  }
-
-  #tunnel(target: string): Tunnel {
-    const tunnel = new MemoryTunnel(target);
-    this.forwards.push(target);
-    this.#tunnels.add(tunnel);
-    tunnel.closed.then(() => this.#tunnels.delete(tunnel));
-    return tunnel;
+  #forward(): MemoryForwards {
+    if (this.isClosed) throw this.#channels.closed();
+    return this.#forwards ??= new MemoryForwards(
+      this.#channels,
+      this.#parts.server,
+    );
   }
 
   async #close(): Promise<void> {
     if (this.isClosed) return;
     this.#cut("it was closed on this side");
     try {
-      await pass(this.#options.onClose?.(this), new AbortController().signal);
+      const { onClose } = this.#parts.options;
+      await pass(onClose?.(this), new AbortController().signal);
     } catch {
       // The treaty: close() never rejects.
     }
     this.#ended({ kind: "local" });
-    this.#reports.connectionEnded(this);
+    this.#parts.reports.connectionEnded(this);
   }
 
   #finish(reason: Exclude<ClosedReason, { kind: "local" }>): void {
     if (this.isClosed) return;
     this.#cut(reason.message);
     this.#ended(reason);
-    this.#reports.connectionEnded(this);
+    this.#parts.reports.connectionEnded(this);
   }
 
   /** Fails all that is in flight, and stops every timer. */
   #cut(message: string): void {
     this.isClosed = true;
-    this.#end.abort(lost(this.#name, message));
-    for (const channel of [...this.#channels]) {
-      channel.fail(lost(this.#name, message, channel));
-    }
-    for (const tunnel of this.#tunnels) tunnel.close();
-    this.#sessions.end();
-    this.#freeze.stop();
-    this.#connect.tunnel?.close();
+    this.#channels.end(message);
+    this.#parts.connect.tunnel?.close();
   }
+}
+
+function commandRequest(line: string, options: SpawnOptions): MemoryRequest {
+  const { env = NO_ENV, envMode, sudo, pty } = options;
+  // sudo gets them through its standard input.
+  const isSudo = sudo !== undefined && sudo !== false;
+  const isInline = isSudo || envMode === "inline";
+  return {
+    line,
+    pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
+    env: isInline ? NO_ENV : env,
+    inlineEnv: isInline ? env : NO_ENV,
+  };
+}
+
+function shellRequest(options: ShellOptions): MemoryRequest {
+  const { env = NO_ENV, envMode, term, columns, rows } = options;
+  const isInline = envMode === "inline";
+  return {
+    line: undefined,
+    pty: {
+      ...term === undefined ? {} : { term },
+      ...columns === undefined ? {} : { columns },
+      ...rows === undefined ? {} : { rows },
+    },
+    env: isInline ? NO_ENV : env,
+    inlineEnv: isInline ? env : NO_ENV,
+  };
 }

@@ -5,77 +5,23 @@
  */
 
 import type { ConnectOptions, Connector } from "../connector.ts";
-import type { ExecOptions, SpawnOptions } from "../process.ts";
 import { DialError, SshError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
-import type { Commands } from "./commands.ts";
+import { parseHost } from "../host_string.ts";
+import type { MemoryFiles } from "./files/memory_files.ts";
 import { pass } from "./_gate.ts";
 import { explain } from "./_memory_errors.ts";
+import { MemoryHosts } from "./_memory_host.ts";
 import { MemoryConnection } from "./memory_connection.ts";
-import type { Outcome } from "./outcome.ts";
-
-/** Options for {@linkcode MemoryConnector}: the script of its hosts. */
-export interface MemoryConnectorOptions {
-  /**
-   * How long a dial takes, in milliseconds; 0 sets no timer.
-   *
-   * @default {0}
-   */
-  dialMs?: number | ((host: ResolvedHost, attempt: number) => number);
-  /**
-   * Sessions that the server allows on one connection. Beyond them it refuses
-   * with reason 2, "open failed", as OpenSSH does.
-   *
-   * @default {Infinity}
-   */
-  maxSessions?: number | ((host: ResolvedHost) => number);
-  /**
-   * How long after a channel's end its session still counts against
-   * `maxSessions`, in milliseconds: sshd frees it when it has seen our CLOSE.
-   *
-   * @default {0}
-   */
-  reapMs?: number;
-  /**
-   * The same in turns of the microtask queue, which needs no timer.
-   *
-   * @default {0}
-   */
-  reapTurns?: number;
-  /** What the commands do. */
-  commands?: Commands;
-  /** Asked at each dial; `attempt` counts the dials of this host from 1. */
-  onDial?: (host: ResolvedHost, attempt: number) => Outcome;
-  /** Asked at each session channel; `n` counts those of the connection from 1. */
-  onOpen?: (connection: MemoryConnection, n: number) => Outcome;
-  /** Asked when a command's request is sent. */
-  onExec?: (command: string, connection: MemoryConnection) => Outcome;
-  /** Asked when a command has ended, before its channel closes. */
-  onChannelClose?: (command: string, connection: MemoryConnection) => Outcome;
-  /** Asked at each forward. */
-  onForward?: (
-    connection: MemoryConnection,
-    target: { readonly hostname: string; readonly port: number },
-  ) => Outcome;
-  /**
-   * Asked when `close()` is called. An error is swallowed; `"never"` breaks
-   * the treaty, to show what a caller of a broken adapter does.
-   */
-  onClose?: (connection: MemoryConnection) => Outcome;
-}
-
-/** One call of `exec` or `spawn`, for assertions. */
-export interface MemoryCall {
-  /** The host, as `user@host:port`. */
-  readonly host: string;
-  /** The command line. */
-  readonly command: string;
-  /** The options of the call. */
-  readonly options: ExecOptions | SpawnOptions;
-}
+import type {
+  MemoryCall,
+  MemoryConnectorOptions,
+} from "./memory_connector_options.ts";
 
 /** So many calls are kept at least. */
 const KEPT_CALLS = 10_000;
+/** What a dial takes beside the TCP handshake, measured over ssh2. */
+const DIAL_ROUND_TRIPS = 5;
 
 /**
  * A connector without a network: scripted, counting, and without any timer
@@ -123,7 +69,7 @@ export class MemoryConnector implements Connector {
   /** Dials by the name of the host, as `user@host:port`. */
   readonly dialsByHost: Map<string, number> = new Map();
   /**
-   * The commands that were asked for, oldest first, whatever became of them.
+   * The calls of all connections, oldest first, whatever became of them.
    * Of more than 20,000 the oldest are dropped; empty it to begin anew.
    */
   readonly calls: MemoryCall[] = [];
@@ -131,6 +77,7 @@ export class MemoryConnector implements Connector {
   readonly connections: MemoryConnection[] = [];
   /** The connections that have not ended. */
   readonly live: Set<MemoryConnection> = new Set();
+  readonly #hosts = new MemoryHosts();
 
   /**
    * Makes a connector.
@@ -191,6 +138,56 @@ export class MemoryConnector implements Connector {
     for (const connection of [...this.live]) connection.drop(message);
   }
 
+  /**
+   * Gives the files that SFTP sessions of a host work on.
+   *
+   * @param host The host, as `user@host:port` or as it was dialled; the port
+   * is 22 unless it is named.
+   * @returns Its files, as the option `files` says.
+   * @throws {TypeError} If the string is no host.
+   * @throws {Error} If the script refuses SFTP there.
+   *
+   * @example What a program has uploaded
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const connector = new MemoryConnector();
+   * connector.files("ops@web-1").writeFile("/etc/motd", "hello\n");
+   * await using pool = new ConnectionPool({ connector, config: false });
+   * await using sftp = await pool.sftp("ops@web-1");
+   * assertEquals(await sftp.readTextFile("/etc/motd"), "hello\n");
+   * await sftp.writeTextFile("notes", "x");
+   * assertEquals(connector.files("ops@web-1").readTextFile("notes"), "x");
+   * ```
+   */
+  files(
+    host: string | {
+      readonly hostname: string;
+      readonly port?: number;
+      readonly user?: string;
+    },
+  ): MemoryFiles {
+    const { hostname, port = 22, user = "" } = typeof host === "string"
+      ? parseHost(host)
+      : host;
+    const named = { hostname, port, user };
+    const files = this.#files(named);
+    if (files !== undefined) return files;
+    throw new Error(
+      `Cannot give the files of ${JSON.stringify(hostName(named))}: the ` +
+        "option `files` is false there",
+    );
+  }
+
+  #files(host: ResolvedHost): MemoryFiles | undefined {
+    const { files } = this.options;
+    const given = typeof files === "function" ? files(host) : files;
+    if (given === false) return undefined;
+    return given ?? this.#hosts.at(host).files(host.user);
+  }
+
   #record(call: MemoryCall): void {
     this.calls.push(call);
     if (this.calls.length >= 2 * KEPT_CALLS) this.calls.splice(0, KEPT_CALLS);
@@ -201,8 +198,9 @@ export class MemoryConnector implements Connector {
     attempt: number,
     options: ConnectOptions,
   ): Promise<void> {
-    const { dialMs = 0, onDial } = this.options;
-    const ms = typeof dialMs === "function" ? dialMs(host, attempt) : dialMs;
+    const { dialMs = 0, roundTripMs = 0, onDial } = this.options;
+    const ownMs = typeof dialMs === "function" ? dialMs(host, attempt) : dialMs;
+    const ms = ownMs + DIAL_ROUND_TRIPS * roundTripMs;
     const then = onDial?.(host, attempt);
     const outcome = ms > 0 ? { delayMs: ms, then } : then;
     if (outcome === undefined || outcome === "ok") return;
@@ -233,17 +231,18 @@ export class MemoryConnector implements Connector {
       options: this.options,
       connect: options,
       reports: {
-        called: (host, command, options) =>
-          this.#record({ host, command, options }),
-        channelOpened: ({ openChannels }) => {
+        called: (call) => this.#record(call),
+        channelOpened: (openChannels) => {
           this.channelsOpened++;
           this.maxChannels = Math.max(this.maxChannels, openChannels);
         },
         connectionEnded: (ended) => {
           this.closed++;
-          this.live.delete(ended);
+          this.live.delete(ended as MemoryConnection);
         },
       },
+      server: () => this.#hosts.at(host),
+      files: () => this.#files(host),
     });
     this.opened++;
     this.connections.push(connection);

@@ -26,11 +26,15 @@ export type {
   MemoryFilesOptions,
 } from "./files/memory_files_options.ts";
 export { MemoryConnection } from "./memory_connection.ts";
-export {
-  type MemoryCall,
-  MemoryConnector,
-  type MemoryConnectorOptions,
-} from "./memory_connector.ts";
+export { MemoryConnector } from "./memory_connector.ts";
+export type {
+  MemoryCall,
+  MemoryConnectorOptions,
+  ScriptedConnection,
+  TargetContext,
+  TargetHandler,
+  Targets,
+} from "./memory_connector_options.ts";
 export type { Outcome } from "./outcome.ts";
 export type { SftpOperation, SftpRequest } from "../sftp/server/request.ts";
 export {

@@ -318,8 +318,8 @@ Deno.test("MemoryConnector.calls has host, command and options of each call", as
   await connection.exec(["echo", "a b"], options);
   await (await connection.spawn("true")).output();
   assertEquals(connector.calls, [
-    { host: "ops@db1:22", command: "echo 'a b'", options },
-    { host: "ops@db1:22", command: "true", options: {} },
+    { kind: "exec", host: "ops@db1:22", command: "echo 'a b'", options },
+    { kind: "spawn", host: "ops@db1:22", command: "true", options: {} },
   ]);
 });
 

@@ -43,15 +43,13 @@ export interface FileErrorOptions extends ErrorOptions {
  * the one that OpenSSH has for the code, and the message as its text.
  *
  * @example A disk that fails on every write
- * ```ts ignore
+ * ```ts
  * import { FileError, MemoryConnector } from "@sshpool/sshpool/testing";
  * import { assertRejects } from "@std/assert";
  *
  * const connector = new MemoryConnector({
- *   sftp: {
- *     onRequest: ({ operation }) =>
- *       operation === "write" ? new FileError("EIO", "the disk is gone") : "ok",
- *   },
+ *   onSftpRequest: ({ operation }) =>
+ *     operation === "write" ? new FileError("EIO", "the disk is gone") : "ok",
  * });
  * const host = { hostname: "db1", port: 22, user: "ops" };
  * await using connection = await connector.connect(host);

@@ -28,7 +28,7 @@ import type {
  * user has one group.
  *
  * @example Prepare files, and look at what became of them
- * ```ts ignore
+ * ```ts
  * import { ConnectionPool } from "@sshpool/sshpool";
  * import { MemoryConnector, MemoryFiles } from "@sshpool/sshpool/testing";
  * import { assertEquals, assertRejects } from "@std/assert";
@@ -38,7 +38,7 @@ import type {
  *   "/etc/secret": { content: "x", mode: 0o600, uid: 0, gid: 0 },
  *   "/srv/releases/": "",
  * });
- * const connector = new MemoryConnector({ sftp: { files } });
+ * const connector = new MemoryConnector({ files });
  * await using pool = new ConnectionPool({ connector, config: false });
  * await using sftp = await pool.sftp("ops@web-1");
  * await sftp.writeTextFile("/srv/releases/1", "new", { atomic: true });

@@ -1,0 +1,73 @@
+/** Bytes in one direction, from a writer to the reader of a web stream. */
+
+/** As much as an SSH window: a writer ahead of its reader by more has to wait. */
+export const WINDOW_BYTES = 2 * 1024 * 1024;
+
+/** What is written can be read, in order; the end comes after it. */
+export class BytePipe {
+  readonly readable: ReadableStream<Uint8Array>;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #isOver = false;
+  #room: { promise: Promise<void>; resolve: () => void } | undefined;
+  #ended: () => void;
+
+  /** @param ended Told once, when nothing more can go through. */
+  constructor(ended: () => void = () => {}) {
+    this.#ended = ended;
+    this.readable = new ReadableStream<Uint8Array>({
+      start: (controller) => void (this.#controller = controller),
+      pull: () => this.#tellRoom(),
+      cancel: () => this.#end(),
+    }, {
+      highWaterMark: WINDOW_BYTES,
+      size: (chunk) => chunk?.byteLength ?? 0,
+    });
+  }
+
+  /** Whether nothing more can go through. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Writes a chunk, which is copied. After the end it is dropped.
+   *
+   * @returns A promise if the writer is to wait for the reader.
+   */
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#isOver || chunk.length === 0) return undefined;
+    this.#controller.enqueue(chunk.slice());
+    if ((this.#controller.desiredSize ?? 0) > 0) return undefined;
+    if (this.#room === undefined) {
+      let resolve!: () => void;
+      const promise = new Promise<void>((done) => resolve = done);
+      this.#room = { promise, resolve };
+    }
+    return this.#room.promise;
+  }
+
+  /** Nothing more is written: what was written can still be read. */
+  end(): void {
+    if (!this.#isOver) this.#controller.close();
+    this.#end();
+  }
+
+  /** It breaks off: what is unread is lost. */
+  fail(error: unknown): void {
+    // Also after the end: what is unread is lost.
+    this.#controller.error(error);
+    this.#end();
+  }
+
+  #end(): void {
+    const wasOver = this.#isOver;
+    this.#isOver = true;
+    this.#tellRoom();
+    if (!wasOver) this.#ended();
+  }
+
+  #tellRoom(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
+  }
+}
