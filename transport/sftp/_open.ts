@@ -17,11 +17,11 @@ export async function openFile(
     () => protocol.open(call, flags, options.mode),
     flags & OpenFlag.EXCLUSIVE ? lookForExisting : lookForFolder,
   );
-  if (!options.append) return new OpenFile(protocol, call.path, handle);
+  if (!options.append) return new OpenFile(protocol, call, handle);
   // Servers other than OpenSSH may heed the offset of an append.
   try {
     const { size } = await protocol.stat(call, PacketType.FSTAT, handle);
-    return new OpenFile(protocol, call.path, handle, size);
+    return new OpenFile(protocol, call, handle, size);
   } catch (error) {
     protocol.closeUnobserved(handle);
     throw error;

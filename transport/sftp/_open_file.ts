@@ -1,6 +1,7 @@
 import { PacketType } from "./_packets.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
+import type { Effects } from "./_requests.ts";
 import { WriteBehind } from "./_write_behind.ts";
 import type {
   SftpAttributes,
@@ -15,6 +16,8 @@ import type { SftpFileInfo } from "./file_info.ts";
 export class OpenFile implements SftpFile {
   readonly path: string;
   readonly #protocol: Protocol;
+  /** What was done through the file, from its opening on. */
+  readonly #effects: Effects | undefined;
   /** The server's name of the open file. */
   readonly handle: Handle;
   /** Where `writable` begins. */
@@ -27,13 +30,14 @@ export class OpenFile implements SftpFile {
    * Takes an open handle.
    *
    * @param protocol The session.
-   * @param path The path.
+   * @param opened The call that has opened it.
    * @param handle The server's name of the open file.
    * @param start Where `writable` begins.
    */
-  constructor(protocol: Protocol, path: string, handle: Handle, start = 0) {
+  constructor(protocol: Protocol, opened: Call, handle: Handle, start = 0) {
     this.#protocol = protocol;
-    this.path = path;
+    this.path = opened.path;
+    this.#effects = opened.effects;
     this.handle = handle;
     this.start = start;
   }
@@ -130,7 +134,7 @@ export class OpenFile implements SftpFile {
   }
 
   close(): Promise<void> {
-    const call = { action: "close", path: this.path };
+    const call = this.#call("close", {});
     this.#closing ??= this.#protocol.close(call, this.handle);
     return this.#closing;
   }
@@ -140,7 +144,7 @@ export class OpenFile implements SftpFile {
   }
 
   #call(action: string, { signal }: SftpCallOptions): Call {
-    return { action, path: this.path, signal };
+    return { action, path: this.path, signal, effects: this.#effects };
   }
 
   #makeReadable(): ReadableStream<Uint8Array> {

@@ -24,16 +24,17 @@ import {
 } from "./_packets.ts";
 import { protocolError } from "./_packets.ts";
 import { decodeFileName } from "./names.ts";
-import { type RequestOptions, Requests } from "./_requests.ts";
+import { type Effects, type RequestOptions, Requests } from "./_requests.ts";
 import type { SftpTransport } from "./transport.ts";
 
-/** What every verb takes: what it is for, for its errors, and the signal. */
+/** What every verb takes: for its errors, the signal, what its operation did. */
 export interface Call {
   /** What the caller does, such as `"read"`. */
   readonly action: string;
   /** The path that the caller named. */
   readonly path: string;
   readonly signal?: AbortSignal | undefined;
+  readonly effects?: Effects | undefined;
 }
 
 /** An open file or folder on the server. */
@@ -305,6 +306,7 @@ export class Protocol {
         if (late.type === PacketType.HANDLE) this.closeUnobserved(late.bytes());
       },
     });
+    if (changes && call.effects) call.effects.isDone = true;
     const handle = this.#parse(() => answer.bytes());
     if (handle.length > MAX_HANDLE_BYTES) {
       throw this.#broken(`a handle of ${handle.length} bytes`);
@@ -341,14 +343,15 @@ export class Protocol {
     const error = this.#statusError(call, answer);
     if (error === "EOF") throw this.#broken("end of file to no READ");
     if (error !== undefined) throw error;
+    if (options?.changes && call.effects) call.effects.isDone = true;
   }
 
   #send(
-    { signal }: Call,
+    { signal, effects }: Call,
     packet: PacketWriter,
     options?: RequestOptions,
   ): Promise<PacketReader> {
-    return this.requests.send(packet, { ...options, signal });
+    return this.requests.send(packet, { ...options, signal, effects });
   }
 
   #statusError(call: Call, answer: PacketReader): Error | "EOF" | undefined {

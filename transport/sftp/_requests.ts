@@ -20,6 +20,15 @@ interface Outgoing {
   readonly payload: Uint8Array | undefined;
 }
 
+/**
+ * What an operation has done so far: one that takes several requests may have
+ * changed something before the one that fails.
+ */
+export interface Effects {
+  /** Whether it has, or may have, changed something on the server. */
+  isDone: boolean;
+}
+
 /** Options of one request. */
 export interface RequestOptions {
   /** Gives the request up: its answer is dropped when it comes. */
@@ -28,6 +37,8 @@ export interface RequestOptions {
   readonly payload?: Uint8Array | undefined;
   /** Whether it changes something on the server. */
   readonly changes?: boolean;
+  /** What the operation has done that this request is part of. */
+  readonly effects?: Effects | undefined;
   /** Told of the answer to a request that was given up. */
   readonly onLateAnswer?: (answer: PacketReader) => void;
 }
@@ -37,6 +48,7 @@ interface Pending {
   /** Settles it; `undefined` once it was given up. */
   settle: Settle | undefined;
   readonly changes: boolean;
+  readonly effects: Effects;
   readonly onLateAnswer: ((answer: PacketReader) => void) | undefined;
   isSent: boolean;
 }
@@ -123,17 +135,20 @@ export class Requests {
    */
   send(
     writer: PacketWriter,
-    { signal, payload, changes = false, onLateAnswer }: RequestOptions = {},
+    options: RequestOptions = {},
   ): Promise<PacketReader> {
+    const { signal, payload, changes = false, onLateAnswer } = options;
+    const { effects = { isDone: false } } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#end !== undefined) {
-      return Promise.reject(this.endError());
+      return Promise.reject(this.endError(effects.isDone));
     }
     return new Promise((resolve, reject) => {
       const id = this.#freeId();
       const pending: Pending = {
         settle: { resolve, reject },
         changes,
+        effects,
         onLateAnswer,
         isSent: false,
       };
@@ -156,8 +171,11 @@ export class Requests {
     this.#queue.length = 0;
     const all = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { settle, changes, isSent } of all) {
-      settle?.reject(this.endError(changes && isSent));
+    for (const { changes, isSent, effects } of all) {
+      if (changes && isSent) effects.isDone = true;
+    }
+    for (const { settle, effects } of all) {
+      settle?.reject(this.endError(effects.isDone));
     }
     this.#transport.close();
     this.#tellEnded();

@@ -263,7 +263,7 @@ export class SftpSession implements Sftp {
 
   #call(action: string, path: string, { signal }: SftpCallOptions): Call {
     checkPath(path);
-    return { action, path, signal };
+    return { action, path, signal, effects: { isDone: false } };
   }
 
   /** Makes a wrong argument a rejection as well. */

@@ -79,7 +79,11 @@ export class SftpError extends SshError {
   override readonly code: SftpErrorCode;
   /** The step that failed. */
   override readonly phase = "sftp";
-  /** Whether the operation may have changed something on the server. */
+  /**
+   * Whether the operation may have changed something on the server, also by an
+   * earlier one of its requests. Of an operation on an open file: whether
+   * anything was changed through that file.
+   */
   override readonly mayHaveRun: boolean;
   /** The path that the operation named, if it named one. */
   readonly path: string | undefined;
@@ -142,6 +146,8 @@ export interface FailedOperation {
   readonly path: string;
   /** On which host, as `user@host:port`. */
   readonly host?: string | undefined;
+  /** What it had changed by then, if anything. */
+  readonly effects?: { readonly isDone: boolean } | undefined;
 }
 
 /**
@@ -157,7 +163,7 @@ export function operationError(
   operation: FailedOperation,
   options: { status?: number; said?: string; cause?: unknown } = {},
 ): SftpError {
-  const { action, path, host } = operation;
+  const { action, path, host, effects } = operation;
   const text = CODE_TEXTS[code] ?? code;
   const said = options.said === undefined || options.said === ""
     ? ""
@@ -170,6 +176,7 @@ export function operationError(
       host,
       path,
       status: options.status,
+      mayHaveRun: effects?.isDone ?? false,
       ...(options.cause === undefined ? {} : { cause: options.cause }),
     },
   );

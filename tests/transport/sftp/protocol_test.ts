@@ -5,6 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { PacketType } from "../../../transport/sftp/_packets.ts";
+import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { startSftp } from "../../../transport/sftp/start.ts";
 import { Random } from "../_random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
@@ -389,6 +390,75 @@ Deno.test("Sftp.remove() of a tree fails once when the channel is lost under it"
   );
   assertEquals(error.mayHaveRun, true);
   await later(); // an unhandled rejection would end the test here
+});
+
+/** Serves whatever is asked for, and loses the channel at a request. */
+function losing(at: number, nth = 1): FakeServer {
+  let left = nth;
+  return new FakeServer(({ type, id }, server) => {
+    if (type === at && --left === 0) return server.end(new Error("cut"));
+    if (type === PacketType.OPEN) server.handle(id);
+    else if (type === PacketType.FSTAT) {
+      server.packet(PacketType.ATTRS, ...u32(id), ...u32(0));
+    } else if (type === PacketType.LSTAT) server.status(id, 2);
+    else server.status(id, 0);
+  });
+}
+
+Deno.test("Sftp says that an operation may have run if any of its requests may", async () => {
+  const data = new Uint8Array(10);
+  for (
+    const [at, nth, run, mayHaveRun] of [
+      [PacketType.CLOSE, 1, (it: Sftp) => it.writeFile("f", data), true],
+      [PacketType.OPEN, 1, (it: Sftp) => it.writeFile("f", data), true],
+      [
+        PacketType.LSTAT,
+        1,
+        (it: Sftp) => it.writeFile("f", data, { atomic: true }),
+        false,
+      ],
+      [
+        PacketType.FSTAT,
+        1,
+        async (it: Sftp) => {
+          const file = await it.open("f", { write: true });
+          await file.stat();
+        },
+        true,
+      ],
+      [
+        PacketType.FSTAT,
+        1,
+        async (it: Sftp) => {
+          const file = await it.open("f");
+          await file.stat();
+        },
+        false,
+      ],
+    ] as const
+  ) {
+    const server = losing(at, nth);
+    const sftp = await startSftp(server.transport);
+    const error = await assertRejects(() => run(sftp), ConnectionLostError);
+    assertEquals(error.mayHaveRun, mayHaveRun, `${run}`);
+  }
+});
+
+Deno.test("Sftp says that a write which was refused half-way may have run", async () => {
+  let writes = 0;
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) server.handle(id);
+    else server.status(id, type === PacketType.WRITE && ++writes > 1 ? 4 : 0);
+  });
+  const sftp = await startSftp(server.transport);
+  const write = () => sftp.writeFile("f", new Uint8Array(40_000));
+  const error = await assertRejects(write, SftpError);
+  assertEquals(error.mayHaveRun, true);
+  const refused = await startSftp(
+    new FakeServer(({ id }, server) => server.status(id, 3)).transport,
+  );
+  const none = await assertRejects(() => refused.mkdir("d"), SftpError);
+  assertEquals(none.mayHaveRun, false);
 });
 
 Deno.test("Sftp survives random bytes after the greeting", async () => {

@@ -1,3 +1,4 @@
+import { ConnectionLostError, SshError } from "../../errors.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import type {
   TransferOptions,
@@ -32,6 +33,8 @@ export interface Plan {
 
 /** Counts, and tells the caller. */
 export class Tally {
+  /** Whether anything may have changed on the server. */
+  hasChanged = false;
   readonly #plan: Plan;
   readonly #totalBytes: number;
   readonly #onProgress: ((progress: TransferProgress) => void) | undefined;
@@ -117,6 +120,9 @@ export async function copyAll(
     if (failure !== undefined || signal.aborted) break;
     budget -= weight;
     const one: Promise<void> = copy(item, context).catch((error) => {
+      if (error instanceof SshError && error.mayHaveRun) {
+        tally.hasChanged = true;
+      }
       failure ??= { error };
       stop.abort(error);
     }).finally(() => {
@@ -155,6 +161,22 @@ export function transferError(
   return new SftpError(code, `Cannot copy ${quotedPath(path)}: ${detail}`, {
     path,
   });
+}
+
+/**
+ * The error of a transfer whose last step failed without having run, but not
+ * those before it.
+ */
+export function afterChanges(error: unknown): unknown {
+  if (!(error instanceof SshError) || error.mayHaveRun) return error;
+  const { message, host, hint } = error;
+  const options = { host, hint, mayHaveRun: true, cause: error };
+  if (error instanceof ConnectionLostError) {
+    return new ConnectionLostError(message, options);
+  }
+  if (!(error instanceof SftpError)) return error;
+  const { code, path, status } = error;
+  return new SftpError(code, message, { ...options, path, status });
 }
 
 /** Throws if a source is not what it was when its copying began. */

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
+import { SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
 import { infoOf, readLocal } from "./_local.ts";
@@ -54,6 +55,7 @@ async function uploadOpened(
     ...made,
     signal,
   });
+  tally.hasChanged = true;
   let isKept = resume;
   try {
     const start = resume ? await resumeAt(file, local, before, signal) : 0;
@@ -142,7 +144,8 @@ export async function uploadLink(
     await sftp.rename(partial, to, { signal });
   } catch (error) {
     await sftp.remove(partial).catch(() => {});
-    if (signal?.aborted) throw error;
+    const isRefused = error instanceof SftpError && error.status !== undefined;
+    if (signal?.aborted || !isRefused) throw error;
     throw Object.assign(
       transferError(
         "SSH_SFTP_TRANSFER_REFUSED",

@@ -8,6 +8,7 @@ import { readlink } from "node:fs/promises";
 import type { Sftp } from "../sftp.ts";
 import { entriesOf, type LocalEntry, lookAt } from "./_local.ts";
 import {
+  afterChanges,
   checkTransferOptions,
   copyAll,
   type Item,
@@ -55,11 +56,26 @@ export async function upload(
   options.signal?.throwIfAborted();
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   await addToPlan(plan, await lookAt(local), remote, options);
+  const tally = new Tally(plan, options);
+  try {
+    await copyPlan(sftp, plan, options, tally);
+  } catch (error) {
+    throw tally.hasChanged ? afterChanges(error) : error;
+  }
+  return tally.result();
+}
+
+async function copyPlan(
+  sftp: Sftp,
+  plan: Plan,
+  options: TransferOptions,
+  tally: Tally,
+): Promise<void> {
   const { signal } = options;
   for (const { to } of plan.folders) {
     await sftp.mkdir(to, { recursive: true, signal });
+    tally.hasChanged = true;
   }
-  const tally = new Tally(plan, options);
   await copyAll(
     plan,
     options,
@@ -68,13 +84,13 @@ export async function upload(
   );
   for (const link of plan.links) {
     await uploadLink(sftp, await readlink(link.from), link, signal);
+    tally.hasChanged = true;
   }
   if (options.preserve ?? true) {
     for (const folder of plan.folders.toReversed()) {
       await setAttributes(sftp, folder, signal);
     }
   }
-  return tally.result();
 }
 
 async function addToPlan(
