@@ -20,7 +20,8 @@ export function splice(
   remote: Duplex,
 ): Promise<Error | undefined> {
   return new Promise((resolve) => {
-    let failure: Error | undefined;
+    // One may have failed before: the tunnel, while its target was dialled.
+    let failure = socket.errored ?? remote.errored ?? undefined;
     let open = 2;
     const closed = () => {
       if (--open === 0) resolve(failure);

@@ -1,6 +1,6 @@
 /** The join of a socket and a tunnel, where one side ends without an error. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { splice } from "../../../transport/forward/_splice.ts";
@@ -31,4 +31,16 @@ Deno.test("splice() ends with a socket that was closed in order, though the tunn
   assertEquals(await joined, undefined);
   assertEquals(remote.written(), "last words");
   assertEquals(remote.stream.destroyed, true);
+});
+
+Deno.test("splice() reports the failure of a tunnel that was lost before", async () => {
+  const socket = endless();
+  const remote = endless();
+  const lost = new Error("the connection was lost");
+  remote.stream.on("error", () => {});
+  remote.stream.destroy(lost);
+  await new Promise((resolve) => remote.stream.once("close", resolve));
+  const failure = await splice(socket.stream as Socket, remote.stream);
+  assertStrictEquals(failure, lost);
+  assertEquals(socket.stream.destroyed, true);
 });
