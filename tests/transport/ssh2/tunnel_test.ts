@@ -1,6 +1,6 @@
 /** What a hop's tunnel does with what is written to it. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import type {
   Channel,
@@ -9,6 +9,39 @@ import type {
 import type { ChannelTable } from "../../../transport/ssh2/_channel_table.ts";
 import { streamOfTunnel } from "../../../transport/_tunnel_stream.ts";
 import { openTunnel } from "../../../transport/ssh2/_tunnel.ts";
+
+/** The channels of a hop that tells of its channel's end when it is told to. */
+function losableHop(): { table: ChannelTable; lose(): void } {
+  let observer: ChannelObserver | undefined;
+  const channel = { resume() {}, close() {}, eof() {} } as unknown as Channel;
+  const table = {
+    open(it: ChannelObserver) {
+      observer = it;
+      queueMicrotask(() => it.opened());
+      return channel;
+    },
+  } as unknown as ChannelTable;
+  return { table, lose: () => observer?.lost() };
+}
+
+Deno.test("Tunnel.readable and writable fail with the loss, also if they are asked for after it", async () => {
+  for (const asksBefore of [true, false]) {
+    const lost = new Error("lost");
+    const hop = losableHop();
+    const tunnel = await openTunnel(
+      hop.table,
+      { hostname: "db1", port: 22 },
+      { host: "ops@gate:22", lost: () => lost as never },
+    );
+    if (asksBefore) void tunnel.readable;
+    hop.lose();
+    await tunnel.closed;
+    const read = tunnel.readable.getReader().read();
+    assertStrictEquals(await read.catch((error) => error), lost);
+    const write = tunnel.writable.getWriter().write(new Uint8Array(1));
+    assertStrictEquals(await write.catch((error) => error), lost);
+  }
+});
 
 /** The channels of a hop that writes down what it is to encrypt. */
 function recordingHop(written: string[]): ChannelTable {
