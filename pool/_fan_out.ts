@@ -7,7 +7,15 @@
 import { checkExec } from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type { HostLike } from "../transport/host.ts";
-import { didYouMean } from "../transport/nearest.ts";
+import {
+  anything,
+  callback,
+  checkedOptions,
+  count,
+  Field,
+  type Rules,
+  signal,
+} from "../transport/option_rules.ts";
 import type { ExecResult, OutputEncoding } from "../transport/process.ts";
 import { isRepeatable } from "../transport/stdin.ts";
 import { type FanOutHosts, FanOutRun } from "./_fan_out_run.ts";
@@ -16,7 +24,7 @@ import type {
   FanOutResult,
   FanOutWork,
 } from "./fan_out.ts";
-import { checkNumber, EXEC_NAMES, type ExecOptions } from "./options.ts";
+import { EXEC_NAMES, type ExecOptions } from "./options.ts";
 
 /** What a fan-out needs of its pool. */
 export interface FanOutPool {
@@ -33,7 +41,12 @@ export interface FanOutPool {
 /** Its options, with output of any kind. */
 type Options = FanOutCommandOptions<OutputEncoding>;
 
-const OPTION_NAMES = ["concurrency", "signal", "onProgress", "exec"];
+const RULES: Rules = {
+  concurrency: count,
+  signal,
+  onProgress: callback,
+  exec: anything,
+};
 
 /**
  * Works on hosts, several at once.
@@ -47,26 +60,17 @@ export function fanOut<T>(
   options: Options = {},
 ): AsyncIterableIterator<FanOutResult<T>> {
   checkHosts(hosts);
-  for (const name of Object.keys(options)) {
-    if (OPTION_NAMES.includes(name)) continue;
-    throw new TypeError(
-      `Cannot fan out: there is no option "${name}"` +
-        (didYouMean(name, OPTION_NAMES) ||
-          `, allowed are ${OPTION_NAMES.join(", ")}`),
-    );
-  }
-  const { concurrency = 100, signal, onProgress } = options;
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw new TypeError(
-      `Cannot fan out: onProgress is a ${typeof onProgress}, must be a function`,
-    );
-  }
+  const { concurrency = 100, exec, ...rest }: Options = checkedOptions(
+    options,
+    RULES,
+    new Field("fan out"),
+  );
   return new FanOutRun({
     hosts,
-    work: workOf(pool, work, options) as FanOutWork<T>,
-    concurrency: checkNumber("concurrency", concurrency, 1, Infinity, true),
-    signal,
-    onProgress,
+    work: workOf(pool, work, exec) as FanOutWork<T>,
+    concurrency,
+    signal: rest.signal,
+    onProgress: rest.onProgress,
     closing: pool.closing,
   });
 }
@@ -85,7 +89,7 @@ function checkHosts(hosts: FanOutHosts): void {
 function workOf(
   pool: FanOutPool,
   work: FanOutWork<unknown> | Command,
-  { exec }: Options,
+  exec: Options["exec"],
 ): FanOutWork<unknown> {
   if (typeof work === "function") {
     if (exec === undefined) return work;

@@ -27,10 +27,10 @@ import type { DiagnosticPool } from "./diagnostics.ts";
 import { PoolClosedError } from "./errors.ts";
 import type { HostStats, PoolStats } from "./events.ts";
 import {
-  checkNumber,
   checkOptions,
   type CloseOptions,
   type ConnectionPoolOptions,
+  drainTimeout,
   type Limits,
 } from "./options.ts";
 
@@ -194,8 +194,7 @@ export class PoolCore implements PoolContext {
 
   /** Drains and ends the pool; see `ConnectionPool.close()`. */
   close(options: CloseOptions = {}): Promise<void> {
-    const given = options.drainTimeoutMs ?? this.limits.drainTimeoutMs;
-    const drainMs = checkNumber("drainTimeoutMs", given, 0, 2 ** 31 - 1, false);
+    const drainMs = drainTimeout(this.limits, options);
     if (this.#closed === undefined) {
       // A deferred promise first: closing calls back into the pool, which must
       // know by then that it is closing.

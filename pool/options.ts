@@ -4,8 +4,21 @@
  * @module
  */
 
+import { MAX_TIMER_MS } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
 import type { HostDefaults } from "../transport/defaults.ts";
+import {
+  anything,
+  between,
+  callback,
+  checkedOptions,
+  count,
+  Field,
+  objectWith,
+  plainText,
+  type Rule,
+  type Rules,
+} from "../transport/option_rules.ts";
 import type {
   ExecOptions as ConnectionExecOptions,
   OutputEncoding,
@@ -15,7 +28,6 @@ import type {
 import type { TransferOptions } from "../transport/sftp/transfer/options.ts";
 import type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
 import type { HostResolver } from "../transport/resolver.ts";
-import { didYouMean } from "../transport/nearest.ts";
 import type { PoolObserver } from "./events.ts";
 
 /** How long a host is left alone after a failed dial. */
@@ -234,52 +246,58 @@ export interface CloseOptions {
   readonly drainTimeoutMs?: number;
 }
 
+const time = between(0, MAX_TIMER_MS);
+
+/** Numbers: the default of each, and what it may be. */
+type Numbers<Name extends string> = Readonly<
+  Record<Name, readonly [number, Rule]>
+>;
+
+const NUMBERS = {
+  maxConnections: [100, count],
+  maxConnectionsPerHost: [4, count],
+  maxSessionsPerConnection: [10, count],
+  idleTimeoutMs: [60_000, time],
+  maxLifetimeMs: [0, time],
+  acquireTimeoutMs: [30_000, time],
+  dialTimeoutMs: [20_000, between(1, MAX_TIMER_MS)],
+  maxConcurrentDials: [32, count],
+  maxConcurrentDialsPerHost: [4, count],
+  keepaliveIntervalMs: [15_000, time],
+  keepaliveCountMax: [3, count],
+  drainTimeoutMs: [10_000, time],
+  leakDetectionMs: [0, time],
+} satisfies Numbers<string>;
+
+const BACKOFF = {
+  initialMs: [200, time],
+  maxMs: [30_000, time],
+  factor: [2, between(1, 100)],
+  jitter: [0.5, between(0, 1)],
+  refusedMs: [5_000, time],
+} satisfies Numbers<string>;
+
 /** The numbers of {@linkcode ConnectionPoolOptions}, filled in and checked. */
 export type Limits = Readonly<
-  & Record<keyof typeof RULES, number>
+  & Record<keyof typeof NUMBERS, number>
   & { backoff: Required<BackoffOptions> }
 >;
 
-/** `[default, lowest allowed, whole number]` of each number. */
-const RULES = {
-  maxConnections: [100, 1, true],
-  maxConnectionsPerHost: [4, 1, true],
-  maxSessionsPerConnection: [10, 1, true],
-  idleTimeoutMs: [60_000, 0, false],
-  maxLifetimeMs: [0, 0, false],
-  acquireTimeoutMs: [30_000, 0, false],
-  dialTimeoutMs: [20_000, 1, false],
-  maxConcurrentDials: [32, 1, true],
-  maxConcurrentDialsPerHost: [4, 1, true],
-  keepaliveIntervalMs: [15_000, 0, false],
-  keepaliveCountMax: [3, 1, true],
-  drainTimeoutMs: [10_000, 0, false],
-  leakDetectionMs: [0, 0, false],
-} as const satisfies Record<string, readonly [number, number, boolean]>;
+const RULES: Rules = {
+  name: plainText,
+  connector: objectWith("connect"),
+  resolver: objectWith("resolve"),
+  config: anything,
+  defaults: anything,
+  observer: callback,
+  ...rulesOf(NUMBERS),
+  backoff: (value, at) => checkedOptions(value, rulesOf(BACKOFF), at),
+};
 
-const BACKOFF_RULES = {
-  initialMs: [200, 0, false, 2 ** 31 - 1],
-  maxMs: [30_000, 0, false, 2 ** 31 - 1],
-  factor: [2, 1, false, 100],
-  jitter: [0.5, 0, false, 1],
-  refusedMs: [5_000, 0, false, 2 ** 31 - 1],
-} as const satisfies Record<
-  string,
-  readonly [number, number, boolean, number]
->;
-
-const OTHER_FIELDS = [
-  "name",
-  "connector",
-  "resolver",
-  "config",
-  "defaults",
-  "backoff",
-  "observer",
-];
-
-/** The longest delay that timers take, about 24 days. */
-const MAX_MS = 2 ** 31 - 1;
+function rulesOf(numbers: Numbers<string>): Rules {
+  const rules = Object.entries(numbers).map(([name, [, rule]]) => [name, rule]);
+  return Object.fromEntries(rules);
+}
 
 /**
  * Checks the options of a pool and fills in the defaults.
@@ -288,111 +306,25 @@ const MAX_MS = 2 ** 31 - 1;
  * @throws {RangeError} If a number is out of range.
  */
 export function checkOptions(options: ConnectionPoolOptions): Limits {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(
-      `Cannot create the pool: options is ${options}, must be an object`,
-    );
-  }
-  checkNames(options, [...OTHER_FIELDS, ...Object.keys(RULES)], "");
-  if (options.connector !== undefined) {
-    checkMember(options.connector, "connector", "connect");
-  }
-  if (options.resolver !== undefined) {
-    checkMember(options.resolver, "resolver", "resolve");
-  }
-  const { name = "-", observer, backoff = {} } = options;
-  if (typeof name !== "string" || name === "") {
-    throw new TypeError(
-      `Cannot create the pool: name is ${show(name)}, must be a text`,
-    );
-  }
-  if (observer !== undefined && typeof observer !== "function") {
-    throw new TypeError(
-      `Cannot create the pool: observer is a ${typeof observer}, must be a function`,
-    );
-  }
-  if (typeof backoff !== "object" || backoff === null) {
-    throw new TypeError(
-      `Cannot create the pool: backoff is ${show(backoff)}, must be an object`,
-    );
-  }
-  checkNames(backoff, Object.keys(BACKOFF_RULES), "backoff.");
+  const at = new Field("create the pool");
+  const { backoff, ...given }: Partial<Limits> = checkedOptions(
+    options,
+    RULES,
+    at,
+  );
   return Object.freeze({
-    ...numbers(RULES, options, ""),
-    backoff: Object.freeze(numbers(BACKOFF_RULES, backoff, "backoff.")),
+    ...filled(NUMBERS, given),
+    backoff: Object.freeze(filled(BACKOFF, backoff)),
   });
 }
 
-function checkNames(
-  options: object,
-  allowed: readonly string[],
-  prefix: string,
-): void {
-  for (const field of Object.keys(options)) {
-    if (allowed.includes(field)) continue;
-    throw new TypeError(
-      `Cannot create the pool: there is no option "${prefix}${field}"` +
-        (didYouMean(field, allowed) || `, allowed are ${allowed.join(", ")}`),
-    );
-  }
-}
-
-function checkMember(value: unknown, field: string, member: string): void {
-  const object = value as Record<string, unknown> | null | undefined;
-  if (typeof object === "object" && typeof object?.[member] === "function") {
-    return;
-  }
-  throw new TypeError(
-    `Cannot create the pool: ${field} is ${
-      object === null ? "null" : `a ${typeof object}`
-    }, must be an object with a ${member}() method`,
-  );
-}
-
-function numbers<K extends string>(
-  rules: Record<K, readonly [number, number, boolean, number?]>,
-  given: object,
-  prefix: string,
-): Record<K, number> {
-  const result = {} as Record<K, number>;
-  for (const field of Object.keys(rules) as K[]) {
-    const [standard, lowest, whole, highest = MAX_MS] = rules[field];
-    const value = (given as Partial<Record<K, unknown>>)[field] ?? standard;
-    result[field] = checkNumber(prefix + field, value, lowest, highest, whole);
-  }
-  return result;
-}
-
-/**
- * Checks one number.
- *
- * @throws {TypeError} If it is no number.
- * @throws {RangeError} If it is out of range.
- */
-export function checkNumber(
-  field: string,
-  value: unknown,
-  lowest: number,
-  highest: number,
-  whole: boolean,
-): number {
-  // Infinity is what people write for "no limit".
-  const n = value === Infinity && whole ? Number.MAX_SAFE_INTEGER : value;
-  const allowed = `must be a ${
-    whole ? "whole number" : "number"
-  } of at least ${lowest}${whole ? "" : ` and at most ${highest}`}`;
-  if (typeof n !== "number") {
-    throw new TypeError(`Invalid option: ${field} is ${show(n)}, ${allowed}`);
-  }
-  const high = whole ? Number.MAX_SAFE_INTEGER : highest;
-  if (!(n >= lowest && n <= high) || (whole && !Number.isInteger(n))) {
-    throw new RangeError(`Invalid option: ${field} is ${n}, ${allowed}`);
-  }
-  return n;
-}
-
-function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+function filled<Name extends string>(
+  numbers: Numbers<Name>,
+  given: Partial<Record<Name, number>> = {},
+): Record<Name, number> {
+  const all = {} as Record<Name, number>;
+  for (const name in numbers) all[name] = given[name] ?? numbers[name][0];
+  return all;
 }
 
 /**
@@ -404,7 +336,24 @@ export function acquireTimeout(
   limits: Limits,
   options: AcquireOptions | undefined,
 ): number {
-  const value = options?.acquireTimeoutMs;
-  if (value === undefined) return limits.acquireTimeoutMs;
-  return checkNumber("acquireTimeoutMs", value, 0, MAX_MS, false);
+  return timeout("acquireTimeoutMs", limits, options);
+}
+
+/**
+ * Checks the wait of `close()`, which overrides the pool's.
+ *
+ * @throws {TypeError | RangeError} If it is not a duration.
+ */
+export function drainTimeout(limits: Limits, options: CloseOptions): number {
+  return timeout("drainTimeoutMs", limits, options);
+}
+
+function timeout<Name extends "acquireTimeoutMs" | "drainTimeoutMs">(
+  name: Name,
+  limits: Limits,
+  options: { readonly [name in Name]?: number } | undefined,
+): number {
+  const value = options?.[name];
+  if (value === undefined) return limits[name];
+  return time(value, new Field("make the call", name)) as number;
 }

@@ -20,7 +20,7 @@ const POOL_MAY_IMPORT = [
   "forward/listen",
   "host",
   "mod",
-  "nearest",
+  "option_rules",
   "process",
   "resolver",
   "session_errors",

@@ -23,7 +23,7 @@ import {
   TERMINAL,
   terminal,
   variables,
-} from "./_option_rules.ts";
+} from "./option_rules.ts";
 import type {
   ExecOptions,
   OutputEncoding,

@@ -727,7 +727,7 @@ Deno.test("ConnectionPool.fanOut() refuses what it cannot work with, before anyt
     ],
     [[[], "x", { exec: 5 }], "options"],
     [[[], () => {}, { exec: {} }], "the option exec has no effect"],
-    [[[], "x", { onProgress: 1 }], "onProgress is a number, must be a func"],
+    [[[], "x", { onProgress: 1 }], "onProgress is 1, must be a func"],
     [
       [[], "x", { concurency: 1 }],
       `there is no option "concurency", did you mean "concurrency"?`,

@@ -52,7 +52,11 @@ function assertRefused(
     () => new ConnectionPool(withOption(name, value)),
     type,
   );
-  const shown = typeof value === "string" ? JSON.stringify(value) : `${value}`;
+  const shown = typeof value === "object"
+    ? "an object"
+    : typeof value === "string"
+    ? JSON.stringify(value)
+    : `${value}`;
   for (const part of [name, shown, ...allowed]) {
     assertStringIncludes(error.message, part);
   }
@@ -106,8 +110,13 @@ Deno.test("ConnectionPool refuses a backoff that would not back off", () => {
   assertRefused("backoff.factor", 101, RangeError, "at least 1", "100");
   assertRefused("backoff.jitter", 1.1, RangeError, "at least 0", "at most 1");
   assertRefused("backoff.jitter", -0.1, RangeError, "at least 0", "at most 1");
-  assertRefused("backoff", null, TypeError, "an object");
-  assertRefused("backoff", 5, TypeError, "an object");
+  for (const [value, shown] of [[null, "null"], [5, "a number"]] as const) {
+    assertThrows(
+      () => new ConnectionPool(withOption("backoff", value)),
+      TypeError,
+      `backoff is ${shown}, must be an object`,
+    );
+  }
 });
 
 Deno.test("ConnectionPool refuses an option that it does not have, and lists those it has", () => {

@@ -87,6 +87,34 @@ const HINTS: Readonly<Record<string, string>> = {
 };
 
 /**
+ * Checks options, and gives a copy without what is `undefined`.
+ *
+ * @param options What the caller gave.
+ * @param rules The options that there are.
+ * @param at The place of the options.
+ * @param allowed What may stand there.
+ * @throws {TypeError} If they are no options, or one is unknown or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
+ */
+export function checkedOptions(
+  options: unknown,
+  rules: Rules,
+  at: Field,
+  allowed = "an object",
+): Record<string, unknown> {
+  if (
+    typeof options !== "object" || options === null || Array.isArray(options)
+  ) {
+    // The type alone: somebody may put a password itself here.
+    return (at.name === "" ? at.member("options") : at)
+      .wrong(showType(options), allowed);
+  }
+  const copy: Record<string, unknown> = {};
+  readOptions(options, rules, at, (name, it) => copy[name] = it);
+  return copy;
+}
+
+/**
  * Reads each option once, so that what was checked is what is used.
  *
  * @param options What the caller gave.
@@ -173,6 +201,38 @@ export function duration({ zero }: { readonly zero: boolean }): Rule {
   };
 }
 
+/** A number, fractions too. */
+export function between(lowest: number, highest: number): Rule {
+  const allowed = `a number of at least ${lowest} and at most ${highest}`;
+  return (value, at) => {
+    if (typeof value !== "number") return at.wrong(showValue(value), allowed);
+    if (value >= lowest && value <= highest) return value;
+    return at.outOfRange(showValue(value), allowed);
+  };
+}
+
+/** How many there may be. `Infinity` is what people write for "no limit". */
+export const count: Rule = (value, at) => {
+  const allowed = "a whole number of at least 1";
+  if (typeof value !== "number") return at.wrong(showValue(value), allowed);
+  if (value === Infinity) return Number.MAX_SAFE_INTEGER;
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  return at.outOfRange(showValue(value), allowed);
+};
+
+/** An object with a method of this name. */
+export function objectWith(method: string): Rule {
+  return (value, at) => {
+    const object = value as Record<string, unknown> | null;
+    return typeof object === "object" && typeof object?.[method] === "function"
+      ? value
+      : at.wrong(showType(value), `an object with a ${method}() method`);
+  };
+}
+
+/** What is checked elsewhere. */
+export const anything: Rule = (value) => value;
+
 /** A number of bytes, or no limit. */
 export const byteLimit: Rule = (value, at) => {
   const allowed = "a whole number of at least 0, or Infinity";
@@ -205,20 +265,12 @@ export const TERMINAL: Rules = {
 };
 
 function group(rules: Rules): Rule {
-  return (value, at) => {
-    if (typeof value === "boolean") return value;
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      const names = Object.keys(rules).join(", ");
-      // The type alone: somebody may put the password itself here.
-      return at.wrong(
-        showType(value),
-        `true, false or an object with ${names}`,
-      );
-    }
-    const copy: Record<string, unknown> = {};
-    readOptions(value, rules, at, (name, it) => copy[name] = it);
-    return Object.freeze(copy);
-  };
+  const names = Object.keys(rules).join(", ");
+  const allowed = `true, false or an object with ${names}`;
+  return (value, at) =>
+    typeof value === "boolean"
+      ? value
+      : Object.freeze(checkedOptions(value, rules, at, allowed));
 }
 
 /** A terminal, of the default size or of another. */
