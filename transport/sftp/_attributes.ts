@@ -27,11 +27,36 @@ export interface AttributeChanges {
     | undefined;
 }
 
-/** Writes attributes. */
+const MAX_ID = 0xffffffff;
+/** With the kind of the file, as `stat` tells it. */
+const MAX_MODE = 0o177777;
+
+/** A number that does not fit would become another one on its way. */
+function checkNumber(
+  name: string,
+  value: number | undefined,
+  highest: number,
+): void {
+  if (value === undefined) return;
+  if (Number.isInteger(value) && value >= 0 && value <= highest) return;
+  throw new RangeError(
+    `Cannot set ${name} to ${value}: allowed are whole numbers from 0 to ${highest}`,
+  );
+}
+
+/**
+ * Writes attributes.
+ *
+ * @throws {RangeError} If a number is out of range.
+ */
 export function writeAttributes(
   packet: PacketWriter,
   { size, owner, mode, times }: AttributeChanges,
 ): PacketWriter {
+  checkNumber("size", size, Number.MAX_SAFE_INTEGER);
+  checkNumber("uid", owner?.uid, MAX_ID);
+  checkNumber("gid", owner?.gid, MAX_ID);
+  checkNumber("mode", mode, MAX_MODE);
   packet.u32(
     (size === undefined ? 0 : HAS_SIZE) |
       (owner === undefined ? 0 : HAS_OWNER) |

@@ -102,14 +102,14 @@ export class OpenFile implements SftpFile {
     return this.#protocol.stat(call, PacketType.FSTAT, this.handle);
   }
 
-  truncate(length = 0, options: SftpCallOptions = {}): Promise<void> {
+  async truncate(length = 0, options: SftpCallOptions = {}): Promise<void> {
     const call = this.#call("truncate", options);
-    return this.#protocol.setStat(call, { size: length }, this.handle);
+    await this.#protocol.setStat(call, { size: length }, this.handle);
   }
 
-  chmod(mode: number, options: SftpCallOptions = {}): Promise<void> {
+  async chmod(mode: number, options: SftpCallOptions = {}): Promise<void> {
     const call = this.#call("chmod", options);
-    return this.#protocol.setStat(call, { mode }, this.handle);
+    await this.#protocol.setStat(call, { mode }, this.handle);
   }
 
   async setAttributes(

@@ -12,7 +12,7 @@ import { readDir } from "./_read_dir.ts";
 import { readFile } from "./_read_file.ts";
 import { remove, removeTree } from "./_remove.ts";
 import { seconds } from "./_seconds.ts";
-import { writeFile, writeFileAtomically } from "./_write_file.ts";
+import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
 import type { SftpCallOptions, SftpFile } from "./file.ts";
 import type {
   SftpDirEntry,
@@ -71,7 +71,9 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<string> {
-    return new TextDecoder().decode(await this.readFile(path, options));
+    // A byte order mark is kept, as Deno does: it would be lost when written back.
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    return decoder.decode(await this.readFile(path, options));
   }
 
   writeFile(
@@ -80,6 +82,7 @@ export class SftpSession implements Sftp {
     options: SftpWriteFileOptions = {},
   ): Promise<void> {
     return this.#run(() => {
+      checkContent(data);
       const { atomic = false, append = false } = options;
       if (atomic && append) {
         throw new TypeError("Cannot write a file: atomic excludes append");

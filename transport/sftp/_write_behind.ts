@@ -1,3 +1,4 @@
+import { showType } from "../_show_value.ts";
 import { diagnosed, lookForSpace } from "./_diagnose.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 
@@ -44,6 +45,13 @@ export class WriteBehind {
    * before `flush` has resolved.
    */
   async write(data: Uint8Array): Promise<void> {
+    if (!(data instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot write a file: the data is ${
+          showType(data)
+        }, must be a Uint8Array`,
+      );
+    }
     for (let at = 0; at < data.length;) {
       while (this.#isFull) await this.#settled();
       this.#check();

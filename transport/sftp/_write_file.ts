@@ -1,8 +1,10 @@
+import { showType } from "../_show_value.ts";
 import { onAbort } from "../abort.ts";
 import { lookAtTarget } from "./_diagnose.ts";
 import { diagnosed } from "./_diagnose.ts";
 import { openFile } from "./_open.ts";
-import { operationError, SftpError } from "./errors.ts";
+import { aboutPath, operationError, SftpError } from "./errors.ts";
+import type { SftpFileInfo } from "./file_info.ts";
 import type { OpenFile } from "./_open_file.ts";
 import { PacketType } from "./_packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
@@ -11,6 +13,23 @@ import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";
 
 /** What a file can be written from. */
 export type Content = Uint8Array | ReadableStream<Uint8Array>;
+
+/**
+ * Checks data before the file is opened, which may empty it.
+ *
+ * @throws {TypeError} If it cannot be written.
+ */
+export function checkContent(data: unknown): void {
+  if (data instanceof Uint8Array) return;
+  const isStream = typeof data === "object" && data !== null &&
+    "getReader" in data && "locked" in data;
+  if (isStream && data.locked !== true) return;
+  throw new TypeError(
+    `Cannot write a file: the data is ${
+      isStream ? "a locked stream" : showType(data)
+    }, must be a Uint8Array or a ReadableStream of them`,
+  );
+}
 
 /** Writes a file in its place. */
 export async function writeFile(
@@ -60,7 +79,12 @@ export async function writeFileAtomically(
     createNew: true,
     ...(mode === undefined ? {} : { mode }),
   };
-  const file = await openOrCancel(protocol, temporary, how, data);
+  let file: OpenFile;
+  try {
+    file = await openOrCancel(protocol, temporary, how, data);
+  } catch (error) {
+    throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
+  }
   try {
     await writeAll(protocol, temporary, file, data);
     if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
@@ -74,7 +98,8 @@ export async function writeFileAtomically(
       { action: "remove", path: temporary.path },
       PacketType.REMOVE,
     ).catch(() => {});
-    throw error;
+    // The caller knows nothing of the temporary file.
+    throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
   }
 }
 
@@ -89,10 +114,7 @@ async function target(
   call: Call,
   { create = true, createNew = false }: SftpWriteFileOptions,
 ): Promise<Target> {
-  const found = await protocol.stat(call, PacketType.LSTAT).catch((error) => {
-    if (create && isNotFound(error)) return undefined;
-    throw error;
-  });
+  const found = await lookAt(protocol, call, create);
   if (found === undefined) return { path: call.path, mode: undefined };
   const operation = { ...call, host: protocol.host };
   if (createNew) throw operationError("SSH_SFTP_ALREADY_EXISTS", operation);
@@ -101,8 +123,20 @@ async function target(
   }
   if (!found.isSymlink) return { path: call.path, mode: permissions(found) };
   const path = await protocol.name(call, PacketType.REALPATH);
-  const real = await protocol.stat({ ...call, path }, PacketType.LSTAT);
-  return { path, mode: permissions(real) };
+  const real = await lookAt(protocol, { ...call, path }, create);
+  return { path, mode: real && permissions(real) };
+}
+
+/** Gives `undefined` where there is nothing, if a file may be made there. */
+function lookAt(
+  protocol: Protocol,
+  call: Call,
+  create: boolean,
+): Promise<SftpFileInfo | undefined> {
+  return protocol.stat(call, PacketType.LSTAT).catch((error) => {
+    if (create && isNotFound(error)) return undefined;
+    throw error;
+  });
 }
 
 /** Gives the temporary file its name. A new one must replace nothing. */

@@ -151,6 +151,27 @@ export interface FailedOperation {
 }
 
 /**
+ * Names the path of the caller in an error about a file that is written beside
+ * it first.
+ *
+ * @param error Any error.
+ * @param beside The path of that file.
+ * @param operation What the caller wants.
+ * @returns The same error, if it is about something else.
+ */
+export function aboutPath(
+  error: unknown,
+  beside: string,
+  operation: FailedOperation,
+): unknown {
+  const isAbout = error instanceof SftpError && error.path === beside &&
+    error.status !== undefined;
+  if (!isAbout) return error;
+  const { code, status } = error;
+  return operationError(code, operation, { status: status!, cause: error });
+}
+
+/**
  * Makes the error of a failed operation.
  *
  * @param code What went wrong.

@@ -1,6 +1,6 @@
 // The Sftp session against OpenSSH's sftp-server.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import type { SftpErrorCode } from "../../../transport/sftp/errors.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
@@ -52,6 +52,73 @@ test("Sftp.readFile() reads files of /proc, which have size 0", async ({ sftp })
     (await Deno.readTextFile("/proc/cpuinfo")).split("\n")[0],
   );
   assert(text.endsWith("\n"));
+});
+
+test("Sftp.writeFile() leaves a file as it is if the data cannot be written", async ({ sftp, dir }) => {
+  const path = `${dir}/f`;
+  await sftp.writeTextFile(path, "old");
+  const locked = new ReadableStream();
+  locked.getReader();
+  for (const data of ["text", new ArrayBuffer(3), null, locked]) {
+    for (const atomic of [false, true]) {
+      const error = await assertRejects(
+        () => sftp.writeFile(path, data as unknown as Uint8Array, { atomic }),
+        TypeError,
+      );
+      assertMatch(error.message, /must be a Uint8Array or a ReadableStream/);
+    }
+  }
+  assertEquals(await Deno.readTextFile(path), "old");
+  const strings = new Blob(["x"]).stream().pipeThrough(new TextDecoderStream());
+  const error = await assertRejects(
+    () =>
+      sftp.writeFile(path, strings as unknown as ReadableStream, {
+        atomic: true,
+      }),
+    TypeError,
+  );
+  assertMatch(error.message, /the data is a string/);
+  assertEquals(await Deno.readTextFile(path), "old");
+});
+
+test("Sftp refuses numbers that the protocol cannot carry, and changes nothing", async ({ sftp, dir }) => {
+  const path = `${dir}/f`;
+  await sftp.writeTextFile(path, "old", { mode: 0o640 });
+  await using file = await sftp.open(path, { write: true });
+  for (
+    const run of [
+      () => sftp.chmod(path, NaN),
+      () => sftp.chmod(path, -1),
+      () => sftp.chown(path, NaN, 0),
+      () => sftp.truncate(path, -1),
+      () => sftp.truncate(path, 1.5),
+      () => sftp.mkdir(`${dir}/d`, { mode: NaN }),
+      () => sftp.writeTextFile(`${dir}/g`, "", { mode: 2 ** 16 }),
+      () => file.chmod(NaN),
+      () => file.truncate(-1),
+    ]
+  ) await assertRejects(run, RangeError, "allowed are whole numbers from 0");
+  const { mode, size } = await Deno.stat(path);
+  assertEquals([mode! & 0o777, size], [0o640, 3]);
+  assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["f"]);
+  // The kind of a file may come along.
+  await sftp.chmod(path, (await sftp.stat(path)).mode!);
+});
+
+test("Sftp.readTextFile() keeps a byte order mark, as Deno does", async ({ sftp, dir }) => {
+  await sftp.writeTextFile(`${dir}/f`, "\ufeffx");
+  assertEquals(await sftp.readTextFile(`${dir}/f`), "\ufeffx");
+});
+
+test("Sftp.writeFile() with atomic makes the file that a link names, and errors name the caller's path", async ({ sftp, dir }) => {
+  await sftp.symlink("new", `${dir}/link`);
+  await sftp.writeTextFile(`${dir}/link`, "x", { atomic: true });
+  assertEquals(await Deno.readTextFile(`${dir}/new`), "x");
+  await assertCode(
+    () => sftp.writeTextFile(`${dir}/none/f`, "x", { atomic: true }),
+    "SSH_SFTP_NOT_FOUND",
+    `${dir}/none/f`,
+  );
 });
 
 test("Sftp.writeFile() appends, replaces, and makes no file that must not be made", async ({ sftp, dir }) => {
