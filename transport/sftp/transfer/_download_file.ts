@@ -1,6 +1,7 @@
 import { type FileHandle, open, rename, rm, symlink } from "node:fs/promises";
 import { basename, dirname, sep } from "node:path";
 import type { SftpFile } from "../file.ts";
+import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { infoOf, lookIfThere, writeLocal } from "./_local.ts";
 import { countDone, isDone, isSameTail, partialPath } from "./_partial.ts";
@@ -9,6 +10,7 @@ import {
   type Context,
   type Item,
   type SourceInfo,
+  transferError,
 } from "./_plan.ts";
 import { remoteInfo } from "./_remote.ts";
 
@@ -119,8 +121,15 @@ async function resumeAt(
 /** Makes a local link, in place of whatever is no folder. */
 export async function downloadLink(
   target: string,
-  { to, info }: Item,
+  { from, to, info }: Item,
 ): Promise<void> {
+  if (!isUnicodeFileName(target)) {
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      from,
+      "it is a link to a name that is not UTF-8",
+    );
+  }
   const partial = partialPath(dirname(to) + sep, "", info, false);
   await symlink(target, partial);
   try {

@@ -152,6 +152,19 @@ export function checkTransferOptions(
   }
 }
 
+/**
+ * Refuses a path that the caller names and that cannot be copied. In a tree it
+ * is left out, but a copy of nothing must not look like one that was made.
+ */
+export function checkSource(plan: Plan, from: string): void {
+  if (!plan.skipped.includes(from)) return;
+  throw transferError(
+    "SSH_SFTP_TRANSFER_REFUSED",
+    from,
+    "it is neither a file nor a folder",
+  );
+}
+
 /** Makes the error of a transfer. */
 export function transferError(
   code: SftpErrorCode,

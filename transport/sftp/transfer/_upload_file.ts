@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { SftpError } from "../errors.ts";
+import { aboutPath, SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
 import { infoOf, readLocal } from "./_local.ts";
@@ -30,9 +30,18 @@ export async function uploadFile(
   const local = await open(item.from, "r");
   try {
     await uploadOpened(sftp, local, item, context);
+  } catch (error) {
+    throw aboutTarget(error, item.to);
   } finally {
     await local.close();
   }
+}
+
+/** The caller knows nothing of the unfinished file. */
+function aboutTarget(error: unknown, to: string): unknown {
+  if (!(error instanceof SftpError) || error.path === undefined) return error;
+  const { path, host } = error;
+  return aboutPath(error, path, { action: "write", path: to, host });
 }
 
 async function uploadOpened(

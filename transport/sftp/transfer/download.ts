@@ -12,6 +12,7 @@ import type { Sftp } from "../sftp.ts";
 import { downloadFile, downloadLink } from "./_download_file.ts";
 import { lookIfThere } from "./_local.ts";
 import {
+  checkSource,
   checkTransferOptions,
   copyAll,
   type Item,
@@ -33,7 +34,8 @@ import type { TransferOptions, TransferResult } from "./options.ts";
  * a name with a separator in it, a name that comes twice in a folder, and a
  * link where a folder is to be are errors. Links are made last, so that nothing
  * is written through one. A name that is not UTF-8 is an error
- * (`SSH_SFTP_TRANSFER_REFUSED`), since not every runtime can make such a file.
+ * (`SSH_SFTP_TRANSFER_REFUSED`), since not every runtime can make such a file,
+ * and so is a link to such a name.
  *
  * @example Fetch logs, and show how far it is
  * ```ts
@@ -69,6 +71,7 @@ export async function download(
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   const info = await sftp.stat(remote, { signal });
   await addToPlan(sftp, plan, { from: remote, to: local, info }, options);
+  checkSource(plan, remote);
   for (const [index, { from, to }] of plan.folders.entries()) {
     await makeFolder(from, to, index === 0);
   }

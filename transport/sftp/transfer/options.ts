@@ -70,8 +70,8 @@ export interface TransferResult {
   /** How many bytes they have. */
   readonly bytes: number;
   /**
-   * Paths of sources that were left out: links, if `symlinks` says so, and
-   * what is neither a file, a folder nor a link.
+   * Paths in a tree that were left out: links, if `symlinks` says so, and what
+   * is neither a file, a folder nor a link.
    */
   readonly skipped: readonly string[];
 }

@@ -5,10 +5,12 @@
  */
 
 import { readlink } from "node:fs/promises";
+import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { entriesOf, type LocalEntry, lookAt } from "./_local.ts";
 import {
   afterChanges,
+  checkSource,
   checkTransferOptions,
   copyAll,
   type Item,
@@ -56,6 +58,7 @@ export async function upload(
   options.signal?.throwIfAborted();
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   await addToPlan(plan, await lookAt(local), remote, options);
+  checkSource(plan, local);
   const tally = new Tally(plan, options);
   try {
     await copyPlan(sftp, plan, options, tally);
@@ -83,7 +86,7 @@ async function copyPlan(
     (item, context) => uploadFile(sftp, item, context),
   );
   for (const link of plan.links) {
-    await uploadLink(sftp, await readlink(link.from), link, signal);
+    await uploadLink(sftp, await targetOf(link.from), link, signal);
     tally.hasChanged = true;
   }
   if (options.preserve ?? true) {
@@ -110,6 +113,13 @@ async function addToPlan(
       await addToPlan(plan, entry, `${to}/${entry.name}`, options);
     }
   } else plan.skipped.push(path);
+}
+
+/** Where a link leads to, also if that is not UTF-8. */
+async function targetOf(path: string): Promise<string> {
+  const target: Uint8Array | string = await readlink(path, "buffer");
+  // Deno gives text whatever it is asked for, and throws where it is none.
+  return typeof target === "string" ? target : decodeFileName(target);
 }
 
 async function setAttributes(

@@ -6,6 +6,7 @@ import {
   SftpError,
   type SftpErrorCode,
 } from "../../../../transport/sftp/errors.ts";
+import { decodeFileName } from "../../../../transport/sftp/names.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
 import type { TransferProgress } from "../../../../transport/sftp/transfer/options.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
@@ -167,6 +168,63 @@ test(
     assertEquals(await names(target), []);
   },
 );
+
+test(
+  "refuses a path that is neither file nor folder, instead of copying nothing",
+  async (copy, { sftp }, source, target) => {
+    await new Deno.Command("mkfifo", { args: [source] }).output();
+    for (const path of ["/dev/null", source]) {
+      const error = await assertRejects(
+        () => copy(sftp, path, target),
+        SftpError,
+      );
+      assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+      assertEquals(error.path, path);
+    }
+  },
+);
+
+Deno.test({
+  name: "upload() names the path of the caller in its errors",
+  ignore: noServer,
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    await Deno.writeTextFile(`${dir}/source`, "x");
+    await Deno.mkdir(`${dir}/folder`);
+    for (
+      const [to, code] of [
+        ["folder", "SSH_SFTP_IS_A_DIRECTORY"],
+        ["none/file", "SSH_SFTP_NOT_FOUND"],
+      ]
+    ) {
+      const error = await assertRejects(
+        () => upload(sftp, `${dir}/source`, `${dir}/${to}`),
+        SftpError,
+      );
+      assertEquals([error.code, error.path], [code, `${dir}/${to}`]);
+      assert(error.message.startsWith(`Cannot write "${dir}/${to}"`));
+    }
+    assertEquals(await names(dir), ["folder", "source"]);
+  },
+});
+
+Deno.test({
+  name: "download() refuses a link to a name that is not UTF-8",
+  ignore: noServer,
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    await Deno.mkdir(`${dir}/tree`);
+    await sftp.symlink(decodeFileName(Uint8Array.of(0xff)), `${dir}/tree/link`);
+    const error = await assertRejects(
+      () => download(sftp, `${dir}/tree`, `${dir}/copy`),
+      SftpError,
+    );
+    assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+    assertEquals(await names(`${dir}/copy`), []);
+  },
+});
 
 test(
   "replaces a file in one step, and a link instead of what it leads to",
