@@ -14,6 +14,7 @@ import {
   type ListenSocksOptions,
   type OpenTunnel,
 } from "../transport/forward/listen.ts";
+import * as rules from "../transport/option_rules.ts";
 import {
   type ForwardTarget,
   parseListen,
@@ -99,6 +100,32 @@ function disposable(tunnel: Tunnel): PoolTunnel {
   });
 }
 
+const COMMON: rules.Rules = {
+  type: rules.anything,
+  // The addresses are checked where they are parsed.
+  listen: rules.anything,
+  signal: rules.signal,
+  onError: rules.callback,
+};
+const LISTENER: rules.Rules = {
+  ...COMMON,
+  maxConnections: rules.count,
+  replaceSocket: rules.flag,
+};
+const RULES: Readonly<Record<PoolForwardOptions["type"], rules.Rules>> = {
+  local: { ...LISTENER, to: rules.anything },
+  dynamic: { ...LISTENER, handshakeTimeoutMs: rules.duration({ zero: false }) },
+  remote: { ...COMMON, to: rules.anything },
+};
+
+const isType = rules.oneOf("local", "dynamic", "remote");
+
+function checkOptions(options: PoolForwardOptions): void {
+  const at = new rules.Field("forward");
+  isType((options as { type?: unknown } | null)?.type, at.member("type"));
+  rules.checkedOptions(options, RULES[options.type], at);
+}
+
 /** The forwards of a pool. */
 export class Forwards {
   readonly #open = new Set<Forward>();
@@ -108,6 +135,7 @@ export class Forwards {
     get: GetConnection,
     options: PoolForwardOptions,
   ): Promise<Forward> {
+    checkOptions(options);
     const open: OpenTunnel = (target, { signal }) =>
       openThrough(get, target, signal);
     const forward = options.type === "remote"
@@ -133,12 +161,7 @@ function listen(
   open: OpenTunnel,
   options: LocalForwardOptions | DynamicForwardOptions,
 ): Promise<Forward> {
-  const { type } = options;
-  if (type === "local") return listenLocal(open, options);
-  if (type === "dynamic") return listenSocks(open, options);
-  throw new TypeError(
-    `Cannot forward: type is ${
-      JSON.stringify(type)
-    }, must be "local", "dynamic" or "remote"`,
-  );
+  return options.type === "local"
+    ? listenLocal(open, options)
+    : listenSocks(open, options);
 }

@@ -1,7 +1,8 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { ConnectionPool } from "../../mod.ts";
 import { PoolClosedError } from "../../pool/errors.ts";
+import type { PoolForwardOptions } from "../../pool/forward.ts";
 import { ChannelOpenError } from "../../transport/errors.ts";
 import { ForwardError } from "../../transport/forward/errors.ts";
 import { startBlackHole } from "../_black_hole.ts";
@@ -154,4 +155,32 @@ Deno.test("ConnectionPool.forward() of the host's port leaves nothing on the sig
     ForwardError,
   );
   assertEquals(getEventListeners(signal, "abort"), []);
+});
+
+Deno.test("ConnectionPool.forward() refuses options that make no sense, before it listens", async () => {
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool();
+  const local = { type: "local", listen: 0, to: "db:1" };
+  for (
+    const [options, message] of [
+      [
+        undefined,
+        'type is undefined, must be "local" or "dynamic" or "remote"',
+      ],
+      [{ ...local, type: "udp" }, 'type is "udp"'],
+      [{ ...local, maxConnections: NaN }, "maxConnections is NaN"],
+      [{ ...local, maxConnection: 5 }, 'there is no option "maxConnection"'],
+      [{ ...local, onError: 5 }, "onError is 5, must be a function"],
+      [
+        { type: "dynamic", listen: 0, handshakeTimeoutMs: NaN },
+        "handshakeTimeoutMs is NaN",
+      ],
+    ] as const
+  ) {
+    const error = await assertRejects(() =>
+      pool.forward(server.host(), options as unknown as PoolForwardOptions)
+    );
+    assert(error instanceof TypeError || error instanceof RangeError);
+    assertMatch(error.message, new RegExp(`^Cannot forward: ${message}`));
+  }
 });

@@ -1,3 +1,4 @@
+import * as rules from "../../option_rules.ts";
 import { ConnectionLostError, SshError } from "../../errors.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import type {
@@ -136,20 +137,22 @@ export async function copyAll(
   if (failure !== undefined) throw failure.error;
 }
 
-/** Checks the options of a transfer. */
-export function checkTransferOptions(
-  { concurrency = 32, symlinks = "copy" }: TransferOptions,
-): void {
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new RangeError(
-      `Cannot set concurrency to ${concurrency}: allowed are whole numbers from 1`,
-    );
-  }
-  if (symlinks !== "copy" && symlinks !== "skip") {
-    throw new TypeError(
-      `Cannot set symlinks to "${symlinks}": allowed are "copy" and "skip"`,
-    );
-  }
+const RULES: rules.Rules = {
+  signal: rules.signal,
+  concurrency: rules.count,
+  preserve: rules.flag,
+  symlinks: rules.oneOf("copy", "skip"),
+  resume: rules.flag,
+  onProgress: rules.callback,
+};
+
+/**
+ * Checks the options of a transfer.
+ *
+ * @throws {TypeError | RangeError} If one is unknown or wrong.
+ */
+export function checkTransferOptions(options: TransferOptions): void {
+  rules.checkedOptions(options, RULES, new rules.Field("copy"));
 }
 
 /**

@@ -444,6 +444,12 @@ test(
       () => copy(sftp, source, target, { symlinks: "follow" as "copy" }),
       TypeError,
     );
+    const misspelt = { concurency: 4 } as Record<string, unknown>;
+    await assertRejects(
+      () => copy(sftp, source, target, misspelt),
+      TypeError,
+      'Cannot copy: there is no option "concurency", did you mean "concurrency"?',
+    );
   },
 );
 
