@@ -91,7 +91,7 @@ sshdTest(
 
 embeddedTest(
   "Connection.sftp() rejects with a ChannelOpenError when the server has no SFTP, and frees the channel",
-  {},
+  { files: false },
   async (connection) => {
     const error = await rejection(connection.sftp!());
     assertInstanceOf(error, ChannelOpenError);
