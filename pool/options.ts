@@ -253,7 +253,13 @@ type Numbers<Name extends string> = Readonly<
   Record<Name, readonly [number, Rule]>
 >;
 
-const NUMBERS = {
+/** The options that are numbers. */
+type NumberName = {
+  [Name in keyof ConnectionPoolOptions]-?:
+    NonNullable<ConnectionPoolOptions[Name]> extends number ? Name : never;
+}[keyof ConnectionPoolOptions];
+
+const NUMBERS: Numbers<NumberName> = {
   maxConnections: [100, count],
   maxConnectionsPerHost: [4, count],
   maxSessionsPerConnection: [10, count],
@@ -267,19 +273,19 @@ const NUMBERS = {
   keepaliveCountMax: [3, count],
   drainTimeoutMs: [10_000, time],
   leakDetectionMs: [0, time],
-} satisfies Numbers<string>;
+};
 
-const BACKOFF = {
+const BACKOFF: Numbers<keyof BackoffOptions> = {
   initialMs: [200, time],
   maxMs: [30_000, time],
   factor: [2, between(1, 100)],
   jitter: [0.5, between(0, 1)],
   refusedMs: [5_000, time],
-} satisfies Numbers<string>;
+};
 
 /** The numbers of {@linkcode ConnectionPoolOptions}, filled in and checked. */
 export type Limits = Readonly<
-  & Record<keyof typeof NUMBERS, number>
+  & Record<NumberName, number>
   & { backoff: Required<BackoffOptions> }
 >;
 
