@@ -42,10 +42,17 @@ export class RemoteForwards {
   readonly #context: RemoteForwardContext;
   /** By address, as the server names it in the channels that it opens. */
   readonly #listeners = new Map<string, OnConnection>();
+  /** Called when the connection ends. A `then()` for each would never go away. */
+  readonly #whenClosed = new Set<() => void>();
+  #isClosed = false;
 
   constructor(context: RemoteForwardContext) {
     this.#context = context;
-    const { client } = context;
+    const { client, closed } = context;
+    closed.then(() => {
+      this.#isClosed = true;
+      for (const callback of this.#whenClosed) callback();
+    });
     client.on("tcp connection", ({ destIP, destPort }, accept, reject) => {
       const address = { hostname: destIP, port: destPort };
       this.#admit(address, accept, reject);
@@ -62,7 +69,7 @@ export class RemoteForwards {
     signal: AbortSignal | undefined,
   ): Promise<RemoteListener> {
     signal?.throwIfAborted();
-    const { table, closed } = this.#context;
+    const { table } = this.#context;
     table.hold.take();
     try {
       const port = await this.#ask(listen, "listen", {
@@ -78,17 +85,27 @@ export class RemoteForwards {
       let tellClosed!: () => void;
       const ended = new Promise<void>((resolve) => tellClosed = resolve);
       const end = () => {
+        forget();
         this.#listeners.delete(keyOf(address));
         table.hold.release();
         tellClosed();
       };
       const close = () => closing ??= this.#cancel(address).then(end);
-      closed.then(() => closing ??= Promise.resolve().then(end));
+      const forget = this.#onClosed(() =>
+        closing ??= Promise.resolve().then(end)
+      );
       return { address, closed: ended, close };
     } catch (error) {
       table.hold.release();
       throw error;
     }
+  }
+
+  /** Calls back when the connection has ended, and never in this turn. */
+  #onClosed(callback: () => void): () => void {
+    if (this.#isClosed) queueMicrotask(callback);
+    else this.#whenClosed.add(callback);
+    return () => this.#whenClosed.delete(callback);
   }
 
   async #cancel(address: ForwardTarget): Promise<void> {
@@ -128,7 +145,7 @@ export class RemoteForwards {
       late?(port: number | undefined): void;
     } = {},
   ): Promise<number | undefined> {
-    const { host, lost, closed } = this.#context;
+    const { host, lost } = this.#context;
     const { signal, granted, late } = options;
     const doing = `${what} on ${JSON.stringify(targetName(address))}`;
     return new Promise((resolve, reject) => {
@@ -138,6 +155,7 @@ export class RemoteForwards {
         isSettled = true;
         clearTimeout(timer);
         stop();
+        forget();
         then();
       };
       const fail = (why: string) =>
@@ -157,7 +175,7 @@ export class RemoteForwards {
         signal,
         () => settle(() => reject(signal?.reason)),
       );
-      closed.then(() => settle(() => reject(lost(doing))));
+      const forget = this.#onClosed(() => settle(() => reject(lost(doing))));
       const answer: Answer = (error, port) => {
         if (isSettled) {
           if (!error) late?.(port);

@@ -14,6 +14,7 @@ import {
 import { ForwardError } from "../../../transport/forward/errors.ts";
 import { listenLocal, listenSocks } from "../../../transport/forward/listen.ts";
 import { streamOfTunnel } from "../../../transport/_tunnel_stream.ts";
+import { RemoteForwards } from "../../../transport/ssh2/_remote_forward.ts";
 import type { TcpTarget } from "../../../transport/target.ts";
 import { FaultProxy } from "../../_fault_proxy.ts";
 import { noSshd, startSshd } from "../../_sshd.ts";
@@ -271,6 +272,37 @@ Deno.test({
     assertMatch(stderr, /\(5\)/);
   },
 });
+
+Deno.test("Connection.forwardIn() leaves nothing on the connection for a listener that was closed", async () => {
+  let [waiting, held] = [0, 0];
+  let end!: () => void;
+  const closed = new Promise<void>((resolve) => end = resolve);
+  const then = closed.then.bind(closed);
+  closed.then = ((...args: Parameters<typeof then>) => {
+    waiting++;
+    return then(...args);
+  }) as typeof closed.then;
+  const grant = (_host: string, _port: number, answer: Answer) =>
+    queueMicrotask(() => answer(null, 4000));
+  const forwards = new RemoteForwards(
+    {
+      client: { on() {}, forwardIn: grant, unforwardIn: grant },
+      table: { hold: { take: () => held++, release: () => held-- } },
+      host: "ops@gate:22",
+      lost: (doing: string) => new Error(doing),
+      closed,
+    } as unknown as ConstructorParameters<typeof RemoteForwards>[0],
+  );
+  const listen = () => forwards.listen(ANY, () => {}, undefined);
+  for (let i = 0; i < 20; i++) await (await listen()).close();
+  assertEquals([waiting, held], [1, 0]);
+  const last = await listen();
+  end();
+  await last.closed;
+  assertEquals(held, 0);
+});
+
+type Answer = (error: Error | null, port: number) => void;
 
 async function curl(...args: string[]) {
   const { stdout, stderr } = await new Deno.Command("curl", {
