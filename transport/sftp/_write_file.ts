@@ -1,5 +1,6 @@
 import { showType } from "../_show_value.ts";
-import { onAbort } from "../abort.ts";
+import { abortable, onAbort } from "../abort.ts";
+import { cleanedUp } from "./_clean_up.ts";
 import { lookAtTarget } from "./_diagnose.ts";
 import { diagnosed } from "./_diagnose.ts";
 import { openFile } from "./_open.ts";
@@ -52,10 +53,10 @@ export async function writeFile(
     await writeAll(protocol, call, file, data);
     if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
   } catch (error) {
-    await file[Symbol.asyncDispose]();
+    await cleanedUp(file.close());
     throw error;
   }
-  await file.close();
+  await abortable(file.close(), call.signal);
 }
 
 /** Writes a file beside it, and gives that its name. */
@@ -89,15 +90,17 @@ export async function writeFileAtomically(
     await writeAll(protocol, temporary, file, data);
     if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
     await file.sync({ signal: call.signal });
-    await file.close();
+    await abortable(file.close(), call.signal);
     await moveInto(protocol, temporary, old.path, options.createNew ?? false);
   } catch (error) {
-    await file[Symbol.asyncDispose]();
     // Not with the signal of the call: it may be what ended the writing.
-    await protocol.entry(
-      { action: "remove", path: temporary.path },
-      PacketType.REMOVE,
-    ).catch(() => {});
+    await cleanedUp(
+      file.close(),
+      protocol.entry(
+        { action: "remove", path: temporary.path },
+        PacketType.REMOVE,
+      ),
+    );
     // The caller knows nothing of the temporary file.
     throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
   }

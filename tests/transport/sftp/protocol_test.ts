@@ -2,11 +2,13 @@
 // short, late, out of order or missing.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { mock } from "node:test";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { PacketType } from "../../../transport/sftp/_packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { startSftp } from "../../../transport/sftp/start.ts";
+import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import { Random } from "../_random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
 
@@ -529,4 +531,45 @@ Deno.test("Sftp listens to a signal once for all of its requests, and not after 
   assertEquals(listeners, 1);
   await stats;
   assertEquals(listeners, 0);
+});
+
+Deno.test("Sftp.writeFile() and upload() that are aborted wait 5 s at most for a server that does not answer", async () => {
+  const source = await Deno.makeTempFile();
+  await Deno.writeTextFile(source, "x");
+  const verbs: ((sftp: Sftp, signal: AbortSignal) => Promise<unknown>)[] = [
+    (sftp, signal) => sftp.writeFile("f", new Uint8Array(9), { signal }),
+    (sftp, signal) =>
+      sftp.writeFile("f", new Uint8Array(9), { signal, atomic: true }),
+    (sftp, signal) => upload(sftp, source, "f", { signal }),
+  ];
+  try {
+    for (const verb of verbs) {
+      let tellWriting!: () => void;
+      const writing = new Promise<void>((resolve) => tellWriting = resolve);
+      const server = new FakeServer(({ type, id }, server) => {
+        if (type === PacketType.OPEN) return server.handle(id);
+        if (type === PacketType.LSTAT) return server.status(id, 2);
+        if (type === PacketType.WRITE) tellWriting();
+      });
+      const sftp = await startSftp(server.transport);
+      const controller = new AbortController();
+      const running = verb(sftp, controller.signal);
+      await writing;
+      mock.timers.enable({ apis: ["setTimeout"] } as never);
+      try {
+        controller.abort(new Error("mine"));
+        while (server.requests.at(-1)?.type === PacketType.WRITE) {
+          await Promise.resolve();
+        }
+        for (let i = 0; i < 50; i++) await Promise.resolve();
+        mock.timers.tick(5_000);
+      } finally {
+        mock.timers.reset();
+      }
+      await assertRejects(() => running, Error, "mine");
+      sftp.close();
+    }
+  } finally {
+    await Deno.remove(source);
+  }
 });

@@ -1,4 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
+import { abortable } from "../../abort.ts";
+import { cleanedUp } from "../_clean_up.ts";
 import { aboutPath, SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
@@ -81,9 +83,9 @@ async function uploadOpened(
     }
     await finish(sftp, file, { partial, to, before }, context);
   } catch (error) {
-    await file.close().catch(() => {});
     // Not with the signal of the transfer: it may be what ended the copying.
-    if (!isKept) await sftp.remove(partial).catch(() => {});
+    const removed = isKept ? [] : [sftp.remove(partial)];
+    await cleanedUp(file.close(), ...removed);
     throw error;
   }
   tally.done(from);
@@ -107,7 +109,7 @@ async function finish(
       : undefined;
     await file.setAttributes({ mode, times }, { signal });
   }
-  await file.close();
+  await abortable(file.close(), signal);
   await sftp.rename(partial, to, { signal });
 }
 
@@ -152,7 +154,7 @@ export async function uploadLink(
   try {
     await sftp.rename(partial, to, { signal });
   } catch (error) {
-    await sftp.remove(partial).catch(() => {});
+    await cleanedUp(sftp.remove(partial));
     const isRefused = error instanceof SftpError && error.status !== undefined;
     if (signal?.aborted || !isRefused) throw error;
     throw Object.assign(

@@ -8,7 +8,8 @@
 export interface TransferOptions {
   /**
    * Gives the transfer up. Files that are whole stay; of the others nothing
-   * stays, unless `resume` is set.
+   * stays, unless `resume` is set. A server that does not answer is given 5
+   * seconds to remove them.
    */
   readonly signal?: AbortSignal | undefined;
   /**

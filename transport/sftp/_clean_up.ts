@@ -1,0 +1,20 @@
+/** How long a server may take to tidy up, in milliseconds. */
+const CLEAN_UP_MS = 5_000;
+
+/**
+ * Waits for what is tidied up after a failure, but not for ever: a caller who
+ * has aborted since the server does not answer must not wait for its answer.
+ * What has been sent by then is done all the same if the server comes back.
+ *
+ * @param work What was begun. Failures of it are ignored.
+ */
+export async function cleanedUp(
+  ...work: readonly Promise<unknown>[]
+): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLEAN_UP_MS);
+  });
+  await Promise.race([Promise.allSettled(work), late]);
+  clearTimeout(timer);
+}
