@@ -25,7 +25,7 @@ export interface UnixTarget {
 export type ForwardTarget = TcpTarget | UnixTarget;
 
 /** The longest path of a unix socket, in bytes: Linux has room for 108 with a zero at the end. */
-const PATH_BYTES = 107;
+export const PATH_BYTES = 107;
 
 /**
  * Parses the target of a forward: `host:port`, `[IPv6 address]:port`, or the

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import {
   chmod,
   link,
@@ -15,6 +16,7 @@ import {
 } from "node:fs/promises";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
+import { PATH_BYTES } from "../target.ts";
 
 /**
  * Listens on a unix socket with mode 0600.
@@ -34,6 +36,7 @@ export async function listenUnix(
   path: string,
   replace: boolean,
 ): Promise<() => Promise<void>> {
+  checkLength(dirname(path));
   const folder = await mkdtemp(join(dirname(path), ".s"));
   const draft = join(folder, "s");
   try {
@@ -55,6 +58,16 @@ export async function listenUnix(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The socket is made in a folder with a name of its own first: see above. */
+function checkLength(folder: string): void {
+  const most = PATH_BYTES - "/.sXXXXXX/s".length;
+  const length = Buffer.byteLength(folder);
+  if (length <= most) return;
+  throw new Error(
+    `its folder has a path of ${length} bytes, must have ${most} at most`,
+  );
 }
 
 function listening(server: Server, path: string): Promise<void> {

@@ -117,6 +117,28 @@ Deno.test("listenLocal() says which address it cannot listen on", async () => {
   );
 });
 
+Deno.test("listenLocal() makes a unix socket in a folder of 96 bytes, and says why not in a longer one", async () => {
+  const dir = await Deno.makeTempDir({ dir: "/tmp" });
+  try {
+    for (const length of [96, 97]) {
+      const folder = `${dir}/`.padEnd(length, "x");
+      await Deno.mkdir(folder, { recursive: true });
+      const listen = () =>
+        listenLocal(openPlain, { listen: `${folder}/s`, to: "db:5432" });
+      if (length === 96) await (await listen()).close();
+      else {
+        const error = await assertRejects(listen, ForwardError);
+        assertMatch(
+          error.message,
+          /its folder has a path of 97 bytes, must have 96 at most/,
+        );
+      }
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test("listenLocal() tells of a connection that cannot be opened, resets it and goes on", async () => {
   const errors: unknown[] = [];
   const refusal = new Error("no way");

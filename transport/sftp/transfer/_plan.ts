@@ -156,16 +156,21 @@ export function checkTransferOptions(options: TransferOptions): void {
 }
 
 /**
- * Refuses a path that the caller names and that cannot be copied. In a tree it
- * is left out, but a copy of nothing must not look like one that was made.
+ * Refuses paths that the caller names and that cannot be copied. In a tree what
+ * is no file is left out, but a copy of nothing must not look like one that was
+ * made.
  */
-export function checkSource(plan: Plan, from: string): void {
-  if (!plan.skipped.includes(from)) return;
-  throw transferError(
-    "SSH_SFTP_TRANSFER_REFUSED",
-    from,
-    "it is neither a file nor a folder",
-  );
+export function checkPaths(plan: Plan, from: string, to: string): void {
+  const isFile = plan.folders.length === 0;
+  const why = plan.skipped.includes(from)
+    ? "it is neither a file nor a folder"
+    : isFile && to.endsWith("/")
+    ? `it is a file, so the target ${
+      quotedPath(to)
+    } must be the path of a file, without a slash at its end`
+    : undefined;
+  if (why === undefined) return;
+  throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
 }
 
 /** Makes the error of a transfer. */

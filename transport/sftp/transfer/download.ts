@@ -12,7 +12,7 @@ import type { Sftp } from "../sftp.ts";
 import { downloadFile, downloadLink } from "./_download_file.ts";
 import { lookIfThere } from "./_local.ts";
 import {
-  checkSource,
+  checkPaths,
   checkTransferOptions,
   copyAll,
   type Item,
@@ -71,7 +71,7 @@ export async function download(
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   const info = await sftp.stat(remote, { signal });
   await addToPlan(sftp, plan, { from: remote, to: local, info }, options);
-  checkSource(plan, remote);
+  checkPaths(plan, remote, local);
   for (const [index, { from, to }] of plan.folders.entries()) {
     await makeFolder(from, to, index === 0);
   }

@@ -10,7 +10,7 @@ import type { Sftp } from "../sftp.ts";
 import { entriesOf, type LocalEntry, lookAt } from "./_local.ts";
 import {
   afterChanges,
-  checkSource,
+  checkPaths,
   checkTransferOptions,
   copyAll,
   type Item,
@@ -58,7 +58,7 @@ export async function upload(
   options.signal?.throwIfAborted();
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   await addToPlan(plan, await lookAt(local), remote, options);
-  checkSource(plan, local);
+  checkPaths(plan, local, remote);
   const tally = new Tally(plan, options);
   try {
     await copyPlan(sftp, plan, options, tally);

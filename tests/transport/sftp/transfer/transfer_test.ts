@@ -184,6 +184,22 @@ test(
   },
 );
 
+test(
+  "refuses a target that ends with a slash where the source is a file",
+  async (copy, { sftp, dir }, source, target) => {
+    await Deno.writeTextFile(source, "x");
+    await Deno.mkdir(target);
+    const error = await assertRejects(
+      () => copy(sftp, source, `${target}/`),
+      SftpError,
+      `the target "${target}/" must be the path of a file`,
+    );
+    assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+    assertEquals(await names(target), []);
+    assertEquals(await names(dir), ["source", "target"]);
+  },
+);
+
 Deno.test({
   name: "upload() names the path of the caller in its errors",
   ignore: noServer,
