@@ -2,7 +2,7 @@
 
 import { onAbort } from "../abort.ts";
 import { matchPatterns } from "../_pattern.ts";
-import type { PtyOptions, SessionOptions } from "../process.ts";
+import type { SessionOptions } from "../process.ts";
 import type { RemoteSession, SessionListener } from "../_remote_session.ts";
 import { BytePipe } from "./_byte_pipe.ts";
 import type {
@@ -15,21 +15,10 @@ import { pass, until } from "./_gate.ts";
 import { loginShell } from "./_login_shell.ts";
 import type { Ending, MemoryChannels, Slot } from "./_memory_channels.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_memory_errors.ts";
+import type { MemoryRequest } from "./_memory_request.ts";
 import { MemoryOutput } from "./_memory_output.ts";
 import { statusOf, toBytes } from "./_memory_result.ts";
 import { Terminal, throughTerminal } from "./_terminal.ts";
-
-/** What is asked for on a session channel. */
-export interface MemoryRequest {
-  /** The command line; `undefined` for a shell. */
-  readonly line: string | undefined;
-  /** The terminal, if it gets one. */
-  readonly pty: PtyOptions | undefined;
-  /** Variables that the server must set. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Variables that reach the command without the server's consent. */
-  readonly inlineEnv: Readonly<Record<string, string>>;
-}
 
 /** What distributions have in their sshd_config. */
 const ACCEPT_ENV = ["LANG", "LC_*"];

@@ -37,7 +37,12 @@ import { MemoryChannels } from "./_memory_channels.ts";
 import { MemoryForwards } from "./_memory_forwards.ts";
 import type { MemoryHost } from "./_memory_host.ts";
 import { resultOf } from "./_memory_result.ts";
-import { type MemoryRequest, MemorySession } from "./_memory_session.ts";
+import {
+  commandRequest,
+  type MemoryRequest,
+  shellRequest,
+} from "./_memory_request.ts";
+import { MemorySession } from "./_memory_session.ts";
 import { openMemorySftp } from "./_memory_sftp.ts";
 import type {
   MemoryCall,
@@ -48,7 +53,6 @@ import type {
 
 /** How long the reader of a full output has, once its process was sent a signal. */
 const STALL_MS = 1_000;
-const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 const TURN = Promise.resolve();
 
 /** What a memory connection is made of. */
@@ -142,7 +146,7 @@ export class MemoryConnection implements ScriptedConnection {
   ): Promise<ExecResult<Output<Encoding>>> {
     try {
       const { command: line, options } = checkExec(command, given);
-      this.#called({ kind: "exec", command: line, options });
+      this.#called("exec", line, options);
       if (this.isClosed) throw this.#channels.closed();
       const script = this.#isPlain(options)
         ? requireScript(line, this.#parts.options.commands, this.#name)
@@ -165,14 +169,14 @@ export class MemoryConnection implements ScriptedConnection {
     given?: SpawnOptions,
   ): Promise<RemoteProcess> {
     const { command: line, options } = checkSpawn(command, given);
-    this.#called({ kind: "spawn", command: line, options });
+    this.#called("spawn", line, options);
     return await this.#start(commandRequest(line, options), options);
   }
 
   /** Starts the scripted shell in a terminal. */
   async shell(given?: ShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
-    this.#called({ kind: "shell", command: "", options });
+    this.#called("shell", "", options);
     return await this.#start(shellRequest(options), options);
   }
 
@@ -180,7 +184,7 @@ export class MemoryConnection implements ScriptedConnection {
   async sftp(
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Sftp> {
-    this.#called({ kind: "sftp", command: "", options });
+    this.#called("sftp", "", options);
     const { files } = this.#parts;
     return await openMemorySftp(this.#channels, files, options.signal);
   }
@@ -194,8 +198,7 @@ export class MemoryConnection implements ScriptedConnection {
     target: ForwardTarget,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
-    const name = targetName(target);
-    this.#called({ kind: "forwardOut", command: "", target: name, options });
+    this.#forwarded("forwardOut", target, options);
     return await this.#forward().open(target, options.signal);
   }
 
@@ -208,8 +211,7 @@ export class MemoryConnection implements ScriptedConnection {
     onConnection: (tunnel: Tunnel) => void,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
-    const target = targetName(listen);
-    this.#called({ kind: "forwardIn", command: "", target, options });
+    this.#forwarded("forwardIn", listen, options);
     return await this.#forward().listen(listen, onConnection, options.signal);
   }
 
@@ -258,8 +260,23 @@ export class MemoryConnection implements ScriptedConnection {
     await this.close();
   }
 
-  #called(call: Omit<MemoryCall, "host">): void {
-    this.#parts.reports.called({ host: this.#name, ...call });
+  #called(
+    kind: MemoryCall["kind"],
+    command: string,
+    options: MemoryCall["options"],
+  ): void {
+    const { reports } = this.#parts;
+    reports.called({ kind, host: this.#name, command, options });
+  }
+
+  #forwarded(
+    kind: MemoryCall["kind"],
+    address: ForwardTarget,
+    options: MemoryCall["options"],
+  ): void {
+    const { reports } = this.#parts;
+    const target = targetName(address);
+    reports.called({ kind, host: this.#name, command: "", target, options });
   }
 
   #isPlain(options: ExecOptions): boolean {
@@ -350,32 +367,4 @@ export class MemoryConnection implements ScriptedConnection {
     this.#channels.end(message);
     this.#parts.connect.tunnel?.close();
   }
-}
-
-function commandRequest(line: string, options: SpawnOptions): MemoryRequest {
-  const { env = NO_ENV, envMode, sudo, pty } = options;
-  // sudo gets them through its standard input.
-  const isSudo = sudo !== undefined && sudo !== false;
-  const isInline = isSudo || envMode === "inline";
-  return {
-    line,
-    pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
-    env: isInline ? NO_ENV : env,
-    inlineEnv: isInline ? env : NO_ENV,
-  };
-}
-
-function shellRequest(options: ShellOptions): MemoryRequest {
-  const { env = NO_ENV, envMode, term, columns, rows } = options;
-  const isInline = envMode === "inline";
-  return {
-    line: undefined,
-    pty: {
-      ...term === undefined ? {} : { term },
-      ...columns === undefined ? {} : { columns },
-      ...rows === undefined ? {} : { rows },
-    },
-    env: isInline ? NO_ENV : env,
-    inlineEnv: isInline ? env : NO_ENV,
-  };
 }
