@@ -18,13 +18,21 @@ import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
 export interface Rig extends AsyncDisposable {
   connector: Connector;
   host: ResolvedHost;
+  /** A folder of the host in which the user may write. */
+  folder: string;
+  /** A folder in which the host may make unix sockets. */
+  sockets: string;
   /** Loses every connection, from the server's side. */
   lose(): unknown;
 }
 
+/** What not every server has. */
+export type Feature = "terminal";
+
 export interface Adapter {
   name: string;
   ignore: boolean;
+  lacks?: readonly Feature[];
   hint?: string;
   start(): Promise<Rig>;
 }
@@ -41,7 +49,20 @@ const commands: Commands = {
     await write("so far\n");
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   },
+  "head -c 8000000 /dev/zero": async ({ write }) => {
+    for (let i = 0; i < 80; i++) await write(new Uint8Array(100_000));
+  },
 };
+
+/** As distributions have it in their sshd_config. */
+const acceptEnv = ["LANG", "LC_*"];
+
+/** A folder of this machine that every user may write in. */
+async function openFolder(): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-contract-" });
+  await Deno.chmod(folder, 0o777);
+  return folder;
+}
 
 export const resolved = ({ jump: _, ...host }: SshHost): ResolvedHost => ({
   port: 22,
@@ -62,10 +83,20 @@ export const adapters: Adapter[] = [{
   name: "memory",
   ignore: false,
   start() {
-    const connector = new MemoryConnector({ maxSessions: 2, commands });
+    const connector = new MemoryConnector({
+      maxSessions: 2,
+      commands,
+      // Nothing listens on port 1; everything else sends back what it gets.
+      targets: (target) =>
+        target === "127.0.0.1:1"
+          ? undefined
+          : ({ readable, writable }) => readable.pipeTo(writable),
+    });
     const rig: Rig = {
       connector,
       host: { hostname: "db1", port: 22, user: "ops" },
+      folder: "/tmp",
+      sockets: "/run",
       lose: () => connector.dropAll(),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
@@ -74,13 +105,24 @@ export const adapters: Adapter[] = [{
 }, {
   name: "ssh2 over EmbeddedServer",
   ignore: noSsh2,
+  lacks: ["terminal"],
   async start() {
-    const server = await EmbeddedServer.start({ maxSessions: 2, commands });
+    const server = await EmbeddedServer.start({
+      maxSessions: 2,
+      commands,
+      acceptEnv,
+    });
+    const sockets = await openFolder();
     return {
       connector: await ssh2Connector(),
       host: resolved(server.host()),
+      folder: "/home/ops",
+      sockets,
       lose: () => server.dropAll(),
-      [Symbol.asyncDispose]: () => server.close(),
+      async [Symbol.asyncDispose]() {
+        await server.close();
+        await Deno.remove(sockets, { recursive: true });
+      },
     };
   },
 }, {
@@ -89,11 +131,17 @@ export const adapters: Adapter[] = [{
   hint: sshdHint,
   async start() {
     const sshd = await startSshd({ maxSessions: 2 });
+    const folder = await openFolder();
     return {
       connector: await ssh2Connector(),
       host: resolved(sshd.host()),
+      folder,
+      sockets: folder,
       lose: () => sshd.kill(),
-      [Symbol.asyncDispose]: () => sshd[Symbol.asyncDispose](),
+      async [Symbol.asyncDispose]() {
+        await sshd[Symbol.asyncDispose]();
+        await Deno.remove(folder, { recursive: true });
+      },
     };
   },
 }];
@@ -102,8 +150,10 @@ export const adapters: Adapter[] = [{
 export function contract(
   name: string,
   body: (connection: Connection, rig: Rig) => Promise<void>,
+  needs?: Feature,
 ): void {
-  for (const { name: adapter, ignore, hint, start } of adapters) {
+  for (const { name: adapter, ignore, hint, lacks, start } of adapters) {
+    if (needs !== undefined && lacks?.includes(needs)) continue;
     const note = ignore && hint ? ` (${hint})` : "";
     Deno.test({
       name: `Connector [${adapter}] ${name}${note}`,

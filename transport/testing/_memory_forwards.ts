@@ -14,7 +14,7 @@ import {
   unreachable,
 } from "./_memory_errors.ts";
 import type { MemoryHost } from "./_memory_host.ts";
-import { echoTunnel, MemoryTunnel, tunnelPair } from "./_memory_tunnel.ts";
+import { echoTunnel, type MemoryTunnel, tunnelPair } from "./_memory_tunnel.ts";
 import type { TargetHandler } from "./memory_connector_options.ts";
 
 /** Opens forwards, and ends them with the connection. */
