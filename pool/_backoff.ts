@@ -84,7 +84,7 @@ export class Backoff {
 }
 
 /** Whether a dial would only fail again, and might get the address locked out. */
-function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): boolean {
   for (
     let e = error;
     e instanceof Error;

@@ -17,6 +17,7 @@ import type {
 } from "../transport/forward/forward.ts";
 import { leadTunnel } from "../transport/forward/lead.ts";
 import type { ForwardTarget } from "../transport/target.ts";
+import { isRefusal } from "./_backoff.ts";
 
 /** The first and the longest pause before the host is asked again. */
 const FIRST_PAUSE_MS = 500;
@@ -81,19 +82,19 @@ export class RemoteForward implements Forward {
   unref(): void {}
 
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    return this.#closing ??= this.#close({ kind: "local" });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #close(): Promise<void> {
+  async #close(end: ForwardEnd): Promise<void> {
     this.#forgetSignal();
     this.#stop.abort();
     for (const tunnel of this.#tunnels.keys()) tunnel.close();
     await Promise.all([this.#listener?.close(), ...this.#tunnels.values()]);
-    this.#tellClosed({ kind: "local" });
+    this.#tellClosed(end);
   }
 
   async #listen(signal: AbortSignal | undefined): Promise<void> {
@@ -123,6 +124,10 @@ export class RemoteForward implements Forward {
         return await this.#listen(signal);
       } catch (error) {
         this.#report(error);
+        if (isRefusal(error)) {
+          const end = { kind: "failed", error: error as Error } as const;
+          return void (this.#closing ??= this.#close(end));
+        }
         await sleep(pauseMs, signal).catch(() => {}); // closed meanwhile
         pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       }

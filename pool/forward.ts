@@ -40,7 +40,8 @@ export interface DynamicForwardOptions extends ListenSocksOptions {
 /**
  * A forward from a listener of the host to a target on this side. When its
  * connection is lost, it is set up again, on the same port, until it is closed;
- * `onError` is told of each attempt that failed. `maxConnections` and
+ * `onError` is told of each attempt that failed. It ends for good when the host
+ * refuses the login or shows another host key: its `closed` has the error then. `maxConnections` and
  * `replaceSocket` are the server's to decide here.
  */
 export interface RemoteForwardOptions

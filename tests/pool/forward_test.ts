@@ -3,11 +3,18 @@ import { getEventListeners } from "node:events";
 import { ConnectionPool } from "../../mod.ts";
 import { PoolClosedError } from "../../pool/errors.ts";
 import type { PoolForwardOptions } from "../../pool/forward.ts";
-import { ChannelOpenError } from "../../transport/errors.ts";
+import type { Connector } from "../../transport/connector.ts";
+import {
+  AuthenticationError,
+  ChannelOpenError,
+} from "../../transport/errors.ts";
 import { ForwardError } from "../../transport/forward/errors.ts";
 import { startBlackHole } from "../_black_hole.ts";
 import { noSshd, startSshd } from "../_sshd.ts";
-import { EmbeddedServer } from "../../transport/testing/mod.ts";
+import {
+  EmbeddedServer,
+  MemoryConnector,
+} from "../../transport/testing/mod.ts";
 import {
   dialForward,
   ended,
@@ -183,4 +190,31 @@ Deno.test("ConnectionPool.forward() refuses options that make no sense, before i
     assert(error instanceof TypeError || error instanceof RangeError);
     assertMatch(error.message, new RegExp(`^Cannot forward: ${message}`));
   }
+});
+
+Deno.test("ConnectionPool.forward() of the host's port ends for good when the host refuses the login", async () => {
+  const memory = new MemoryConnector();
+  const refusal = new AuthenticationError("no", { host: "ops@gate" });
+  let refused = 0;
+  let refuses = false;
+  const connector: Connector = {
+    connect(host, options) {
+      if (!refuses) return memory.connect(host, options);
+      refused++;
+      return Promise.reject(refusal);
+    },
+  };
+  await using pool = new ConnectionPool({ connector, config: false });
+  const errors: unknown[] = [];
+  await using forward = await pool.forward("ops@gate", {
+    type: "remote",
+    listen: 8080,
+    to: "127.0.0.1:9",
+    onError: (error) => errors.push(error),
+  });
+  refuses = true;
+  await pool.closeAll();
+  const end = await forward.closed;
+  assertEquals(end, { kind: "failed", error: refusal });
+  assertEquals([refused, errors.length], [1, 1]);
 });

@@ -1,3 +1,4 @@
+import { cleanedUp } from "./_clean_up.ts";
 import { PacketType } from "./_packets.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
@@ -140,7 +141,7 @@ export class OpenFile implements SftpFile {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.close().catch(() => {});
+    await cleanedUp(this.close());
   }
 
   #call(action: string, { signal }: SftpCallOptions): Call {

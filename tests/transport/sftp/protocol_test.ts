@@ -573,3 +573,25 @@ Deno.test("Sftp.writeFile() and upload() that are aborted wait 5 s at most for a
     await Deno.remove(source);
   }
 });
+
+Deno.test("SftpFile[Symbol.asyncDispose]() and cancel() of its stream wait 5 s at most for a server that does not answer", async () => {
+  for (const end of ["dispose", "cancel"]) {
+    const server = new FakeServer(({ type, id }, server) => {
+      if (type === PacketType.OPEN) server.handle(id);
+    });
+    const sftp = await startSftp(server.transport);
+    const file = await sftp.open("f");
+    mock.timers.enable({ apis: ["setTimeout"] } as never);
+    try {
+      const ended = end === "dispose"
+        ? file[Symbol.asyncDispose]()
+        : file.readable.cancel();
+      for (let i = 0; i < 50; i++) await Promise.resolve();
+      mock.timers.tick(5_000);
+      await ended;
+    } finally {
+      mock.timers.reset();
+    }
+    sftp.close();
+  }
+});
