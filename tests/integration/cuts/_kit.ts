@@ -1,0 +1,231 @@
+/**
+ * One cell of the matrix of cuts: a verb of the pool, over a connection that is
+ * cut after so many bytes, and what has to hold afterwards.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async";
+import { join } from "node:path";
+import {
+  AuthenticationError,
+  ConnectionPool,
+  HostKeyError,
+  SshError,
+  type SshHost,
+} from "../../../mod.ts";
+import { type Cut, FaultProxy } from "../../_fault_proxy.ts";
+import { afterCooldown, until } from "../../pool/_faults_kit.ts";
+import type { Site } from "./_site.ts";
+
+/** By when a call has to settle: dial, keepalive and retries, on a slow machine. */
+const SETTLE_MS = 20_000;
+
+/** What a verb is given. */
+export interface Cell {
+  readonly site: Site;
+  readonly pool: ConnectionPool;
+  /** The host, through the proxy that cuts. */
+  readonly host: SshHost;
+  /** An empty folder of the host. */
+  readonly remote: string;
+  /** An empty folder of this side. */
+  readonly local: string;
+  /** A name that no other cell has. */
+  readonly id: string;
+}
+
+/** A verb of the pool, with a use of it whose result can be checked. */
+export interface Verb {
+  readonly name: string;
+  /** Puts there what it works on. */
+  prepare?(cell: Cell): Promise<void>;
+  /**
+   * Uses it and compares all that came of it. Throws what the library throws,
+   * and {@linkcode WrongSuccess} if the library is content and should not be.
+   */
+  run(cell: Cell): Promise<void>;
+  /** Whether the host shows a trace. Absent where the verb leaves none. */
+  hasRun?(cell: Cell): Promise<boolean>;
+  /** What else is wrong in the end. The connection is cut no more. */
+  faults?(cell: Cell, error: unknown): Promise<string[]>;
+}
+
+/** A result that is not what it should be, and is no error. */
+export class WrongSuccess extends Error {
+  override readonly name = "WrongSuccess";
+}
+
+/** Throws if something is not so. */
+export function must(holds: boolean, what: string): asserts holds {
+  if (!holds) throw new WrongSuccess(what);
+}
+
+/** Which connections are cut: the first one, or each until the verb settles. */
+export type Times = "once" | "always";
+
+/** What came of a cell. */
+export interface Report {
+  readonly cell: string;
+  /** What the verb threw; `undefined` if it succeeded. */
+  readonly error: unknown;
+  /** Whether a connection was cut while the verb ran. */
+  readonly wasCut: boolean;
+  readonly faults: string[];
+  /** Looks for a trace of what cannot have run, as late as can be. */
+  lastLook(): Promise<string[]>;
+}
+
+/** How many bytes go each way. */
+export interface Bytes {
+  readonly up: number;
+  readonly down: number;
+}
+
+/** What an uncut run has shown. */
+export interface Recording {
+  /** Up to the end of the login. */
+  readonly login: Bytes;
+  /** Up to the end of the verb. */
+  readonly total: Bytes;
+}
+
+/** A pool that notices a frozen connection soon, and a refusing host too. */
+function newPool(): ConnectionPool {
+  return new ConnectionPool({
+    config: false,
+    dialTimeoutMs: 2500,
+    keepaliveIntervalMs: 200,
+    keepaliveCountMax: 3,
+    backoff: { initialMs: 50, maxMs: 400, refusedMs: 100 },
+    drainTimeoutMs: 0,
+  });
+}
+
+/** Runs a verb uncut, and counts. */
+export async function record(site: Site, verb: Verb): Promise<Recording> {
+  await using proxy = await FaultProxy.start(site.sshd.port);
+  await using pool = newPool();
+  const cell = await newCell(site, pool, proxy);
+  await verb.prepare?.(cell);
+  await pool.getConnection(cell.host);
+  const link = proxy.links[0]!;
+  const count = () => ({ up: link.bytesUp, down: link.bytesDown });
+  const login = count();
+  await verb.run(cell);
+  const total = count();
+  const faults = await verb.faults?.(cell, undefined) ?? [];
+  if (faults.length > 0) throw new Error(`${verb.name}, uncut: ${faults}`);
+  return { login, total };
+}
+
+/** Runs a verb with a cut. */
+export async function runCell(
+  site: Site,
+  verb: Verb,
+  cut: Cut,
+  times: Times,
+): Promise<Report> {
+  const { direction, bytes, how } = cut;
+  const name =
+    `${verb.name}: ${how} after ${bytes} bytes ${direction}, ${times}`;
+  await using proxy = await FaultProxy.start(site.sshd.port);
+  await using pool = newPool();
+  const cell = await newCell(site, pool, proxy);
+  await verb.prepare?.(cell);
+  proxy.cutNew = { cut, times: times === "once" ? 1 : Infinity };
+  const error = await failureOf(deadline(verb.run(cell), SETTLE_MS));
+  const wasCut = proxy.links.some((link) => link.wasCut);
+  proxy.cutNew = undefined;
+  const faults = [
+    ...faultsOf(error),
+    ...await lookAtPool(pool),
+    ...await recover(cell),
+    ...await verb.faults?.(cell, error) ?? [],
+    ...await lookAtEnd(pool, proxy),
+  ].map((fault) => `${name}: ${fault}`);
+  const lastLook = async () => {
+    const cannotHaveRun = error instanceof SshError && !error.mayHaveRun;
+    if (!cannotHaveRun || !await verb.hasRun?.(cell)) return [];
+    return [`${name}: it has run, in spite of ${error}`];
+  };
+  return { cell: name, error, wasCut, faults, lastLook };
+}
+
+let cells = 0;
+
+async function newCell(
+  site: Site,
+  pool: ConnectionPool,
+  proxy: FaultProxy,
+): Promise<Cell> {
+  const id = `cell${++cells}`;
+  const remote = join(site.remote, id);
+  const local = join(site.local, id);
+  await Deno.mkdir(remote);
+  await Deno.chmod(remote, 0o777);
+  await Deno.mkdir(local);
+  const host = site.sshd.host({ port: proxy.port });
+  return { site, pool, host, remote, local, id };
+}
+
+/** What a promise rejects with; `undefined` if it resolves. */
+async function failureOf(promise: Promise<void>): Promise<unknown> {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A cut is neither a refusal nor anything that has no type. */
+function faultsOf(error: unknown): string[] {
+  if (error === undefined) return [];
+  if (error instanceof WrongSuccess) return [error.message];
+  const isRefusal = error instanceof AuthenticationError ||
+    error instanceof HostKeyError;
+  if (error instanceof SshError && !isRefusal) return [];
+  return [`it failed with ${error}`];
+}
+
+/** Nothing is pending, leased or waiting once the call has settled. */
+async function lookAtPool(pool: ConnectionPool): Promise<string[]> {
+  const pending = () => {
+    const { busy, waiting, dialing } = pool.stats();
+    return { busy, waiting, dialing };
+  };
+  const isCalm = () => Object.values(pending()).every((n) => n === 0);
+  try {
+    await until(isCalm, "a calm pool");
+    return [];
+  } catch {
+    return [`the pool still has ${Deno.inspect(pending())}`];
+  }
+}
+
+/** The next call works, and at once. */
+async function recover({ pool, host }: Cell): Promise<string[]> {
+  // A connection that was cut behind the verb may still be there.
+  const next = () => pool.exec(host, "echo next", { idempotent: true });
+  try {
+    const { stdout } = await deadline(afterCooldown(next), SETTLE_MS);
+    return stdout === "next\n" ? [] : [`the next call gives "${stdout}"`];
+  } catch (error) {
+    return [`the next call fails with ${error}`];
+  }
+}
+
+/** The end of the pool leaves nothing. */
+async function lookAtEnd(
+  pool: ConnectionPool,
+  proxy: FaultProxy,
+): Promise<string[]> {
+  try {
+    await deadline(pool.close(), SETTLE_MS);
+    const isLeft = () => proxy.links.every((link) => link.hasClientLeft);
+    await until(isLeft, "the end of each socket");
+  } catch (error) {
+    return [`after close(): ${error}`];
+  }
+  return pool.size === 0 ? [] : [`${pool.size} connections after close()`];
+}

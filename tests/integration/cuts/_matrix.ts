@@ -1,0 +1,161 @@
+/**
+ * Runs the matrix of cuts: each verb, over connections that are cut in each
+ * phase, has to be right as a whole or to fail with a typed error, and to leave
+ * nothing.
+ *
+ * `SSHPOOL_CUTS=all` runs the whole matrix, which takes some minutes. Without
+ * it each verb is cut once at each point, and each verb in another way there.
+ * `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { DialError, SshError } from "../../../mod.ts";
+import type { Cut } from "../../_fault_proxy.ts";
+import { noSshd, sshdHint } from "../../_sshd.ts";
+import {
+  record,
+  type Recording,
+  type Report,
+  runCell,
+  type Times,
+  type Verb,
+} from "./_kit.ts";
+import { Site } from "./_site.ts";
+
+const isWhole = Deno.env.get("SSHPOOL_CUTS") === "all";
+const only = Deno.env.get("SSHPOOL_CUTS_VERB");
+
+/** How many cells run at the same time. Those that freeze wait for most of it. */
+const LANES = 8;
+const FREEZE_LANES = 16;
+
+const DIRECTIONS = ["down", "up"] as const;
+const HOWS = ["reset", "end", "freeze"] as const;
+const TIMES = ["once", "always"] as const;
+
+/** Where a dial is cut, as shares of its bytes: banner, key exchange, login. */
+const DIAL_SHARES = [0, 0.01, 0.4, 0.7, 0.95];
+
+/** Where the rest is cut: at its first messages, and at its last bytes. */
+function pointsOf(login: number, total: number): number[] {
+  const size = total - login;
+  const points = [
+    ...[0, 1, 50, 100, 200].filter((it) => it < size),
+    ...[0.3, 0.6, 0.9].map((share) => Math.floor(share * size)),
+    ...[-60, -1].map((back) => size + back).filter((it) => it > 0),
+  ];
+  return [...new Set(points)].map((it) => login + it);
+}
+
+/** All cuts of one direction. */
+function cutsOf(
+  { login, total }: Recording,
+  direction: "up" | "down",
+): number[] {
+  return [
+    ...DIAL_SHARES.map((share) => Math.floor(share * login[direction])),
+    ...pointsOf(login[direction], total[direction]),
+  ];
+}
+
+interface Job {
+  readonly verb: Verb;
+  readonly cut: Cut;
+  readonly times: Times;
+}
+
+/** The cells of a verb: all, or of each point one. */
+function* jobsOf(
+  verb: Verb,
+  nth: number,
+  recording: Recording,
+): Generator<Job> {
+  for (const [i, direction] of DIRECTIONS.entries()) {
+    for (const [j, bytes] of cutsOf(recording, direction).entries()) {
+      // Another kind for the same point of the next verb.
+      const turn = nth + i + j;
+      for (const [k, how] of HOWS.entries()) {
+        for (const [l, times] of TIMES.entries()) {
+          const isChosen = turn % 3 === k && (turn >> 1) % 2 === l &&
+            (nth + j) % 2 === i;
+          if (!isWhole && !isChosen) continue;
+          yield { verb, cut: { direction, bytes, how }, times };
+        }
+      }
+    }
+  }
+}
+
+/** Runs the matrix of some verbs. */
+async function runMatrix(verbs: readonly Verb[]): Promise<Report[]> {
+  await using site = await Site.start();
+  const jobs: Job[] = [];
+  for (const [nth, verb] of verbs.entries()) {
+    jobs.push(...jobsOf(verb, nth, await record(site, verb)));
+  }
+  const reports: Report[] = [];
+  const lane = async (queue: Iterable<Job>) => {
+    for (const { verb, cut, times } of queue) {
+      reports.push(await runCell(site, verb, cut, times));
+    }
+  };
+  const freezes = jobs.filter(({ cut }) => cut.how === "freeze").values();
+  const others = jobs.filter(({ cut }) => cut.how !== "freeze").values();
+  await Promise.all([
+    ...Array.from({ length: FREEZE_LANES }, () => lane(freezes)),
+    ...Array.from({ length: LANES }, () => lane(others)),
+  ]);
+  for (const report of reports) report.faults.push(...await report.lastLook());
+  return reports;
+}
+
+/** The phases of what failed, with what was said of the command. */
+function phasesOf(reports: readonly Report[]): Set<string> {
+  const phases = reports.map(({ error }) => {
+    if (!(error instanceof SshError)) return "none";
+    if (error instanceof DialError) return error.phase;
+    return `${error.phase}, ${error.mayHaveRun ? "may have" : "has not"} run`;
+  });
+  return new Set(phases);
+}
+
+/** The steps of a dial that each part of the matrix fails in. */
+const DIAL_PHASES = ["banner", "kex", "auth", "timeout"];
+
+/**
+ * The test of a part of the matrix.
+ *
+ * @param name What holds.
+ * @param verbs The verbs.
+ * @param outcomes What has to be met beside failed dials and successes, as
+ * {@linkcode phasesOf} names it.
+ */
+export function cutsTest(
+  name: string,
+  verbs: readonly Verb[],
+  outcomes: readonly string[],
+): void {
+  const chosen = verbs.filter((it) => only === undefined || it.name === only);
+  Deno.test({
+    name: noSshd ? `${name} (${sshdHint})` : name,
+    ignore: noSshd || chosen.length === 0,
+    async fn() {
+      const reports = await runMatrix(chosen);
+      const faults = reports.flatMap(({ faults }) => faults);
+      assert(faults.length === 0, `\n${faults.join("\n")}\n`);
+      // The matrix has met what it is about.
+      const uncut = reports.filter(({ wasCut }) => !wasCut);
+      assert(
+        uncut.length < reports.length / 10,
+        `${uncut.length} were not cut`,
+      );
+      if (only !== undefined) return;
+      const seen = phasesOf(reports);
+      const missing = [...DIAL_PHASES, "none", ...outcomes]
+        .filter((it) => !seen.has(it));
+      assertEquals(missing, [], `${[...seen]}`);
+    },
+  });
+}
