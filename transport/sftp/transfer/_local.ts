@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { SourceInfo } from "./_plan.ts";
+import { type SourceInfo, transferError } from "./_plan.ts";
 
 /** How much is read from a local file at once. */
 const CHUNK_BYTES = 256 * 1024;
@@ -25,8 +25,18 @@ export async function entriesOf(
   const names = await readdir(folder);
   return await Promise.all(names.map(async (name) => {
     const path = join(folder, name);
-    return { name, ...entryOf(path, await lstat(path)) };
+    const entry = await lookIfThere(path);
+    if (entry === undefined) throw vanished(path, name);
+    return { name, ...entry };
   }));
+}
+
+function vanished(path: string, name: string): Error {
+  // What is not UTF-8 becomes U+FFFD, which names another file, or none.
+  const why = name.includes("\ufffd")
+    ? "its name is not UTF-8"
+    : "it was removed meanwhile";
+  return transferError("SSH_SFTP_TRANSFER_REFUSED", path, why);
 }
 
 /** Looks at a path; `undefined` if there is nothing. Follows no link. */

@@ -201,6 +201,25 @@ test(
 );
 
 Deno.test({
+  name: "upload() refuses a file whose name is not UTF-8",
+  ignore: noServer || Deno.build.os !== "linux",
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    await Deno.mkdir(`${dir}/tree`);
+    const name = decodeFileName(Uint8Array.of(0x61, 0xff));
+    await sftp.writeTextFile(`${dir}/tree/${name}`, "x");
+    const error = await assertRejects(
+      () => upload(sftp, `${dir}/tree`, `${dir}/copy`),
+      SftpError,
+      "its name is not UTF-8",
+    );
+    assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+    assertEquals(await names(dir), ["tree"]);
+  },
+});
+
+Deno.test({
   name: "upload() names the path of the caller in its errors",
   ignore: noServer,
   async fn() {
