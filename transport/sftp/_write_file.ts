@@ -80,30 +80,34 @@ export async function writeFileAtomically(
     createNew: true,
     ...(mode === undefined ? {} : { mode }),
   };
-  let file: OpenFile;
+  let file: OpenFile | undefined;
   try {
     file = await openOrCancel(protocol, temporary, how, data);
-  } catch (error) {
-    throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
-  }
-  try {
     await writeAll(protocol, temporary, file, data);
     if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
     await file.sync({ signal: call.signal });
     await abortable(file.close(), call.signal);
     await moveInto(protocol, temporary, old.path, options.createNew ?? false);
   } catch (error) {
-    // Not with the signal of the call: it may be what ended the writing.
-    await cleanedUp(
-      file.close(),
-      protocol.entry(
-        { action: "remove", path: temporary.path },
-        PacketType.REMOVE,
-      ),
-    );
+    await discard(protocol, temporary, file);
     // The caller knows nothing of the temporary file.
     throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
   }
+}
+
+/** Removes the temporary file, also if a request to open it was given up. */
+async function discard(
+  protocol: Protocol,
+  { path, signal }: Call,
+  file: OpenFile | undefined,
+): Promise<void> {
+  if (file === undefined && !signal?.aborted) return;
+  // Not with the signal of the call: it may be what ended the writing.
+  const remove: Call = { action: "remove", path };
+  await cleanedUp(
+    ...file === undefined ? [] : [file.close()],
+    protocol.entry(remove, PacketType.REMOVE),
+  );
 }
 
 interface Target {

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { mock } from "node:test";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
+import { decodeFileName } from "../../../transport/sftp/names.ts";
 import { PacketType } from "../../../transport/sftp/_packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { startSftp } from "../../../transport/sftp/start.ts";
@@ -593,5 +594,52 @@ Deno.test("SftpFile[Symbol.asyncDispose]() and cancel() of its stream wait 5 s a
       mock.timers.reset();
     }
     sftp.close();
+  }
+});
+
+Deno.test("Sftp.writeFile() and upload() remove what a request may have made that was given up", async () => {
+  const dir = await Deno.makeTempDir();
+  await Deno.mkdir(`${dir}/tree`);
+  await Deno.writeTextFile(`${dir}/file`, "x");
+  await Deno.symlink("x", `${dir}/tree/link`);
+  const verbs: ((sftp: Sftp, signal: AbortSignal) => Promise<unknown>)[] = [
+    (sftp, signal) =>
+      sftp.writeFile("f", new Uint8Array(9), { signal, atomic: true }),
+    (sftp, signal) => upload(sftp, `${dir}/file`, "f", { signal }),
+    (sftp, signal) => upload(sftp, `${dir}/tree`, "tree", { signal }),
+  ];
+  try {
+    for (const verb of verbs) {
+      const controller = new AbortController();
+      let made: string | undefined;
+      const removed: string[] = [];
+      const server = new FakeServer(({ type, id, body }, server) => {
+        if (type === PacketType.OPEN || type === PacketType.SYMLINK) {
+          if (type === PacketType.SYMLINK) body.bytes();
+          made = decodeFileName(body.bytes());
+          // The answer is late.
+          setTimeout(() => {
+            controller.abort(new Error("mine"));
+            if (type === PacketType.OPEN) server.handle(id);
+            else server.status(id, 0);
+          });
+        } else if (type === PacketType.LSTAT && made !== undefined) {
+          server.packet(PacketType.ATTRS, ...u32(id), ...u32(0));
+        } else if (type === PacketType.LSTAT) server.status(id, 2);
+        else {
+          if (type === PacketType.REMOVE) {
+            removed.push(decodeFileName(body.bytes()));
+          }
+          server.status(id, 0);
+        }
+      });
+      const sftp = await startSftp(server.transport);
+      await assertRejects(() => verb(sftp, controller.signal), Error, "mine");
+      assert(made?.includes(".sshpool-"));
+      assertEquals(removed, [made]);
+      sftp.close();
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
   }
 });

@@ -57,15 +57,7 @@ async function uploadOpened(
   const slash = to.lastIndexOf("/") + 1;
   const folder = to.slice(0, slash);
   const partial = partialPath(folder, to.slice(slash), before, resume);
-  // Not readable by others before it has its permissions.
-  const made = context.preserve ? { mode: 0o600 } : {};
-  const file = await sftp.open(partial, {
-    read: resume,
-    write: true,
-    ...(resume ? { create: true } : { createNew: true }),
-    ...made,
-    signal,
-  });
+  const file = await openPartial(sftp, partial, context);
   tally.hasChanged = true;
   let isKept = resume;
   try {
@@ -89,6 +81,41 @@ async function uploadOpened(
     throw error;
   }
   tally.done(from);
+}
+
+async function openPartial(
+  sftp: Sftp,
+  partial: string,
+  { signal, resume, preserve }: Context,
+): Promise<SftpFile> {
+  // Not readable by others before it has its permissions.
+  const made = preserve ? { mode: 0o600 } : {};
+  const opening = sftp.open(partial, {
+    read: resume,
+    write: true,
+    ...(resume ? { create: true } : { createNew: true }),
+    ...made,
+    signal,
+  });
+  if (resume) return await opening;
+  return await orRemove(opening, { sftp, path: partial, signal });
+}
+
+/** Removes what a request may have made that was given up. */
+async function orRemove<T>(
+  making: Promise<T>,
+  { sftp, path, signal }: {
+    readonly sftp: Sftp;
+    readonly path: string;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<T> {
+  try {
+    return await making;
+  } catch (error) {
+    if (signal?.aborted) await cleanedUp(sftp.remove(path));
+    throw error;
+  }
 }
 
 /** Gives the file its attributes and its name. */
@@ -150,7 +177,8 @@ export async function uploadLink(
 ): Promise<void> {
   const slash = to.lastIndexOf("/") + 1;
   const partial = partialPath(to.slice(0, slash), "", info, false);
-  await sftp.symlink(target, partial, { signal });
+  const making = sftp.symlink(target, partial, { signal });
+  await orRemove(making, { sftp, path: partial, signal });
   try {
     await sftp.rename(partial, to, { signal });
   } catch (error) {
