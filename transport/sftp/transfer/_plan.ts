@@ -209,10 +209,16 @@ export function checkUnchanged(
 ): void {
   // Files of /proc have size 0 and a time of their own.
   if (before.size === 0 && after.size === 0 && copied > 0) return;
-  if (
-    before.size === after.size && before.mtime === after.mtime &&
-    copied === after.size
-  ) return;
+  const isSame = before.size === after.size && before.mtime === after.mtime;
+  if (isSame && copied === after.size) return;
+  if (isSame) {
+    // Files of /sys say that they have 4096 bytes, whatever they have.
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      path,
+      `its size is ${after.size} bytes, but ${copied} were copied`,
+    );
+  }
   throw transferError(
     "SSH_SFTP_SOURCE_CHANGED",
     path,
