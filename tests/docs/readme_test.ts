@@ -46,7 +46,11 @@ const SCRIPTED: Record<string, Expected> = {
     env: { SSH_PASSWORD: PASSWORD, SSH_PASSPHRASE: PASSPHRASE },
   },
   "Tests 1": {
-    prints: [/success: false/, /^1 systemctl is-active app$/],
+    prints: [
+      /success: false/,
+      /^1 systemctl is-active app$/,
+      /^level = info$/,
+    ],
   },
   "Tests 2": { prints: [/^up 3 days$/] },
   "Observe 1": {

@@ -4,7 +4,8 @@ import type { ConnectOptions, SpareChannels } from "../connector.ts";
 import type { ConnectionLostError } from "../errors.ts";
 import { Freeze } from "./_freeze.ts";
 import { lost, passOrRefuse, refused, STEPS } from "./_memory_errors.ts";
-import { MemorySpares } from "./_memory_spares.ts";
+import type { Ending, Slot } from "./_memory_slot.ts";
+import { MemorySpares, type SparesContext } from "./_memory_spares.ts";
 import { ServerSessions } from "./_server_sessions.ts";
 import { sleep } from "../abort.ts";
 import type {
@@ -20,20 +21,6 @@ import type {
 const REFUSAL_TURNS = 10;
 const TURN = Promise.resolve();
 
-/** The right to one session channel. */
-export interface Slot {
-  /** Whether the server has opened it; `undefined` if it is still to be asked. */
-  readonly opened: Promise<void> | undefined;
-  /** Gives it back. Idempotent. */
-  give(): void;
-}
-
-/** What ends with the connection. */
-export interface Ending {
-  /** The connection has ended, and why. */
-  lost(message: string): void;
-}
-
 /** What the channels need of their connection. */
 export interface MemoryChannelsParts {
   readonly name: string;
@@ -44,7 +31,7 @@ export interface MemoryChannelsParts {
 }
 
 /** Counts them, opens them, and ends them with the connection. */
-export class MemoryChannels {
+export class MemoryChannels implements SparesContext {
   readonly name: string;
   readonly options: MemoryConnectorOptions;
   readonly connection: ScriptedConnection;

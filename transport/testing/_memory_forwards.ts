@@ -5,7 +5,8 @@ import type { RemoteListener, Tunnel } from "../connector.ts";
 import { didYouMean } from "../nearest.ts";
 import { type ForwardTarget, targetName } from "../target.ts";
 import { pass } from "./_gate.ts";
-import type { Ending, MemoryChannels } from "./_memory_channels.ts";
+import type { MemoryChannels } from "./_memory_channels.ts";
+import type { Ending } from "./_memory_slot.ts";
 import {
   lost,
   notListening,

@@ -13,7 +13,8 @@ import type {
 import { requireScript, runScript } from "./commands.ts";
 import { pass, until } from "./_gate.ts";
 import { loginShell } from "./_login_shell.ts";
-import type { Ending, MemoryChannels, Slot } from "./_memory_channels.ts";
+import type { MemoryChannels } from "./_memory_channels.ts";
+import type { Ending, Slot } from "./_memory_slot.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_memory_errors.ts";
 import type { MemoryRequest } from "./_memory_request.ts";
 import { MemoryOutput } from "./_memory_output.ts";
@@ -203,20 +204,13 @@ export class MemorySession implements RemoteSession, Ending {
   /** Waits for the server's answer to the command. */
   async #grant(signal: AbortSignal): Promise<CommandScript> {
     const { options, connection, name } = this.#channels;
-    try {
-      await this.#channels.roundTrip(signal);
-      const outcome = options.onExec?.(this.#line, connection);
-      await passOrRefuse(outcome, signal, name, STEPS.exec);
-      const find = (line: string) =>
-        requireScript(line, options.commands, name);
-      return this.#request.line === undefined
-        ? options.shell ?? loginShell(find)
-        : find(this.#request.line);
-    } catch (error) {
-      // What was refused has not run.
-      if (!this.#isOver) this.#wasSent = false;
-      throw error;
-    }
+    await this.#channels.roundTrip(signal);
+    const outcome = options.onExec?.(this.#line, connection);
+    await passOrRefuse(outcome, signal, name, STEPS.exec);
+    const find = (line: string) => requireScript(line, options.commands, name);
+    const { line } = this.#request;
+    if (line !== undefined) return find(line);
+    return options.shell ?? loginShell(find);
   }
 
   #play(

@@ -6,7 +6,8 @@ import type { Sftp } from "../sftp/sftp.ts";
 import { startSftp } from "../sftp/start.ts";
 import type { MemoryFiles } from "./files/memory_files.ts";
 import { pass, until } from "./_gate.ts";
-import type { Ending, MemoryChannels } from "./_memory_channels.ts";
+import type { MemoryChannels } from "./_memory_channels.ts";
+import type { Ending } from "./_memory_slot.ts";
 import { lost, noSftp } from "./_memory_errors.ts";
 import { SftpPipe } from "./_sftp_pipe.ts";
 

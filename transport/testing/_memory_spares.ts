@@ -1,18 +1,35 @@
 /** Session channels of a memory connection that are opened ahead of need. */
 
 import type { SpareChannels } from "../connector.ts";
-import type { Ending, MemoryChannels, Slot } from "./_memory_channels.ts";
+import type { ConnectionLostError } from "../errors.ts";
+import type { Ending, Slot } from "./_memory_slot.ts";
+
+/** What the spares need of the channels that they are among. */
+export interface SparesContext {
+  /** Session channels that are open or being opened. */
+  count: number;
+  /** A session channel that is still to be opened, if the server has one. */
+  takeNew(): Slot | undefined;
+  /** Asks the server to open it. */
+  open(signal: AbortSignal): Promise<void>;
+  /** Rejects as the server refuses. */
+  refuse(): Promise<never>;
+  add(ending: Ending): void;
+  remove(ending: Ending): void;
+  /** The error of what the end of the connection broke. */
+  lost(): ConnectionLostError;
+}
 
 /** One of them; it ends with its connection, unless it was taken. */
 class Spare implements Slot, Ending {
   readonly opened: Promise<void>;
-  readonly #channels: MemoryChannels;
+  readonly #channels: SparesContext;
   readonly #onLost: (spare: Spare) => void;
   readonly #slot: Slot | undefined;
   readonly #stop = new AbortController();
   #isGiven = false;
 
-  constructor(channels: MemoryChannels, onLost: (spare: Spare) => void) {
+  constructor(channels: SparesContext, onLost: (spare: Spare) => void) {
     this.#channels = channels;
     this.#onLost = onLost;
     this.#slot = channels.takeNew();
@@ -45,10 +62,10 @@ class Spare implements Slot, Ending {
 
 /** The spares of one connection. */
 export class MemorySpares implements SpareChannels {
-  readonly #channels: MemoryChannels;
+  readonly #channels: SparesContext;
   readonly #unused: Spare[] = [];
 
-  constructor(channels: MemoryChannels) {
+  constructor(channels: SparesContext) {
     this.#channels = channels;
   }
 

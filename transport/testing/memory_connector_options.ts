@@ -105,7 +105,10 @@ export interface MemoryConnectorOptions {
    * @default {false}
    */
   spareChannels?: boolean;
-  /** What the commands do. */
+  /**
+   * What the commands do. A command is looked up as the caller gave it: `cwd`,
+   * `login` and `sudo` do nothing here, and are in `MemoryConnector.calls`.
+   */
   commands?: Commands;
   /**
    * What the login shell does. Its terminal is in the context, and its
