@@ -32,6 +32,11 @@ const CHANNELS: Readonly<Record<OperationName, Tracing>> = {
   upload: tracing("upload"),
 };
 
+/** Everything that is traced. */
+export const OPERATION_NAMES: readonly OperationName[] = Object.keys(
+  CHANNELS,
+) as OperationName[];
+
 /** Whether anybody subscribes to an operation. */
 export function isTraced(name: OperationName): boolean {
   // Not `hasSubscribers` of the five: Node has it from 20.13 on.

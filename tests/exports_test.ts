@@ -210,6 +210,15 @@ const TESTING = `
   UnscriptedCommandError
 `;
 
+const OTEL = `
+  DiagnosticPool
+  InstrumentOptions
+  Instrumentation
+  MeterProviderLike
+  TracerProviderLike
+  instrument
+`;
+
 const PROGRESS = `
   FanOutProgress
   TerminalProgressOptions
@@ -219,6 +228,7 @@ const PROGRESS = `
 /** What each entry point exports. */
 const NAMES: Record<string, string> = {
   ".": POOL + SSH2 + SSH_CONFIG,
+  "./otel": OTEL,
   "./pool": POOL,
   "./progress": PROGRESS,
   "./ssh2": SSH2,

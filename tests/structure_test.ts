@@ -194,6 +194,7 @@ Deno.test("the library runs without Deno, and without syntax that Node 20 lacks"
 
 /** Packages of npm, and the one place where each is used. */
 const PLACES: Readonly<Record<string, string>> = {
+  "@opentelemetry/api": "pool/otel/",
   ssh2: "transport/",
   "yocto-spinner": "pool/progress.ts",
 };
@@ -209,6 +210,13 @@ Deno.test("each package of npm is used in its place alone, and the pool itself u
     ).map((name) => `${file.path} imports ${name}`)
   );
   assertEquals(packages, []);
+});
+
+Deno.test("nothing of the library needs ./otel, which costs those nothing who do not import it", () => {
+  const wrong = offences(({ path }, to) =>
+    to.startsWith("pool/otel/") && !path.startsWith("pool/otel/")
+  );
+  assertEquals(wrong, []);
 });
 
 interface Dependency {

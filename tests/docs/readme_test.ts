@@ -60,6 +60,8 @@ const SCRIPTED: Record<string, Expected> = {
       /connections: 1, waiting: 0, dials: 1/,
     ],
   },
+  "Observe 2": { prints: [/^exec ops@127\.0\.0\.1:\d+ 0 [\d.]+$/] },
+  "Observe 3": { prints: [/^up 3 days$/] },
 };
 
 /** Examples that need files, shells or sudo: on a real sshd. */

@@ -1,5 +1,6 @@
 /** A program of a user, in strict TypeScript, with every entry point. */
 
+import { metrics, trace } from "@opentelemetry/api";
 import {
   type Command,
   CommandError,
@@ -18,6 +19,7 @@ import {
   SshError,
   type TransferResult,
 } from "@sshpool/sshpool";
+import { instrument, type Instrumentation } from "@sshpool/sshpool/otel";
 import { ConnectionPool as BarePool } from "@sshpool/sshpool/pool";
 import { terminalProgress } from "@sshpool/sshpool/progress";
 import { Ssh2Connector } from "@sshpool/sshpool/ssh2";
@@ -60,6 +62,15 @@ export async function run(): Promise<number> {
   } finally {
     await pool.close();
   }
+}
+
+export function traced(pool: ConnectionPool): void {
+  const instrumentation: Instrumentation = instrument({
+    pool,
+    tracerProvider: trace.getTracerProvider(),
+    meterProvider: metrics.getMeterProvider(),
+  });
+  instrumentation.stop();
 }
 
 export async function parts(): Promise<void> {

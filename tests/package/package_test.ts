@@ -338,6 +338,24 @@ runtimeTest(
   },
 );
 
+runtimeTest("makes spans and metrics", async (command) => {
+  const { code, stdout, stderr } = await folder.run(command, {
+    args: [await install("_otel.mjs")],
+  });
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals(JSON.parse(stdout), {
+    spans: ["ssh exec", "ssh acquire", "ssh dial"],
+    ended: 3,
+    histograms: [
+      "ssh.client.connection.create_time",
+      "ssh.client.connection.use_time",
+      "ssh.client.connection.wait_time",
+      "ssh.client.operation.duration",
+    ],
+    observed: 4,
+  });
+});
+
 const WITHOUT_SSH2 = `
 import { ConnectionPool } from "@sshpool/sshpool";
 const pool = new ConnectionPool({ config: false });
