@@ -115,7 +115,7 @@ function mendChaChaCipher(cipher: RawChaChaCipher): void {
     const length = sealed.subarray(0, LENGTH_BYTES);
     const text = sealed.subarray(LENGTH_BYTES, packet.length);
     head.xor(outSeqno, 0, packet.subarray(0, LENGTH_BYTES), length);
-    main.apply(outSeqno, packet.subarray(LENGTH_BYTES), text, key);
+    main.apply(outSeqno, packet.subarray(LENGTH_BYTES), key, text);
     sealed.set(poly1305!.mac(length, text, key), packet.length);
     // Counted before it is sent: no number may serve for two packets,
     // whatever happens while the first is written.
@@ -124,10 +124,22 @@ function mendChaChaCipher(cipher: RawChaChaCipher): void {
   };
 }
 
-/** What has come of a packet: its encrypted length, content and MAC. */
+/** Buffers for packets of any size that nobody fills at the moment. */
+const spareBuffers: Buffer[] = [];
+/** So many are kept, for all connections together. */
+const MAX_SPARE_BUFFERS = 4;
+/** Up to this size a packet gets a buffer of its own. */
+const SPARE_FROM_BYTES = 4096;
+
+/**
+ * What has come of a packet: its encrypted length, content and MAC.
+ *
+ * Large packets share a few buffers, since nothing of a buffer is kept once its
+ * packet is decrypted. A new one for each would be as much garbage as data.
+ */
 class Assembly {
   readonly head: Buffer = Buffer.alloc(LENGTH_BYTES);
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Buffer | undefined;
   #have = 0;
   /** How long the content is; 0 until the head is complete. */
   length = 0;
@@ -163,18 +175,30 @@ class Assembly {
 
   /** Keeps a part; gives all of it once it is complete. */
   keep(part: Uint8Array): Uint8Array | undefined {
-    if (this.#have === 0) {
-      this.#bytes = Buffer.allocUnsafe(this.length + MAC_BYTES);
-    }
-    this.#bytes.set(part, this.#have);
+    const bytes = this.#bytes ??= bufferFor(this.length + MAC_BYTES);
+    bytes.set(part, this.#have);
     this.#have += part.length;
-    return this.missing === 0 ? this.#bytes : undefined;
+    return this.missing === 0
+      ? bytes.subarray(0, this.length + MAC_BYTES)
+      : undefined;
   }
 
-  /** Gets ready for the next packet. */
+  /** Gets ready for the next packet; nothing of this one may be in use. */
   reset(): void {
+    const bytes = this.#bytes;
+    this.#bytes = undefined;
     this.length = this.#have = 0;
+    if (
+      bytes?.length === MAX_PACKET_BYTES + MAC_BYTES &&
+      spareBuffers.length < MAX_SPARE_BUFFERS
+    ) spareBuffers.push(bytes);
   }
+}
+
+function bufferFor(bytes: number): Buffer {
+  if (bytes < SPARE_FROM_BYTES) return Buffer.allocUnsafe(bytes);
+  return spareBuffers.pop() ??
+    Buffer.allocUnsafe(MAX_PACKET_BYTES + MAC_BYTES);
 }
 
 function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
@@ -199,9 +223,7 @@ function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
   const open = (sealed: Uint8Array): Buffer => {
     const content = sealed.subarray(0, packet.length);
     const mac = sealed.subarray(packet.length);
-    // Not of Buffer's pool: output may keep a piece of it for long.
-    const text = Buffer.from(new ArrayBuffer(packet.length));
-    main.apply(decipher.inSeqno, content, text, key);
+    const text = main.apply(decipher.inSeqno, content, key);
     if (!timingSafeEqual(poly1305!.mac(packet.head, content, key), mac)) {
       throw new Error("Invalid MAC");
     }
@@ -247,25 +269,31 @@ class ChaChaKey {
    *
    * @param packet The number of the packet.
    * @param data What to encrypt.
-   * @param out Where to, as long as the data.
    * @param macKey Where the key of the packet's MAC goes: it is of the first
    * block of the stream, and the content is of those after it.
+   * @param out Where to, as long as the data. Default: memory of its own, and
+   * not of Buffer's pool, since output may keep a piece of it for long.
+   * @returns The result.
    */
   apply(
     packet: number,
     data: Uint8Array,
-    out: Uint8Array,
     macKey: Uint8Array,
-  ): void {
+    out?: Buffer,
+  ): Buffer {
     if (data.length <= SMALL_BYTES) {
+      out ??= Buffer.from(new ArrayBuffer(data.length));
       this.#small.copy(packet, 0, macKey);
       this.#small.xor(packet, 1, data, out);
-      return;
+      return out;
     }
     this.#nonce.writeUInt32BE(packet, 12);
     const cipher = createCipheriv("chacha20", this.#key, this.#nonce);
     macKey.set(cipher.update(FIRST_BLOCK).subarray(0, KEY_BYTES));
-    out.set(cipher.update(data));
+    const result = cipher.update(data);
     cipher.final();
+    if (out === undefined) return result;
+    out.set(result);
+    return out;
   }
 }
