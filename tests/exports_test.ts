@@ -136,6 +136,7 @@ const POOL = `
   SftpRemoveOptions
   SftpTransport
   SftpWriteFileOptions
+  SftpWriteFromOptions
   SpawnOptions
   SshConfigOptions
   SshConfigResolverOptions

@@ -110,13 +110,15 @@ export function lookAtTarget(to: string): Look {
 }
 
 /**
- * For a failed write: the file system of an open file is full if it has less
- * room than the write needs.
+ * For a failed write: the file system of a file is full if it has less room
+ * than the write needs. The handle may be closed already, since the request for
+ * that can follow the write at once: then the path tells.
  */
 export function lookForSpace(handle: Handle, bytes: number): Look {
   return async (protocol, call) => {
     if (!protocol.has("fstatvfs@openssh.com", "2")) return undefined;
-    const { availableBytes } = await protocol.fileSystem(call, handle);
+    const { availableBytes } = await protocol.fileSystem(call, handle)
+      .catch(() => protocol.fileSystem(call));
     return availableBytes < bytes ? "SSH_SFTP_NO_SPACE" : undefined;
   };
 }

@@ -9,6 +9,7 @@ import type {
   SftpCallOptions,
   SftpFile,
   SftpRangeOptions,
+  SftpWriteFromOptions,
 } from "./file.ts";
 import { seconds } from "./_seconds.ts";
 import type { SftpFileInfo } from "./file_info.ts";
@@ -77,7 +78,7 @@ export class OpenFile implements SftpFile {
     const call = this.#call("write", options);
     const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
     await writer.write(data);
-    await writer.flush();
+    await writer.finish();
   }
 
   readRange(
@@ -90,12 +91,12 @@ export class OpenFile implements SftpFile {
   async writeFrom(
     source: AsyncIterable<Uint8Array>,
     offset: number,
-    options: SftpCallOptions = {},
+    options: SftpWriteFromOptions = {},
   ): Promise<void> {
     const call = this.#call("write", options);
     const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
     for await (const piece of source) await writer.write(piece);
-    await writer.flush();
+    await writer.finish(options.onSent);
   }
 
   stat(options: SftpCallOptions = {}): Promise<SftpFileInfo> {
@@ -199,7 +200,7 @@ export class OpenFile implements SftpFile {
       },
       close: async () => {
         try {
-          await writer.flush();
+          await writer.finish(() => this.close().catch(() => {}));
         } catch (error) {
           await this[Symbol.asyncDispose]();
           throw error;

@@ -95,6 +95,15 @@ export class Protocol {
     return this.#extensions.get(name) === version;
   }
 
+  /**
+   * Whether the server is known to carry out requests about one file in the
+   * order in which they were sent, as the draft asks (section 4.1). Those that
+   * write in parallel, such as Go's `pkg/sftp`, do not have this extension.
+   */
+  get keepsOrder(): boolean {
+    return this.has("fsync@openssh.com", "1");
+  }
+
   /** OPEN. A handle that comes after an abort is closed. */
   open(call: Call, flags: number, mode?: number): Promise<Handle> {
     const packet = new PacketWriter(PacketType.OPEN).text(call.path).u32(flags);

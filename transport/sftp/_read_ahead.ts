@@ -10,6 +10,10 @@ export interface ReadAheadOptions {
   readonly offset?: number | undefined;
   /** Where to stop, without asking for more; by default at the end of file. */
   readonly end?: number | undefined;
+  /** Whether a piece is no longer needed when the next is asked for. */
+  readonly reuse?: boolean | undefined;
+  /** See `SftpRangeOptions.onSent`. */
+  readonly onSent?: (() => void) | undefined;
 }
 
 /**
@@ -28,7 +32,7 @@ export async function* readAhead(
   protocol: Protocol,
   call: Call,
   handle: Handle,
-  { offset = 0, end = Infinity }: ReadAheadOptions = {},
+  { offset = 0, end = Infinity, reuse = false, onSent }: ReadAheadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const stop = new AbortController();
   const signal = call.signal === undefined
@@ -38,29 +42,41 @@ export async function* readAhead(
   let requests = end === Infinity ? 2 : MAX_REQUESTS;
   let chunk = protocol.maxReadBytes;
   let next = offset;
+  const { buffers } = protocol.requests;
+  const asked = () => {
+    if (next >= end && protocol.keepsOrder) onSent?.();
+  };
   const ask = () => {
+    if (next >= end) return;
     const most = Math.min(requests, Math.ceil(WINDOW_BYTES / chunk));
     while (inFlight.length < most && next < end) {
       const length = Math.min(chunk, end - next);
-      const slot = fill(protocol, { ...call, signal }, handle, next, length);
+      const range = { offset: next, length, asked };
+      const slot = fill(protocol, { ...call, signal }, handle, range);
       slot.catch(() => {}); // seen when its turn comes, if it comes
       inFlight.push(slot);
       next += length;
     }
+    asked();
   };
+  if (reuse) buffers.enter();
   try {
     for (;;) {
       ask();
       const head = inFlight.shift();
       if (head === undefined) return;
       const { pieces, isLast, largest } = await head;
-      yield* pieces;
+      for (const piece of pieces) {
+        yield piece;
+        if (reuse) buffers.giveBack(piece);
+      }
       if (isLast) return;
       requests = Math.min(requests * 2, MAX_REQUESTS);
       // A server that answers with less than it is asked for has its own limit.
       chunk = Math.min(protocol.maxReadBytes, Math.max(largest, 4096));
     }
   } finally {
+    if (reuse) buffers.leave();
     stop.abort(new DOMException("No longer needed", "AbortError"));
   }
 }
@@ -73,23 +89,27 @@ interface Slot {
   readonly largest: number;
 }
 
+interface Stretch {
+  readonly offset: number;
+  readonly length: number;
+  /** Called after each request but the first. */
+  asked(): void;
+}
+
 /** Reads one stretch until it is full or the file ends. */
 async function fill(
   protocol: Protocol,
   call: Call,
   handle: Handle,
-  offset: number,
-  length: number,
+  { offset, length, asked }: Stretch,
 ): Promise<Slot> {
   const pieces: Uint8Array[] = [];
   let [filled, largest] = [0, 0];
   while (filled < length) {
-    const piece = await protocol.read(
-      call,
-      handle,
-      offset + filled,
-      length - filled,
-    );
+    const [from, count] = [offset + filled, length - filled];
+    const reading = protocol.read(call, handle, from, count);
+    if (filled > 0) asked();
+    const piece = await reading;
     if (piece === null) return { pieces, isLast: true, largest };
     pieces.push(piece);
     filled += piece.length;

@@ -7,6 +7,7 @@ import {
   PacketWriter,
   protocolError,
 } from "./_packets.ts";
+import { PacketBuffers } from "./_packet_buffers.ts";
 import { PacketSplitter } from "./_splitter.ts";
 import type { SftpTransport } from "./transport.ts";
 
@@ -64,6 +65,8 @@ interface Settle {
  * settles, and so does every later one.
  */
 export class Requests {
+  /** The memory of large answers. */
+  readonly buffers: PacketBuffers = new PacketBuffers();
   readonly #transport: SftpTransport;
   readonly #host: string | undefined;
   readonly #pending = new Map<number, Pending>();
@@ -94,7 +97,10 @@ export class Requests {
     this.#host = host;
     this.#onVersion = onVersion;
     this.#ended = new Promise((resolve) => this.#tellEnded = resolve);
-    const splitter = new PacketSplitter((packet) => this.#receive(packet));
+    const splitter = new PacketSplitter(
+      (packet) => this.#receive(packet),
+      this.buffers,
+    );
     transport.onEnd((error) => this.end(error ?? this.#closedByServer()));
     transport.onData((bytes) => {
       if (this.#end !== undefined) return;

@@ -1,14 +1,16 @@
 import { MAX_PACKET_BYTES, protocolError } from "./_packets.ts";
 import { serverText } from "../_server_text.ts";
+import type { PacketBuffers } from "./_packet_buffers.ts";
 
 /**
  * Cuts the bytes of a server into packets.
  *
  * A packet that lies in one chunk is given as a view of it. One that does not
- * is collected in a buffer of its own size, so memory is at most one packet.
+ * is collected in a buffer, so memory is at most one packet.
  */
 export class PacketSplitter {
   readonly #onPacket: (packet: Uint8Array) => void;
+  readonly #buffers: PacketBuffers | undefined;
   readonly #header = new Uint8Array(4);
   #headerLength = 0;
   #packet: Uint8Array | undefined;
@@ -19,9 +21,14 @@ export class PacketSplitter {
    * Makes a splitter.
    *
    * @param onPacket Called with each packet, without its length field.
+   * @param buffers Where the buffers come from. Default: a new one each time.
    */
-  constructor(onPacket: (packet: Uint8Array) => void) {
+  constructor(
+    onPacket: (packet: Uint8Array) => void,
+    buffers?: PacketBuffers,
+  ) {
     this.#onPacket = onPacket;
+    this.#buffers = buffers;
   }
 
   /**
@@ -51,7 +58,7 @@ export class PacketSplitter {
       this.#onPacket(chunk.subarray(at, at + length));
       return at + length;
     }
-    this.#packet = new Uint8Array(length);
+    this.#packet = this.#buffers?.take(length) ?? new Uint8Array(length);
     this.#filled = 0;
     return at;
   }

@@ -42,7 +42,7 @@ export class WriteBehind {
 
   /**
    * Sends data, and waits while the window is full. The data must not change
-   * before `flush` has resolved.
+   * before `finish` has resolved.
    */
   async write(data: Uint8Array): Promise<void> {
     if (!(data instanceof Uint8Array)) {
@@ -61,10 +61,18 @@ export class WriteBehind {
     }
   }
 
-  /** Waits until all is written. */
-  async flush(): Promise<void> {
+  /**
+   * Waits until all is written.
+   *
+   * @param onSent Called as soon as what is sent from then on is carried out
+   * after all writes: see `SftpWriteFromOptions.onSent`.
+   */
+  async finish(onSent?: () => void): Promise<void> {
+    this.#check();
+    if (this.#protocol.keepsOrder) onSent?.();
     while (this.#requests > 0) await this.#settled();
     this.#check();
+    if (!this.#protocol.keepsOrder) onSent?.();
   }
 
   get #isFull(): boolean {

@@ -50,13 +50,14 @@ export async function writeFile(
   };
   const file = await openOrCancel(protocol, call, how, data);
   try {
-    await writeAll(protocol, call, file, data);
-    if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
+    await writeAll(protocol, call, file, data, [
+      ...setMode(file, mode, call),
+      () => abortable(file.close(), call.signal),
+    ]);
   } catch (error) {
     await cleanedUp(file.close());
     throw error;
   }
-  await abortable(file.close(), call.signal);
 }
 
 /** Writes a file beside it, and gives that its name. */
@@ -83,10 +84,13 @@ export async function writeFileAtomically(
   let file: OpenFile | undefined;
   try {
     file = await openOrCancel(protocol, temporary, how, data);
-    await writeAll(protocol, temporary, file, data);
-    if (mode !== undefined) await file.chmod(mode, { signal: call.signal });
-    await file.sync({ signal: call.signal });
-    await abortable(file.close(), call.signal);
+    const opened = file;
+    await writeAll(protocol, temporary, opened, data, [
+      ...setMode(opened, mode, call),
+      () => opened.sync({ signal: call.signal }),
+      () => abortable(opened.close(), call.signal),
+    ]);
+    // Not before all of that has succeeded.
     await moveInto(protocol, temporary, old.path, options.createNew ?? false);
   } catch (error) {
     await discard(protocol, temporary, file);
@@ -187,16 +191,32 @@ async function cancel(data: Content, reason: unknown): Promise<void> {
   }
 }
 
+function setMode(
+  file: OpenFile,
+  mode: number | undefined,
+  { signal }: Call,
+): (() => Promise<void>)[] {
+  return mode === undefined ? [] : [() => file.chmod(mode, { signal })];
+}
+
+/** Writes all, and does the rest, whose requests follow at once. */
 async function writeAll(
   protocol: Protocol,
   call: Call,
   file: OpenFile,
   data: Content,
+  rest: readonly (() => Promise<unknown>)[],
 ): Promise<void> {
   const writer = new WriteBehind(protocol, call, file.handle, file.start);
   if (data instanceof Uint8Array) await writer.write(data);
   else await pump(data, writer, call.signal);
-  await writer.flush();
+  let ending: Promise<unknown> | undefined;
+  await writer.finish(() => {
+    ending = Promise.all(rest.map((step) => step()));
+    // What went wrong first is what is told: a failed write comes before it.
+    ending.catch(() => {});
+  });
+  await ending;
 }
 
 /** Writes a stream; a signal ends also a wait for the stream. */

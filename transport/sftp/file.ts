@@ -28,8 +28,25 @@ export interface SftpAttributes {
   } | undefined;
 }
 
+/** Options for {@linkcode SftpFile.writeFrom}. */
+export interface SftpWriteFromOptions extends SftpCallOptions {
+  /**
+   * Called as soon as the server is to carry out what is sent from then on
+   * after all of this: with the last request, if the server keeps the order of
+   * requests, as OpenSSH does. What follows then costs no round trip of its
+   * own. With other servers it is called after the last answer. Not called if
+   * this fails first. Must not throw.
+   */
+  readonly onSent?: (() => void) | undefined;
+}
+
 /** Options for {@linkcode SftpFile.readRange}. */
 export interface SftpRangeOptions extends SftpCallOptions {
+  /**
+   * As for `writeFrom`. Called again if a short answer makes one more request
+   * needed, and not before the end of the file if there is no `end`.
+   */
+  readonly onSent?: (() => void) | undefined;
   /**
    * Where to begin, in bytes.
    *
@@ -38,6 +55,13 @@ export interface SftpRangeOptions extends SftpCallOptions {
   readonly offset?: number | undefined;
   /** Where to stop, in bytes. Default: at the end of the file. */
   readonly end?: number | undefined;
+  /**
+   * Use the memory of a piece again when the next one is asked for. Each piece
+   * has to be used up by then. Takes less memory for a large file.
+   *
+   * @default {false}
+   */
+  readonly reuse?: boolean | undefined;
 }
 
 /**
@@ -100,8 +124,8 @@ export interface SftpFile extends AsyncDisposable {
   /**
    * Reads a range in order, with many requests in flight. The file stays open.
    *
-   * @param options Where to begin and to stop, and the signal.
-   * @returns The pieces. A piece is the caller's to keep.
+   * @param options Where to begin and to stop, the signal, memory.
+   * @returns The pieces. A piece is the caller's to keep, unless `reuse` is set.
    * @throws {SftpError} If the server refuses.
    */
   readRange(options?: SftpRangeOptions): AsyncIterableIterator<Uint8Array>;
@@ -118,7 +142,7 @@ export interface SftpFile extends AsyncDisposable {
   writeFrom(
     source: AsyncIterable<Uint8Array>,
     offset: number,
-    options?: SftpCallOptions,
+    options?: SftpWriteFromOptions,
   ): Promise<void>;
   /**
    * Tells its size, times and permissions.

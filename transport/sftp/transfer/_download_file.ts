@@ -39,26 +39,36 @@ export async function downloadFile(
 
 async function downloadOpened(
   file: SftpFile,
-  { from, to }: Item,
+  { from, to, info }: Item,
   context: Context,
 ): Promise<void> {
   const { signal, resume, tally } = context;
-  const before = remoteInfo(await file.stat({ signal }));
+  const looking = file.stat({ signal }).then(remoteInfo);
+  looking.catch(() => {}); // seen when it is waited for
+  // Without resuming, reading begins before the answer: see `Reading`.
+  const known = resume ? await looking : info;
   const folder = dirname(to) + sep;
-  const partial = partialPath(folder, basename(to), before, resume);
+  const partial = partialPath(folder, basename(to), known, resume);
   const local = await openPartial(partial, context);
   let isKept = resume;
+  let reading: Reading | undefined;
   try {
-    const start = resume ? await resumeAt(file, local, before, signal) : 0;
+    const start = resume ? await resumeAt(file, local, known, signal) : 0;
     if (start > 0) tally.add(from, start);
-    const end = before.size === 0 ? undefined : before.size;
+    reading = new Reading(file, start, known, signal);
+    const before = await looking;
+    if (!isSame(known, before)) {
+      // It changed since it was found, and nothing of it is written yet.
+      await reading.stop();
+      reading = new Reading(file, start, before, signal);
+    }
     let offset = start;
-    for await (const piece of file.readRange({ offset, end, signal })) {
+    for await (const piece of reading.pieces()) {
       await writeLocal(local, piece, offset);
       offset += piece.length;
       tally.add(from, piece.length);
     }
-    const after = remoteInfo(await file.stat({ signal }));
+    const after = await reading.infoAfter();
     const { size } = await infoOf(local);
     try {
       checkUnchanged(from, before, after, size);
@@ -70,11 +80,80 @@ async function downloadOpened(
     signal.throwIfAborted();
     await rename(partial, to);
   } catch (error) {
+    await reading?.stop();
     await local.close().catch(() => {});
     if (!isKept) await rm(partial, { force: true });
     throw error;
   }
   tally.done(from);
+}
+
+/**
+ * One run through a file on the server. It begins at once: its requests go out
+ * behind the one for what the file is, whose answer is compared with what the
+ * file was when it was found. The request for what it is afterwards goes out
+ * behind the last one to read. So neither costs a round trip of its own.
+ */
+class Reading {
+  readonly #file: SftpFile;
+  readonly #signal: AbortSignal;
+  readonly #pieces: AsyncIterator<Uint8Array, void>;
+  readonly #first: Promise<IteratorResult<Uint8Array, void>>;
+  #after: Promise<SourceInfo> | undefined;
+
+  /**
+   * Begins to read.
+   *
+   * @param offset Where.
+   * @param info How long the file is; 0 if only its end can tell, as in /proc.
+   */
+  constructor(
+    file: SftpFile,
+    offset: number,
+    { size }: SourceInfo,
+    signal: AbortSignal,
+  ) {
+    this.#file = file;
+    this.#signal = signal;
+    this.#pieces = file.readRange({
+      offset,
+      end: size === 0 ? undefined : size,
+      reuse: true,
+      signal,
+      onSent: () => this.#lookAgain(),
+    });
+    this.#first = this.#pieces.next();
+    this.#first.catch(() => {}); // seen when it is waited for
+  }
+
+  /** The content, in order. A piece must be used up when the next is wanted. */
+  async *pieces(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (
+      let step = await this.#first;
+      !step.done;
+      step = await this.#pieces.next()
+    ) yield step.value;
+  }
+
+  /** What the file is when all has been read. */
+  infoAfter(): Promise<SourceInfo> {
+    return this.#after ?? this.#lookAgain();
+  }
+
+  /** Gives up what is under way. */
+  async stop(): Promise<void> {
+    await this.#pieces.return?.().catch(() => {});
+  }
+
+  #lookAgain(): Promise<SourceInfo> {
+    const after = this.#file.stat({ signal: this.#signal }).then(remoteInfo);
+    after.catch(() => {}); // seen when it is waited for
+    return this.#after = after;
+  }
+}
+
+function isSame(a: SourceInfo, b: SourceInfo): boolean {
+  return a.size === b.size && a.mtime === b.mtime;
 }
 
 /** Opens the unfinished file; a link that somebody put there is an error. */

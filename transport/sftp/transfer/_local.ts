@@ -56,20 +56,42 @@ export async function infoOf(file: FileHandle): Promise<SourceInfo> {
   return sourceInfo(await file.stat());
 }
 
-/** Reads an open file: up to an offset, or to its end if that is `Infinity`. */
+/**
+ * Reads an open file: up to an offset, or to its end if that is `Infinity`. A
+ * piece is read while the one before it is used.
+ */
 export async function* readLocal(
   file: FileHandle,
   offset: number,
   end: number,
 ): AsyncGenerator<Uint8Array> {
-  while (offset < end) {
-    // A new buffer each time: the last one may still be on its way.
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - offset));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-    offset += bytesRead;
+  let next = readChunk(file, offset, end);
+  try {
+    for (;;) {
+      const chunk = await next;
+      if (chunk.length === 0) return;
+      offset += chunk.length;
+      next = readChunk(file, offset, end);
+      next.catch(() => {}); // seen when its turn comes, if it comes
+      yield chunk;
+    }
+  } finally {
+    // Not under way any more when the file is closed.
+    await next.catch(() => {});
   }
+}
+
+/** Reads some bytes; none at the end. */
+async function readChunk(
+  file: FileHandle,
+  offset: number,
+  end: number,
+): Promise<Uint8Array> {
+  // A new buffer each time: the last one may still be on its way.
+  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - offset));
+  if (buffer.length === 0) return buffer;
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+  return buffer.subarray(0, bytesRead);
 }
 
 /** Writes all of the data. */

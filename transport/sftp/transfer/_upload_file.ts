@@ -65,15 +65,23 @@ async function uploadOpened(
     if (start > 0) tally.add(from, start);
     const end = before.size === 0 ? Infinity : before.size;
     const source = counted(readLocal(local, start, end), from, context);
-    await file.writeFrom(source, start, { signal });
-    const copied = (await file.stat({ signal })).size;
+    let ending: Promise<number> | undefined;
+    await file.writeFrom(source, start, {
+      signal,
+      onSent: () => {
+        ending = finish(file, before, context);
+        ending.catch(() => {}); // a failed write comes first
+      },
+    });
+    const copied = await ending ?? 0;
     try {
       checkUnchanged(from, before, await infoOf(local), copied);
     } catch (error) {
       isKept = false;
       throw error;
     }
-    await finish(sftp, file, { partial, to, before }, context);
+    // Only now: all writes and all that followed them have succeeded.
+    await sftp.rename(partial, to, { signal });
   } catch (error) {
     // Not with the signal of the transfer: it may be what ended the copying.
     const removed = isKept ? [] : [sftp.remove(partial)];
@@ -118,26 +126,21 @@ async function orRemove<T>(
   }
 }
 
-/** Gives the file its attributes and its name. */
+/** Sets the attributes, asks for the size, and closes: one round trip. */
 async function finish(
-  sftp: Sftp,
   file: SftpFile,
-  { partial, to, before }: {
-    readonly partial: string;
-    readonly to: string;
-    readonly before: SourceInfo;
-  },
+  { mode, atime, mtime }: SourceInfo,
   { signal, preserve }: Context,
-): Promise<void> {
-  const { mode, atime, mtime } = before;
-  if (preserve) {
-    const times = atime !== undefined && mtime !== undefined
-      ? { atime, mtime }
-      : undefined;
-    await file.setAttributes({ mode, times }, { signal });
-  }
-  await abortable(file.close(), signal);
-  await sftp.rename(partial, to, { signal });
+): Promise<number> {
+  const times = atime !== undefined && mtime !== undefined
+    ? { atime, mtime }
+    : undefined;
+  const [{ size }] = await Promise.all([
+    file.stat({ signal }),
+    preserve ? file.setAttributes({ mode, times }, { signal }) : undefined,
+    abortable(file.close(), signal),
+  ]);
+  return size;
 }
 
 /** Where to go on with an unfinished file: at its end if it fits, or at 0. */
