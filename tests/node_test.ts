@@ -90,3 +90,46 @@ console.log(JSON.stringify(right));
     assertEquals(right, [30, 30, 30]);
   },
 );
+
+nodeTest(
+  "EmbeddedServer runs many sessions at once without a warning",
+  false,
+  async (run) => {
+    // A warning would be on standard error, which has to be empty.
+    const sums = await run(`
+import { ConnectionPool } from "@sshpool/sshpool";
+import { EmbeddedServer } from "@sshpool/sshpool/testing";
+
+const many = 50;
+let waiting = 0;
+let go;
+const gate = new Promise((resolve) => go = resolve);
+const server = await EmbeddedServer.start({
+  commands: {
+    // Many sessions, each of which writes many times at once.
+    together: async ({ write }) => {
+      if (++waiting === many) go();
+      await gate;
+      await Promise.all(Array.from({ length: many }, () => write("x")));
+    },
+  },
+});
+const pool = new ConnectionPool({
+  config: false,
+  maxConnectionsPerHost: 1,
+  maxSessionsPerConnection: many,
+});
+const results = await Promise.all(
+  Array.from({ length: many }, () => pool.exec(server.host(), "together")),
+);
+await pool.close();
+await server.close();
+console.log(JSON.stringify([
+  server.accepted,
+  server.peakSessions,
+  results.filter(({ stdout }) => stdout.length === many).length,
+]));
+`);
+    assertEquals(sums, [1, 50, 50]);
+  },
+);

@@ -26,13 +26,9 @@ export interface Rig extends AsyncDisposable {
   lose(): unknown;
 }
 
-/** What not every server has. */
-export type Feature = "terminal";
-
 export interface Adapter {
   name: string;
   ignore: boolean;
-  lacks?: readonly Feature[];
   hint?: string;
   start(): Promise<Rig>;
 }
@@ -105,7 +101,6 @@ export const adapters: Adapter[] = [{
 }, {
   name: "ssh2 over EmbeddedServer",
   ignore: noSsh2,
-  lacks: ["terminal"],
   async start() {
     const server = await EmbeddedServer.start({
       maxSessions: 2,
@@ -150,10 +145,8 @@ export const adapters: Adapter[] = [{
 export function contract(
   name: string,
   body: (connection: Connection, rig: Rig) => Promise<void>,
-  needs?: Feature,
 ): void {
-  for (const { name: adapter, ignore, hint, lacks, start } of adapters) {
-    if (needs !== undefined && lacks?.includes(needs)) continue;
+  for (const { name: adapter, ignore, hint, start } of adapters) {
     const note = ignore && hint ? ` (${hint})` : "";
     Deno.test({
       name: `Connector [${adapter}] ${name}${note}`,

@@ -155,7 +155,6 @@ contract(
     assertEquals([stdout, stderr], ["30 90\r\n", ""]);
     assert((await connection.exec("stty size")).code !== 0);
   },
-  "terminal",
 );
 
 /** Reads until a text has come. */
@@ -195,7 +194,6 @@ contract(
     assertEquals(connection.openChannels, 0);
     shell.resize({ columns: 1, rows: 1 });
   },
-  "terminal",
 );
 
 contract(
@@ -211,5 +209,4 @@ contract(
     }
     await shell[Symbol.asyncDispose]();
   },
-  "terminal",
 );

@@ -1,17 +1,18 @@
-/** What runs on a session of the embedded server: the script of a command. */
+/** What runs on a session of the embedded server: a command or a shell. */
 
 // @ts-types="@types/ssh2"
 import type { ServerChannel } from "ssh2";
-import {
-  type CommandContext,
-  type CommandResult,
-  type CommandScript,
-  findScript,
-  runScript,
-} from "./commands.ts";
+import type {
+  CommandContext,
+  CommandResult,
+  CommandScript,
+} from "./command_script.ts";
+import { findScript, runScript } from "./commands.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { until } from "./_gate.ts";
 import { ChannelInput } from "./_server_input.ts";
+import { playShell } from "./_server_shell.ts";
+import type { ServerTerminal } from "./_server_terminal.ts";
 
 /** What a session has been told before something runs on it. */
 export interface RunParts {
@@ -19,6 +20,7 @@ export interface RunParts {
   readonly env: Readonly<Record<string, string>>;
   /** The signals of the client, and its end. */
   readonly process: AbortController;
+  readonly terminal: ServerTerminal | undefined;
   readonly options: EmbeddedServerOptions;
 }
 
@@ -34,6 +36,25 @@ export function runCommand(
     .then((result) => run.end(result)).catch(() => {});
 }
 
+/** Runs a login shell on a channel: its script, or one that plays lines. */
+export function runShell(channel: ServerChannel, parts: RunParts): void {
+  const { options: { shell, commands }, host, process, terminal } = parts;
+  const run = new Run(channel, parts);
+  const playLines = () =>
+    playShell({
+      host,
+      commands,
+      terminal,
+      input: run.input,
+      signal: process.signal,
+      play: (script, command, signal) => run.play(script, command, signal),
+      write: (chunk) => run.write(chunk),
+      finish: (result) => run.finish(result),
+    });
+  run.play(shell || playLines, "")
+    .then((result) => run.end(result)).catch(() => {});
+}
+
 /** A channel on which scripts run. */
 class Run {
   readonly #channel: ServerChannel;
@@ -41,10 +62,17 @@ class Run {
   #input: ChannelInput | undefined;
 
   constructor(channel: ServerChannel, parts: RunParts) {
+    const { terminal, process } = parts;
     this.#channel = channel;
     this.#parts = parts;
     // A socket that dies under a channel is no error of the server.
     channel.on("error", () => {});
+    if (terminal === undefined) return;
+    terminal.onSignal = (name) => process.abort(name);
+    terminal.onEcho = (bytes) => {
+      if (!channel.writableEnded) channel.write(bytes);
+    };
+    this.#input = new ChannelInput(channel, terminal);
   }
 
   get input(): ChannelInput {
@@ -57,7 +85,8 @@ class Run {
     command: string,
     signal: AbortSignal = this.#parts.process.signal,
   ): Promise<CommandResult> {
-    const { host, env } = this.#parts;
+    if (typeof script !== "function") return Promise.resolve(script);
+    const { host, env, terminal, process } = this.#parts;
     let stdin: ReadableStream<Uint8Array> | undefined;
     const input = () => this.input;
     const context: CommandContext = {
@@ -65,6 +94,7 @@ class Run {
       host,
       env,
       signal,
+      terminal: signal === process.signal ? terminal : terminal?.during(signal),
       get stdin() {
         return stdin ??= input().stream(signal);
       },
@@ -76,7 +106,7 @@ class Run {
 
   /** Writes to standard output. */
   write(chunk: string | Uint8Array): Promise<void> {
-    return writeTo(this.#channel, chunk);
+    return writeTo(this.#channel, this.#shown(chunk));
   }
 
   /** Writes what a result has; settles also if the channel closes meanwhile. */
@@ -110,9 +140,14 @@ class Run {
     channel.resume();
   }
 
-  /** Writes to standard error. */
+  /** A terminal shows both outputs as one. */
   #writeError(chunk: string | Uint8Array): Promise<void> {
+    if (this.#parts.terminal !== undefined) return this.write(chunk);
     return writeTo(this.#channel.stderr, chunk);
+  }
+
+  #shown(chunk: string | Uint8Array): string | Uint8Array {
+    return this.#parts.terminal?.show(chunk) ?? chunk;
   }
 }
 

@@ -6,8 +6,9 @@ import { onAbort } from "../abort.ts";
 import type { ServedFiles } from "../sftp/server/served_files.ts";
 import { serverInternalsOf, sessionInternalsOf } from "../ssh2/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { runCommand } from "./_server_command.ts";
+import { runCommand, runShell } from "./_server_command.ts";
 import { serveSftp } from "./_server_sftp.ts";
+import { ServerTerminal } from "./_server_terminal.ts";
 
 /** What a session needs of its connection. */
 export interface SessionParts {
@@ -30,13 +31,24 @@ export function serveSession(
 ): void {
   const env: Record<string, string> = {};
   const process = new AbortController();
+  let terminal: ServerTerminal | undefined;
+  const parts = () => ({ host, env, process, terminal, options });
   const stop = onAbort(gone, () => process.abort("HUP"));
   session.on("env", (accept, reject, info) => {
     if (!accepts(options.acceptEnv, info.key)) return reject?.();
     env[info.key] = info.val;
     accept?.();
   });
-  session.on("pty", (accept) => accept?.());
+  session.on("pty", (accept, reject, info) => {
+    if (options.permitTTY === false) return reject?.();
+    terminal = new ServerTerminal(info, process.signal);
+    env["TERM"] = info.term;
+    accept?.();
+  });
+  session.on("window-change", (accept, _reject, { cols, rows }) => {
+    terminal?.resize(cols, rows);
+    accept?.();
+  });
   let isFiles = false;
   session.on("signal", (accept, reject, info) => {
     // As sshd, which has no process to send it to.
@@ -56,7 +68,11 @@ export function serveSession(
   });
   session.on("exec", (accept, reject, info) => {
     if (options.refuseExec) return reject?.();
-    runCommand(accept(), info.command, { host, env, process, options });
+    runCommand(accept(), info.command, parts());
+  });
+  session.on("shell", (accept, reject) => {
+    if (options.refuseExec || options.shell === false) return reject?.();
+    runShell(accept(), parts());
   });
   session.on("subsystem", (accept, reject, { name }) => {
     const served = name === "sftp" ? files() : undefined;

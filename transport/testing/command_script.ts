@@ -48,8 +48,8 @@ export interface CommandContext {
   readonly env: Readonly<Record<string, string>>;
   /**
    * The terminal, if it runs in one: standard error is written to standard
-   * output then, and `\n` arrives as `\r\n`. What the client types is not
-   * echoed.
+   * output then, and `\n` arrives as `\r\n`. An `EmbeddedServer` echoes what
+   * the client types, a `MemoryConnector` does not.
    */
   readonly terminal?: CommandTerminal | undefined;
   /** What the client sends; ends at its end of file. */

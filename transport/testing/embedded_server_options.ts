@@ -6,7 +6,7 @@
 
 import type { AuthMethod } from "../host.ts";
 import type { SftpRequest } from "../sftp/server/request.ts";
-import type { Commands } from "./commands.ts";
+import type { CommandHandler, Commands } from "./command_script.ts";
 import type { MemoryFiles } from "./files/memory_files.ts";
 import type { Outcome } from "./outcome.ts";
 
@@ -49,6 +49,21 @@ export interface EmbeddedServerOptions {
   };
   /** What the commands do. */
   commands?: Commands;
+  /**
+   * What the login shell does. Its `command` is empty, and its terminal is in
+   * the context if the client asked for one; `false` refuses shells. Default:
+   * it runs each line that it reads as a command of `commands`, up to `exit`;
+   * in a terminal it writes the prompt `$ ` before each.
+   */
+  shell?: CommandHandler | false;
+  /**
+   * Whether clients get a terminal. It echoes what is typed, a line is read
+   * when it is complete, and Control-C is the signal `INT`. As with sshd, the
+   * end of the client's input is no end of file in it; Control-D is.
+   *
+   * @default {true}
+   */
+  permitTTY?: boolean;
   /**
    * The files of SFTP sessions, which all of them share; `false` refuses SFTP.
    * Default: an empty {@linkcode MemoryFiles}, which is
@@ -123,7 +138,7 @@ export interface EmbeddedServerOptions {
   neverOpen?: boolean;
   /** Wait this long before answering a request for a session, in milliseconds. */
   delayOpenMs?: number;
-  /** Open sessions, but refuse the commands on them. */
+  /** Open sessions, but refuse the commands and shells on them. */
   refuseExec?: boolean;
   /** Close channels without an exit status. */
   exitWithoutStatus?: boolean;

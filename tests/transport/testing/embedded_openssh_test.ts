@@ -57,7 +57,7 @@ function opensshTest(
             stdin: "piped",
             stdout: "piped",
             stderr: "piped",
-            signal: AbortSignal.timeout(40_000),
+            signal: AbortSignal.timeout(20_000),
           }).spawn();
         await fn({ server, dir, start });
       } finally {
@@ -210,5 +210,49 @@ opensshTest(
     assert(stderr.includes("administratively prohibited"), stderr);
     const remote = await finish(start(["-N", "-R", "0:127.0.0.1:1"]));
     assertEquals(remote.code, 255);
+  },
+);
+
+opensshTest(
+  "ssh",
+  "ssh -tt talks to a shell of EmbeddedServer in a terminal",
+  {},
+  async ({ server, start }) => {
+    const child = start(["-tt"]);
+    const reader = child.stdout.getReader();
+    const writer = child.stdin.getWriter();
+    let stdout = "";
+    const steps = [
+      ["$ ", "echo hello\n"],
+      ["\r\nhello\r\n$ ", "sleep 60\n"],
+      ["sleep 60\r\n", "\x03"],
+      ["^C\r\n$ ", "exit 6\n"],
+    ] as const;
+    for (const [sign, typed] of steps) {
+      while (!stdout.includes(sign)) {
+        const { done, value } = await reader.read();
+        if (done) throw new Error(`${sign} never came: ${stdout}`);
+        stdout += new TextDecoder().decode(value);
+      }
+      await writer.write(new TextEncoder().encode(typed));
+    }
+    while (!(await reader.read()).done);
+    await writer.close();
+    await child.stderr.cancel();
+    assertEquals((await child.status).code, 6);
+    await until(() => server.openSessions === 0);
+  },
+);
+
+opensshTest(
+  "ssh",
+  "ssh without a command runs lines on EmbeddedServer up to the end of file",
+  { commands: { both: { stdout: "out\n", stderr: "err\n", code: 3 } } },
+  async ({ start }) => {
+    assertEquals(await finish(start(["-T"]), "echo a\nboth\n"), {
+      code: 3,
+      stdout: "a\nout\n",
+      stderr: "err\n",
+    });
   },
 );
