@@ -58,6 +58,8 @@ export interface WalkPlan {
   readonly gates: Readonly<
     Partial<Record<"dial" | "open" | "exec" | "end" | "close", Odds>>
   >;
+  /** Connections can open channels ahead of need. */
+  readonly spares?: boolean;
   /** The odds of each step, where they differ from the usual ones. */
   readonly steps?: Readonly<Partial<Record<StepKind, number>>>;
   /** Leases are also given back with their channel still open. */
@@ -129,6 +131,7 @@ export class Script {
       maxSessions: () => this.#limit(),
       reapMs: plan.reapMs ?? 0,
       reapTurns: plan.reapTurns ?? 0,
+      spareChannels: plan.spares ?? false,
       commands: (line) => {
         const script = findScript(line, undefined, "");
         return (context) => {

@@ -77,6 +77,20 @@ const plans: WalkPlan[] = [
     gates: { dial: mild, open: mild },
   },
   {
+    name: "channels that are opened ahead of need",
+    hosts: 2,
+    pool: {
+      ...quick,
+      maxConnections: 3,
+      maxConnectionsPerHost: 2,
+      maxSessionsPerConnection: 6,
+    },
+    maxSessions: 5,
+    reapMs: 10,
+    spares: true,
+    gates: { dial: mild, open: mixed, exec: mixed, end: mild },
+  },
+  {
     name: "short lives and short wait",
     hosts: 4,
     pool: {
