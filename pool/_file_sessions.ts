@@ -105,11 +105,12 @@ export class FileSessions {
     }
   }
 
-  #run({ signal, timeoutMs, operation }: WaitOptions): Promise<FileSession> {
+  #run(wait: WaitOptions): Promise<FileSession> {
+    const { signal } = wait;
     return run(this.#context, this.#lane, {
       kind: "stream",
       start: async ({ sftp }, opened, pooled) => {
-        if (sftp === undefined) throw unsupported(this.#lane, "SFTP");
+        if (sftp === undefined) throw unsupported(pooled.connection, "SFTP");
         const session = await sftp.call(
           pooled.connection,
           signal ? { signal } : {},
@@ -118,10 +119,7 @@ export class FileSessions {
         return new FileSession(session, pooled);
       },
       hold: ({ sftp }) => sftp.closed,
-      signal,
-      timeoutMs,
-      operation,
-    });
+    }, wait);
   }
 
   /** Waits for a session that another caller starts, and shares its failure. */

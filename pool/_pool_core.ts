@@ -8,6 +8,7 @@ import { abortable, Deadline } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
 import type { HostLike, ResolvedHost } from "../transport/host.ts";
 import type { HostResolver } from "../transport/resolver.ts";
+import type { CallContext } from "./_calls.ts";
 import { DialLimiter } from "./_dial_limiter.ts";
 import { Directory } from "./_directory.ts";
 import { FileSessions } from "./_file_sessions.ts";
@@ -16,7 +17,6 @@ import { IdleSweeper } from "./_idle_sweeper.ts";
 import { Lane } from "./_lane.ts";
 import { LeaseTracker } from "./_lease_tracker.ts";
 import { Permits } from "./_permits.ts";
-import type { PoolContext } from "./_pool_context.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { SharedConnection } from "./_shared_connection.ts";
 import { Telemetry } from "./_telemetry.ts";
@@ -41,7 +41,7 @@ const ROOM_CHECK_MS = 50;
 const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Owns the lanes and the limits, and their end. */
-export class PoolCore implements PoolContext {
+export class PoolCore implements CallContext {
   readonly limits: Limits;
   readonly connector: Connector;
   readonly telemetry: Telemetry;
@@ -234,8 +234,7 @@ export class PoolCore implements PoolContext {
 
   #makeLane(host: ResolvedHost, key: string): Lane {
     return new Lane(this, host, key, {
-      share: (lane, pooled) =>
-        new SharedConnection(this, lane, this.filesOf(lane), pooled),
+      share: (lane, pooled) => new SharedConnection(this, lane, pooled),
       current: (lane) => this.#directory.current(lane),
     });
   }

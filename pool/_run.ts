@@ -4,11 +4,6 @@
  * @module
  */
 
-import {
-  type CheckedCall,
-  type PoolCallOptions,
-  whenOpened,
-} from "../transport/call_options.ts";
 import type { Connection } from "../transport/connector.ts";
 import {
   ChannelOpenError,
@@ -18,16 +13,6 @@ import {
   SshError,
 } from "../transport/errors.ts";
 import { hostName } from "../transport/host.ts";
-import type {
-  ExecOptions,
-  ExecResult,
-  Output,
-  OutputEncoding,
-  RemoteProcess,
-  ShellOptions,
-  SpawnOptions,
-} from "../transport/process.ts";
-import { isRepeatable } from "../transport/stdin.ts";
 import { ChannelClosedError } from "../transport/session_errors.ts";
 import type { Lane } from "./_lane.ts";
 import type { PoolContext } from "./_pool_context.ts";
@@ -36,14 +21,6 @@ import type { SessionAttempt } from "./_session_limit.ts";
 import { isTraced, type Operation, trace } from "./_tracing.ts";
 import type { WaitOptions } from "./_wait_queue.ts";
 import type { RetryCause } from "./events.ts";
-import { acquireTimeout } from "./options.ts";
-
-/** What is common to calls that were checked. */
-export interface CheckedOptions {
-  readonly command?: string;
-  readonly options: { readonly signal?: AbortSignal };
-  readonly own: PoolCallOptions;
-}
 
 /** What to run, and how. */
 export interface Job<T> {
@@ -58,10 +35,6 @@ export interface Job<T> {
   hold?(value: T): Promise<unknown>;
   /** Whether it may run twice. */
   readonly idempotent?: boolean;
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-  /** What somebody is told of the call. */
-  readonly operation: Operation | undefined;
 }
 
 /** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
@@ -85,42 +58,50 @@ interface Retry {
   ran: Loss | undefined;
 }
 
-/** Runs a job on a slot of its host. */
+/**
+ * Runs a job on a slot of its host.
+ *
+ * @param context The pool.
+ * @param lane The lane of the host.
+ * @param job What to run.
+ * @param wait How long the caller waits for a slot, and what is told of its call.
+ */
 export async function run<T>(
   context: PoolContext,
   lane: Lane,
   job: Job<T>,
+  wait: WaitOptions,
 ): Promise<T> {
   let retry: Retry | undefined;
   for (;;) {
     let pooled: PooledConnection | undefined;
     let attempt: SessionAttempt | undefined;
     const slot = isTraced("acquire")
-      ? slotOperation(context, lane, job)
+      ? slotOperation(context, lane, wait)
       : undefined;
     try {
       pooled = slot === undefined
         ? lane.tryTake(job.kind) ??
-          await lane.acquire(job.kind, waitOptions(job, retry))
-        : await takeTraced(slot, lane, job, retry);
+          await lane.acquire(job.kind, waitOptions(wait, retry))
+        : await takeTraced(slot, lane, job.kind, waitOptions(wait, retry));
       // The hand-over may have crossed an abort: the slot goes to the next.
-      job.signal?.throwIfAborted();
+      wait.signal?.throwIfAborted();
       const value = await begin(pooled, lane, job, (it) => attempt = it);
-      job.operation?.ran(value, job.hold?.(value));
+      wait.operation?.ran(value, job.hold?.(value));
       release(pooled, attempt!, job, value, slot);
       return value;
     } catch (error) {
       const cause = pooled && attempt &&
-        retryCause(context, lane, { pooled, attempt, job, error, retry });
+        retryCause(context, lane, { pooled, attempt, job, wait, error, retry });
       giveBack(pooled, attempt, job.kind, error);
       slot?.givenBack();
       if (cause === undefined) throw explained(error, pooled, retry);
       // A refusal that crosses an abort, or the end of the pool, is not the
       // caller's concern.
-      job.signal?.throwIfAborted();
+      wait.signal?.throwIfAborted();
       if (context.isClosing) throw context.closedError(lane.name);
       context.telemetry.record({ type: "retry", host: lane.name, cause });
-      retry ??= { deadlineAt: deadlineOf(job), losses: 0, ran: undefined };
+      retry ??= { deadlineAt: deadlineOf(wait), losses: 0, ran: undefined };
       if (cause !== "channel-open") retry.losses++;
       if (cause === "idempotent") retry.ran = error as Loss;
     }
@@ -149,7 +130,7 @@ function begin<T>(
 function slotOperation(
   context: PoolContext,
   lane: Lane,
-  { operation: parent }: Job<unknown>,
+  { operation: parent }: WaitOptions,
 ): Operation | undefined {
   const { host } = lane;
   const slot = context.telemetry.operation("acquire", { host, parent });
@@ -160,24 +141,23 @@ function slotOperation(
 function takeTraced(
   slot: Operation,
   lane: Lane,
-  job: Job<unknown>,
-  retry: Retry | undefined,
+  kind: SlotKind,
+  wait: WaitOptions,
 ): Promise<PooledConnection> {
   return trace(slot, async () => {
-    const free = lane.tryTake(job.kind);
+    const free = lane.tryTake(kind);
     slot.waited = free === undefined;
-    const wait = { ...waitOptions(job, retry), operation: slot };
-    return free ?? await lane.acquire(job.kind, wait);
+    return free ?? await lane.acquire(kind, { ...wait, operation: slot });
   }, () => slot.held());
 }
 
-function deadlineOf({ timeoutMs }: Job<unknown>): number {
+function deadlineOf({ timeoutMs }: WaitOptions): number {
   return timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
 }
 
 /** One that tries again goes first: everybody else came later. */
 function waitOptions(
-  { signal, timeoutMs }: Job<unknown>,
+  { signal, timeoutMs }: WaitOptions,
   retry: Retry | undefined,
 ): WaitOptions {
   if (retry === undefined) return { signal, timeoutMs };
@@ -227,6 +207,7 @@ interface Failure {
   readonly pooled: PooledConnection;
   readonly attempt: SessionAttempt;
   readonly job: Job<unknown>;
+  readonly wait: WaitOptions;
   readonly error: unknown;
   readonly retry: Retry | undefined;
 }
@@ -235,13 +216,13 @@ interface Failure {
 function retryCause(
   context: PoolContext,
   lane: Lane,
-  { pooled, attempt, job, error, retry }: Failure,
+  { pooled, attempt, job, wait, error, retry }: Failure,
 ): RetryCause | undefined {
   if (error instanceof ChannelOpenError && !attempt.isOpen) {
     if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
     return isTemporary(lane, pooled, attempt) ? "channel-open" : undefined;
   }
-  if (context.isClosing || job.signal?.aborted) return undefined;
+  if (context.isClosing || wait.signal?.aborted) return undefined;
   const losses = retry?.losses ?? 0;
   if (!isLoss(error) || losses > 0) return undefined;
   if (!error.mayHaveRun) return "not-sent";
@@ -287,66 +268,9 @@ function explained(
   );
 }
 
-/** Runs a command on a slot of the lane. */
-export function runExec<Encoding extends OutputEncoding>(
-  context: PoolContext,
-  lane: Lane,
-  { command, options, own }: CheckedCall<ExecOptions<Encoding>>,
-  operation?: Operation,
-): Promise<ExecResult<Output<Encoding>>> {
-  return run(context, lane, {
-    kind: "command",
-    start: (connection, opened) =>
-      connection.exec(command, whenOpened(options, opened)),
-    // A stream is used up by the first try.
-    idempotent: own.idempotent === true && isRepeatable(options.stdin),
-    signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, own),
-    operation,
-  });
-}
-
-/** Starts a command on a slot of the lane, which it keeps until it has ended. */
-export function runSpawn(
-  context: PoolContext,
-  lane: Lane,
-  { command, options, own }: CheckedCall<SpawnOptions>,
-  operation?: Operation,
-): Promise<RemoteProcess> {
-  return run(context, lane, {
-    kind: "stream",
-    start: (connection, opened) =>
-      connection.spawn(command, whenOpened(options, opened)),
-    hold: ({ status }) => status,
-    signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, own),
-    operation,
-  });
-}
-
-/** Starts a shell on a slot of the lane, which it keeps until it has ended. */
-export function runShell(
-  context: PoolContext,
-  lane: Lane,
-  { options, own }: Omit<CheckedCall<ShellOptions>, "command">,
-  operation?: Operation,
-): Promise<RemoteProcess> {
-  return run(context, lane, {
-    kind: "stream",
-    start: (connection, opened) => {
-      if (connection.shell === undefined) throw unsupported(lane, "shells");
-      return connection.shell(whenOpened(options, opened));
-    },
-    hold: ({ status }) => status,
-    signal: options.signal,
-    timeoutMs: acquireTimeout(context.limits, own),
-    operation,
-  });
-}
-
 /** The error for what the adapter of a pool cannot do. */
-export function unsupported(lane: { name: string }, what: string): TypeError {
+export function unsupported({ host }: Connection, what: string): TypeError {
   return new TypeError(
-    `Cannot serve "${lane.name}": its connector does not support ${what}`,
+    `Cannot serve "${hostName(host)}": its connector does not support ${what}`,
   );
 }

@@ -4,11 +4,6 @@
  * @module
  */
 
-import {
-  checkExec,
-  checkShellOptions,
-  checkSpawn,
-} from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type {
   ClosedReason,
@@ -29,21 +24,18 @@ import type {
 } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../transport/target.ts";
-import { withCallerStack } from "./_caller_stack.ts";
-import type { FileSessions } from "./_file_sessions.ts";
-import type { Lane } from "./_lane.ts";
-import type { PoolContext } from "./_pool_context.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
 import {
-  type CheckedOptions,
-  runExec,
-  runShell,
-  runSpawn,
-  unsupported,
-} from "./_run.ts";
-import { type Operation, trace } from "./_tracing.ts";
-import type { OperationName } from "./diagnostics.ts";
-import { EXEC_NAMES, WAIT_NAMES } from "./options.ts";
+  type CallContext,
+  exec,
+  type Place,
+  sftp,
+  shell,
+  spawn,
+} from "./_calls.ts";
+import { withCallerStack } from "./_caller_stack.ts";
+import type { Lane } from "./_lane.ts";
+import type { PooledConnection } from "./_pooled_connection.ts";
+import { unsupported } from "./_run.ts";
 
 /**
  * A connection that many callers hold. Its channels take slots as those of
@@ -53,21 +45,20 @@ import { EXEC_NAMES, WAIT_NAMES } from "./options.ts";
  * call rejects.
  */
 export class SharedConnection implements Connection {
-  readonly #context: PoolContext;
-  readonly #lane: Lane;
-  readonly #files: FileSessions;
+  readonly #context: CallContext;
   readonly #pooled: PooledConnection;
+  readonly #place: Place;
 
-  constructor(
-    context: PoolContext,
-    lane: Lane,
-    files: FileSessions,
-    pooled: PooledConnection,
-  ) {
+  constructor(context: CallContext, lane: Lane, pooled: PooledConnection) {
     this.#context = context;
-    this.#lane = lane;
-    this.#files = files;
     this.#pooled = pooled;
+    this.#place = {
+      host: this.host,
+      find: () => {
+        this.#check();
+        return lane;
+      },
+    };
   }
 
   get host(): ResolvedHost {
@@ -90,39 +81,20 @@ export class SharedConnection implements Connection {
     command: Command,
     options?: ExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    return this.#call(
-      "exec",
-      () => checkExec(command, options, EXEC_NAMES),
-      (call, operation) => runExec(this.#context, this.#lane, call, operation),
-    );
+    return exec(this.#context, this.#place, command, options);
   }
 
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
-    return this.#call(
-      "spawn",
-      () => checkSpawn(command, options, WAIT_NAMES),
-      (call, operation) => runSpawn(this.#context, this.#lane, call, operation),
-    );
+    return spawn(this.#context, this.#place, command, options);
   }
 
   shell(options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#call(
-      "shell",
-      () => checkShellOptions(options, WAIT_NAMES),
-      (call, operation) => runShell(this.#context, this.#lane, call, operation),
-    );
+    return shell(this.#context, this.#place, options);
   }
 
-  sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
-    const { signal } = options;
-    const timeoutMs = this.#context.limits.acquireTimeoutMs;
-    return this.#do(() =>
-      this.#traced("sftp", async (operation) => {
-        const sftp = await this.#files.open({ signal, timeoutMs, operation });
-        operation?.opened(sftp.closed);
-        return sftp;
-      })
-    );
+  sftp(options?: { readonly signal?: AbortSignal }): Promise<Sftp> {
+    const place = this.#place;
+    return sftp(this.#context, { place, signal: options?.signal });
   }
 
   forwardOut(
@@ -131,7 +103,7 @@ export class SharedConnection implements Connection {
   ): Promise<Tunnel> {
     return this.#pinned((connection) => {
       if (connection.forwardOut === undefined) {
-        throw unsupported(this.#lane, "forwards");
+        throw unsupported(connection, "forwards");
       }
       return connection.forwardOut(target, options);
     });
@@ -150,7 +122,7 @@ export class SharedConnection implements Connection {
     };
     return this.#pinned((connection) => {
       if (connection.forwardIn === undefined) {
-        throw unsupported(this.#lane, "remote forwards");
+        throw unsupported(connection, "remote forwards");
       }
       return connection.forwardIn(listen, withPin, options);
     });
@@ -166,55 +138,18 @@ export class SharedConnection implements Connection {
   }
 
   /** A tunnel is no session and takes no slot, but it keeps the connection. */
-  #pinned<T extends { readonly closed: Promise<void> }>(
+  async #pinned<T extends { readonly closed: Promise<void> }>(
     open: (connection: Connection) => Promise<T>,
   ): Promise<T> {
-    return this.#do(async () => {
-      const pooled = this.#pooled;
-      pooled.addPin();
-      try {
-        const opened = await open(pooled.connection);
-        opened.closed.then(() => pooled.removePin());
-        return opened;
-      } catch (error) {
-        pooled.removePin();
-        throw error;
-      }
-    });
-  }
-
-  /** Checks a call before it is made. */
-  #call<Checked extends CheckedOptions, T>(
-    name: OperationName,
-    check: () => Checked,
-    use: (call: Checked, operation: Operation | undefined) => Promise<T>,
-  ): Promise<T> {
-    return this.#do(() => {
-      const call = check();
-      const { command } = call;
-      return this.#traced(name, (operation) => use(call, operation), command);
-    });
-  }
-
-  /** Makes a call, traced if somebody subscribes. */
-  #traced<T>(
-    name: OperationName,
-    use: (operation: Operation | undefined) => Promise<T>,
-    command?: string,
-  ): Promise<T> {
-    const { host } = this;
-    const { telemetry } = this.#context;
-    const operation = telemetry.operation(name, { host, command });
-    if (operation === undefined) return use(undefined);
-    operation.found(this.#lane);
-    return trace(operation, () => use(operation));
-  }
-
-  async #do<T>(operation: () => Promise<T>): Promise<T> {
     this.#check();
+    const pooled = this.#pooled;
+    pooled.addPin();
     try {
-      return await operation();
+      const opened = await open(pooled.connection);
+      opened.closed.then(() => pooled.removePin());
+      return opened;
     } catch (error) {
+      pooled.removePin();
       throw withCallerStack(error);
     }
   }

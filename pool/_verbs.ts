@@ -5,11 +5,6 @@
  * @module
  */
 
-import {
-  checkExec,
-  checkShellOptions,
-  checkSpawn,
-} from "../transport/call_options.ts";
 import type { Command } from "../transport/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
@@ -28,15 +23,20 @@ import type {
 } from "../transport/sftp/transfer/options.ts";
 import { upload } from "../transport/sftp/transfer/upload.ts";
 import { type ForwardTarget, parseTarget } from "../transport/target.ts";
-import { withCallerStack } from "./_caller_stack.ts";
+import {
+  type Call,
+  exec,
+  onLane,
+  type Place,
+  sftp,
+  shell,
+  spawn,
+} from "./_calls.ts";
 import { fanOut } from "./_fan_out.ts";
 import type { FanOutHosts } from "./_fan_out_run.ts";
-import type { Lane } from "./_lane.ts";
 import type { PoolCore } from "./_pool_core.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
-import { type CheckedOptions, runExec, runShell, runSpawn } from "./_run.ts";
 import { isTraced, type Operation, trace } from "./_tracing.ts";
-import type { WaitOptions } from "./_wait_queue.ts";
 import type { OperationName } from "./diagnostics.ts";
 import type {
   FanOutCommandOptions,
@@ -50,33 +50,13 @@ import {
   type PoolTunnel,
 } from "./forward.ts";
 import { Lease } from "./lease.ts";
-import {
-  type AcquireOptions,
-  acquireTimeout,
-  EXEC_NAMES,
-  type ExecOptions,
-  type PoolTransferOptions,
-  type ShellOptions,
-  type SpawnOptions,
-  WAIT_NAMES,
+import type {
+  AcquireOptions,
+  ExecOptions,
+  PoolTransferOptions,
+  ShellOptions,
+  SpawnOptions,
 } from "./options.ts";
-
-/** A call of a verb. */
-interface Call {
-  readonly name: OperationName;
-  readonly host: HostLike;
-  readonly options: AcquireOptions | undefined;
-  readonly command?: string;
-  /** The call that this one is part of. */
-  readonly parent?: Operation | undefined;
-}
-
-/** What a call does with its lane. */
-type Use<T> = (
-  lane: Lane,
-  wait: () => WaitOptions,
-  operation: Operation | undefined,
-) => Promise<T>;
 
 /** The verbs of one pool. */
 export class Verbs {
@@ -99,10 +79,11 @@ export class Verbs {
       // The same promise for everybody: a warm hand-out allocates nothing.
       return pooled.shared;
     }
-    const call: Call = { name: "acquire", host, options, parent };
-    return this.#on(call, async (lane, wait, operation) => {
-      if (operation !== undefined) operation.waited = true;
-      const pooled = await lane.acquire("shared", wait());
+    const place = this.#at(host);
+    const call: Call = { ...options, name: "acquire", place, parent };
+    return onLane(this.#core, call, async (lane, wait) => {
+      if (wait.operation !== undefined) wait.operation.waited = true;
+      const pooled = await lane.acquire("shared", wait);
       return pooled.shared;
     });
   }
@@ -112,15 +93,16 @@ export class Verbs {
       const pooled = this.#core.known(host)?.tryTake("command");
       if (pooled !== undefined) return Promise.resolve(this.#lease(pooled));
     }
-    const call: Call = { name: "acquire", host, options };
-    return this.#on(call, async (lane, wait, operation) => {
+    const call: Call = { ...options, name: "acquire", place: this.#at(host) };
+    return onLane(this.#core, call, async (lane, wait) => {
+      const { signal, operation } = wait;
       const free = lane.tryTake("command");
       if (operation !== undefined) operation.waited = free === undefined;
-      const pooled = free ?? await lane.acquire("command", wait());
-      if (options?.signal?.aborted) {
+      const pooled = free ?? await lane.acquire("command", wait);
+      if (signal?.aborted) {
         // The hand-over crossed the abort: the slot goes to the next.
         pooled.giveSlot("command");
-        throw options.signal.reason;
+        throw signal.reason;
       }
       return this.#lease(pooled, operation);
     });
@@ -131,12 +113,7 @@ export class Verbs {
     command: Command,
     options?: ExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    return this.#call(
-      "exec",
-      host,
-      () => checkExec(command, options, EXEC_NAMES),
-      (lane, call, operation) => runExec(this.#core, lane, call, operation),
-    );
+    return exec(this.#core, this.#at(host), command, options);
   }
 
   spawn(
@@ -144,36 +121,15 @@ export class Verbs {
     command: Command,
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    return this.#call(
-      "spawn",
-      host,
-      () => checkSpawn(command, options, WAIT_NAMES),
-      (lane, call, operation) => runSpawn(this.#core, lane, call, operation),
-    );
+    return spawn(this.#core, this.#at(host), command, options);
   }
 
   shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#call(
-      "shell",
-      host,
-      () => checkShellOptions(options, WAIT_NAMES),
-      (lane, call, operation) => runShell(this.#core, lane, call, operation),
-    );
+    return shell(this.#core, this.#at(host), options);
   }
 
-  sftp(
-    host: HostLike,
-    options?: AcquireOptions,
-    parent?: Operation,
-  ): Promise<Sftp> {
-    return this.#on(
-      { name: "sftp", host, options, parent },
-      async (lane, wait, operation) => {
-        const sftp = await this.#core.filesOf(lane).open(wait());
-        operation?.opened(sftp.closed);
-        return sftp;
-      },
-    );
+  sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
+    return sftp(this.#core, { ...options, place: this.#at(host) });
   }
 
   upload(
@@ -251,13 +207,15 @@ export class Verbs {
     { acquireTimeoutMs, ...options }: PoolTransferOptions,
     copy: (sftp: Sftp, options: TransferOptions) => Promise<TransferResult>,
   ): Promise<TransferResult> {
-    const wait = acquireOptions(options.signal, acquireTimeoutMs);
-    return this.#through(name, host, async (operation) => {
-      const sftp = await this.sftp(host, wait, operation);
+    const { signal } = options;
+    const place = this.#at(host);
+    return this.#through(name, host, async (parent) => {
+      const call = { place, signal, acquireTimeoutMs, parent };
+      const session = await sftp(this.#core, call);
       try {
-        return await copy(sftp, options);
+        return await copy(session, options);
       } finally {
-        sftp.close();
+        session.close();
       }
     });
   }
@@ -292,76 +250,13 @@ export class Verbs {
     });
   }
 
-  /** Checks a call before anything is done for it. */
-  #call<Checked extends CheckedOptions, T>(
-    name: OperationName,
-    host: HostLike,
-    check: () => Checked,
-    use: (
-      lane: Lane,
-      call: Checked,
-      operation: Operation | undefined,
-    ) => Promise<T>,
-  ): Promise<T> {
-    try {
-      const call = check();
-      const { options, own, command } = call;
-      return this.#on({
-        name,
-        host,
-        options: acquireOptions(options.signal, own.acquireTimeoutMs),
-        ...(command === undefined ? {} : { command }),
-      }, (lane, _, operation) => use(lane, call, operation));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  #at(host: HostLike): Place {
+    return {
+      host,
+      find: () => {
+        if (this.#core.isClosing) throw this.#core.closedError();
+        return this.#core.find(host);
+      },
+    };
   }
-
-  /** Does something with the lane of a host, traced if somebody subscribes. */
-  #on<T>(call: Call, use: Use<T>): Promise<T> {
-    const operation = this.#core.telemetry.operation(call.name, call);
-    if (operation === undefined) return this.#onLane(call, undefined, use);
-    return trace(operation, () => this.#onLane(call, operation, use));
-  }
-
-  /**
-   * Finds the lane and goes on with it in the same turn, unless a file has to
-   * be read first: of a hundred callers that come at once the first makes the
-   * lane, and the others find it in use.
-   */
-  async #onLane<T>(
-    { host, options }: Call,
-    operation: Operation | undefined,
-    use: Use<T>,
-  ): Promise<T> {
-    const core = this.#core;
-    const wait = () => ({
-      signal: options?.signal,
-      timeoutMs: acquireTimeout(core.limits, options),
-      operation,
-    });
-    try {
-      options?.signal?.throwIfAborted();
-      if (core.isClosing) throw core.closedError();
-      const found = core.find(host);
-      // No await if the lane is known: it is used in the turn of the call.
-      const lane = found instanceof Promise
-        ? await core.found(host, found, wait())
-        : found;
-      operation?.found(lane);
-      return await use(lane, wait, operation);
-    } catch (error) {
-      throw withCallerStack(error);
-    }
-  }
-}
-
-function acquireOptions(
-  signal: AbortSignal | undefined,
-  acquireTimeoutMs: number | undefined,
-): AcquireOptions {
-  return {
-    ...(signal === undefined ? {} : { signal }),
-    ...(acquireTimeoutMs === undefined ? {} : { acquireTimeoutMs }),
-  };
 }

@@ -246,7 +246,7 @@ export interface CloseOptions {
   readonly drainTimeoutMs?: number;
 }
 
-const time = between(0, MAX_TIMER_MS);
+const time: Rule = between(0, MAX_TIMER_MS);
 
 /** Numbers: the default of each, and what it may be. */
 type Numbers<Name extends string> = Readonly<
@@ -340,7 +340,7 @@ function filled<Name extends string>(
  */
 export function acquireTimeout(
   limits: Limits,
-  options: AcquireOptions | undefined,
+  options: { readonly acquireTimeoutMs?: number | undefined },
 ): number {
   return timeout("acquireTimeoutMs", limits, options);
 }
@@ -357,9 +357,9 @@ export function drainTimeout(limits: Limits, options: CloseOptions): number {
 function timeout<Name extends "acquireTimeoutMs" | "drainTimeoutMs">(
   name: Name,
   limits: Limits,
-  options: { readonly [name in Name]?: number } | undefined,
+  options: { readonly [name in Name]?: number | undefined },
 ): number {
-  const value = options?.[name];
+  const value = options[name];
   if (value === undefined) return limits[name];
   return time(value, new Field("make the call", name)) as number;
 }
