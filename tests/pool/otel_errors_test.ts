@@ -78,7 +78,9 @@ otelTest(
     for (const recordCommands of [false, true]) {
       await using recording = new Recording({ recordCommands });
       await using kit = new Kit();
-      await kit.pool.exec(host, ["echo", "hunter2"], { env: { LC_A: "sesame" } });
+      await kit.pool.exec(host, ["echo", "hunter2"], {
+        env: { LC_A: "sesame" },
+      });
       await (await kit.pool.spawn(host, "echo hunter2")).output();
       const lines = (await recording.spans()).flatMap((span) =>
         span.attributes["process.command_line"] ?? []
