@@ -6,7 +6,8 @@
  *
  * It needs an SDK, which says where the data goes to. Deno has one built in:
  * `OTEL_DENO=true deno run main.ts` sends to `OTEL_EXPORTER_OTLP_ENDPOINT`. In
- * Node start `@opentelemetry/sdk-node` first.
+ * Node start `NodeSDK` of `@opentelemetry/sdk-node` first, and shut it down at
+ * the end, so that the last spans are sent too.
  *
  * **Spans.** Each call is a span of kind `CLIENT`, named `ssh exec`, `ssh spawn`
  * and so on, within the active span of the caller. Within it are `ssh acquire`
