@@ -1,4 +1,4 @@
-/** The hosts of the README's examples: scripted, and a sshd for the rest. */
+/** The hosts of the README's examples: servers in this process, which play scripts. */
 
 import { createServer, type Server } from "node:net";
 // @ts-types="@types/ssh2"
@@ -7,6 +7,7 @@ import {
   type CommandContext,
   type Commands,
   EmbeddedServer,
+  MemoryFiles,
 } from "../../transport/testing/mod.ts";
 
 /** The passphrase of the key of {@linkcode deployKey}. */
@@ -75,6 +76,7 @@ export function startScripted(): Promise<EmbeddedServer> {
     commands: COMMANDS,
     password: PASSWORD,
     publicKeys: [deployKey.public],
+    files: new MemoryFiles({ "/srv/app.conf": "level=debug\n" }),
   });
 }
 

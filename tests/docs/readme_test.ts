@@ -52,7 +52,7 @@ const SCRIPTED: Record<string, Expected> = {
       /^level = info$/,
     ],
   },
-  "Tests 2": { prints: [/^up 3 days$/] },
+  "Tests 2": { prints: [/^up 3 days$/, /^level = info$/] },
   "Observe 1": {
     prints: [
       /^dial ops@127/,
@@ -64,8 +64,8 @@ const SCRIPTED: Record<string, Expected> = {
   "Observe 3": { prints: [/^up 3 days$/] },
 };
 
-/** Examples that need files, shells or sudo: on a real sshd. */
-const ON_SSHD: Record<string, Expected> = {
+/** Examples of files and shells: on the same server, and on a real sshd. */
+const ON_BOTH: Record<string, Expected> = {
   "Files 1": { prints: [/^12 of 12$/, /^2 files, 12 bytes$/] },
   "Files 2": { prints: [/^app.conf true$/] },
   "A shell 1": { prints: [/40 120$/] },
@@ -80,11 +80,11 @@ const all = examples();
 Deno.test("every example of the README is run by one of these tests", () => {
   assertEquals(
     all.map(({ name }) => name).sort(),
-    Object.keys({ ...SCRIPTED, ...ON_SSHD, ...ON_SUDO }).sort(),
+    Object.keys({ ...SCRIPTED, ...ON_BOTH, ...ON_SUDO }).sort(),
   );
 });
 
-for (const [name, expected] of Object.entries(SCRIPTED)) {
+for (const [name, expected] of Object.entries({ ...SCRIPTED, ...ON_BOTH })) {
   Deno.test(`the README's example "${name}" prints what it says`, async () => {
     await using server = await startScripted();
     await using gate = await startScripted();
@@ -99,6 +99,7 @@ for (const [name, expected] of Object.entries(SCRIPTED)) {
     });
     await home.write(".ssh/id_deploy", deployKey.private);
     await home.write("dump.sql", "drop table users;");
+    await writeSite(home);
     const here = `hostname: "127.0.0.1", port: ${port}`;
     check(
       await run(home, name, {
@@ -112,16 +113,21 @@ for (const [name, expected] of Object.entries(SCRIPTED)) {
       }),
       expected,
     );
+    const { files } = server;
+    if (name === "Files 1") {
+      assertEquals(files.readTextFile("/srv/site/style.css"), "world ");
+      assertEquals(await home.read("index.copy.html"), "hello ");
+    } else if (name === "Files 2") {
+      assertEquals(files.readTextFile("/srv/app.conf"), "level=info\n");
+    }
   });
 }
 
-for (const [name, expected] of Object.entries(ON_SSHD)) {
+for (const [name, expected] of Object.entries(ON_BOTH)) {
   sshdTest(name, noSshd, sshdHint, async () => {
     await using sshd = await startSshd();
     await using home = await sshdHome(sshd, sshd.user);
-    await Deno.mkdir(`${home.dir}/site`);
-    await home.write("site/index.html", "hello ");
-    await home.write("site/style.css", "world ");
+    await writeSite(home);
     await Deno.mkdir(`${home.dir}/srv`);
     await Deno.writeTextFile(`${home.dir}/srv/app.conf`, "level=debug\n");
     for (const it of ["srv", "srv/app.conf"]) {
@@ -176,6 +182,13 @@ Deno.test("every guarantee of the README links a test", () => {
   assert(rows.length > 20, `${rows.length} guarantees`);
   for (const row of rows) assertMatch(row, /\]\(\.\/tests\/\S+_test\.ts\)/);
 });
+
+/** The folder that the examples upload. */
+async function writeSite(home: Home): Promise<void> {
+  await Deno.mkdir(`${home.dir}/site`);
+  await home.write("site/index.html", "hello ");
+  await home.write("site/style.css", "world ");
+}
 
 function sshdTest(
   name: string,

@@ -2,6 +2,7 @@
 
 // @ts-types="@types/ssh2"
 import type { Connection, Session } from "ssh2";
+import { matchPatterns } from "../_pattern.ts";
 import { onAbort } from "../abort.ts";
 import type { ServedFiles } from "../sftp/server/served_files.ts";
 import { serverInternalsOf, sessionInternalsOf } from "../ssh2/server_side.ts";
@@ -35,7 +36,8 @@ export function serveSession(
   const parts = () => ({ host, env, process, terminal, options });
   const stop = onAbort(gone, () => process.abort("HUP"));
   session.on("env", (accept, reject, info) => {
-    if (!accepts(options.acceptEnv, info.key)) return reject?.();
+    const { acceptEnv = ["*"] } = options;
+    if (!matchPatterns(info.key, acceptEnv)) return reject?.();
     env[info.key] = info.val;
     accept?.();
   });
@@ -83,15 +85,6 @@ export function serveSession(
       signal: process.signal,
       onRequest: (request) => options.onSftpRequest?.(request),
     });
-  });
-}
-
-/** Whether one of the patterns, with `*` and `?`, fits the name. */
-function accepts(patterns: readonly string[] = ["*"], name: string): boolean {
-  return patterns.some((pattern) => {
-    const literal = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-    const source = literal.replaceAll("*", ".*").replaceAll("?", ".");
-    return new RegExp(`^${source}$`, "s").test(name);
   });
 }
 

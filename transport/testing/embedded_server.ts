@@ -20,8 +20,9 @@ import type { SshServer } from "./_ssh_server.ts";
 
 /**
  * An SSH server on a loopback port of this process, with scripted commands and
- * switches for what servers do wrong. Its keys are generated, and
- * {@linkcode EmbeddedServer.host} has all that is needed to log in.
+ * shells, files, forwards, and switches for what servers do wrong. Its keys are
+ * generated, and {@linkcode EmbeddedServer.host} has all that is needed to log
+ * in. Other clients can use it too, such as OpenSSH's `ssh` and `sftp`.
  *
  * @example Usage
  * ```ts no-eval
@@ -36,6 +37,37 @@ import type { SshServer } from "./_ssh_server.ts";
  * const { stdout } = await pool.exec(server.host(), "uptime");
  * assertEquals(stdout, "up 3 days\n");
  * server.options.refuseSessions = true;
+ * ```
+ *
+ * @example Files, a shell and a forward
+ * ```ts no-eval
+ * import { ConnectionPool } from "@sshpool/sshpool";
+ * import { EmbeddedServer, MemoryFiles } from "@sshpool/sshpool/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = await EmbeddedServer.start({
+ *   files: new MemoryFiles({ "/srv/app.conf": "level=debug\n" }),
+ *   shell: async ({ terminal, write }) => {
+ *     await write(`${terminal?.columns} columns`);
+ *   },
+ *   permitOpen: ["127.0.0.1:*"],
+ * });
+ * await using pool = new ConnectionPool();
+ * const host = pool.host(server.host());
+ *
+ * await using sftp = await host.sftp();
+ * await sftp.writeTextFile("/srv/app.conf", "level=info\n");
+ * assertEquals(server.files.readTextFile("/srv/app.conf"), "level=info\n");
+ *
+ * await using shell = await host.shell({ columns: 120 });
+ * assertEquals(await shell.text(), "120 columns");
+ *
+ * await using forward = await host.forward({
+ *   type: "local",
+ *   listen: 0,
+ *   to: `127.0.0.1:${server.port}`,
+ * });
+ * console.log(forward.address); // leads to the server itself
  * ```
  */
 export class EmbeddedServer implements AsyncDisposable {
