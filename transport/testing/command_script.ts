@@ -84,9 +84,9 @@ export type CommandScript = CommandResult | CommandHandler;
  * `exit N`, `echo WORDS`, `printenv NAME`, `stty size`, `cat` (without a file),
  * `sleep S` (seconds) and `bulk N` (N bytes). They know no shell: a line with
  * `;`, `|`, `$` or the like needs a script. The rest has no script: a
- * `MemoryConnector` rejects the call with an `UnscriptedCommandError`,
- * and a server ends the command with 127, as a shell does, and says on standard
- * error how to script it.
+ * `MemoryConnector` rejects the call with an `UnscriptedCommandError`. A server,
+ * a `MemoryConnector` that has no `commands` at all, too, ends the command with
+ * 127, as a shell does, and says on standard error how to script it.
  */
 export type Commands =
   | Readonly<Record<string, CommandScript>>

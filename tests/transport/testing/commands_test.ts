@@ -1,4 +1,5 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { ConnectionPool } from "../../../pool/mod.ts";
 import {
   MemoryConnector,
   type MemoryConnectorOptions,
@@ -83,4 +84,22 @@ Deno.test("the built-in commands leave alone what only a shell could do", async 
     assertEquals((await connection.exec(line)).code, 0, line);
   }
   assertEquals((await connection.exec(["echo", "a; $b"])).stdout, "a; $b\n");
+});
+
+Deno.test("ConnectionPool gives the error of a command without a script to its caller, and goes on", async () => {
+  const connector = new MemoryConnector({ commands: { uptime: {} } });
+  await using pool = new ConnectionPool({ connector, config: false });
+  await assertRejects(
+    () => pool.exec("ops@db1", "uptme"),
+    UnscriptedCommandError,
+    'did you mean "uptime"?',
+  );
+  const results = await Array.fromAsync(
+    pool.fanOut(["ops@db1", "ops@db2"], "uptme"),
+  );
+  for (const { error } of results as { error?: unknown }[]) {
+    assertInstanceOf(error, UnscriptedCommandError);
+  }
+  assertEquals((await pool.exec("ops@db1", "uptime")).code, 0);
+  assertEquals([pool.stats().slotsInUse, connector.dials], [0, 2]);
 });

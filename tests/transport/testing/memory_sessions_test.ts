@@ -13,6 +13,7 @@ import {
   type MemoryConnectorOptions,
   UnscriptedCommandError,
 } from "../../../transport/testing/mod.ts";
+import { FakeTime, flush } from "../../pool/_kit.ts";
 
 const host = { hostname: "db1", port: 22, user: "ops" };
 const settle = () => new Promise((resolve) => setTimeout(resolve));
@@ -209,37 +210,52 @@ Deno.test("MemoryConnection.spares are refused beyond maxSessions, and lost with
 });
 
 Deno.test("MemoryConnector takes round trips for what takes them over SSH", async () => {
-  const roundTripMs = 40;
-  const connector = new MemoryConnector({ roundTripMs, spareChannels: true });
-  const trips = async (work: () => Promise<unknown>) => {
-    const startedAt = performance.now();
-    await work();
-    return (performance.now() - startedAt) / roundTripMs;
-  };
-  const atLeast = async (count: number, work: () => Promise<unknown>) => {
-    const taken = await trips(work);
-    // Timers may be early by less than a millisecond.
-    assert(taken > count - 0.1, `${taken} round trips, not ${count}`);
-    return taken;
-  };
-  let connection!: Awaited<ReturnType<typeof connector.connect>>;
-  await atLeast(5, async () => connection = await connector.connect(host));
-  await atLeast(2, () => connection.exec("true"));
-  await atLeast(1, () => connection.spares!.open());
-  const onSpare = await atLeast(1, () => connection.exec("true"));
-  assert(onSpare < 2, `${onSpare} round trips`);
-  await atLeast(1, async () => {
-    (await connection.forwardOut({ hostname: "db", port: 1 })).close();
+  using time = new FakeTime();
+  const connector = new MemoryConnector({
+    roundTripMs: 100,
+    spareChannels: true,
   });
-  let sftp!: Awaited<ReturnType<typeof connection.sftp>>;
-  await atLeast(3, async () => sftp = await connection.sftp());
-  await atLeast(1, () => sftp.stat("."));
-  // Requests that are in flight together share a round trip.
-  const many = await atLeast(
-    1,
-    () => Promise.all(Array.from({ length: 20 }, () => sftp.stat("."))),
+  /** Does something, and gives the round trips that it has taken. */
+  const trips = async <T>(work: () => Promise<T>): Promise<[number, T]> => {
+    const startedAt = performance.now();
+    let isOver = false;
+    const working = work().finally(() => isOver = true);
+    for (await flush(); !isOver; await flush()) await time.advance(50);
+    return [(performance.now() - startedAt) / 100, await working];
+  };
+  const [dial, connection] = await trips(() => connector.connect(host));
+  const [exec] = await trips(() => connection.exec("true"));
+  const [spare] = await trips(() => connection.spares!.open());
+  const [onSpare] = await trips(() => connection.exec("true"));
+  const to = { hostname: "db", port: 5432 };
+  const [forward, tunnel] = await trips(() => connection.forwardOut(to));
+  const [listen] = await trips(() => connection.forwardIn(to, () => {}));
+  const [shell, process] = await trips(() => connection.shell());
+  const [start, sftp] = await trips(() => connection.sftp());
+  const [request] = await trips(() => sftp.stat("."));
+  // Requests that are under way together share a round trip.
+  const [many] = await trips(() =>
+    Promise.all(Array.from({ length: 20 }, () => sftp.stat(".")))
   );
-  assert(many < 10, `${many} round trips for 20 requests`);
+  assertEquals(
+    { dial, exec, spare, onSpare, forward, listen, shell, request, many },
+    {
+      dial: 5,
+      exec: 2,
+      spare: 1,
+      onSpare: 1,
+      forward: 1,
+      listen: 1,
+      shell: 2,
+      request: 1,
+      many: 1,
+    },
+  );
+  // The channel, the subsystem, and what client and server say first.
+  assert(start >= 3, `${start}`);
+  tunnel.close();
   sftp.close();
+  await process[Symbol.asyncDispose]();
   await connection.close();
+  assertEquals(time.pending, 0);
 });
