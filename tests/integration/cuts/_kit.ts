@@ -94,7 +94,7 @@ export interface Recording {
 function newPool(): ConnectionPool {
   return new ConnectionPool({
     config: false,
-    dialTimeoutMs: 2500,
+    dialTimeoutMs: 4000,
     keepaliveIntervalMs: 200,
     keepaliveCountMax: 3,
     backoff: { initialMs: 50, maxMs: 400, refusedMs: 100 },
