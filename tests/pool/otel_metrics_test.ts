@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { DialError } from "../../transport/errors.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "./_kit.ts";
 import { otelTest, Recording } from "./_otel_kit.ts";
 
@@ -162,5 +163,29 @@ otelTest(
         [server("db1", 22), server("::1", 2222)],
       );
     }
+  },
+);
+
+otelTest(
+  "instrument() counts no timeout where a wait fails for another reason",
+  async () => {
+    await using recording = new Recording();
+    await using kit = new Kit({
+      onDial: () => new DialError("tcp", "Connection refused"),
+    }, { name: "fleet" });
+    await errorOf(kit.pool.exec(host, "true"));
+    await flush();
+    const attributes = {
+      "ssh.client.connection.pool.name": "fleet",
+      "error.type": "SSH_DIAL",
+    };
+    for (const name of ["create_time", "wait_time"]) {
+      const { points } = await recording.metric(
+        `ssh.client.connection.${name}`,
+      );
+      assertEquals(points.map((it) => it.attributes), [attributes], name);
+    }
+    const { points } = await recording.metric("ssh.client.connection.timeouts");
+    assertEquals(points, []);
   },
 );
