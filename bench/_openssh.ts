@@ -6,12 +6,15 @@
 
 import { join } from "node:path";
 import type { Sshd } from "../tests/_sshd.ts";
+import { atEnd } from "./_at_end.ts";
 
 /** A master connection, and commands over its socket: a process for each. */
 export class ControlMaster implements AsyncDisposable {
   readonly #dir: string;
   readonly #options: readonly string[];
   readonly #destination: string;
+  /** The master itself ends with its server. */
+  readonly #forgetDir: () => void;
 
   private constructor(
     dir: string,
@@ -19,6 +22,7 @@ export class ControlMaster implements AsyncDisposable {
     destination: string,
   ) {
     this.#dir = dir;
+    this.#forgetDir = atEnd(() => Deno.removeSync(dir, { recursive: true }));
     this.#options = options;
     this.#destination = destination;
   }
@@ -76,6 +80,7 @@ export class ControlMaster implements AsyncDisposable {
   /** Ends the master connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#ssh(["-O", "exit"], []);
+    this.#forgetDir();
     await Deno.remove(this.#dir, { recursive: true });
   }
 

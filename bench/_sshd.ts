@@ -11,6 +11,8 @@ import {
   startSshd,
 } from "../tests/_sshd.ts";
 
+import { atEnd } from "./_at_end.ts";
+
 export { noSshd };
 
 /** Says why there are no figures, in the name of a bench that is ignored. */
@@ -31,17 +33,10 @@ export function sharedSshd(options: SshdOptions = {}): Promise<Sshd> {
 }
 
 function killAtEnd(sshd: Sshd): Sshd {
-  let killed = false;
-  const kill = () => {
-    if (killed) return;
-    killed = true;
-    // The hook is synchronous: the kill is too, up to waiting for its end.
+  atEnd(() => {
+    // The kill is synchronous, too, up to waiting for its end.
     sshd.kill();
     Deno.removeSync(sshd.dir, { recursive: true });
-  };
-  // An uncaught error ends the file without "unload".
-  for (const end of ["unload", "error", "unhandledrejection"]) {
-    globalThis.addEventListener(end, kill);
-  }
+  });
   return sshd;
 }

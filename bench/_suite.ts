@@ -34,7 +34,23 @@ export interface SuiteOptions {
   readonly json?: string | undefined;
 }
 
-/** Runs the files, and yields each result when it is there. */
+/** SIGINT or SIGTERM came, and what ran has ended. */
+export class Interrupted extends Error {
+  /** What a shell expects for it. */
+  readonly exitCode: number;
+
+  constructor(signal: "SIGINT" | "SIGTERM") {
+    super(`${signal} ended the run`);
+    this.exitCode = signal === "SIGINT" ? 130 : 143;
+  }
+}
+
+/**
+ * Runs the files, and yields each result when it is there.
+ *
+ * @throws {Interrupted} At SIGINT and SIGTERM, which are passed on to the file
+ * that runs, so that it takes away what it has made.
+ */
 export async function* runSuite(
   options: SuiteOptions = {},
 ): AsyncGenerator<FileResult> {
@@ -67,7 +83,7 @@ async function runFile(
 ): Promise<FileResult> {
   const file = path.replace(/^.*[\\/]/, "");
   const startedAt = performance.now();
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [
       "bench",
       "--quiet",
@@ -85,7 +101,8 @@ async function runFile(
     stdout: "piped",
     // The progress of long benches.
     stderr: "inherit",
-  }).output();
+  }).spawn();
+  const { stdout, success } = await unlessInterrupted(child);
   const failures = failuresIn(new TextDecoder().decode(stdout));
   if (!success && failures.length === 0) {
     failures.push(
@@ -98,6 +115,31 @@ async function runFile(
     findings: readFindings(json)[file],
     failures,
   };
+}
+
+async function unlessInterrupted(
+  child: Deno.ChildProcess,
+): Promise<Deno.CommandOutput> {
+  let interrupted: Interrupted | undefined;
+  const listeners = (["SIGINT", "SIGTERM"] as const).map((signal) => {
+    const listener = () => {
+      interrupted ??= new Interrupted(signal);
+      try {
+        child.kill("SIGTERM");
+      } catch {
+        // It has ended already.
+      }
+    };
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  try {
+    const output = await child.output();
+    if (interrupted !== undefined) throw interrupted;
+    return output;
+  } finally {
+    for (const remove of listeners) remove();
+  }
 }
 
 interface BenchOutput {

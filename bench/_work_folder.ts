@@ -8,6 +8,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
+import { atEnd } from "./_at_end.ts";
 
 const parent = existsSync("/dev/shm") ? "/dev/shm" : undefined;
 
@@ -22,12 +23,9 @@ export function workFolder(): string {
   });
   // Who logs in to sshd is somebody else.
   Deno.chmodSync(dir, 0o777);
-  const remove = () => {
+  atEnd(() => {
     if (existsSync(dir)) Deno.removeSync(dir, { recursive: true });
-  };
-  for (const end of ["unload", "error", "unhandledrejection"]) {
-    globalThis.addEventListener(end, remove);
-  }
+  });
   return made = dir;
 }
 

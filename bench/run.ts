@@ -9,7 +9,7 @@
 
 import { QUANTILE_RULE } from "./_quantiles.ts";
 import { formatFindings, short } from "./_report.ts";
-import { type FileResult, runSuite } from "./_suite.ts";
+import { type FileResult, Interrupted, runSuite } from "./_suite.ts";
 import { TABLE_RULE } from "./_table.ts";
 
 const print = (text: string) => {
@@ -50,7 +50,7 @@ export function formatEnd(results: readonly FileResult[]): string {
 
 /**
  * Runs files, and prints each when it is done. The exit code says whether all
- * went well.
+ * went well. SIGINT and SIGTERM end the process when what runs has cleaned up.
  *
  * @param args Bench files, all if there are none; and options of `deno bench`.
  */
@@ -62,11 +62,17 @@ export async function runAndPrint(
   const results: FileResult[] = [];
   print(`${TABLE_RULE}\n${QUANTILE_RULE}\n`);
   const options = files.length === 0 ? { flags } : { flags, files };
-  for await (const result of runSuite(options)) {
-    results.push(result);
-    if (result.findings || result.failures.length > 0) {
-      print(formatFile(result));
+  try {
+    for await (const result of runSuite(options)) {
+      results.push(result);
+      if (result.findings || result.failures.length > 0) {
+        print(formatFile(result));
+      }
     }
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    print(error.message);
+    Deno.exit(error.exitCode);
   }
   print(formatEnd(results));
   if (!isGood(results)) Deno.exitCode = 1;

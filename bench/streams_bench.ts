@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
 import { ConnectionPool, type SshHost } from "../mod.ts";
+import { atEnd } from "./_at_end.ts";
 import { memory } from "./_memory.ts";
 import { claim, fact, factValue, reportOf } from "./_report.ts";
 import { scenario, size } from "./_scenario.ts";
@@ -91,11 +92,13 @@ async function startSender(source: string) {
     stdin: "null",
     stdout: "piped",
   }).spawn();
+  const forget = atEnd(() => process.kill());
   const reader = process.stdout.getReader();
   const { value } = await reader.read();
   return {
     port: Number(new TextDecoder().decode(value)),
     async [Symbol.asyncDispose]() {
+      forget();
       process.kill();
       await reader.cancel();
       await process.status;
