@@ -34,8 +34,21 @@ export function memoryPool(
   };
 }
 
-/** The memory that is in use, without what is garbage already if that can be told. */
-export function memory(): { rss: number; heapUsed: number } {
-  (globalThis as { gc?: () => void }).gc?.();
-  return Deno.memoryUsage();
+/** What this process takes, in bytes. */
+export interface Memory {
+  /** What the system counts, garbage and what V8 keeps for later included. */
+  readonly rss: number;
+  /** Objects of V8's heap. */
+  readonly heapUsed: number;
+  /** Objects and buffers in use; `NaN` where garbage cannot be told from them. */
+  readonly inUse: number;
+}
+
+/** Measures memory, after a collection where `--expose-gc` allows for one. */
+export function memory(): Memory {
+  const { gc } = globalThis as { gc?: () => void };
+  gc?.();
+  const { rss, heapUsed, external } = Deno.memoryUsage();
+  const inUse = gc === undefined ? NaN : heapUsed + external;
+  return { rss, heapUsed, inUse };
 }
