@@ -122,6 +122,30 @@ Deno.test("EmbeddedServer closes the target when the client closes or is lost", 
     await until(() => target.open.size === 0);
   }));
 
+Deno.test("EmbeddedServer leaves a target that goes on when the client has closed", () =>
+  withServer({}, async (_server, { client }) => {
+    const target = createServer({ allowHalfOpen: true });
+    const taken = new Promise<Socket>((resolve) =>
+      target.once("connection", resolve)
+    );
+    await new Promise<void>((resolve) =>
+      target.listen(0, "127.0.0.1", resolve)
+    );
+    const { port } = target.address() as AddressInfo;
+    const channel = await forwardOut(client, port);
+    const socket = await taken;
+    let isClosed = false;
+    socket.on("error", () => {}).on("close", () => isClosed = true);
+    channel.close();
+    socket.resume();
+    await until(() => {
+      // Whoever writes to what is closed hears of it.
+      if (!isClosed) socket.write("more");
+      return isClosed;
+    });
+    await new Promise((resolve) => target.close(resolve));
+  }));
+
 Deno.test("EmbeddedServer listens on a port that it chooses, until it is cancelled", () =>
   withServer({}, async (server, { client }) => {
     echoAll(client);
