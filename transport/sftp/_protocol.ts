@@ -6,6 +6,7 @@ import {
   readNames,
   writeAttributes,
 } from "./_attributes.ts";
+import { chunkBytes, DEFAULT_CHUNK_BYTES } from "./_chunk_size.ts";
 import {
   type FailedOperation,
   operationError,
@@ -20,9 +21,9 @@ import {
   type PacketReader,
   PacketType,
   PacketWriter,
+  protocolError,
   Status,
 } from "./_packets.ts";
-import { protocolError } from "./_packets.ts";
 import { decodeFileName } from "./names.ts";
 import { type Effects, type RequestOptions, Requests } from "./_requests.ts";
 import type { SftpTransport } from "./transport.ts";
@@ -47,10 +48,6 @@ const CODES: Readonly<Record<number, SftpErrorCode>> = {
   [Status.OP_UNSUPPORTED]: "SSH_SFTP_UNSUPPORTED",
 };
 
-/** What is sent in one request where the server names no limit. */
-const DEFAULT_CHUNK_BYTES = 32 * 1024;
-/** What is sent in one request at most, whatever the server names. */
-const MAX_CHUNK_BYTES = 255 * 1024;
 const MAX_HANDLE_BYTES = 256;
 
 /** The verbs of SFTP version 3, one request each. */
@@ -400,10 +397,4 @@ export class Protocol {
 
 function extended(name: string): PacketWriter {
   return new PacketWriter(PacketType.EXTENDED).text(name);
-}
-
-/** 0 stands for no limit. */
-function chunkBytes(limit: number): number {
-  if (limit === 0) return DEFAULT_CHUNK_BYTES;
-  return Math.min(limit, MAX_CHUNK_BYTES);
 }
