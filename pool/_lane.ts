@@ -238,7 +238,7 @@ export class Lane
     this.#pump();
   }
 
-  // --- what becomes of a dial ------------------------------------------------
+  // --- what becomes of dials and waiters -------------------------------------
 
   onDialled(dialled: Dialled, permit: Permit, durationMs: number): void {
     const { telemetry, permits } = this.#context;
@@ -268,8 +268,6 @@ export class Lane
     if (this.open.length === 0 && this.dialing === 0) this.reject(error);
     else this.#pump();
   }
-
-  // --- who leaves by itself ---------------------------------------------------
 
   onTimedOut(waiter: Waiter): void {
     this.#context.telemetry.acquireTimedOut();

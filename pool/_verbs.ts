@@ -34,6 +34,7 @@ import {
 } from "./_calls.ts";
 import { fanOut } from "./_fan_out.ts";
 import type { FanOutHosts } from "./_fan_out_run.ts";
+import { withHost } from "./_host_label.ts";
 import type { PoolCore } from "./_pool_core.ts";
 import type { PooledConnection } from "./_pooled_connection.ts";
 import { isTraced, type Operation, trace } from "./_tracing.ts";
@@ -42,6 +43,7 @@ import type {
   FanOutCommandOptions,
   FanOutResult,
   FanOutWork,
+  WarmResult,
 } from "./fan_out.ts";
 import {
   Forwards,
@@ -199,6 +201,20 @@ export class Verbs {
       closing: this.#core.closingSignal,
     };
     return fanOut(pool, hosts, work, options);
+  }
+
+  warm(
+    hosts: Iterable<HostLike>,
+    options?: AcquireOptions,
+  ): Promise<WarmResult[]> {
+    return Promise.all(Array.from(hosts, async (host) => {
+      try {
+        await this.getConnection(host, options);
+        return withHost(host, { ok: true });
+      } catch (error) {
+        return withHost(host, { ok: false, error });
+      }
+    }));
   }
 
   #transfer(

@@ -1,5 +1,5 @@
 /**
- * What a pool uses where its options name no connector and no resolver.
+ * What a pool uses where its options have no name, connector or resolver.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { type HostResolver, PlainResolver } from "../transport/resolver.ts";
 import { SshConfigResolver } from "../transport/ssh_config/resolver.ts";
 import type { ConnectionPoolOptions } from "./options.ts";
 
+let poolsMade = 0;
 let makeConnector: (() => Connector) | undefined;
 
 /**
@@ -21,13 +22,13 @@ export function setDefaultConnector(make: () => Connector): void {
 }
 
 /**
- * The connector and the resolver of a pool.
+ * The name, the connector and the resolver of a pool.
  *
  * @throws {TypeError} If there is no connector, or a default is malformed.
  */
 export function partsOf(
   options: ConnectionPoolOptions,
-): { connector: Connector; resolver: HostResolver } {
+): { name: string; connector: Connector; resolver: HostResolver } {
   const connector = options.connector ?? makeConnector?.();
   if (connector === undefined) {
     throw new TypeError(
@@ -37,6 +38,7 @@ export function partsOf(
   }
   const resolver = options.resolver ?? defaultResolver(options);
   return {
+    name: options.name ?? `sshpool-${++poolsMade}`,
     connector,
     resolver: options.defaults === undefined
       ? resolver

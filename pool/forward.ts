@@ -14,13 +14,14 @@ import {
   type ListenSocksOptions,
   type OpenTunnel,
 } from "../transport/forward/listen.ts";
+import { RemoteForward } from "../transport/forward/remote.ts";
 import * as rules from "../transport/option_rules.ts";
 import {
   type ForwardTarget,
   parseListen,
   parseTarget,
 } from "../transport/target.ts";
-import { RemoteForward } from "./_remote_forward.ts";
+import { isRefusal } from "./_backoff.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {}
@@ -145,6 +146,7 @@ export class Forwards {
         listen: parseListen(options.listen),
         to: parseTarget(options.to),
         options,
+        isFinal: isRefusal,
       })
       : await listen(open, options);
     this.#open.add(forward);

@@ -17,7 +17,6 @@ import type {
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/target.ts";
-import { withHost } from "./_host_label.ts";
 import { PoolCore } from "./_pool_core.ts";
 import { Verbs } from "./_verbs.ts";
 import { partsOf } from "./defaults.ts";
@@ -42,14 +41,11 @@ import type {
   SpawnOptions,
 } from "./options.ts";
 
-let poolsMade = 0;
-
 /**
  * An SSH connection pool. Concurrent callers for one host await one dial,
  * commands share a few connections, and every promise settles.
  *
- * All calls that need a connection may fail with these errors, beside those
- * that they list themselves:
+ * Calls that need a connection may fail with these errors, beside their own:
  *
  * - {@linkcode DialError} if the dial fails; its subclasses are
  *   {@linkcode AuthenticationError} and {@linkcode HostKeyError};
@@ -88,13 +84,12 @@ export class ConnectionPool implements AsyncDisposable {
    * Makes a pool. Nothing is dialled and no file is read yet.
    *
    * @param options The limits, and where hosts come from.
-   * @throws {TypeError} If an option has the wrong type or is unknown.
-   * @throws {RangeError} If a number is out of range.
+   * @throws {TypeError | RangeError} If an option is unknown or out of range.
    */
   constructor(options: ConnectionPoolOptions = {}) {
-    const { connector, resolver } = partsOf(options);
+    const { name, connector, resolver } = partsOf(options);
     this.#core = new PoolCore(this, options, connector, resolver);
-    this.name = options.name ?? `sshpool-${++poolsMade}`;
+    this.name = name;
     this.#verbs = new Verbs(this.#core);
   }
 
@@ -123,7 +118,6 @@ export class ConnectionPool implements AsyncDisposable {
    * A connection to the host: the one that everybody shares, or a new one.
    * Channels that are opened on it take slots, as those of the pool do.
    *
-   * @param host The host.
    * @param options The signal and the timeout.
    * @returns The connection. It stays the pool's: do not close it, unless it
    * is to end for everybody.
@@ -136,7 +130,6 @@ export class ConnectionPool implements AsyncDisposable {
   /**
    * Borrows a slot: the right to open one session channel.
    *
-   * @param host The host.
    * @param options The signal and the timeout.
    * @returns The lease; give it back with `release()` or `using`.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
@@ -146,14 +139,12 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * Runs a command and collects its output, as text or with
-   * `encoding: "bytes"` as bytes. A non-zero exit is a result, not an error,
-   * unless `check` is set.
+   * Runs a command and collects its output, as text or, with `encoding`, as
+   * bytes. A non-zero exit is a result, not an error, unless `check` is set.
    *
    * What cannot have run is tried again by the pool; a command that was sent
    * is repeated only if it is `idempotent`.
    *
-   * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
    * @param options Input, limits, environment, signal and timeouts.
    * @returns How it ended, and what it wrote.
@@ -177,7 +168,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Starts a command and gives its streams. Its slot is taken until its
    * channel is closed.
    *
-   * @param host The host.
    * @param command The command; an array is quoted for a POSIX shell.
    * @param options Terminal, environment, signal and timeout.
    * @returns The process.
@@ -197,7 +187,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Starts the login shell of the user in a terminal. Its slot is taken until
    * its channel is closed.
    *
-   * @param host The host.
    * @param options Size and kind of the terminal, environment, signal, timeout.
    * @returns The process; `resize()` tells it a new size.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
@@ -210,7 +199,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Gives an SFTP session. Callers for one host share one; it is kept for the
    * next caller, and ends when its slot is needed for something else.
    *
-   * @param host The host.
    * @param options The signal, up to when there is a session, and the timeout.
    * @returns The session; close it, or use `await using`.
    * @throws {SftpError} If the server does not speak SFTP version 3.
@@ -224,7 +212,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Copies a local file or a tree to the host. No file has its name there
    * before all of it is there.
    *
-   * @param host The host.
    * @param local The file or folder to copy.
    * @param remote What it is to be on the host: the path itself, not the folder
    * that it goes into.
@@ -247,7 +234,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Copies a file or a tree of the host to this side. No file has its name
    * here before all of it is here.
    *
-   * @param host The host.
    * @param remote The file or folder to copy.
    * @param local What it is to be here: the path itself.
    * @param options Concurrency, attributes, links, resuming, progress, signal.
@@ -269,7 +255,6 @@ export class ConnectionPool implements AsyncDisposable {
    * Opens a byte stream from the host to a target, as `ssh -W` does. It takes
    * no slot, and keeps its connection until it is closed.
    *
-   * @param host The host.
    * @param target `host:port` as the host sees it, or the path of one of its
    * unix sockets.
    * @param options The signal, up to when the stream is open, and the timeout.
@@ -291,7 +276,6 @@ export class ConnectionPool implements AsyncDisposable {
    * on this side. A local listener dials with its first connection; one that
    * comes after the SSH connection was lost gets a new one.
    *
-   * @param host The host.
    * @param options Where to listen, and where to.
    * @returns The forward. It keeps the process alive until it, or the pool, is
    * closed; closing the pool ends it and its connections at once.
@@ -302,10 +286,7 @@ export class ConnectionPool implements AsyncDisposable {
     return this.#verbs.forward(host, options);
   }
 
-  /**
-   * Works on many hosts, several at once, and yields each result when it is
-   * there. The failure of one host is its result and stops nothing.
-   */
+  /** Works on many hosts, several at once, and yields each result when it is there. */
   fanOut<T>(
     hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
     work: FanOutWork<T>,
@@ -367,21 +348,13 @@ export class ConnectionPool implements AsyncDisposable {
     hosts: Iterable<HostLike>,
     options?: AcquireOptions,
   ): Promise<WarmResult[]> {
-    return Promise.all(Array.from(hosts, async (host) => {
-      try {
-        await this.getConnection(host, options);
-        return withHost(host, { ok: true });
-      } catch (error) {
-        return withHost(host, { ok: false, error });
-      }
-    }));
+    return this.#verbs.warm(hosts, options);
   }
 
   /**
    * Ends the connections of a host that there are now; what runs on them is
    * lost. Callers that wait get a fresh one.
    *
-   * @param host The host.
    * @returns Settles when they have ended.
    * @throws {TypeError | SshConfigError} If it cannot be looked up.
    */

@@ -1,23 +1,14 @@
 /**
- * Remote forwards through a pool: the host listens, this side connects.
+ * Remote forwards: the host listens, this side connects.
  *
  * @module
  */
 
-import { onAbort, sleep } from "../transport/abort.ts";
-import type {
-  Connection,
-  RemoteListener,
-  Tunnel,
-} from "../transport/connector.ts";
-import type {
-  Forward,
-  ForwardEnd,
-  ForwardOptions,
-} from "../transport/forward/forward.ts";
-import { leadTunnel } from "../transport/forward/lead.ts";
-import type { ForwardTarget } from "../transport/target.ts";
-import { isRefusal } from "./_backoff.ts";
+import { onAbort, sleep } from "../abort.ts";
+import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
+import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
+import { leadTunnel } from "./lead.ts";
+import type { ForwardTarget } from "../target.ts";
 
 /** The first and the longest pause before the host is asked again. */
 const FIRST_PAUSE_MS = 500;
@@ -31,6 +22,8 @@ export interface RemoteForwardParts {
   /** Where each connection leads to on this side. */
   readonly to: ForwardTarget;
   readonly options: ForwardOptions;
+  /** Whether the host would only fail in this way again. */
+  readonly isFinal: (error: unknown) => boolean;
 }
 
 /** A remote forward, which is set up again when its connection was lost. */
@@ -124,7 +117,7 @@ export class RemoteForward implements Forward {
         return await this.#listen(signal);
       } catch (error) {
         this.#report(error);
-        if (isRefusal(error)) {
+        if (this.#parts.isFinal(error)) {
           const end = { kind: "failed", error: error as Error } as const;
           return void (this.#closing ??= this.#close(end));
         }
