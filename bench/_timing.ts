@@ -11,6 +11,12 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
+/** What `work` gives, which is done when it is first asked for. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let done: Promise<T> | undefined;
+  return () => done ??= work();
+}
+
 /** Does all at once, and gives how long each took. */
 export function together(
   count: number,

@@ -135,7 +135,9 @@ export class PooledConnection {
 
   /** Whether a channel, a lease or a tunnel is on it. */
   get isBusy(): boolean {
-    return !this.#isUnused || this.#openChannels > this.#reclaimable.size;
+    // A spare that is being closed is nobody's, though the server counts it.
+    const channels = this.#openChannels - (this.#spares?.closing ?? 0);
+    return !this.#isUnused || channels > this.#reclaimable.size;
   }
 
   /** Whether channels are open whose end nobody reports. */
@@ -233,6 +235,7 @@ export class PooledConnection {
   /** The server has opened the channel. */
   sessionOpened(attempt: SessionAttempt): void {
     this.#limit.opened(attempt);
+    this.#spares?.answered(attempt);
   }
 
   /** Opens a channel ahead of need, if this connection is busy enough. */

@@ -15,6 +15,13 @@ const BUSY_MS = 1_000;
 /** Spares are closed when no session has begun for so long, in milliseconds. */
 const IDLE_MS = 10_000;
 
+/**
+ * A round trip that is worth saving, in milliseconds. Nearer than that a spare
+ * gains nothing: the server opens it while the command runs, and both take
+ * their time from the same processors.
+ */
+const WORTH_MS = 1;
+
 /** For how long no spare is opened after the server refused one, in milliseconds. */
 const REFUSED_MS = 5_000;
 
@@ -22,16 +29,20 @@ const REFUSED_MS = 5_000;
  * The spare channels of one connection, and when to open one.
  *
  * A connection is worth a spare once two sessions have begun within
- * {@linkcode BUSY_MS}. It then gets one with each session that begins: as many
- * as there are sessions, since each of their callers may come back. All must
- * fit below the session limit, with room to spare: a server that has not yet
- * freed a closed session would refuse.
+ * {@linkcode BUSY_MS}, if the way to the server takes {@linkcode WORTH_MS}. It
+ * then gets one with each session that begins: as many as there are sessions,
+ * since each of their callers may come back. All must fit below the session
+ * limit, with room to spare: a server that has not yet freed a closed session
+ * would refuse.
  */
 export class SpareSessions {
   readonly #channels: SpareChannels;
   readonly #limit: SessionLimit;
   /** One for each spare channel, in the order in which they are used. */
   readonly #attempts: SessionAttempt[] = [];
+  /** What the server took to open a channel, at best, in milliseconds. */
+  #roundTripMs = Infinity;
+  #closing = 0;
   #lastBeginAt = -Infinity;
   #refusedAt = -Infinity;
   #timer: unknown;
@@ -39,6 +50,17 @@ export class SpareSessions {
   constructor(channels: SpareChannels, limit: SessionLimit) {
     this.#channels = channels;
     this.#limit = limit;
+  }
+
+  /** Spares that are being closed. */
+  get closing(): number {
+    return this.#closing;
+  }
+
+  /** The server has opened a channel, now or before. */
+  answered({ startedAt }: SessionAttempt): void {
+    const tookMs = performance.now() - startedAt;
+    if (tookMs < this.#roundTripMs) this.#roundTripMs = tookMs;
   }
 
   /** The attempt of the spare that the next session will use, if there is one. */
@@ -58,6 +80,7 @@ export class SpareSessions {
     const isBusy = now - this.#lastBeginAt < BUSY_MS;
     this.#lastBeginAt = now;
     if (!isBusy || now - this.#refusedAt < REFUSED_MS) return;
+    if (this.#roundTripMs < WORTH_MS) return;
     const { count } = this.#channels;
     // One stays free for a session that the server has not freed yet.
     if (count >= inUse || count + 1 >= room) return;
@@ -65,7 +88,10 @@ export class SpareSessions {
     this.#attempts.push(attempt);
     this.#timer ??= this.#arm(IDLE_MS);
     this.#channels.open().then(
-      () => this.#limit.opened(attempt),
+      () => {
+        this.answered(attempt);
+        this.#limit.opened(attempt);
+      },
       () => this.#onRefused(attempt),
     );
   }
@@ -74,7 +100,9 @@ export class SpareSessions {
   close(): void {
     this.stop();
     for (let n = this.#channels.count; n > 0; n--) {
-      this.#channels.close().catch(() => {});
+      this.#closing++;
+      const closed = () => this.#closing--;
+      this.#channels.close().then(closed, closed);
     }
     this.#reconcile();
   }

@@ -132,6 +132,8 @@ export class Script {
       reapMs: plan.reapMs ?? 0,
       reapTurns: plan.reapTurns ?? 0,
       spareChannels: plan.spares ?? false,
+      // Nearer than that no channel is opened ahead of need.
+      roundTripMs: plan.spares === true ? 1 : 0,
       commands: (line) => {
         const script = findScript(line, undefined, "");
         return (context) => {
