@@ -2,10 +2,12 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertRejects,
   assertStrictEquals,
 } from "@std/assert";
-import { PoolClosedError } from "../../pool/mod.ts";
+import { ConnectionPool, PoolClosedError } from "../../pool/mod.ts";
 import { ConnectionLostError } from "../../transport/errors.ts";
+import { MemoryConnector } from "../../transport/testing/mod.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range, stateOf } from "./_kit.ts";
 
 const host = "ops@db1";
@@ -197,4 +199,19 @@ Deno.test("ConnectionPool.removeConnection() ends one host's connections; those 
   assertEquals(other.isClosed, false);
   await kit.pool.removeConnection("ops@never-seen");
   assert(kit.pool.stats().counters.closed.requested >= 1);
+});
+
+Deno.test("ConnectionPool looks no host up once it is closed", async () => {
+  let lookups = 0;
+  const resolver = {
+    resolve: () => ({ hostname: `host${++lookups}`, port: 22, user: "ops" }),
+  };
+  const pool = new ConnectionPool({
+    connector: new MemoryConnector(),
+    resolver,
+  });
+  await pool.close();
+  await assertRejects(() => pool.exec("db1", "true"), PoolClosedError);
+  await assertRejects(() => pool.getConnection("db1"), PoolClosedError);
+  assertEquals(lookups, 0);
 });
