@@ -51,6 +51,8 @@ export interface OverSsh {
   readonly warm: string;
   readonly warmBare: string;
   readonly warmTuned: string;
+  readonly burst: string;
+  readonly burstTuned: string;
 }
 
 /** Opens a pool that leads to a target. */
@@ -86,8 +88,8 @@ export function dialsOf({ pool }: { readonly pool: ConnectionPool }): number {
 export function scenariosOver(target: Target, sizes: Sizes): OverSsh {
   dialScenarios(target, sizes);
   wholeScenarios(target, sizes);
-  burstScenarios(target, sizes);
-  return warmScenarios(target, sizes);
+  const bursts = burstScenarios(target, sizes);
+  return { ...bursts, ...warmScenarios(target, sizes) };
 }
 
 function dialScenarios(target: Target, sizes: Sizes): void {
@@ -128,7 +130,10 @@ function dialScenarios(target: Target, sizes: Sizes): void {
   bare("ssh2 as in its README", dialBare, sizes.bareDials);
 }
 
-function warmScenarios(target: Target, sizes: Sizes): OverSsh {
+function warmScenarios(
+  target: Target,
+  sizes: Sizes,
+): Omit<OverSsh, "burst" | "burstTuned"> {
   const warmGroup = `${target.label}: warm exec("true")${target.hint}`;
   const common = { ignore: target.hint !== "", group: warmGroup };
   const warm = scenario({
@@ -207,7 +212,10 @@ function wholeScenarios(target: Target, sizes: Sizes): void {
 const CALLERS = 100;
 const ECHOES = Array.from({ length: CALLERS }, (_, i) => `${i}\n`);
 
-function burstScenarios(target: Target, sizes: Sizes): void {
+function burstScenarios(
+  target: Target,
+  sizes: Sizes,
+): Pick<OverSsh, "burst" | "burstTuned"> {
   const common = {
     ignore: target.hint !== "",
     group: `${target.label}: ${CALLERS} callers on a cold host, each` +
@@ -215,7 +223,7 @@ function burstScenarios(target: Target, sizes: Sizes): void {
     n: sizes.bursts,
     fresh: true,
   };
-  scenario({
+  const burst = scenario({
     ...common,
     name: "sshpool, one connection allowed",
     baseline: true,
@@ -233,7 +241,7 @@ function burstScenarios(target: Target, sizes: Sizes): void {
     },
     dials: dialsOf,
   });
-  scenario({
+  const burstTuned = scenario({
     ...common,
     name: "ssh2 with noDelay, 8 channels of one Client",
     async open() {
@@ -256,4 +264,5 @@ function burstScenarios(target: Target, sizes: Sizes): void {
     },
     check: ({ results }) => assertEquals(results, ECHOES),
   });
+  return { burst, burstTuned };
 }
