@@ -10,8 +10,7 @@ import {
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import {
-  InMemorySpanExporter,
-  SimpleSpanProcessor,
+  type InMemorySpanExporter,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import { assertEquals } from "@std/assert";
@@ -56,7 +55,8 @@ export interface Point {
 
 /** An SDK in memory, and pools that are instrumented with it until disposed of. */
 export class Recording implements AsyncDisposable {
-  readonly #exporter = new InMemorySpanExporter();
+  /** Kept here: the exporter in memory of the SDK sets a timer for each span. */
+  readonly #ended: EndedSpan[] = [];
   readonly #reader = new TestReader();
   readonly #open = new Set<Span>();
   /** The ids of the spans, in the order in which they began. */
@@ -68,13 +68,15 @@ export class Recording implements AsyncDisposable {
   constructor(options: InstrumentOptions = {}) {
     this.#tracerProvider = new TracerProvider({
       spanProcessors: [
-        new SimpleSpanProcessor({ exporter: this.#exporter }),
         {
           onStart: (span) => {
             this.#open.add(span);
             this.#order.push(span.spanContext().spanId);
           },
-          onEnd: (span) => void this.#open.delete(span as unknown as Span),
+          onEnd: (span) => {
+            this.#open.delete(span as unknown as Span);
+            this.#ended.push(span);
+          },
           forceFlush: () => Promise.resolve(),
           shutdown: () => Promise.resolve(),
         },
@@ -111,8 +113,7 @@ export class Recording implements AsyncDisposable {
     await this.#tracerProvider.forceFlush();
     const place = (it: EndedSpan) =>
       this.#order.indexOf(it.spanContext().spanId);
-    return this.#exporter.getFinishedSpans()
-      .toSorted((a, b) => place(a) - place(b));
+    return this.#ended.toSorted((a, b) => place(a) - place(b));
   }
 
   /** The only span of a name. */

@@ -293,7 +293,7 @@ for (
 Deno.test("upload() does not give a file its name when the server has less of it than was sent", async () => {
   const error = await uploadTo(none, IN_ORDER, REMOVED, UPLOADED - 1);
   assert(error instanceof SftpError, String(error));
-  assertEquals(error.code, "SSH_SFTP_SOURCE_CHANGED");
+  assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
 });
 
 Deno.test("Sftp.writeFile() with atomic takes four round trips, and gives no name when one of them fails", async () => {
