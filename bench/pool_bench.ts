@@ -182,10 +182,11 @@ scenario({
 });
 
 claim({
-  text: "p99 of a caller among 100 over a 1 ms dial, beyond the dial",
+  // Like against like: the timer of the dial has a tail of its own.
+  text: "p99 of a caller among 100 beyond that of one alone, 1 ms dial",
   actual(rows) {
     const [all, one] = [rows.get(callers), rows.get(oneCaller)];
-    return all?.p99 && one && all.p99 - one.p50;
+    return all?.p99 && one?.p99 && all.p99 - one.p99;
   },
   atMost: 1,
   unit: "ms",
