@@ -29,10 +29,27 @@ import type {
   SpawnOptions,
 } from "./options.ts";
 
+/** The verbs, which are bound to their handle. */
+const VERBS = [
+  "$",
+  "acquire",
+  "connect",
+  "download",
+  "exec",
+  "forward",
+  "getConnection",
+  "sftp",
+  "shell",
+  "spawn",
+  "upload",
+] as const;
+
 /**
  * One host of a pool. Each verb is that of {@linkcode ConnectionPool} without
  * its first parameter, and fails as that does. A handle holds no connection and
  * needs no closing: make as many as you like.
+ *
+ * The verbs need no `this`: `const { $, exec } = pool.host("web-1")` works.
  *
  * @example Work with one host
  * ```ts
@@ -58,6 +75,14 @@ export class HostHandle {
   constructor(verbs: Verbs, host: HostLike) {
     this.#verbs = verbs;
     this.#host = host;
+    for (const name of VERBS) {
+      // Like a method: not shown by console.log(), and a test can replace it.
+      Object.defineProperty(this, name, {
+        value: this[name].bind(this),
+        configurable: true,
+        writable: true,
+      });
+    }
   }
 
   /** A connection to the host, shared by all callers. See {@linkcode ConnectionPool.getConnection}. */

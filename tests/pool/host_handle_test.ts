@@ -34,3 +34,18 @@ Deno.test("HostHandle.$ quotes its values and rejects on a non-zero exit", async
   assertEquals(other.message.includes(secret), false);
   await assertRejects(() => web.$`rm ${undefined as never}`, TypeError);
 });
+
+Deno.test("the verbs of a HostHandle work without it", async () => {
+  await using kit = new Kit();
+  const handle = kit.pool.host("ops@web-1");
+  const { $, exec, spawn, getConnection } = handle;
+  assertEquals((await $`echo ${"a b"}`).stdout, "a b\n");
+  assertEquals((await exec("echo x")).stdout, "x\n");
+  assertEquals(await (await spawn("echo y")).text(), "y\n");
+  assertEquals((await getConnection()).host.hostname, "web-1");
+  assertEquals(kit.connector.dials, 1);
+  const verbs = Object.getOwnPropertyNames(HostHandle.prototype)
+    .filter((name) => name !== "constructor");
+  assertEquals(Object.getOwnPropertyNames(handle).sort(), verbs.sort());
+  assertEquals(Object.keys(handle), [], "console.log() shows no verbs");
+});
