@@ -64,7 +64,7 @@ async function downloadOpened(
     }
     let offset = start;
     for await (const piece of reading.pieces()) {
-      await writeLocal(local, piece, offset);
+      await writeLocal(local, piece, offset, to);
       offset += piece.length;
       tally.add(from, piece.length);
     }

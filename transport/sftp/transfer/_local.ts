@@ -1,6 +1,7 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, lstat, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { quotedPath } from "../errors.ts";
 import { type SourceInfo, transferError } from "./_plan.ts";
 
 /** How much is read from a local file at once. */
@@ -59,16 +60,21 @@ export async function infoOf(file: FileHandle): Promise<SourceInfo> {
 /**
  * Reads an open file: up to an offset, or to its end if that is `Infinity`. A
  * piece is read while the one before it is used.
+ *
+ * @param path What an error is to call the file.
  */
 export async function* readLocal(
   file: FileHandle,
   offset: number,
   end: number,
+  path: string,
 ): AsyncGenerator<Uint8Array> {
   let next = readChunk(file, offset, end);
   try {
     for (;;) {
-      const chunk = await next;
+      const chunk = await next.catch((error) => {
+        throw withPath("read", path, error);
+      });
       if (chunk.length === 0) return;
       offset += chunk.length;
       next = readChunk(file, offset, end);
@@ -94,8 +100,25 @@ async function readChunk(
   return buffer.subarray(0, bytesRead);
 }
 
-/** Writes all of the data. */
+/**
+ * Writes all of the data.
+ *
+ * @param path What an error is to call the file.
+ */
 export async function writeLocal(
+  file: FileHandle,
+  data: Uint8Array,
+  offset: number,
+  path: string,
+): Promise<void> {
+  try {
+    await writeAll(file, data, offset);
+  } catch (error) {
+    throw withPath("write", path, error);
+  }
+}
+
+async function writeAll(
   file: FileHandle,
   data: Uint8Array,
   offset: number,
@@ -109,6 +132,20 @@ export async function writeLocal(
     );
     at += bytesWritten;
   }
+}
+
+/**
+ * Adds the path to what a runtime throws for an open file: they leave it out,
+ * and who copies a folder would not know which disk is full.
+ */
+function withPath(verb: string, path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || "path" in error) return error;
+  const { message, stack } = error;
+  error.message = `Cannot ${verb} ${quotedPath(path)}: ${message}`;
+  if (stack !== undefined) {
+    error.stack = stack.replace(message, () => error.message);
+  }
+  return Object.assign(error, { path });
 }
 
 function entryOf(path: string, stats: Stats): LocalEntry {

@@ -64,7 +64,7 @@ async function uploadOpened(
     const start = resume ? await resumeAt(file, local, before, signal) : 0;
     if (start > 0) tally.add(from, start);
     const end = before.size === 0 ? Infinity : before.size;
-    const source = counted(readLocal(local, start, end), from, context);
+    const source = counted(readLocal(local, start, end, from), from, context);
     let ending: Promise<number> | undefined;
     await file.writeFrom(source, start, {
       signal,

@@ -1,7 +1,12 @@
 // upload() and download() against OpenSSH's sftp-server, both on this machine.
 
 import { appendFileSync, truncateSync, utimesSync } from "node:fs";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   SftpError,
   type SftpErrorCode,
@@ -511,6 +516,10 @@ Deno.test({
         Error,
       );
       assert(/ENOSPC|No space/.test(error.message), error.message);
+      assertStringIncludes(error.message, `Cannot write "${dir}/full/f": `);
+      assertStringIncludes(error.stack ?? "", error.message);
+      assertEquals((error as NodeJS.ErrnoException).code, "ENOSPC");
+      assertEquals((error as NodeJS.ErrnoException).path, `${dir}/full/f`);
       assertEquals(await names(`${dir}/full`), []);
     } finally {
       await new Deno.Command("umount", { args: [`${dir}/full`] }).output();
