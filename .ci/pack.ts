@@ -113,6 +113,7 @@ async function completeManifest(folder: string): Promise<void> {
   );
   checkExports(made, config);
   await checkFiles(made, folder);
+  await addDisposable(made, folder);
   const { name, version, dependencies: found, ...rest } = made;
   const manifest = {
     name,
@@ -155,6 +156,19 @@ async function checkFiles(made: PackageJson, folder: string): Promise<void> {
       if (path !== undefined) await Deno.stat(join(folder, path));
       else throw new Error(`Cannot pack: export ${name} has no ${file}`);
     }
+  }
+}
+
+/**
+ * The types name `AsyncDisposable`, which TypeScript has from 5.2 on but does
+ * not load unless it is told to.
+ */
+async function addDisposable(made: PackageJson, folder: string): Promise<void> {
+  for (const { types } of Object.values(made.exports)) {
+    const path = join(folder, types!);
+    const text = await Deno.readTextFile(path);
+    const lib = '/// <reference lib="esnext.disposable" />\n';
+    await Deno.writeTextFile(path, lib + text);
   }
 }
 

@@ -160,7 +160,8 @@ const PROJECTS = {
     module: "esnext",
     moduleResolution: "bundler",
     types: [],
-    lib: ["es2022", "dom", "dom.asynciterable", "esnext.disposable"],
+    // Not "esnext.disposable": most projects do not name it.
+    lib: ["es2022", "dom", "dom.asynciterable"],
   },
 };
 
