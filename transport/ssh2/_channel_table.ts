@@ -49,6 +49,14 @@ export interface ChannelTableOptions {
   onBroken(error: unknown): void;
 }
 
+/** What the reason codes of RFC 4254 mean, for servers that give no text. */
+const REASONS: Readonly<Record<number, string>> = {
+  1: "administratively prohibited",
+  2: "connect failed",
+  3: "unknown channel type",
+  4: "resource shortage",
+};
+
 /** The channels of one connection. */
 export class ChannelTable implements ChannelContext {
   /** ssh2's client. */
@@ -212,9 +220,8 @@ export class ChannelTable implements ChannelContext {
   }
 
   #refusal(message: string, reason: number): ChannelOpenError {
-    const why = serverText(
-      message.replace(/^\(SSH\) Channel open failure: ?/, ""),
-    );
+    const text = message.replace(/^\(SSH\) Channel open failure: ?/, "");
+    const why = text === "" ? REASONS[reason] ?? "" : serverText(text);
     return new ChannelOpenError(
       `Cannot open a channel on ${
         JSON.stringify(this.#options.host)

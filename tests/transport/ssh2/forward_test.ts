@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertMatch,
   assertStrictEquals,
 } from "@std/assert";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -59,6 +60,18 @@ sshdTest(
     assertInstanceOf(error, ChannelOpenError);
     assertEquals(error.reason, 2);
     assertEquals((await connection.exec("true")).code, 0);
+  },
+);
+
+embeddedTest(
+  "Connection.forwardOut() says what the reason means when the server gives no text",
+  { refuseForwards: true },
+  async (connection) => {
+    const target = { hostname: HOSTNAME, port: 1 };
+    assertMatch(
+      String(await rejection(connection.forwardOut!(target))),
+      /with reason 2: connect failed$/,
+    );
   },
 );
 
