@@ -317,11 +317,12 @@ sshdTest(
       ].join("\n"),
       { defaults: { password: "x" } },
     );
+    const file = `${dir}/config`;
     const hints: Record<string, string> = {
-      "wbe-1": 'ssh_config has no Host entry "wbe-1", did you mean "web-1"?',
+      "wbe-1": `no Host entry "wbe-1" in ${file}, did you mean "web-1"?`,
       "ops@web1:2222":
-        'ssh_config has no Host entry "web1", did you mean "web-1" or "web-2"?',
-      "nothing-like-it": 'ssh_config has no Host entry "nothing-like-it"',
+        `no Host entry "web1" in ${file}, did you mean "web-1" or "web-2"?`,
+      "nothing-like-it": `no Host entry "nothing-like-it" in ${file}`,
       "bare-1": "check its HostName in ssh_config",
     };
     for (const [host, hint] of Object.entries(hints)) {

@@ -37,6 +37,11 @@ export class LoadedConfig implements SshConfig {
     this.#wantsFinal = anyBlock(loaded.roots, hasFinal);
   }
 
+  /** The files that were read and are there, without those of `Include`. */
+  get files(): string[] {
+    return this.#loaded.roots.map(({ path }) => path);
+  }
+
   hosts(): string[] {
     const names = new Set<string>();
     anyBlock(this.#loaded.roots, (block) => {

@@ -247,16 +247,18 @@ class Unanswered {
 
 /**
  * A name without dots that cannot be looked up is often a mistyped alias: then
- * the error names the aliases that are like it.
+ * the error names the aliases that are like it. It names the files, too: they may
+ * not be those of the user who was meant.
  */
-function hintAtNames(host: ResolvedHost, config: SshConfig): void {
+function hintAtNames(host: ResolvedHost, config: LoadedConfig): void {
   const { alias, hostname } = host;
   if (alias !== undefined || /[.:]/.test(hostname)) return;
   setLookupHint(host, () => {
     const names = config.hosts();
     if (names.includes(hostname)) return "check its HostName in ssh_config";
     const near = nearestNames(hostname, names).map((it) => JSON.stringify(it));
-    return `ssh_config has no Host entry ${JSON.stringify(hostname)}` +
+    const files = config.files.join(" or ") || "ssh_config: there is none";
+    return `no Host entry ${JSON.stringify(hostname)} in ${files}` +
       (near.length === 0 ? "" : `, did you mean ${near.join(" or ")}?`);
   });
 }
