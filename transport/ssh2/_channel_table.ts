@@ -24,6 +24,7 @@ import {
   WINDOW_BYTES,
 } from "./_internals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
+import type { PromptAcks } from "./_prompt_acks.ts";
 import { Spares } from "./_spares.ts";
 
 /** How long a server may take, in milliseconds. */
@@ -40,6 +41,8 @@ export interface ChannelTableOptions {
   readonly host: string;
   /** What keeps the process alive while there are channels. */
   readonly hold: ProcessHold;
+  /** Told of tunnels and sessions. */
+  readonly acks: PromptAcks;
   readonly timeouts: ChannelTimeouts;
   /** Whether the server keeps session channels that are not used. */
   readonly hasSpares: boolean;
@@ -138,7 +141,10 @@ export class ChannelTable implements ChannelContext {
     callback.type = channelType(target);
     id = this.raw._chanMgr.add(callback);
     this.#channels.set(id, channel);
-    if (target === undefined) this.#sessions.add(channel);
+    if (target === undefined) {
+      this.#sessions.add(channel);
+      this.#options.acks.onSession();
+    } else this.#options.acks.onTunnel();
     this.#opening.add(id);
     try {
       this.#request(id, target);
@@ -151,6 +157,7 @@ export class ChannelTable implements ChannelContext {
   /** Takes a channel that the server asked for and ssh2 has confirmed. */
   adopt(observer: ChannelObserver, raw: RawChannel): Channel {
     const channel = new Channel(this, observer);
+    this.#options.acks.onTunnel();
     this.#channels.set(raw.incoming.id, channel);
     channel.onOpen(raw);
     return channel;
@@ -158,6 +165,7 @@ export class ChannelTable implements ChannelContext {
 
   /** Ends all that is open: the connection is gone. */
   end(): void {
+    this.#options.acks.end();
     this.#opening.clear();
     this.#closing.clear();
     for (const id of [...this.#channels.keys()]) {

@@ -48,6 +48,7 @@ import {
 } from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
+import { PromptAcks } from "./_prompt_acks.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
 import { TIMES, type Times } from "./_times.ts";
 import { openTunnel } from "./_tunnel.ts";
@@ -105,6 +106,7 @@ export class Ssh2Connection implements Connection {
     this.#channels = new ChannelTable(raw, {
       host: this.#name,
       hold: this.#hold,
+      acks: new PromptAcks(raw, parts.socket),
       timeouts: parts.times ?? TIMES,
       hasSpares: KEEPS_SPARES.test(raw._remoteVer ?? ""),
       lost: (doing, details) => this.#lost(doing, details),

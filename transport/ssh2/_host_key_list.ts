@@ -4,10 +4,8 @@
  * @module
  */
 
-import type { RawClient, RawProtocol } from "./_internals.ts";
-
-/** SSH_MSG_IGNORE, with an empty string. */
-const IGNORE = [2, 0, 0, 0, 0];
+import { sendIgnore } from "./_ignore.ts";
+import type { RawClient } from "./_internals.ts";
 
 /**
  * Passes over the list of host keys that OpenSSH sends after the login. To be
@@ -31,11 +29,4 @@ export function passHostKeyList(raw: RawClient): void {
     if (name === "hostkeys-00@openssh.com") return sendIgnore(protocol);
     GLOBAL_REQUEST(protocol, name, wantReply, data);
   };
-}
-
-function sendIgnore(protocol: RawProtocol): void {
-  const writer = protocol._packetRW.write;
-  const packet = writer.alloc(IGNORE.length);
-  packet.set(IGNORE, writer.allocStart);
-  protocol._cipher?.encrypt(writer.finalize(packet));
 }

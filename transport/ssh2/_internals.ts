@@ -79,6 +79,8 @@ interface RawCipher {
 interface RawEncipher extends RawCipher {
   /** Encrypts a packet, and sends it. */
   encrypt(packet: Buffer): void;
+  /** The number of the next packet. */
+  readonly outSeqno: number;
 }
 
 /** What those have in common that read packets. */

@@ -30,6 +30,7 @@ const CLIENT_MEMBERS: Members = {
   "config": OBJECT,
   "emit": FUNCTION,
   "_protocol._cipher.encrypt": FUNCTION,
+  "_protocol._cipher.outSeqno": "number",
   "_protocol._destruct": FUNCTION,
   "_protocol._handlers.CHANNEL_CLOSE": FUNCTION,
   "_protocol._handlers.CHANNEL_DATA": FUNCTION,

@@ -80,6 +80,9 @@ function socksGreeting(port: number): Uint8Array {
 const SOCKS_ANSWER_BYTES = 12;
 const SOCKS_STATUS_AT = 3;
 
+/** So often a client of a remote forward connects, in 50 ms each at least. */
+const MOST_ATTEMPTS = 100;
+
 function forward(type: PoolForwardOptions["type"], ask: Ask): Verb {
   return {
     name: `forward ${type}, ${ask}`,
@@ -93,7 +96,7 @@ function forward(type: PoolForwardOptions["type"], ask: Ask): Verb {
         ...options,
         onError,
       });
-      for (;;) {
+      for (let attempt = 1;; attempt++) {
         using client = new Client(forward, { ask, id: cell.id, greeting });
         const { isWhole, inOrder, answer } = await Promise.race([
           client.ended,
@@ -104,6 +107,8 @@ function forward(type: PoolForwardOptions["type"], ask: Ask): Verb {
           // Both sides had ended, and only the answer was still on its way.
           const received = cell.site.target.received.get(cell.id);
           if (received?.inOrder && isPayload(received.bytes)) return;
+          // Where each new connection is cut, it tries again for ever.
+          if (attempt === MOST_ATTEMPTS) return;
           // The host resets nothing, and may not have told of the connection.
           await Promise.race([pause(50), failed]);
           continue;
