@@ -50,6 +50,24 @@ export async function dialTuned(host: BareHost): Promise<BareClient> {
   return ready(host, { sock });
 }
 
+/** Connects through another connection, as with ProxyJump. */
+export async function dialThrough(
+  hop: BareClient,
+  host: BareHost,
+): Promise<BareClient> {
+  const { promise, resolve, reject } = Promise.withResolvers<
+    ssh2.ClientChannel
+  >();
+  hop.forwardOut(
+    "127.0.0.1",
+    0,
+    host.hostname,
+    host.port,
+    (error, sock) => error ? reject(error) : resolve(sock),
+  );
+  return await ready(host, { sock: await promise });
+}
+
 function ready(
   host: BareHost,
   config: ssh2.ConnectConfig,

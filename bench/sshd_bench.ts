@@ -16,7 +16,14 @@ import {
 } from "./_over_ssh.ts";
 import { claim, ratio, reportOf } from "./_report.ts";
 import { scenario, size } from "./_scenario.ts";
-import { drainBare } from "./_ssh2.ts";
+import {
+  bareHost,
+  dialThrough,
+  dialTuned,
+  drainBare,
+  endBare,
+  execBare,
+} from "./_ssh2.ts";
 import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
 
 reportOf(import.meta, "a real sshd");
@@ -85,6 +92,51 @@ const bulkBare = scenario({
   check: ({ bytes }) => assertEquals(bytes, BYTES),
 });
 
+const jump = {
+  ignore: noSshd,
+  group: `sshd: warm exec("true") behind a jump host${sshdHint}`,
+  n: size(100, 5),
+  warmup: size(10, 1),
+};
+
+const jumpPool = scenario({
+  ...jump,
+  name: "sshpool",
+  baseline: true,
+  async open() {
+    const { pool, host, ...rest } = await poolOver(target);
+    // The same server by another name: no way leads through itself.
+    const behind = { ...host, jump: { ...host, hostname: "localhost" } };
+    await pool.exec(behind, "true", { check: true });
+    return { ...rest, pool, behind };
+  },
+  run: async ({ pool, behind }) =>
+    void await pool.exec(behind, "true", { check: true }),
+});
+
+const jumpBare = scenario({
+  ...jump,
+  name: "ssh2 with noDelay",
+  async open() {
+    const host = bareHost((await sharedSshd()).host());
+    const hop = await dialTuned(host);
+    const client = await dialThrough(hop, host);
+    return {
+      client,
+      async [Symbol.asyncDispose]() {
+        await endBare(client);
+        await endBare(hop);
+      },
+    };
+  },
+  run: async ({ client }) => void await execBare(client, "true"),
+});
+
+claim({
+  text: "behind a jump host, the time of ssh2 with noDelay over sshpool's",
+  actual: (rows) => ratio(rows, jumpBare, jumpPool),
+  atLeast: 5,
+});
 claim({
   text: "warm exec, the time of ssh2 as in its README over sshpool's",
   actual: (rows) => ratio(rows, names.warmBare, names.warm),
