@@ -8,12 +8,23 @@ const CLEAN_UP_MS = 5_000;
  *
  * @param work What was begun. Failures of it are ignored.
  */
-export async function cleanedUp(
+export function cleanedUp(...work: readonly Promise<unknown>[]): Promise<void> {
+  return settledWithin(CLEAN_UP_MS, ...work);
+}
+
+/**
+ * Waits until all is settled, but not for longer than a time.
+ *
+ * @param ms The time, in milliseconds.
+ * @param work What was begun. Failures of it are ignored.
+ */
+export async function settledWithin(
+  ms: number,
   ...work: readonly Promise<unknown>[]
 ): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, CLEAN_UP_MS);
+    timer = setTimeout(resolve, ms);
   });
   await Promise.race([Promise.allSettled(work), late]);
   clearTimeout(timer);

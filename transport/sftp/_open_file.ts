@@ -1,5 +1,6 @@
-import { cleanedUp } from "./_clean_up.ts";
+import { cleanedUp, settledWithin } from "./_clean_up.ts";
 import { PacketType } from "./_packets.ts";
+import { feed } from "./_feed.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
 import type { Effects } from "./_requests.ts";
@@ -13,6 +14,9 @@ import type {
 } from "./file.ts";
 import { seconds } from "./_seconds.ts";
 import type { SftpFileInfo } from "./file_info.ts";
+
+/** How long a source may take to end after a failure, in milliseconds. */
+const SOURCE_END_MS = 200;
 
 /** An open file over the requests of a session. */
 export class OpenFile implements SftpFile {
@@ -95,7 +99,16 @@ export class OpenFile implements SftpFile {
   ): Promise<void> {
     const call = this.#call("write", options);
     const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
-    for await (const piece of source) await writer.write(piece);
+    const pieces = source[Symbol.asyncIterator]();
+    try {
+      await feed(this.#protocol, call, writer, () => pieces.next());
+    } catch (error) {
+      // A local file is done with soon. A source that is idle ends only when it
+      // has something to give.
+      const ended = Promise.resolve(pieces.return?.());
+      await settledWithin(SOURCE_END_MS, ended);
+      throw error;
+    }
     await writer.finish(options.onSent);
   }
 

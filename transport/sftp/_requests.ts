@@ -75,6 +75,7 @@ export class Requests {
   readonly #onVersion: (packet: PacketReader) => void;
   readonly #ended: Promise<void>;
   #tellEnded!: () => void;
+  readonly #watchers = new Set<() => void>();
   #isBlocked = false;
   #isPumping = false;
   #nextId = 0;
@@ -125,6 +126,19 @@ export class Requests {
   /** Resolves when the session has ended. */
   get ended(): Promise<void> {
     return this.#ended;
+  }
+
+  /**
+   * Calls back when the session ends, or at once if it has.
+   *
+   * @returns Forgets the callback.
+   */
+  onEnd(callback: () => void): () => void {
+    if (this.isEnded) callback();
+    // Two calls with one function are two entries.
+    const entry = () => callback();
+    this.#watchers.add(entry);
+    return () => void this.#watchers.delete(entry);
   }
 
   /** Requests that wait for an answer, those that were given up included. */
@@ -185,6 +199,8 @@ export class Requests {
     }
     this.#transport.close();
     this.#tellEnded();
+    for (const tell of [...this.#watchers]) tell();
+    this.#watchers.clear();
   }
 
   #watch(id: number, pending: Pending, signal: AbortSignal): void {

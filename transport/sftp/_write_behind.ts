@@ -19,6 +19,8 @@ export class WriteBehind {
   #requests = 0;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+  /** Told of the first failure. */
+  onFailure: ((error: unknown) => void) | undefined;
 
   /**
    * Begins to write.
@@ -96,7 +98,9 @@ export class WriteBehind {
       () => this.#protocol.write(this.#call, this.#handle, offset, piece),
       lookForSpace(this.#handle, piece.length),
     ).catch((error) => {
-      this.#failure ??= { error };
+      if (this.#failure !== undefined) return;
+      this.#failure = { error };
+      this.onFailure?.(error);
     }).finally(() => {
       this.#bytes -= piece.length;
       this.#requests--;

@@ -1,8 +1,8 @@
 import { showType } from "../_show_value.ts";
-import { abortable, onAbort } from "../abort.ts";
+import { abortable } from "../abort.ts";
 import { cleanedUp } from "./_clean_up.ts";
-import { lookAtTarget } from "./_diagnose.ts";
-import { diagnosed } from "./_diagnose.ts";
+import { diagnosed, lookAtTarget } from "./_diagnose.ts";
+import { feed } from "./_feed.ts";
 import { openFile } from "./_open.ts";
 import { aboutPath, operationError, SftpError } from "./errors.ts";
 import type { SftpFileInfo } from "./file_info.ts";
@@ -71,7 +71,7 @@ export async function writeFileAtomically(
   try {
     old = await target(protocol, call, options);
   } catch (error) {
-    await cancel(data, error);
+    cancel(data, error);
     throw error;
   }
   const temporary: Call = { ...call, path: temporaryPath(old.path) };
@@ -180,14 +180,14 @@ async function openOrCancel(
   try {
     return await openFile(protocol, call, options);
   } catch (error) {
-    await cancel(data, error);
+    cancel(data, error);
     throw error;
   }
 }
 
-async function cancel(data: Content, reason: unknown): Promise<void> {
+function cancel(data: Content, reason: unknown): void {
   if (data instanceof ReadableStream && !data.locked) {
-    await data.cancel(reason).catch(() => {});
+    data.cancel(reason).catch(() => {});
   }
 }
 
@@ -209,7 +209,7 @@ async function writeAll(
 ): Promise<void> {
   const writer = new WriteBehind(protocol, call, file.handle, file.start);
   if (data instanceof Uint8Array) await writer.write(data);
-  else await pump(data, writer, call.signal);
+  else await pump(protocol, call, data, writer);
   let ending: Promise<unknown> | undefined;
   await writer.finish(() => {
     ending = Promise.all(rest.map((step) => step()));
@@ -219,29 +219,21 @@ async function writeAll(
   await ending;
 }
 
-/** Writes a stream; a signal ends also a wait for the stream. */
+/** Writes a stream. */
 async function pump(
+  protocol: Protocol,
+  call: Call,
   data: ReadableStream<Uint8Array>,
   writer: WriteBehind,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   const reader = data.getReader();
-  const stop = onAbort(
-    signal,
-    () => void reader.cancel(signal?.reason).catch(() => {}),
-  );
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      signal?.throwIfAborted();
-      if (done) return;
-      await writer.write(value);
-    }
+    await feed(protocol, call, writer, () => reader.read());
   } catch (error) {
-    await reader.cancel(error).catch(() => {});
+    // Not waited for: what the source does then is its own affair.
+    reader.cancel(error).catch(() => {});
     throw error;
   } finally {
-    stop();
     reader.releaseLock();
   }
 }

@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import type { SftpErrorCode } from "../../../transport/sftp/errors.ts";
-import { ConnectionLostError } from "../../../transport/errors.ts";
+import { ConnectionLostError, SshError } from "../../../transport/errors.ts";
+import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { isRoot, noServer, startServer, type TestServer } from "./_server.ts";
 
 const ignore = noServer;
@@ -545,4 +546,53 @@ Deno.test({
     await sftp.writeFile(`${dir}/f`, data);
     assertEquals(await sftp.readFile(`${dir}/f`), data);
   },
+});
+
+/** Gives one piece, and no more. */
+function idleSource(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(new Uint8Array(1000)),
+  });
+}
+
+for (
+  const [how, write] of Object.entries({
+    "writeFile()": (sftp: Sftp, path: string) =>
+      sftp.writeFile(path, idleSource()),
+    "writeFile() with atomic": (sftp: Sftp, path: string) =>
+      sftp.writeFile(path, idleSource(), { atomic: true }),
+    "open() and pipeTo()": async (sftp: Sftp, path: string) => {
+      await using file = await sftp.open(path, { write: true, create: true });
+      // Of a pipe nobody waits for the source to end.
+      const writing = idleSource().pipeTo(file.writable);
+      writing.catch(() => {});
+      await sftp.closed;
+      await file.stat();
+    },
+  })
+) {
+  test(`Sftp.${how} fails when the session is lost while its source has nothing to give`, async (server) => {
+    const writing = write(server.sftp, `${server.dir}/f`);
+    writing.catch(() => {});
+    while ((await list(server.dir)).length === 0) await server.sftp.stat("/");
+    server.kill();
+    await assertRejects(() => writing, SshError);
+  });
+}
+
+test("SftpFile.writeFrom() fails at once when a write fails, the session is lost or its signal aborts, though its source is idle", async (server) => {
+  const { sftp, dir } = server;
+  await Deno.writeTextFile(`${dir}/f`, "");
+  const readOnly = await sftp.open(`${dir}/f`);
+  await assertRejects(() => readOnly.writeFrom(idleSource(), 0), SftpError);
+  const file = await sftp.open(`${dir}/f`, { write: true });
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const { signal } = controller;
+  const aborted = file.writeFrom(idleSource(), 0, { signal });
+  controller.abort(reason);
+  assertEquals(await aborted.catch((error) => error), reason);
+  const lost = file.writeFrom(idleSource(), 0);
+  server.kill();
+  await assertRejects(() => lost, SshError);
 });
