@@ -3,7 +3,7 @@ import { basename, dirname, sep } from "node:path";
 import type { SftpFile } from "../file.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { infoOf, lookIfThere, writeLocal } from "./_local.ts";
+import { aboutFinalName, infoOf, lookIfThere, writeLocal } from "./_local.ts";
 import { countDone, isDone, isSameTail, partialPath } from "./_partial.ts";
 import {
   checkUnchanged,
@@ -49,7 +49,9 @@ async function downloadOpened(
   const known = resume ? await looking : info;
   const folder = dirname(to) + sep;
   const partial = partialPath(folder, basename(to), known, resume);
-  const local = await openPartial(partial, context);
+  const local = await openPartial(partial, context).catch((error) => {
+    throw aboutFinalName(to, error);
+  });
   let isKept = resume;
   let reading: Reading | undefined;
   try {

@@ -140,8 +140,25 @@ async function writeAll(
  */
 function withPath(verb: string, path: string, error: unknown): unknown {
   if (!(error instanceof Error) || "path" in error) return error;
+  return named(verb, path, error);
+}
+
+/**
+ * Names the file in what a runtime throws for the unfinished one beside it,
+ * whose name means nothing to the caller.
+ *
+ * @param path The file that it is to become.
+ * @param error The error, which is changed.
+ */
+export function aboutFinalName(path: string, error: unknown): unknown {
+  return error instanceof Error ? named("write", path, error) : error;
+}
+
+function named(verb: string, path: string, error: Error): Error {
   const { message, stack } = error;
-  error.message = `Cannot ${verb} ${quotedPath(path)}: ${message}`;
+  // Such as ", open '/srv/.sshpool-....tmp'".
+  const what = message.replace(/, \w+ '[^']*'$/, "");
+  error.message = `Cannot ${verb} ${quotedPath(path)}: ${what}`;
   if (stack !== undefined) {
     error.stack = stack.replace(message, () => error.message);
   }

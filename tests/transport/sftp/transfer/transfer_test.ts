@@ -614,3 +614,22 @@ test(
     assertEquals(await names(target), []);
   },
 );
+
+Deno.test({
+  name:
+    "download() names the file that it cannot make, and not the unfinished one",
+  ignore: noServer,
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    await Deno.writeTextFile(`${dir}/f`, "x");
+    const path = `${dir}/none/f`;
+    const error: NodeJS.ErrnoException = await assertRejects(
+      () => download(sftp, `${dir}/f`, path),
+      Error,
+    );
+    assertStringIncludes(error.message, `Cannot write "${path}": `);
+    assert(!error.message.includes(".tmp"), error.message);
+    assertEquals([error.code, error.path], ["ENOENT", path]);
+  },
+});
