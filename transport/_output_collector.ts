@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { PartialOutput } from "./errors.ts";
+import { joinBytes } from "./_join_bytes.ts";
 
 /** Options of an {@linkcode OutputCollector}. */
 export interface OutputCollectorOptions {
@@ -108,13 +109,19 @@ class CollectedStream {
     const head = this.#head.join();
     if (this.#tail.size === 0 && this.#size === head.length) return head;
     const tail = this.#tail.join(this.#edge);
-    if (head.length + tail.length === this.#size) return concat([head, tail]);
+    if (head.length + tail.length === this.#size) {
+      return joinBytes([head, tail]);
+    }
     const first = this.#isText ? withoutBrokenEnd(head) : head;
     const last = this.#isText ? withoutBrokenStart(tail) : tail;
     const missing = this.#size - first.length - last.length;
     const line = `[... ${missing} bytes are left out ...]\n`;
     const isLineStart = first.length === 0 || first.at(-1) === NEWLINE;
-    return concat([first, Buffer.from(isLineStart ? line : `\n${line}`), last]);
+    return joinBytes([
+      first,
+      Buffer.from(isLineStart ? line : `\n${line}`),
+      last,
+    ]);
   }
 }
 
@@ -162,7 +169,7 @@ class Pieces {
   join(bytes = Infinity): Uint8Array {
     const block = this.#block?.subarray(0, this.#used);
     const pieces = this.#pieces.slice(this.#first);
-    const whole = concat(block === undefined ? pieces : [...pieces, block]);
+    const whole = joinBytes(block === undefined ? pieces : [...pieces, block]);
     return whole.length <= bytes ? whole : whole.slice(whole.length - bytes);
   }
 
@@ -187,18 +194,6 @@ class Pieces {
     this.#block = undefined;
     this.#used = 0;
   }
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  let size = 0;
-  for (const piece of pieces) size += piece.length;
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const piece of pieces) {
-    whole.set(piece, offset);
-    offset += piece.length;
-  }
-  return whole;
 }
 
 const isContinuation = (byte: number) => (byte & 0xc0) === 0x80;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { collectBytes } from "./_join_bytes.ts";
 import type { ExecResult, RemoteProcess } from "./process.ts";
 
 type Outputs = Pick<RemoteProcess, "stdin" | "stdout" | "stderr" | "status">;
@@ -14,8 +15,10 @@ export async function collectOutput(
 ): Promise<ExecResult<Uint8Array>> {
   closeInput(process);
   const [stdout, stderr, status] = await Promise.all([
-    bytesOf(process.stdout),
-    bytesOf(process.stderr),
+    // What is left. Not by `Response`, which refuses a stream of which somebody
+    // has read the beginning.
+    collectBytes(process.stdout),
+    collectBytes(process.stderr),
     process.status,
   ]);
   return { ...status, stdout, stderr };
@@ -35,7 +38,7 @@ export async function* linesOf(
 export async function textOf(process: Outputs): Promise<string> {
   closeInput(process);
   discardErrors(process);
-  return newDecoder().decode(await bytesOf(process.stdout));
+  return newDecoder().decode(await collectBytes(process.stdout));
 }
 
 /** A byte order mark is kept, as the process wrote it. */
@@ -83,26 +86,4 @@ function closeInput({ stdin }: Outputs): void {
 /** An output that nobody reads would stop the process in the end. */
 function discardErrors({ stderr }: Outputs): void {
   if (!stderr.locked) stderr.pipeTo(new WritableStream()).catch(() => {});
-}
-
-/**
- * Reads what is left of a stream. Not by `Response`, which refuses one of which
- * somebody has read the beginning.
- */
-async function bytesOf(
-  stream: ReadableStream<Uint8Array>,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    size += chunk.length;
-  }
-  const whole = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { joinBytes } from "./_join_bytes.ts";
 import type { StdinSource } from "./process.ts";
 import { showType } from "./_show_value.ts";
 
@@ -133,7 +134,7 @@ class Pieces implements ByteSource {
         }, must yield a Uint8Array or a string`,
       );
     }
-    return this.#half === "" ? bytes : joined(this.#flush(), bytes);
+    return this.#half === "" ? bytes : joinBytes([this.#flush(), bytes]);
   }
 
   cancel(reason?: unknown): void {
@@ -161,13 +162,6 @@ class Pieces implements ByteSource {
     this.#half = "";
     return bytes;
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 function bytesOf(value: object): Uint8Array | undefined {

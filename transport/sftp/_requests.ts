@@ -1,5 +1,6 @@
 import { onAbort } from "../abort.ts";
 import { ConnectionLostError } from "../errors.ts";
+import { joinBytes } from "../_join_bytes.ts";
 import { SftpError } from "./errors.ts";
 import {
   PacketReader,
@@ -273,7 +274,7 @@ export class Requests {
       small.push(packet, payload);
       bytes += length;
     }
-    return bytes === 0 ? [] : [joined(small, bytes)];
+    return bytes === 0 ? [] : [joinBytes(small)];
   }
 
   #receive(packet: Uint8Array): void {
@@ -336,14 +337,4 @@ export class Requests {
   #on(): string {
     return this.#host === undefined ? "" : ` on "${this.#host}"`;
   }
-}
-
-function joined(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
-  const all = new Uint8Array(bytes);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
 }

@@ -10,6 +10,8 @@
  * @module
  */
 
+import { joinBytes } from "../_join_bytes.ts";
+
 const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ENCODER = new TextEncoder();
 /** Matches surrogates that are not part of a pair. */
@@ -59,13 +61,7 @@ export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
   const parts = name.split(LONE_SURROGATES).map((part) =>
     LONE_SURROGATE.test(part) ? escapedBytes(part) : ENCODER.encode(part)
   );
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joinBytes(parts);
 }
 
 /**

@@ -1,0 +1,29 @@
+/**
+ * Puts pieces of bytes together.
+ *
+ * @module
+ */
+
+/** All pieces as one, which is a copy. */
+export function joinBytes(
+  pieces: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  let size = 0;
+  for (const piece of pieces) size += piece.length;
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** All that a source gives, as one. */
+export async function collectBytes(
+  source: AsyncIterable<Uint8Array>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source) pieces.push(piece);
+  return joinBytes(pieces);
+}
