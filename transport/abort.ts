@@ -61,14 +61,20 @@ function listen(signal: AbortSignal): Watchers {
  * @throws The reason of the signal.
  */
 export function abortable<T>(
-  promise: Promise<T>,
+  promise: PromiseLike<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  if (signal === undefined) return promise;
+  if (signal === undefined) return Promise.resolve(promise);
   return new Promise((resolve, reject) => {
     if (signal.aborted) reject(signal.reason);
     const stop = onAbort(signal, () => reject(signal.reason));
-    promise.then(resolve, reject).finally(stop);
+    promise.then((value) => {
+      stop();
+      resolve(value);
+    }, (error) => {
+      stop();
+      reject(error);
+    });
   });
 }
 

@@ -1,7 +1,7 @@
 /** A black hole that can be entered and left: nothing is answered meanwhile. */
 
+import { abortable } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
-import { until } from "./_gate.ts";
 
 /** Whether a memory connection answers. */
 export class Freeze {
@@ -52,6 +52,8 @@ export class Freeze {
 
   /** Waits for the end; rejects with the signal's reason on abort. */
   async wait(signal: AbortSignal): Promise<void> {
-    if (this.#thawed !== undefined) await until(this.#thawed.promise, signal);
+    if (this.#thawed !== undefined) {
+      await abortable(this.#thawed.promise, signal);
+    }
   }
 }

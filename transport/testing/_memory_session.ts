@@ -1,6 +1,6 @@
 /** A session of a memory connection: a scripted command, or a shell. */
 
-import { onAbort } from "../abort.ts";
+import { abortable, onAbort } from "../abort.ts";
 import { matchPatterns } from "../_pattern.ts";
 import type { SessionOptions } from "../process.ts";
 import type { RemoteSession, SessionListener } from "../_remote_session.ts";
@@ -11,7 +11,7 @@ import type {
   CommandScript,
 } from "./command_script.ts";
 import { requireScript, runScript } from "./commands.ts";
-import { pass, until } from "./_gate.ts";
+import { pass } from "./_gate.ts";
 import { loginShell } from "./_login_shell.ts";
 import type { MemoryChannels } from "./_memory_channels.ts";
 import type { Ending, Slot } from "./_memory_slot.ts";
@@ -143,7 +143,7 @@ export class MemorySession implements RemoteSession, Ending {
     if (slot === undefined) return await channels.refuse();
     await (slot.opened === undefined
       ? channels.open(signal)
-      : until(slot.opened, signal));
+      : abortable(slot.opened, signal));
     this.#options.onOpen?.();
     // What was called may have aborted.
     signal.throwIfAborted();
@@ -225,7 +225,7 @@ export class MemorySession implements RemoteSession, Ending {
       (stream: "stdout" | "stderr") => async (chunk: string | Uint8Array) => {
         const { signal } = this.#process;
         signal.throwIfAborted();
-        await until(this.#send(stream, chunk), signal);
+        await abortable(this.#send(stream, chunk), signal);
       };
     const context: CommandContext = {
       command: this.#line,

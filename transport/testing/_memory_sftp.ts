@@ -1,11 +1,11 @@
 /** SFTP sessions of a memory connection: the real client, and a server here. */
 
-import { onAbort } from "../abort.ts";
+import { abortable, onAbort } from "../abort.ts";
 import type { SftpRequest } from "../sftp/server/request.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { startSftp } from "../sftp/start.ts";
 import type { MemoryFiles } from "./files/memory_files.ts";
-import { pass, until } from "./_gate.ts";
+import { pass } from "./_gate.ts";
 import type { MemoryChannels } from "./_memory_channels.ts";
 import type { Ending } from "./_memory_slot.ts";
 import { lost, noSftp } from "./_memory_errors.ts";
@@ -46,7 +46,7 @@ export async function openMemorySftp(
   try {
     await (slot.opened === undefined
       ? channels.open(over.signal)
-      : until(slot.opened, over.signal));
+      : abortable(slot.opened, over.signal));
     over.signal.throwIfAborted();
     await channels.roundTrip(over.signal);
     const served = files();

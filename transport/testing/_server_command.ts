@@ -2,6 +2,7 @@
 
 // @ts-types="@types/ssh2"
 import type { ServerChannel } from "ssh2";
+import { abortable } from "../abort.ts";
 import type {
   CommandContext,
   CommandResult,
@@ -9,7 +10,6 @@ import type {
 } from "./command_script.ts";
 import { findScript, runScript } from "./commands.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { until } from "./_gate.ts";
 import { ChannelInput } from "./_server_input.ts";
 import { playShell } from "./_server_shell.ts";
 import type { ServerTerminal } from "./_server_terminal.ts";
@@ -98,8 +98,8 @@ class Run {
       get stdin() {
         return stdin ??= input().stream(signal);
       },
-      write: (chunk) => until(this.write(chunk), signal),
-      writeError: (chunk) => until(this.#writeError(chunk), signal),
+      write: (chunk) => abortable(this.write(chunk), signal),
+      writeError: (chunk) => abortable(this.#writeError(chunk), signal),
     };
     return runScript(script, context);
   }

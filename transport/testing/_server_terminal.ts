@@ -2,8 +2,8 @@
 
 // @ts-types="@types/ssh2"
 import type { PseudoTtyInfo } from "ssh2";
+import { abortable } from "../abort.ts";
 import type { CommandTerminal } from "./command_script.ts";
-import { until } from "./_gate.ts";
 import { Terminal, throughTerminal } from "./_terminal.ts";
 
 /** Where what is typed goes. */
@@ -59,7 +59,7 @@ export class ServerTerminal extends Terminal {
       get rows() {
         return size("rows");
       },
-      resized: () => until(this.resized(), signal),
+      resized: () => abortable(this.resized(), signal),
     };
   }
 

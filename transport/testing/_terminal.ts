@@ -1,8 +1,8 @@
 /** A terminal of a scripted command, and what it does to the output. */
 
+import { abortable } from "../abort.ts";
 import type { PtyOptions } from "../process.ts";
 import type { CommandTerminal } from "./command_script.ts";
-import { until } from "./_gate.ts";
 
 /** Whose size the client changes. */
 export class Terminal implements CommandTerminal {
@@ -40,7 +40,7 @@ export class Terminal implements CommandTerminal {
       return Promise.resolve();
     }
     const change = new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return until(change, this.#signal);
+    return abortable(change, this.#signal);
   }
 
   /** The client has changed the size. */
