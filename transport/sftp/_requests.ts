@@ -75,7 +75,6 @@ export class Requests {
   readonly #queue: Outgoing[] = [];
   readonly #onVersion: (packet: PacketReader) => void;
   readonly #ended: Promise<void>;
-  #tellEnded!: () => void;
   readonly #watchers = new Set<() => void>();
   #isBlocked = false;
   #isPumping = false;
@@ -98,7 +97,7 @@ export class Requests {
     this.#transport = transport;
     this.#host = host;
     this.#onVersion = onVersion;
-    this.#ended = new Promise((resolve) => this.#tellEnded = resolve);
+    this.#ended = new Promise((resolve) => void this.onEnd(resolve));
     const splitter = new PacketSplitter(
       (packet) => this.#receive(packet),
       this.buffers,
@@ -199,7 +198,6 @@ export class Requests {
       settle?.reject(this.endError(effects.isDone));
     }
     this.#transport.close();
-    this.#tellEnded();
     for (const tell of [...this.#watchers]) tell();
     this.#watchers.clear();
   }

@@ -14,15 +14,6 @@ import type {
 } from "./command_script.ts";
 import { firstWord } from "./_words.ts";
 
-export type {
-  CommandContext,
-  CommandHandler,
-  CommandResult,
-  Commands,
-  CommandScript,
-  CommandTerminal,
-} from "./command_script.ts";
-
 /**
  * A `MemoryConnector` that has scripts was asked for a command that has none,
  * so the test has met something that its author did not expect.

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../abort.ts";
 import type { ConnectOptions, Connector } from "../connector.ts";
 import { DialError, SshError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host.ts";
@@ -206,8 +207,7 @@ export class MemoryConnector implements Connector {
     if (outcome === undefined || outcome === "ok") return;
     const { signal, timeoutMs = 20_000, tunnel } = options;
     const stop = new AbortController();
-    const onAbort = () => stop.abort(signal?.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopWatching = onAbort(signal, () => stop.abort(signal?.reason));
     const name = hostName(host);
     const timer = setTimeout(() => {
       const message =
@@ -222,7 +222,7 @@ export class MemoryConnector implements Connector {
       await pass(outcome, stop.signal);
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      stopWatching();
     }
   }
 
