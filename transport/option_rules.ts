@@ -190,35 +190,38 @@ export function oneOf(...words: readonly string[]): Rule {
       : at.wrong(showValue(value), allowed);
 }
 
-/** A number of milliseconds that a timer can wait. */
-export function duration({ zero }: { readonly zero: boolean }): Rule {
-  const allowed = `a number ${zero ? "from 0" : "above 0"} to ${TIMER}`;
+/** A number of which some are allowed. */
+function numeric(allowed: string, isAllowed: (value: number) => boolean): Rule {
   return (value, at) => {
     if (typeof value !== "number") return at.wrong(showValue(value), allowed);
-    const isLong = zero ? value >= 0 : value > 0;
-    if (isLong && value <= MAX_TIMER_MS) return value;
-    return at.outOfRange(showValue(value), allowed);
+    return isAllowed(value) ? value : at.outOfRange(showValue(value), allowed);
   };
+}
+
+/** A number of milliseconds that a timer can wait. */
+export function duration({ zero }: { readonly zero: boolean }): Rule {
+  return numeric(
+    `a number ${zero ? "from 0" : "above 0"} to ${TIMER}`,
+    (value) => (zero ? value >= 0 : value > 0) && value <= MAX_TIMER_MS,
+  );
 }
 
 /** A number, fractions too. */
 export function between(lowest: number, highest: number): Rule {
-  const allowed = `a number of at least ${lowest} and at most ${highest}`;
-  return (value, at) => {
-    if (typeof value !== "number") return at.wrong(showValue(value), allowed);
-    if (value >= lowest && value <= highest) return value;
-    return at.outOfRange(showValue(value), allowed);
-  };
+  return numeric(
+    `a number of at least ${lowest} and at most ${highest}`,
+    (value) => value >= lowest && value <= highest,
+  );
 }
 
+const atLeastOne = numeric(
+  "a whole number of at least 1",
+  (value) => Number.isSafeInteger(value) && value >= 1,
+);
+
 /** How many there may be. `Infinity` is what people write for "no limit". */
-export const count: Rule = (value, at) => {
-  const allowed = "a whole number of at least 1";
-  if (typeof value !== "number") return at.wrong(showValue(value), allowed);
-  if (value === Infinity) return Number.MAX_SAFE_INTEGER;
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  return at.outOfRange(showValue(value), allowed);
-};
+export const count: Rule = (value, at) =>
+  value === Infinity ? Number.MAX_SAFE_INTEGER : atLeastOne(value, at);
 
 /** An object with a method of this name. */
 export function objectWith(method: string): Rule {
@@ -234,20 +237,15 @@ export function objectWith(method: string): Rule {
 export const anything: Rule = (value) => value;
 
 /** A number of bytes, or no limit. */
-export const byteLimit: Rule = (value, at) => {
-  const allowed = "a whole number of at least 0, or Infinity";
-  if (typeof value !== "number") return at.wrong(showValue(value), allowed);
-  const isWhole = Number.isSafeInteger(value) && value >= 0;
-  if (isWhole || value === Infinity) return value;
-  return at.outOfRange(showValue(value), allowed);
-};
+export const byteLimit: Rule = numeric(
+  "a whole number of at least 0, or Infinity",
+  (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
+);
 
-const cells: Rule = (value, at) => {
-  const allowed = `a whole number from 1 to ${MAX_CELLS}`;
-  if (typeof value !== "number") return at.wrong(showValue(value), allowed);
-  if (Number.isInteger(value) && value >= 1 && value <= MAX_CELLS) return value;
-  return at.outOfRange(showValue(value), allowed);
-};
+const cells = numeric(
+  `a whole number from 1 to ${MAX_CELLS}`,
+  (value) => Number.isInteger(value) && value >= 1 && value <= MAX_CELLS,
+);
 
 /** Text that is not empty and has no NUL character. */
 export const plainText: Rule = (value, at) => {
