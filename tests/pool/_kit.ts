@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import {
   ConnectionPool,
   type ConnectionPoolOptions,
+  type OperationName,
   type PoolEvent,
 } from "../../pool/mod.ts";
 import {
@@ -11,6 +12,20 @@ import {
   MemoryConnector,
   type MemoryConnectorOptions,
 } from "../../transport/testing/mod.ts";
+
+/** All that is traced. */
+export const OPERATIONS: readonly OperationName[] = [
+  "acquire",
+  "connect",
+  "dial",
+  "download",
+  "exec",
+  "forward",
+  "sftp",
+  "shell",
+  "spawn",
+  "upload",
+];
 
 /** A pool, the connector under it, and what the observer was told. */
 export class Kit implements AsyncDisposable {

@@ -25,7 +25,15 @@ import { DialError } from "../../transport/errors.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
 import { TestServer } from "../transport/forward/_kit.ts";
-import { errorOf, FakeTime, flush, gate, Kit, range } from "./_kit.ts";
+import {
+  errorOf,
+  FakeTime,
+  flush,
+  gate,
+  Kit,
+  OPERATIONS,
+  range,
+} from "./_kit.ts";
 
 const host = "ops@db1";
 const name = "ops@db1:22";
@@ -41,19 +49,6 @@ const EVENTS: readonly PoolEvent["type"][] = [
   "leak",
   "reclaimed",
   "notice",
-];
-
-const OPERATIONS: readonly OperationName[] = [
-  "acquire",
-  "connect",
-  "dial",
-  "download",
-  "exec",
-  "forward",
-  "sftp",
-  "shell",
-  "spawn",
-  "upload",
 ];
 
 const STEPS = ["start", "end", "asyncStart", "asyncEnd", "error"] as const;

@@ -1,12 +1,12 @@
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { channel } from "node:diagnostics_channel";
-import { ConnectionPool, type OperationName } from "../../pool/mod.ts";
+import { ConnectionPool } from "../../pool/mod.ts";
 import { instrument, type InstrumentOptions } from "../../pool/otel/mod.ts";
 import { Ssh2Connector } from "../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import { TestServer } from "../transport/forward/_kit.ts";
-import { errorOf, flush, gate, Kit, range } from "./_kit.ts";
+import { errorOf, flush, gate, Kit, OPERATIONS, range } from "./_kit.ts";
 import { otelTest, pick, Recording } from "./_otel_kit.ts";
 
 const host = "ops@db1";
@@ -216,19 +216,6 @@ otelTest("instrument() records one pool alone if it is asked to", async () => {
   assertEquals((await all.spans()).length, 6);
   assertEquals(await max(all), ["two", "one"]);
 });
-
-const OPERATIONS: readonly OperationName[] = [
-  "acquire",
-  "connect",
-  "dial",
-  "download",
-  "exec",
-  "forward",
-  "sftp",
-  "shell",
-  "spawn",
-  "upload",
-];
 
 otelTest(
   "stop() leaves no subscriber, ends the spans that are open, and measures no more",

@@ -1,24 +1,18 @@
 import { assertEquals } from "@std/assert";
 import { shareSftp } from "../../../transport/sftp/share.ts";
+import { CountedPromise } from "../_counted_promise.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 
 /** A session that counts who waits for its end. */
 function countingSession() {
-  let end!: () => void;
-  let waiting = 0;
-  const closed = new Promise<void>((resolve) => end = resolve);
-  const then = closed.then.bind(closed);
-  closed.then = ((...args: Parameters<typeof then>) => {
-    waiting++;
-    return then(...args);
-  }) as typeof closed.then;
-  const sftp = { isClosed: false, closed, close() {} };
+  const closed = new CountedPromise();
+  const sftp = { isClosed: false, closed: closed.promise, close() {} };
   return {
     sftp: sftp as unknown as Sftp,
-    waiting: () => waiting,
+    waiting: () => closed.waiting,
     end() {
       sftp.isClosed = true;
-      end();
+      closed.resolve();
     },
   };
 }

@@ -26,6 +26,7 @@ import {
   TestServer,
 } from "../forward/_kit.ts";
 import { connect, sshdTest } from "./_kit.ts";
+import { CountedPromise } from "../_counted_promise.ts";
 
 const ANY = { hostname: "127.0.0.1", port: 0 };
 
@@ -274,14 +275,8 @@ Deno.test({
 });
 
 Deno.test("Connection.forwardIn() leaves nothing on the connection for a listener that was closed", async () => {
-  let [waiting, held] = [0, 0];
-  let end!: () => void;
-  const closed = new Promise<void>((resolve) => end = resolve);
-  const then = closed.then.bind(closed);
-  closed.then = ((...args: Parameters<typeof then>) => {
-    waiting++;
-    return then(...args);
-  }) as typeof closed.then;
+  let held = 0;
+  const closed = new CountedPromise();
   const grant = (_host: string, _port: number, answer: Answer) =>
     queueMicrotask(() => answer(null, 4000));
   const forwards = new RemoteForwards(
@@ -290,14 +285,14 @@ Deno.test("Connection.forwardIn() leaves nothing on the connection for a listene
       table: { hold: { take: () => held++, release: () => held-- } },
       host: "ops@gate:22",
       lost: (doing: string) => new Error(doing),
-      closed,
+      closed: closed.promise,
     } as unknown as ConstructorParameters<typeof RemoteForwards>[0],
   );
   const listen = () => forwards.listen(ANY, () => {}, undefined);
   for (let i = 0; i < 20; i++) await (await listen()).close();
-  assertEquals([waiting, held], [1, 0]);
+  assertEquals([closed.waiting, held], [1, 0]);
   const last = await listen();
-  end();
+  closed.resolve();
   await last.closed;
   assertEquals(held, 0);
 });
