@@ -64,12 +64,12 @@ export {
   type WaitSnapshot,
   type WarmResult,
 } from "./pool/mod.ts";
-export type { HostDefaults } from "./transport/defaults.ts";
+export type { HostDefaults } from "./transport/host/defaults.ts";
 export {
   type HostResolver,
   PlainResolver,
   type ResolveOptions,
-} from "./transport/resolver.ts";
+} from "./transport/host/resolver.ts";
 export * from "./transport/mod.ts";
 export * from "./transport/ssh2/mod.ts";
 export * from "./transport/ssh_config/mod.ts";

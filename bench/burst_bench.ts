@@ -1,18 +1,18 @@
 /**
  * Callers who come all at once to a host that nobody has dialled yet: how many
  * connections are worth opening? What the pool decides, against one connection
- * whatever comes. These figures are behind the rule in `pool/_scale_out.ts`.
+ * whatever comes. These figures are behind the rule in `pool/lane/scale_out.ts`.
  *
  * @module
  */
 
 import { assertEquals } from "@std/assert";
-import { dialsOf, poolOver, type Target } from "./_over_ssh.ts";
-import { reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { formatCount } from "./_table.ts";
-import { together } from "./_timing.ts";
+import { dialsOf, poolOver, type Target } from "./kit/over_ssh.ts";
+import { reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { formatCount } from "./report/table.ts";
+import { together } from "./kit/timing.ts";
 
 reportOf(import.meta, "how many connections a burst is worth");
 

@@ -7,19 +7,19 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { ConnectionPool } from "../mod.ts";
-import { dialsOf } from "./_over_ssh.ts";
-import { claim, fact, factValue, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { dialsOf } from "./kit/over_ssh.ts";
+import { claim, fact, factValue, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 import {
   type BareClient,
   bareHost,
   dialTuned,
   endBare,
   execPatiently,
-} from "./_ssh2.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { formatCount } from "./_table.ts";
-import { Gate, share } from "./_timing.ts";
+} from "./kit/ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { formatCount } from "./report/table.ts";
+import { Gate, share } from "./kit/timing.ts";
 
 reportOf(import.meta, "thousands of commands on one host");
 

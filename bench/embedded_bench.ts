@@ -7,9 +7,9 @@
  */
 
 import { EmbeddedServer } from "../transport/testing/mod.ts";
-import { scenariosOver } from "./_over_ssh.ts";
-import { claim, ratio, reportOf } from "./_report.ts";
-import { size } from "./_scenario.ts";
+import { scenariosOver } from "./kit/over_ssh.ts";
+import { claim, ratio, reportOf } from "./report/report.ts";
+import { size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "an SSH server in the same process");
 

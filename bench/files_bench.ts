@@ -10,25 +10,25 @@ import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { ConnectionPool } from "../mod.ts";
-import { DelayProxy } from "./_delay_proxy.ts";
-import { ControlMaster } from "./_openssh.ts";
-import { claim, rateRatio, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { DelayProxy } from "./kit/delay_proxy.ts";
+import { ControlMaster } from "./kit/openssh.ts";
+import { claim, rateRatio, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 import {
   bareHost,
   type BareSftp,
   dialTuned,
   endBare,
   sftpBare,
-} from "./_ssh2.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { formatCount } from "./_table.ts";
+} from "./kit/ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { formatCount } from "./report/table.ts";
 import {
   assertSame,
   randomFile,
   smallFiles,
   workFolder,
-} from "./_work_folder.ts";
+} from "./kit/work_folder.ts";
 
 reportOf(import.meta, "copies of files");
 

@@ -8,11 +8,17 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { ConnectionPool, DialError, type SshHost } from "../mod.ts";
-import { blackHolePort, refusingPort } from "./_dead_hosts.ts";
-import { type Memory, memory } from "./_memory.ts";
-import { dialsOf } from "./_over_ssh.ts";
-import { claim, fact, factValue, rateRatio, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { blackHolePort, refusingPort } from "./kit/dead_hosts.ts";
+import { type Memory, memory } from "./kit/memory.ts";
+import { dialsOf } from "./kit/over_ssh.ts";
+import {
+  claim,
+  fact,
+  factValue,
+  rateRatio,
+  reportOf,
+} from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 import {
   type BareClient,
   type BareHost,
@@ -20,10 +26,10 @@ import {
   dialTuned,
   endBare,
   execBare,
-} from "./_ssh2.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { formatCount } from "./_table.ts";
-import { Gate, timed, together } from "./_timing.ts";
+} from "./kit/ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { formatCount } from "./report/table.ts";
+import { Gate, timed, together } from "./kit/timing.ts";
 
 reportOf(import.meta, "a thousand hosts at once");
 

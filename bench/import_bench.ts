@@ -5,8 +5,8 @@
  */
 
 import { assert } from "@std/assert";
-import { reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "import time");
 

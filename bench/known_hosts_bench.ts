@@ -7,9 +7,9 @@
 import { Buffer } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
 import { assertEquals } from "@std/assert";
-import { KnownHosts } from "../transport/known_hosts/lookup.ts";
-import { reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { KnownHosts } from "../transport/host_key/lookup.ts";
+import { reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "a large known_hosts file");
 

@@ -7,10 +7,10 @@
 
 import { assert, assertEquals, assertNotStrictEquals } from "@std/assert";
 import type { Connection } from "../pool/mod.ts";
-import { memory, memoryPool } from "./_memory.ts";
-import { claim, fact, factValue, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
-import { timed, together } from "./_timing.ts";
+import { memory, memoryPool } from "./kit/memory.ts";
+import { claim, fact, factValue, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
+import { timed, together } from "./kit/timing.ts";
 
 reportOf(import.meta, "the pool itself, over connections in memory");
 

@@ -5,7 +5,7 @@
  * Arguments are those of `run.ts`, and:
  *
  * - `--from=figures.json`: show the figures of an earlier run, and run nothing;
- * - `--out=folder`: where to write to, `bench/report` by default.
+ * - `--out=folder`: where to write to, `bench/out` by default.
  *
  * A full run of all files also makes `bench/report.svg`, the picture of the
  * README, if it is written to the default folder.
@@ -14,15 +14,15 @@
  */
 
 import { join } from "node:path";
-import type { Figures } from "./_figures.ts";
-import { describeMachine } from "./_machine.ts";
-import { toMarkdown } from "./_markdown.ts";
-import { toPage } from "./_page.ts";
-import { drawPicture } from "./_picture.ts";
-import { short } from "./_report.ts";
+import type { Figures } from "./report/figures.ts";
+import { describeMachine } from "./kit/machine.ts";
+import { toMarkdown } from "./report/markdown.ts";
+import { toPage } from "./report/page.ts";
+import { drawPicture } from "./report/picture.ts";
+import { short } from "./report/report.ts";
 import { runAndPrint } from "./run.ts";
 
-const FOLDER = join(import.meta.dirname!, "report");
+const FOLDER = join(import.meta.dirname!, "out");
 const PICTURE = join(import.meta.dirname!, "report.svg");
 
 /** Writes a run into a folder: `index.html`, `report.md`, its picture and its figures. */

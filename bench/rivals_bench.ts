@@ -13,9 +13,9 @@ import { createPool } from "generic-pool";
 import { Pool as LightningPool } from "lightning-pool";
 import { Pool as TarnPool } from "tarn";
 import type { ConnectionPool } from "../pool/mod.ts";
-import { memoryPool, type PoolOverMemory } from "./_memory.ts";
-import { claim, ratio, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { memoryPool, type PoolOverMemory } from "./kit/memory.ts";
+import { claim, ratio, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "the warm path beside the resource pools of npm");
 

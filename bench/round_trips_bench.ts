@@ -17,13 +17,13 @@ import {
   type Connector,
   Ssh2Connector,
 } from "../mod.ts";
-import { FarEcho, farSshd } from "./_far_away.ts";
-import { dialsOf, poolOver } from "./_over_ssh.ts";
-import { claim, ratio, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
-import { bareHost, dialTuned, endBare, execBare } from "./_ssh2.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { once, timed } from "./_timing.ts";
+import { FarEcho, farSshd } from "./kit/far_away.ts";
+import { dialsOf, poolOver } from "./kit/over_ssh.ts";
+import { claim, ratio, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
+import { bareHost, dialTuned, endBare, execBare } from "./kit/ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { once, timed } from "./kit/timing.ts";
 
 reportOf(import.meta, "round trips");
 

@@ -2,15 +2,15 @@
  * Runs the benches, and prints one table for each file: `deno task bench`.
  *
  * Arguments are bench files (default: all) and options of `deno bench`, such as
- * `--filter=dial`. Environment: see `_report.ts`.
+ * `--filter=dial`. Environment: see `report/report.ts`.
  *
  * @module
  */
 
-import { QUANTILE_RULE } from "./_quantiles.ts";
-import { formatFindings, short } from "./_report.ts";
-import { type FileResult, Interrupted, runSuite } from "./_suite.ts";
-import { TABLE_RULE } from "./_table.ts";
+import { QUANTILE_RULE } from "./report/quantiles.ts";
+import { formatFindings, short } from "./report/report.ts";
+import { type FileResult, Interrupted, runSuite } from "./kit/suite.ts";
+import { TABLE_RULE } from "./report/table.ts";
 
 const print = (text: string) => {
   // deno-lint-ignore no-console -- it is there to print

@@ -13,8 +13,8 @@ import {
   loadSshConfig,
   SshConfigResolver,
 } from "../transport/ssh_config/mod.ts";
-import { reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+import { reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "a large ssh_config");
 

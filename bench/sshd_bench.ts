@@ -6,16 +6,16 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { ControlMaster } from "./_openssh.ts";
+import { ControlMaster } from "./kit/openssh.ts";
 import {
   clientOver,
   dialsOf,
   poolOver,
   scenariosOver,
   type Target,
-} from "./_over_ssh.ts";
-import { claim, ratio, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
+} from "./kit/over_ssh.ts";
+import { claim, ratio, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
 import {
   bareHost,
   dialThrough,
@@ -23,8 +23,8 @@ import {
   drainBare,
   endBare,
   execBare,
-} from "./_ssh2.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
+} from "./kit/ssh2.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
 
 reportOf(import.meta, "a real sshd");
 

@@ -9,13 +9,13 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
 import { ConnectionPool, type SshHost } from "../mod.ts";
-import { atEnd } from "./_at_end.ts";
-import { memory } from "./_memory.ts";
-import { claim, fact, factValue, reportOf } from "./_report.ts";
-import { scenario, size } from "./_scenario.ts";
-import { noSshd, sharedSshd, sshdHint } from "./_sshd.ts";
-import { formatCount } from "./_table.ts";
-import { randomFile, workFolder } from "./_work_folder.ts";
+import { atEnd } from "./kit/at_end.ts";
+import { memory } from "./kit/memory.ts";
+import { claim, fact, factValue, reportOf } from "./report/report.ts";
+import { scenario, size } from "./kit/scenario.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import { formatCount } from "./report/table.ts";
+import { randomFile, workFolder } from "./kit/work_folder.ts";
 
 reportOf(import.meta, "a gigabyte through each way");
 
@@ -86,7 +86,7 @@ async function startSender(source: string) {
       "run",
       // Deno asks for all of them to read below /dev/shm.
       "--allow-all",
-      join(import.meta.dirname!, "_far_sender.ts"),
+      join(import.meta.dirname!, "kit/far_sender.ts"),
       source,
     ],
     stdin: "null",

@@ -5,8 +5,11 @@
  */
 
 import type { Connector } from "../transport/connector.ts";
-import { withDefaults } from "../transport/defaults.ts";
-import { type HostResolver, PlainResolver } from "../transport/resolver.ts";
+import { withDefaults } from "../transport/host/defaults.ts";
+import {
+  type HostResolver,
+  PlainResolver,
+} from "../transport/host/resolver.ts";
 import { SshConfigResolver } from "../transport/ssh_config/resolver.ts";
 import type { ConnectionPoolOptions } from "./options.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { HostLike } from "../transport/host.ts";
+import type { HostLike } from "../transport/host/host.ts";
 import type { OutputEncoding } from "../transport/process.ts";
 import type { ExecOptions } from "./options.ts";
 

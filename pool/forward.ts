@@ -15,13 +15,13 @@ import {
   type OpenTunnel,
 } from "../transport/forward/listen.ts";
 import { RemoteForward } from "../transport/forward/remote.ts";
-import * as rules from "../transport/option_rules.ts";
+import * as rules from "../transport/options/rules.ts";
 import {
   type ForwardTarget,
   parseListen,
   parseTarget,
-} from "../transport/target.ts";
-import { isRefusal } from "./_backoff.ts";
+} from "../transport/host/target.ts";
+import { isRefusal } from "./lane/backoff.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {}

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Command } from "../transport/command.ts";
+import type { Command } from "../transport/command/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
-import type { HostLike } from "../transport/host.ts";
+import type { HostLike } from "../transport/host/host.ts";
 import type {
   ExecResult,
   Output,
@@ -16,9 +16,9 @@ import type {
 } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
-import type { ForwardTarget } from "../transport/target.ts";
-import { sh, type ShellValue } from "../transport/template.ts";
-import type { Verbs } from "./_verbs.ts";
+import type { ForwardTarget } from "../transport/host/target.ts";
+import { sh, type ShellValue } from "../transport/command/template.ts";
+import type { Verbs } from "./core/verbs.ts";
 import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
 import type { Lease } from "./lease.ts";
 import type {

@@ -5,8 +5,8 @@
  */
 
 import type { Connection } from "../transport/connector.ts";
-import type { LeaseGroup } from "./_lease_tracker.ts";
-import type { PooledConnection } from "./_pooled_connection.ts";
+import type { LeaseGroup } from "./connection/lease_tracker.ts";
+import type { PooledConnection } from "./connection/pooled_connection.ts";
 
 /**
  * The right to open one session channel on {@linkcode Lease.connection}, until

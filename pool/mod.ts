@@ -10,7 +10,7 @@ export type {
   OperationEnd,
   OperationName,
   PoolOperation,
-} from "./diagnostics.ts";
+} from "./telemetry/diagnostics.ts";
 export {
   AcquireTimeoutError,
   type AcquireTimeoutErrorOptions,
@@ -28,7 +28,7 @@ export type {
   PoolObserver,
   PoolStats,
   RetryCause,
-} from "./events.ts";
+} from "./telemetry/events.ts";
 export type {
   FanOutCommandOptions,
   FanOutExecOptions,
@@ -58,7 +58,7 @@ export type {
   SpawnOptions as PoolSpawnOptions,
 } from "./options.ts";
 export { ConnectionPool } from "./pool.ts";
-export type { HostDefaults } from "../transport/defaults.ts";
+export type { HostDefaults } from "../transport/host/defaults.ts";
 export * from "../transport/mod.ts";
 export type { SshConfigOptions } from "../transport/ssh_config/config.ts";
 export type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";

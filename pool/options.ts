@@ -6,7 +6,7 @@
 
 import { MAX_TIMER_MS } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
-import type { HostDefaults } from "../transport/defaults.ts";
+import type { HostDefaults } from "../transport/host/defaults.ts";
 import {
   anything,
   between,
@@ -18,7 +18,7 @@ import {
   plainText,
   type Rule,
   type Rules,
-} from "../transport/option_rules.ts";
+} from "../transport/options/rules.ts";
 import type {
   ExecOptions as ConnectionExecOptions,
   OutputEncoding,
@@ -27,8 +27,8 @@ import type {
 } from "../transport/process.ts";
 import type { TransferOptions } from "../transport/sftp/transfer/options.ts";
 import type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
-import type { HostResolver } from "../transport/resolver.ts";
-import type { PoolObserver } from "./events.ts";
+import type { HostResolver } from "../transport/host/resolver.ts";
+import type { PoolObserver } from "./telemetry/events.ts";
 
 /** How long a host is left alone after a failed dial. */
 export interface BackoffOptions {

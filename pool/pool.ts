@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Command } from "../transport/command.ts";
+import type { Command } from "../transport/command/command.ts";
 import type { Connection } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
-import type { HostLike } from "../transport/host.ts";
+import type { HostLike } from "../transport/host/host.ts";
 import type {
   ExecResult,
   Output,
@@ -16,11 +16,11 @@ import type {
 } from "../transport/process.ts";
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
-import type { ForwardTarget } from "../transport/target.ts";
-import { PoolCore } from "./_pool_core.ts";
-import { Verbs } from "./_verbs.ts";
+import type { ForwardTarget } from "../transport/host/target.ts";
+import { PoolCore } from "./core/pool_core.ts";
+import { Verbs } from "./core/verbs.ts";
 import { partsOf } from "./defaults.ts";
-import type { PoolStats } from "./events.ts";
+import type { PoolStats } from "./telemetry/events.ts";
 import type {
   FanOutCommandOptions,
   FanOutOptions,

@@ -1,7 +1,7 @@
 /** The npm package in Node: key exchanges of sshd, and where an error comes from. */
 
 import { assertEquals } from "@std/assert";
-import { noSshd, sshdHint, startSshd } from "./_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "./kit/sshd.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./package/_kit.ts";
 
 let folder: PackageFolder;

@@ -4,9 +4,9 @@ import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import type { SshHost } from "../mod.ts";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
-import { noSshd, sshdHint, startSshd } from "./_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "./kit/sshd.ts";
 
-const program = new URL("_least_permissions.ts", import.meta.url).pathname;
+const program = new URL("kit/least_permissions.ts", import.meta.url).pathname;
 
 interface Task {
   readonly host: string | SshHost;

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Command } from "./command.ts";
-import type { ResolvedHost } from "./host.ts";
+import type { Command } from "./command/command.ts";
+import type { ResolvedHost } from "./host/host.ts";
 import type {
   ExecOptions,
   ExecResult,
@@ -17,7 +17,7 @@ import type {
   SpawnOptions,
 } from "./process.ts";
 import type { Sftp } from "./sftp/sftp.ts";
-import type { ForwardTarget } from "./target.ts";
+import type { ForwardTarget } from "./host/target.ts";
 
 /**
  * Makes connections. The pool never knows which adapter it talks to, so every

@@ -4,8 +4,8 @@
  * @module
  */
 
-export { type Command, commandLine } from "./command.ts";
-export * from "./command_errors.ts";
+export { type Command, commandLine } from "./command/command.ts";
+export * from "./command/errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
 export { ForwardError } from "./forward/errors.ts";
@@ -14,22 +14,22 @@ export type {
   ListenLocalOptions,
   ListenSocksOptions,
 } from "./forward/listen.ts";
-export * from "./host.ts";
-export { type HostParts, parseHost } from "./host_string.ts";
+export * from "./host/host.ts";
+export { type HostParts, parseHost } from "./host/host_string.ts";
 export * from "./process.ts";
-export * from "./resolver.ts";
-export * from "./session_errors.ts";
+export * from "./host/resolver.ts";
+export * from "./session/errors.ts";
 export * from "./sftp/mod.ts";
 export {
   type ForwardTarget,
   parseTarget,
   type TcpTarget,
   type UnixTarget,
-} from "./target.ts";
+} from "./host/target.ts";
 export {
   type RawShellText,
   sh,
   type ShellTag,
   type ShellValue,
   type ShellWord,
-} from "./template.ts";
+} from "./command/template.ts";

@@ -10,7 +10,7 @@
  */
 
 import type { Attributes } from "@opentelemetry/api";
-import type { OperationName, PoolOperation } from "../diagnostics.ts";
+import type { OperationName, PoolOperation } from "../telemetry/diagnostics.ts";
 
 /** The name of the instrumentation scope. */
 export const SCOPE = "@sshpool/sshpool";

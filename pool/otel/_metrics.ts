@@ -16,7 +16,7 @@ import type {
   DiagnosticPool,
   OperationEnd,
   PoolOperation,
-} from "../diagnostics.ts";
+} from "../telemetry/diagnostics.ts";
 import {
   ATTRIBUTE,
   BUCKETS,

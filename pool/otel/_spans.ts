@@ -15,7 +15,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import type { OperationEnd, PoolOperation } from "../diagnostics.ts";
+import type { OperationEnd, PoolOperation } from "../telemetry/diagnostics.ts";
 import {
   ATTRIBUTE,
   errorPhase,

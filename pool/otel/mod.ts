@@ -83,13 +83,13 @@ import {
   flag,
   objectWith,
   type Rules,
-} from "../../transport/option_rules.ts";
-import { OPERATION_NAMES } from "../_tracing.ts";
+} from "../../transport/options/rules.ts";
+import { OPERATION_NAMES } from "../telemetry/tracing.ts";
 import type {
   DiagnosticPool,
   OperationEnd,
   PoolOperation,
-} from "../diagnostics.ts";
+} from "../telemetry/diagnostics.ts";
 import { SCOPE } from "./_conventions.ts";
 import { Metrics } from "./_metrics.ts";
 import { Spans } from "./_spans.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { DelayProxy } from "../../bench/_delay_proxy.ts";
+import { DelayProxy } from "../../bench/kit/delay_proxy.ts";
 
 /** A server on loopback that does something with each connection. */
 function serve(handle: (connection: Deno.TcpConn) => Promise<void>) {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { noSshd, sshdHint } from "../_sshd.ts";
+import { noSshd, sshdHint } from "../kit/sshd.ts";
 
 const bench = (name: string) =>
   new URL(`../../bench/${name}`, import.meta.url).href;
@@ -38,10 +38,10 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       const ready = join(dir, "ready");
       await Deno.writeTextFile(
         file,
-        `import { reportOf } from "${bench("_report.ts")}";
-         import { scenario } from "${bench("_scenario.ts")}";
-         import { sharedSshd } from "${bench("_sshd.ts")}";
-         import { workFolder } from "${bench("_work_folder.ts")}";
+        `import { reportOf } from "${bench("report/report.ts")}";
+         import { scenario } from "${bench("kit/scenario.ts")}";
+         import { sharedSshd } from "${bench("kit/sshd.ts")}";
+         import { workFolder } from "${bench("kit/work_folder.ts")}";
          reportOf(import.meta, "made up");
          scenario({
            name: "for ever", n: 1,

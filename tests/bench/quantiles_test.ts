@@ -9,7 +9,7 @@ import {
   percentile,
   summarize,
   thin,
-} from "../../bench/_quantiles.ts";
+} from "../../bench/report/quantiles.ts";
 
 // Computed by CPython 3.11: q = statistics.quantiles(data, n=100), and then
 // q[0], q[49], q[94], q[98].

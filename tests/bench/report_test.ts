@@ -1,13 +1,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Figures } from "../../bench/_figures.ts";
-import { toMarkdown } from "../../bench/_markdown.ts";
-import { toPage } from "../../bench/_page.ts";
-import { drawPicture } from "../../bench/_picture.ts";
-import { timeTicks } from "../../bench/_plots.ts";
-import { summarize } from "../../bench/_quantiles.ts";
-import type { Row } from "../../bench/_table.ts";
+import type { Figures } from "../../bench/report/figures.ts";
+import { toMarkdown } from "../../bench/report/markdown.ts";
+import { toPage } from "../../bench/report/page.ts";
+import { drawPicture } from "../../bench/report/picture.ts";
+import { timeTicks } from "../../bench/report/plots.ts";
+import { summarize } from "../../bench/report/quantiles.ts";
+import type { Row } from "../../bench/report/table.ts";
 import { Browser, chromiumHint, chromiumPath } from "./_browser.ts";
 
 /** A row whose samples spread around a time. */

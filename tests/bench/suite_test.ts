@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { progressLine } from "../../bench/_progress.ts";
-import { failuresIn } from "../../bench/_suite.ts";
+import { progressLine } from "../../bench/kit/progress.ts";
+import { failuresIn } from "../../bench/kit/suite.ts";
 
 const bench = (name: string) =>
   new URL(`../../bench/${name}`, import.meta.url).href;
@@ -13,8 +13,10 @@ async function runBench(code: string, env: Record<string, string> = {}) {
     const [file, json] = [join(dir, "made_up_bench.ts"), join(dir, "out.json")];
     await Deno.writeTextFile(
       file,
-      `import { claim, fact, ratio, reportOf } from "${bench("_report.ts")}";
-       import { scenario } from "${bench("_scenario.ts")}";
+      `import { claim, fact, ratio, reportOf } from "${
+        bench("report/report.ts")
+      }";
+       import { scenario } from "${bench("kit/scenario.ts")}";
        reportOf(import.meta, "made up");
        ${code}`,
     );

@@ -4,7 +4,7 @@ import {
   formatMs,
   formatTable,
   type Row,
-} from "../../bench/_table.ts";
+} from "../../bench/report/table.ts";
 
 Deno.test("formatMs() takes the unit that leaves one to three digits", () => {
   assertEquals(

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
-import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
-import { makeSudoAccount, noSudo, sudoHint } from "../_sudo.ts";
+import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
+import { makeSudoAccount, noSudo, sudoHint } from "../kit/sudo.ts";
 import { type Ending, Home } from "./_home.ts";
 import {
   Cache,

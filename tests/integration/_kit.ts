@@ -11,7 +11,7 @@ import {
   type ConnectionPoolOptions,
   type SshHost,
 } from "../../mod.ts";
-import { noSshd, type Sshd, sshdHint } from "../_sshd.ts";
+import { noSshd, type Sshd, sshdHint } from "../kit/sshd.ts";
 import { noKeygen, run, tempDir } from "../transport/ssh2/auth/_login.ts";
 
 export {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Sshd } from "../_sshd.ts";
+import type { Sshd } from "../kit/sshd.ts";
 import { hashed, RELAY } from "./_kit.ts";
 
 /** What there is on the machine. */

@@ -13,8 +13,8 @@ import {
   MemoryConnector,
   type MemoryConnectorOptions,
 } from "../../transport/testing/mod.ts";
-import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
-import { Random } from "../transport/_random.ts";
+import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
+import { Random } from "../kit/random.ts";
 
 const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 

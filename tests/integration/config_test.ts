@@ -14,7 +14,7 @@ import {
   type HostDefaults,
   HostKeyError,
 } from "../../mod.ts";
-import { type Sshd, startSshd } from "../_sshd.ts";
+import { type Sshd, startSshd } from "../kit/sshd.ts";
 import {
   authorize,
   causes,

@@ -2,8 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { ConnectionPool, type SshHost } from "../../mod.ts";
-import { Dropbear, dropbearHint, noDropbear } from "../_dropbear.ts";
-import { noSshd, sshdHint, startSshd } from "../_sshd.ts";
+import { Dropbear, dropbearHint, noDropbear } from "../kit/dropbear.ts";
+import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
 
 const COMMANDS = 1_000;
 const CALLERS = 50;

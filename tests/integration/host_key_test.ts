@@ -8,7 +8,7 @@ import {
 import { join } from "node:path";
 import { HostKeyError, type PoolEvent, type SshHost } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
-import { startSshd } from "../_sshd.ts";
+import { startSshd } from "../kit/sshd.ts";
 import {
   causes,
   configured,

@@ -14,7 +14,7 @@ import {
   type SshHost,
 } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
-import { startSshd } from "../_sshd.ts";
+import { startSshd } from "../kit/sshd.ts";
 import {
   authorize,
   bare,

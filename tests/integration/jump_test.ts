@@ -17,7 +17,7 @@ import {
   type SshHost,
 } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
-import { type Sshd, startSshd } from "../_sshd.ts";
+import { type Sshd, startSshd } from "../kit/sshd.ts";
 import {
   bare,
   causes,

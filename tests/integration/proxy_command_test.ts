@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { DialError, type HostLike } from "../../mod.ts";
-import { startSshd } from "../_sshd.ts";
+import { startSshd } from "../kit/sshd.ts";
 import {
   configured,
   failure,

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { noSshd, startSshd } from "../_sshd.ts";
-import { inTerminal, noTerminal } from "../_terminal.ts";
+import { noSshd, startSshd } from "../kit/sshd.ts";
+import { inTerminal, noTerminal } from "../kit/terminal.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };

@@ -13,8 +13,8 @@ import {
   type SshHost,
 } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
-import { FaultProxy } from "../_fault_proxy.ts";
-import { noSshd, type Sshd, sshdHint, startSshd } from "../_sshd.ts";
+import { FaultProxy } from "../kit/fault_proxy.ts";
+import { noSshd, type Sshd, sshdHint, startSshd } from "../kit/sshd.ts";
 
 /** What no operation of these tests may take, however slow the machine is. */
 export const PATIENCE_MS = 15_000;

@@ -23,7 +23,7 @@ import {
   text,
   until,
 } from "./_faults_kit.ts";
-import type { FaultLink } from "../_fault_proxy.ts";
+import type { FaultLink } from "../kit/fault_proxy.ts";
 
 /** Runs `HANG`, and waits until its output is on this side of the proxy. */
 async function startHanging(

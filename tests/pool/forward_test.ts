@@ -9,8 +9,8 @@ import {
   ChannelOpenError,
 } from "../../transport/errors.ts";
 import { ForwardError } from "../../transport/forward/errors.ts";
-import { startBlackHole } from "../_black_hole.ts";
-import { noSshd, startSshd } from "../_sshd.ts";
+import { startBlackHole } from "../kit/black_hole.ts";
+import { noSshd, startSshd } from "../kit/sshd.ts";
 import {
   EmbeddedServer,
   MemoryConnector,

@@ -4,7 +4,7 @@ import {
   assertInstanceOf,
   assertStringIncludes,
 } from "@std/assert";
-import { targetName } from "../../transport/target.ts";
+import { targetName } from "../../transport/host/target.ts";
 import {
   AuthenticationError,
   ConnectionLostError,

@@ -6,7 +6,7 @@ import {
   show,
   type TerminalEnding,
   terminalHint,
-} from "../_terminal.ts";
+} from "../kit/terminal.ts";
 
 const root = new URL("../../", import.meta.url);
 const program = "tests/pool/_progress_program.ts";

@@ -2,8 +2,11 @@
 
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { AcquireTimeoutError, PoolClosedError } from "../../pool/mod.ts";
-import type { ResolvedHost } from "../../transport/host.ts";
-import type { HostResolver, ResolveOptions } from "../../transport/resolver.ts";
+import type { ResolvedHost } from "../../transport/host/host.ts";
+import type {
+  HostResolver,
+  ResolveOptions,
+} from "../../transport/host/resolver.ts";
 import { errorOf, FakeTime, Kit, stateOf } from "./_kit.ts";
 
 /** A resolver that answers when the test says so. */

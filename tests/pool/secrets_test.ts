@@ -3,7 +3,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { inspect } from "node:util";
-import type { SshHost } from "../../transport/host.ts";
+import type { SshHost } from "../../transport/host/host.ts";
 import { AuthenticationError, DialError } from "../../transport/errors.ts";
 import { errorOf, FakeTime, flush, Kit } from "./_kit.ts";
 

@@ -10,10 +10,10 @@ import {
   type Server,
   type Socket,
 } from "node:net";
-import { streamOfTunnel } from "../_tunnel_stream.ts";
+import { streamOfTunnel } from "./tunnel_stream.ts";
 import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
-import { type ForwardTarget, targetName } from "../target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import { reset, splice } from "./_splice.ts";
 import { listenUnix } from "./_unix_socket.ts";
 import { ForwardError } from "./errors.ts";

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Tunnel } from "../connector.ts";
 import { ChannelOpenError } from "../errors.ts";
-import { parseTarget, type TcpTarget } from "../target.ts";
+import { parseTarget, type TcpTarget } from "../host/target.ts";
 import { ByteReader } from "./_byte_reader.ts";
 import { ForwardError } from "./errors.ts";
 

@@ -16,7 +16,7 @@ import {
 } from "node:fs/promises";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
-import { PATH_BYTES } from "../target.ts";
+import { PATH_BYTES } from "../host/target.ts";
 
 /**
  * Listens on a unix socket with mode 0600.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ForwardTarget } from "../target.ts";
+import type { ForwardTarget } from "../host/target.ts";
 
 /** Why a forward has ended. */
 export type ForwardEnd =

@@ -5,9 +5,9 @@
  */
 
 import { connect, type Socket } from "node:net";
-import { streamOfTunnel } from "../_tunnel_stream.ts";
+import { streamOfTunnel } from "./tunnel_stream.ts";
 import type { Tunnel } from "../connector.ts";
-import { type ForwardTarget, targetName } from "../target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import { splice } from "./_splice.ts";
 import { ForwardError } from "./errors.ts";
 

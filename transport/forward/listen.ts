@@ -11,7 +11,7 @@ import {
   parseListen,
   parseTarget,
   targetName,
-} from "../target.ts";
+} from "../host/target.ts";
 import { Listener } from "./_listener.ts";
 import { serveSocks } from "./_socks.ts";
 import type { Forward, ForwardOptions } from "./forward.ts";

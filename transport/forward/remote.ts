@@ -8,7 +8,7 @@ import { onAbort, sleep } from "../abort.ts";
 import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
 import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
 import { leadTunnel } from "./lead.ts";
-import type { ForwardTarget } from "../target.ts";
+import type { ForwardTarget } from "../host/target.ts";
 
 /** The first and the longest pause before the host is asked again. */
 const FIRST_PAUSE_MS = 500;

@@ -2,7 +2,7 @@ import {
   type PacketReader,
   type PacketWriter,
   protocolError,
-} from "./_packets.ts";
+} from "./packets.ts";
 import { decodeFileName } from "./names.ts";
 import type {
   SftpDirEntry,

@@ -8,7 +8,7 @@
 
 import { operationError, SftpError, type SftpErrorCode } from "./errors.ts";
 import type { SftpFileInfo } from "./file_info.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 
 /** Looks for the reason of a failure; `undefined` if it finds none. */

@@ -1,6 +1,6 @@
 import { diagnosed, lookForExisting } from "./_diagnose.ts";
 import { operationError, SftpError } from "./errors.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 
 /**

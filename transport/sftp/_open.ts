@@ -1,6 +1,6 @@
 import { diagnosed, lookForExisting, lookForFolder } from "./_diagnose.ts";
 import { OpenFile } from "./_open_file.ts";
-import { OpenFlag, PacketType } from "./_packets.ts";
+import { OpenFlag, PacketType } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 import type { SftpOpenOptions } from "./options.ts";
 

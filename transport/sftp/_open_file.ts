@@ -1,5 +1,5 @@
 import { cleanedUp, settledWithin } from "./_clean_up.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import { feed } from "./_feed.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";

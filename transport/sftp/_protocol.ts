@@ -23,7 +23,7 @@ import {
   PacketWriter,
   protocolError,
   Status,
-} from "./_packets.ts";
+} from "./packets.ts";
 import { decodeFileName } from "./names.ts";
 import { type Effects, type RequestOptions, Requests } from "./_requests.ts";
 import type { SftpTransport } from "./transport.ts";

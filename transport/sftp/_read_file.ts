@@ -1,6 +1,6 @@
-import { collectBytes } from "../_join_bytes.ts";
+import { collectBytes } from "../bytes.ts";
 import { diagnosed, lookForFolder } from "./_diagnose.ts";
-import { OpenFlag } from "./_packets.ts";
+import { OpenFlag } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 import { readAhead } from "./_read_ahead.ts";
 

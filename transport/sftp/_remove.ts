@@ -1,6 +1,6 @@
 import { diagnosed, lookForEntries } from "./_diagnose.ts";
 import { SftpError } from "./errors.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 import { readDir } from "./_read_dir.ts";
 

@@ -1,15 +1,15 @@
 import { onAbort } from "../abort.ts";
 import { ConnectionLostError } from "../errors.ts";
-import { joinBytes } from "../_join_bytes.ts";
+import { joinBytes } from "../bytes.ts";
 import { SftpError } from "./errors.ts";
 import {
   PacketReader,
   PacketType,
   PacketWriter,
   protocolError,
-} from "./_packets.ts";
+} from "./packets.ts";
 import { PacketBuffers } from "./_packet_buffers.ts";
-import { PacketSplitter } from "./_splitter.ts";
+import { PacketSplitter } from "./splitter.ts";
 import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */

@@ -6,7 +6,7 @@ import {
 } from "./_diagnose.ts";
 import { makeFolders } from "./_make_folders.ts";
 import { openFile } from "./_open.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 import { readDir } from "./_read_dir.ts";
 import { readFile } from "./_read_file.ts";

@@ -1,4 +1,4 @@
-import { showType } from "../_show_value.ts";
+import { showType } from "../options/show_value.ts";
 import { diagnosed, lookForSpace } from "./_diagnose.ts";
 import type { Call, Handle, Protocol } from "./_protocol.ts";
 

@@ -1,4 +1,4 @@
-import { showType } from "../_show_value.ts";
+import { showType } from "../options/show_value.ts";
 import { abortable } from "../abort.ts";
 import { cleanedUp } from "./_clean_up.ts";
 import { diagnosed, lookAtTarget } from "./_diagnose.ts";
@@ -7,7 +7,7 @@ import { openFile } from "./_open.ts";
 import { aboutPath, operationError, SftpError } from "./errors.ts";
 import type { SftpFileInfo } from "./file_info.ts";
 import type { OpenFile } from "./_open_file.ts";
-import { PacketType } from "./_packets.ts";
+import { PacketType } from "./packets.ts";
 import type { Call, Protocol } from "./_protocol.ts";
 import { WriteBehind } from "./_write_behind.ts";
 import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { serverText } from "../_server_text.ts";
+import { serverText } from "../session/server_text.ts";
 import { SshError, type SshErrorOptions } from "../errors.ts";
 
 /**

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { joinBytes } from "../_join_bytes.ts";
+import { joinBytes } from "../bytes.ts";
 
 const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ENCODER = new TextEncoder();

@@ -5,14 +5,14 @@
  */
 
 import { Buffer } from "node:buffer";
-import { serverText } from "../_server_text.ts";
+import { serverText } from "../session/server_text.ts";
 import type { CommandStatus } from "../process.ts";
 import type {
   ChannelOpenError,
   ConnectionLostError,
   ConnectionLostErrorOptions,
 } from "../errors.ts";
-import type { RawChannel, RawProtocol } from "./_internals.ts";
+import type { RawChannel, RawProtocol } from "./fence/internals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
 
 /** Gives the error of an operation that the end of the connection broke. */

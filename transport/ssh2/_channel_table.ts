@@ -5,9 +5,9 @@
  * @module
  */
 
-import { serverText } from "../_server_text.ts";
+import { serverText } from "../session/server_text.ts";
 import { ChannelOpenError } from "../errors.ts";
-import type { ForwardTarget } from "../target.ts";
+import type { ForwardTarget } from "../host/target.ts";
 import { AnswerDeadlines } from "./_answer_deadlines.ts";
 import {
   Channel,
@@ -22,7 +22,7 @@ import {
   type RawClient,
   type RawProtocol,
   WINDOW_BYTES,
-} from "./_internals.ts";
+} from "./fence/internals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
 import type { PromptAcks } from "./_prompt_acks.ts";
 import { Spares } from "./_spares.ts";

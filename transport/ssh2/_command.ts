@@ -6,7 +6,7 @@
 
 import type { Duplex } from "node:stream";
 import { ChannelOpenError } from "../errors.ts";
-import { EnvironmentRefusedError } from "../session_errors.ts";
+import { EnvironmentRefusedError } from "../session/errors.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { sentTogether } from "./_sent_together.ts";

@@ -7,8 +7,12 @@
 import type { Duplex } from "node:stream";
 // @ts-types="@types/ssh2"
 import type { Client } from "ssh2";
-import { checkExec, checkShellOptions, checkSpawn } from "../call_options.ts";
-import type { Command } from "../command.ts";
+import {
+  checkExec,
+  checkShellOptions,
+  checkSpawn,
+} from "../command/call_options.ts";
+import type { Command } from "../command/command.ts";
 import type {
   ClosedReason,
   Connection,
@@ -27,18 +31,18 @@ import type {
   ShellOptions,
   SpawnOptions,
 } from "../process.ts";
-import { runCommand } from "../_session_exec.ts";
-import { startProcess } from "../_session_process.ts";
-import { discreet } from "../discreet.ts";
+import { runCommand } from "../session/exec.ts";
+import { startProcess } from "../session/process.ts";
+import { discreet } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
-import { serverError } from "../_server_text.ts";
+import { serverError } from "../session/server_text.ts";
 import type { Sftp } from "../sftp/sftp.ts";
-import { hostName, type ResolvedHost } from "../host.ts";
-import { type ForwardTarget, targetName } from "../target.ts";
+import { hostName, type ResolvedHost } from "../host/host.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
-import { internalsOf } from "./_version_check.ts";
+import { internalsOf } from "./fence/version_check.ts";
 import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { Session } from "./_session.ts";
 import {

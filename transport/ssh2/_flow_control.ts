@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type RawClient, WINDOW_BYTES } from "./_internals.ts";
+import { type RawClient, WINDOW_BYTES } from "./fence/internals.ts";
 import { ProtocolViolation } from "./_protocol_violation.ts";
 
 /** As much as OpenSSH's client puts up with: there are servers that miscount. */

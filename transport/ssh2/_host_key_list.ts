@@ -5,7 +5,7 @@
  */
 
 import { sendIgnore } from "./_ignore.ts";
-import type { RawClient } from "./_internals.ts";
+import type { RawClient } from "./fence/internals.ts";
 
 /**
  * Passes over the list of host keys that OpenSSH sends after the login. To be

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { RawProtocol } from "./_internals.ts";
+import type { RawProtocol } from "./fence/internals.ts";
 
 /** The message, with an empty string. */
 const IGNORE = [2, 0, 0, 0, 0];

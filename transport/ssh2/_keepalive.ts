@@ -7,7 +7,7 @@
 // The functions of node:timers give objects with `unref()` in every runtime.
 import { clearInterval, setInterval } from "node:timers";
 import type { Duplex } from "node:stream";
-import type { RawClient } from "./_internals.ts";
+import type { RawClient } from "./fence/internals.ts";
 
 /** When to ask, and how often in vain. */
 export interface KeepaliveOptions {

@@ -7,7 +7,7 @@
 import type { Duplex } from "node:stream";
 import { clearImmediate, setImmediate } from "node:timers";
 import { sendIgnore } from "./_ignore.ts";
-import type { RawClient } from "./_internals.ts";
+import type { RawClient } from "./fence/internals.ts";
 
 /**
  * Until its first session runs, sshd sends by Nagle's algorithm: a small piece

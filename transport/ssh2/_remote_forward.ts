@@ -9,10 +9,10 @@ import type { Client } from "ssh2";
 import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
 import { ForwardError } from "../forward/errors.ts";
-import { type ForwardTarget, targetName } from "../target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import type { RawChannel } from "./_internals.ts";
+import type { RawChannel } from "./fence/internals.ts";
 import { acceptTunnel } from "./_tunnel.ts";
 
 /** How long a server may take to answer a request, in milliseconds. */

@@ -8,9 +8,12 @@ import type { Buffer } from "node:buffer";
 import { onAbort } from "../abort.ts";
 import { type ChannelOpenError, SshError } from "../errors.ts";
 import type { SessionOptions } from "../process.ts";
-import type { RemoteSession, SessionListener } from "../_remote_session.ts";
-import { ChannelClosedError } from "../session_errors.ts";
-import { SudoTalk } from "../_sudo_talk.ts";
+import type {
+  RemoteSession,
+  SessionListener,
+} from "../session/remote_session.ts";
+import { ChannelClosedError } from "../session/errors.ts";
+import { SudoTalk } from "../session/sudo_talk.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import {
   type CommandContext,

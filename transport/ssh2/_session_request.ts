@@ -4,10 +4,10 @@
  * @module
  */
 
-import { type CheckedCall, checkLength } from "../call_options.ts";
-import { remoteCommand } from "../_remote_command.ts";
-import { loginShellLine } from "../_shell_line.ts";
-import type { SudoCommand } from "../_sudo_command.ts";
+import { type CheckedCall, checkLength } from "../command/call_options.ts";
+import { remoteCommand } from "../command/remote_command.ts";
+import { loginShellLine } from "../command/shell_line.ts";
+import type { SudoCommand } from "../command/sudo_command.ts";
 import type { PtyOptions, ShellOptions, SpawnOptions } from "../process.ts";
 
 /** A command or a shell, its variables and its terminal, as they are sent. */

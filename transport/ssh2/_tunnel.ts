@@ -7,15 +7,15 @@
 
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
-import { setStreamOfTunnel } from "../_tunnel_stream.ts";
+import { setStreamOfTunnel } from "../forward/tunnel_stream.ts";
 import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
-import { type ForwardTarget, targetName } from "../target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import type { RawChannel } from "./_internals.ts";
+import type { RawChannel } from "./fence/internals.ts";
 import { type WebStreams, webStreamsOf } from "./_web_streams.ts";
 
 /**

@@ -5,16 +5,16 @@
  */
 
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
-import type { ResolvedHost } from "../host.ts";
+import type { ResolvedHost } from "../host/host.ts";
 import { KeyCache } from "./auth/key_cache.ts";
-import { loadFor, loadOnce } from "./_load.ts";
+import { loadFor, loadOnce } from "./dial/load.ts";
 
 /**
  * Loads ssh2 and all that is built on it, at the first dial: a program that
  * imports this package and dials nothing does not pay for it. No other file
  * that is loaded at import may need ssh2.
  */
-const loadDial = loadOnce(() => import("./_dial.ts"));
+const loadDial = loadOnce(() => import("./dial/dial.ts"));
 
 /**
  * Connects with ssh2, in this process: no program is started, and it works

@@ -5,7 +5,7 @@
  */
 
 import { errorAt, type Place } from "./errors.ts";
-import { asciiLowerCase, matchPatterns } from "../_pattern.ts";
+import { asciiLowerCase, matchPatterns } from "../host/pattern.ts";
 import { takeWord } from "./_lexer.ts";
 
 /** A criterion that takes an argument. */

@@ -13,7 +13,11 @@ import {
   meetsCriteria,
 } from "./_criteria.ts";
 import { indexOf } from "./_index.ts";
-import { asciiLowerCase, matchPattern, matchPatterns } from "../_pattern.ts";
+import {
+  asciiLowerCase,
+  matchPattern,
+  matchPatterns,
+} from "../host/pattern.ts";
 import type {
   Block,
   Directive,

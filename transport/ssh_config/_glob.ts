@@ -5,7 +5,7 @@
  */
 
 import { readdir, stat } from "node:fs/promises";
-import { matchPattern, type PatternElement } from "../_pattern.ts";
+import { matchPattern, type PatternElement } from "../host/pattern.ts";
 
 const MAGIC = /[*?[\\]/;
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { hasWildcard } from "../_pattern.ts";
+import { hasWildcard } from "../host/pattern.ts";
 import type { Block, ParsedFile } from "./_parser.ts";
 
 const NONE: readonly number[] = [];

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { asciiLowerCase } from "../_pattern.ts";
+import { asciiLowerCase } from "../host/pattern.ts";
 
 /** A word, and what stands behind it. */
 interface Word {

@@ -7,7 +7,7 @@
 import { constants, type Stats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import process from "node:process";
-import { localUid } from "../_local.ts";
+import { localUid } from "../host/local_user.ts";
 import { errorAt, type Place, SshConfigError } from "./errors.ts";
 import { expandGlob, isAbsent } from "./_glob.ts";
 import { type Include, type ParsedFile, parseFile } from "./_parser.ts";

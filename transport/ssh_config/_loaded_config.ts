@@ -9,7 +9,7 @@ import { Evaluation, type Query, type World } from "./_evaluate.ts";
 import { type Loaded, signature } from "./_load.ts";
 import { notHonoured } from "./_not_honoured.ts";
 import type { Block, ParsedFile } from "./_parser.ts";
-import { hasWildcard, matchPattern } from "../_pattern.ts";
+import { hasWildcard, matchPattern } from "../host/pattern.ts";
 import { toHost } from "./_to_host.ts";
 
 /** A fleet fits. A caller that makes up names without end does not leak. */

@@ -7,7 +7,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { abortable } from "../abort.ts";
-import { userShell } from "../_local.ts";
+import { userShell } from "../host/local_user.ts";
 import { SshConfigError } from "./errors.ts";
 
 /** How long a command may run. OpenSSH has no limit. */

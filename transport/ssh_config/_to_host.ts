@@ -6,12 +6,12 @@
 
 import { MAX_TIMER_MS } from "../abort.ts";
 import type { Notice } from "../connector.ts";
-import type { AuthMethod, SshHost } from "../host.ts";
-import { readEnv, readWholeEnv } from "../_local.ts";
+import type { AuthMethod, SshHost } from "../host/host.ts";
+import { readEnv, readWholeEnv } from "../host/local_user.ts";
 import { errorAt } from "./errors.ts";
 import type { Evaluation } from "./_evaluate.ts";
 import { noticeAt } from "./_not_honoured.ts";
-import { hasWildcard, matchPattern } from "../_pattern.ts";
+import { hasWildcard, matchPattern } from "../host/pattern.ts";
 import type { Setting } from "./_parser.ts";
 import { expand, type TokenSource } from "./_tokens.ts";
 

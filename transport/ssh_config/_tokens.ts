@@ -5,7 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { localHostname, localUid, readEnv } from "../_local.ts";
+import { localHostname, localUid, readEnv } from "../host/local_user.ts";
 import { errorAt, type Place } from "./errors.ts";
 
 /** What the tokens stand for. */

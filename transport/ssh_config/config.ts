@@ -5,7 +5,7 @@
  */
 
 import type { Notice } from "../connector.ts";
-import type { SshHost } from "../host.ts";
+import type { SshHost } from "../host/host.ts";
 
 /** Options for {@linkcode loadSshConfig}. */
 export interface SshConfigOptions {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { homeDirectory, localUser } from "../_local.ts";
+import { homeDirectory, localUser } from "../host/local_user.ts";
 import type { SshConfig, SshConfigOptions } from "./config.ts";
 import { SshConfigError } from "./errors.ts";
 import type { World } from "./_evaluate.ts";

@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { HostLike, ResolvedHost, SshHost } from "../host.ts";
-import { parseHost } from "../host_string.ts";
+import type { HostLike, ResolvedHost, SshHost } from "../host/host.ts";
+import { parseHost } from "../host/host_string.ts";
 import { abortable } from "../abort.ts";
-import type { HostResolver, ResolveOptions } from "../resolver.ts";
-import { setLookupHint } from "../_lookup_hint.ts";
-import { nearestNames } from "../nearest.ts";
-import { hasString, resolveHost } from "../_resolve.ts";
-import { checkedHost } from "../_validate_host.ts";
+import type { HostResolver, ResolveOptions } from "../host/resolver.ts";
+import { setLookupHint } from "../host/lookup_hint.ts";
+import { nearestNames } from "../options/nearest.ts";
+import { hasString, resolveHost } from "../host/resolve.ts";
+import { checkedHost } from "../host/validate_host.ts";
 import type { SshConfig, SshConfigOptions, SshConfigResult } from "./config.ts";
 import { SshConfigError } from "./errors.ts";
 import { loadConfig } from "./load_config.ts";

@@ -12,21 +12,21 @@ export type {
   Commands,
   CommandScript,
   CommandTerminal,
-} from "./command_script.ts";
-export { UnscriptedCommandError } from "./commands.ts";
-export { EmbeddedServer } from "./embedded_server.ts";
+} from "./scripts/command_script.ts";
+export { UnscriptedCommandError } from "./scripts/commands.ts";
+export { EmbeddedServer } from "./server/embedded_server.ts";
 export type {
   EmbeddedServerOptions,
   ForwardPermission,
-} from "./embedded_server_options.ts";
+} from "./server/embedded_server_options.ts";
 export { MemoryFiles } from "./files/memory_files.ts";
 export type {
   MemoryContent,
   MemoryEntry,
   MemoryFilesOptions,
 } from "./files/memory_files_options.ts";
-export { MemoryConnection } from "./memory_connection.ts";
-export { MemoryConnector } from "./memory_connector.ts";
+export { MemoryConnection } from "./memory/memory_connection.ts";
+export { MemoryConnector } from "./memory/memory_connector.ts";
 export type {
   MemoryCall,
   MemoryConnectorOptions,
@@ -34,11 +34,11 @@ export type {
   TargetContext,
   TargetHandler,
   Targets,
-} from "./memory_connector_options.ts";
-export type { Outcome } from "./outcome.ts";
-export type { SftpOperation, SftpRequest } from "../sftp/server/request.ts";
+} from "./memory/memory_connector_options.ts";
+export type { Outcome } from "./scripts/outcome.ts";
+export type { SftpOperation, SftpRequest } from "./sftp_server/request.ts";
 export {
   FileError,
   type FileErrorCode,
   type FileErrorOptions,
-} from "../sftp/server/served_files.ts";
+} from "./sftp_server/served_files.ts";

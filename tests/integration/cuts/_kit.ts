@@ -14,7 +14,7 @@ import {
   SshError,
   type SshHost,
 } from "../../../mod.ts";
-import { type Cut, FaultProxy } from "../../_fault_proxy.ts";
+import { type Cut, FaultProxy } from "../../kit/fault_proxy.ts";
 import { afterCooldown, until } from "../../pool/_faults_kit.ts";
 import type { Site } from "./_site.ts";
 

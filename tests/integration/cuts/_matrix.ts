@@ -12,8 +12,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { DialError, SshError } from "../../../mod.ts";
-import type { Cut } from "../../_fault_proxy.ts";
-import { noSshd, sshdHint } from "../../_sshd.ts";
+import type { Cut } from "../../kit/fault_proxy.ts";
+import { noSshd, sshdHint } from "../../kit/sshd.ts";
 import {
   record,
   type Recording,

@@ -14,7 +14,7 @@ import {
   type Socket,
 } from "node:net";
 import { join } from "node:path";
-import { type Sshd, startSshd } from "../../_sshd.ts";
+import { type Sshd, startSshd } from "../../kit/sshd.ts";
 
 /** The content, which no part of it is equal to. */
 export const PAYLOAD = new Uint8Array(randomBytes(150_000));

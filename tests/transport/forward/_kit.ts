@@ -5,10 +5,10 @@ import { createHash } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
-import { setStreamOfTunnel } from "../../../transport/_tunnel_stream.ts";
+import { setStreamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
 import type { Tunnel } from "../../../transport/connector.ts";
 import type { Forward } from "../../../transport/forward/forward.ts";
-import type { ForwardTarget } from "../../../transport/target.ts";
+import type { ForwardTarget } from "../../../transport/host/target.ts";
 
 /** A tunnel that is a plain socket; over web streams, or over its node stream. */
 export function tunnelOf(socket: Socket, web: boolean): Tunnel {

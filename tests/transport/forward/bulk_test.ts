@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { listenLocal } from "../../../transport/forward/listen.ts";
-import { noSshd, startSshd } from "../../_sshd.ts";
+import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { connect } from "../ssh2/_kit.ts";
 import { dialForward, exchange, hashOf, TestServer } from "./_kit.ts";
 

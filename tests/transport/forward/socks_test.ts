@@ -5,7 +5,7 @@ import {
   type ListenSocksOptions,
   type OpenTunnel,
 } from "../../../transport/forward/listen.ts";
-import type { ForwardTarget } from "../../../transport/target.ts";
+import type { ForwardTarget } from "../../../transport/host/target.ts";
 import {
   dialForward,
   ended,

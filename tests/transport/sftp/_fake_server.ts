@@ -1,8 +1,8 @@
 // A server whose answers a test writes by hand: late, short, out of order or
 // malformed.
 
-import { PacketReader, PacketType } from "../../../transport/sftp/_packets.ts";
-import { PacketSplitter } from "../../../transport/sftp/_splitter.ts";
+import { PacketReader, PacketType } from "../../../transport/sftp/packets.ts";
+import { PacketSplitter } from "../../../transport/sftp/splitter.ts";
 import type { SftpTransport } from "../../../transport/sftp/transport.ts";
 
 /** One request of the client. */

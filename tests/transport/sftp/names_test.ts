@@ -4,7 +4,7 @@ import {
   encodeFileName,
   isUnicodeFileName,
 } from "../../../transport/sftp/names.ts";
-import { Random } from "../_random.ts";
+import { Random } from "../../kit/random.ts";
 
 Deno.test("decodeFileName() keeps names that are UTF-8 as they are", () => {
   for (const name of ["plain", "naïve", "日本", "\u{1f600}", "\ufeffbom", ""]) {

@@ -6,11 +6,11 @@ import { mock } from "node:test";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { decodeFileName } from "../../../transport/sftp/names.ts";
-import { PacketType } from "../../../transport/sftp/_packets.ts";
+import { PacketType } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { startSftp } from "../../../transport/sftp/start.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
-import { Random } from "../_random.ts";
+import { Random } from "../../kit/random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
 
 const later = () => new Promise<void>((resolve) => setTimeout(resolve, 0));

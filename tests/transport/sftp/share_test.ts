@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { shareSftp } from "../../../transport/sftp/share.ts";
-import { CountedPromise } from "../_counted_promise.ts";
+import { CountedPromise } from "../../kit/counted_promise.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 
 /** A session that counts who waits for its end. */

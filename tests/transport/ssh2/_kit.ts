@@ -8,13 +8,13 @@ import type {
   Connection,
   ConnectOptions,
 } from "../../../transport/connector.ts";
-import type { ResolvedHost, SshHost } from "../../../transport/host.ts";
+import type { ResolvedHost, SshHost } from "../../../transport/host/host.ts";
 import { Ssh2Connector } from "../../../transport/ssh2/mod.ts";
 import {
   EmbeddedServer,
   type EmbeddedServerOptions,
 } from "../../../transport/testing/mod.ts";
-import { noSshd, type Sshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, type Sshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 
 /** A host with what only the resolver would fill in. */
 export function resolved({ jump: _, ...host }: SshHost): ResolvedHost {

@@ -9,9 +9,12 @@ import { Buffer } from "node:buffer";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
-import { endCiphers, prepareCiphers } from "../../../transport/ssh2/ciphers.ts";
-import type { SshHost } from "../../../transport/host.ts";
-import { keyPair } from "../../../transport/testing/_server_keys.ts";
+import {
+  endCiphers,
+  prepareCiphers,
+} from "../../../transport/ssh2/cipher/ciphers.ts";
+import type { SshHost } from "../../../transport/host/host.ts";
+import { keyPair } from "../../../transport/testing/server/_keys.ts";
 
 /** What the tests use of a server's protocol object. */
 export interface ServerProtocol {

@@ -7,9 +7,9 @@
 
 import { Buffer } from "node:buffer";
 import type { Ssh2Connection } from "../../../transport/ssh2/_connection.ts";
-import { Dial } from "../../../transport/ssh2/_dial.ts";
+import { Dial } from "../../../transport/ssh2/dial/dial.ts";
 import type { Times } from "../../../transport/ssh2/_times.ts";
-import type { SshHost } from "../../../transport/host.ts";
+import type { SshHost } from "../../../transport/host/host.ts";
 import { resolved } from "./_kit.ts";
 import { type RawServer, startRawServer } from "./_raw_server.ts";
 

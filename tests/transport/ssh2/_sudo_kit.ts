@@ -7,15 +7,15 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
-import { SudoError } from "../../../transport/command_errors.ts";
+import { SudoError } from "../../../transport/command/errors.ts";
 import type { Connection } from "../../../transport/connector.ts";
-import { noSshd, startSshd } from "../../_sshd.ts";
+import { noSshd, startSshd } from "../../kit/sshd.ts";
 import {
   makeSudoAccount,
   noSudo,
   type SudoAccountOptions,
   sudoHint,
-} from "../../_sudo.ts";
+} from "../../kit/sudo.ts";
 import { connect } from "./_kit.ts";
 
 /** What a shell, or a line, would change. */

@@ -8,7 +8,7 @@ import {
 import type {
   RawChannel,
   RawProtocol,
-} from "../../../transport/ssh2/_internals.ts";
+} from "../../../transport/ssh2/fence/internals.ts";
 
 /** A channel that is open. */
 function openChannel() {

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ChannelOpenError } from "../../../transport/errors.ts";
-import { EnvironmentRefusedError } from "../../../transport/session_errors.ts";
-import { Dropbear, dropbearHint, noDropbear } from "../../_dropbear.ts";
+import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
+import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
 import {
   connect,
   embeddedTest,

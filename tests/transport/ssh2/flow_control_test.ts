@@ -5,7 +5,7 @@ import {
   assertMatch,
 } from "@std/assert";
 import { ConnectionLostError } from "../../../transport/errors.ts";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect, rejection } from "./_kit.ts";
 import { type RawCommand, startRawServer } from "./_raw_server.ts";
 

@@ -1,7 +1,7 @@
 // The list of host keys that OpenSSH sends after the login.
 
 import { assertEquals } from "@std/assert";
-import { noSshd, startSshd } from "../../_sshd.ts";
+import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { connect } from "./_kit.ts";
 
 Deno.test({

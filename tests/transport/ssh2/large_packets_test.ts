@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect } from "./_kit.ts";
 
 for (const cipher of ["chacha20-poly1305", "aes128-gcm"]) {

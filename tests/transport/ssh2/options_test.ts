@@ -2,11 +2,11 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Readable } from "node:stream";
-import { CommandError } from "../../../transport/command_errors.ts";
+import { CommandError } from "../../../transport/command/errors.ts";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import type { StdinSource } from "../../../transport/process.ts";
-import { EnvironmentRefusedError } from "../../../transport/session_errors.ts";
-import { Dropbear, dropbearHint, noDropbear } from "../../_dropbear.ts";
+import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
+import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
 import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 sshdTest(

@@ -11,8 +11,8 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../../transport/errors.ts";
-import { OutputCollector } from "../../../transport/_output_collector.ts";
-import { Random } from "../_random.ts";
+import { OutputCollector } from "../../../transport/session/_output_collector.ts";
+import { Random } from "../../kit/random.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 const MiB = 1024 * 1024;

@@ -2,7 +2,7 @@
 // runs, sshd sends by Nagle's algorithm.
 
 import { assertEquals, assertGreater } from "@std/assert";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { TestServer } from "../forward/_kit.ts";
 import { connect } from "./_kit.ts";
 

@@ -13,11 +13,11 @@ import {
 } from "../../../transport/errors.ts";
 import { ForwardError } from "../../../transport/forward/errors.ts";
 import { listenLocal, listenSocks } from "../../../transport/forward/listen.ts";
-import { streamOfTunnel } from "../../../transport/_tunnel_stream.ts";
+import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
 import { RemoteForwards } from "../../../transport/ssh2/_remote_forward.ts";
-import type { TcpTarget } from "../../../transport/target.ts";
-import { FaultProxy } from "../../_fault_proxy.ts";
-import { noSshd, startSshd } from "../../_sshd.ts";
+import type { TcpTarget } from "../../../transport/host/target.ts";
+import { FaultProxy } from "../../kit/fault_proxy.ts";
+import { noSshd, startSshd } from "../../kit/sshd.ts";
 import {
   dial,
   dialForward,
@@ -26,7 +26,7 @@ import {
   TestServer,
 } from "../forward/_kit.ts";
 import { connect, sshdTest } from "./_kit.ts";
-import { CountedPromise } from "../_counted_promise.ts";
+import { CountedPromise } from "../../kit/counted_promise.ts";
 
 const ANY = { hostname: "127.0.0.1", port: 0 };
 

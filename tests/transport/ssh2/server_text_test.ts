@@ -15,13 +15,19 @@ import {
   ConnectionLostError,
   DialError,
 } from "../../../transport/errors.ts";
-import type { ResolvedHost } from "../../../transport/host.ts";
+import type { ResolvedHost } from "../../../transport/host/host.ts";
 import { Ssh2Connector } from "../../../transport/ssh2/mod.ts";
 import { string, uint32 } from "../../../transport/ssh2/_bytes.ts";
-import { parseHostKey } from "../../../transport/ssh2/_greeting.ts";
-import { endCiphers, prepareCiphers } from "../../../transport/ssh2/ciphers.ts";
-import { keyPair } from "../../../transport/testing/_server_keys.ts";
-import { serverError, serverText } from "../../../transport/_server_text.ts";
+import { parseHostKey } from "../../../transport/ssh2/dial/_greeting.ts";
+import {
+  endCiphers,
+  prepareCiphers,
+} from "../../../transport/ssh2/cipher/ciphers.ts";
+import { keyPair } from "../../../transport/testing/server/_keys.ts";
+import {
+  serverError,
+  serverText,
+} from "../../../transport/session/server_text.ts";
 
 /** Sets the title of a terminal, colours it, turns text around, forges a log. */
 const EVIL = `x\x1b]0;owned\x07\x9b31m\u202e\u2028\r\nFAKE LOG LINE${

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionLostError } from "../../../transport/errors.ts";
-import { ChannelClosedError } from "../../../transport/session_errors.ts";
-import { Dropbear, dropbearHint, noDropbear } from "../../_dropbear.ts";
+import { ChannelClosedError } from "../../../transport/session/errors.ts";
+import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
 import { connect, rejection, sshdTest, until } from "./_kit.ts";
 import { scriptedTest } from "./_scripted_server.ts";
 

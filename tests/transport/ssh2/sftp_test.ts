@@ -7,8 +7,8 @@ import { SftpError } from "../../../transport/sftp/errors.ts";
 import { download } from "../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import type { Connection } from "../../../transport/connector.ts";
-import { FaultProxy } from "../../_fault_proxy.ts";
-import { noSshd, startSshd } from "../../_sshd.ts";
+import { FaultProxy } from "../../kit/fault_proxy.ts";
+import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 const content = (length: number) =>

@@ -4,7 +4,7 @@
 import { createCipheriv, createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
 import { ConnectionPool } from "../../../mod.ts";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 
 const GIB = 1024 ** 3;
 const BYTES = 10 * GIB;

@@ -3,8 +3,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionPool } from "../../../mod.ts";
 import { ChannelOpenError } from "../../../transport/errors.ts";
-import { FaultProxy } from "../../_fault_proxy.ts";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { FaultProxy } from "../../kit/fault_proxy.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 /** One way, so a round trip takes twice as long. */

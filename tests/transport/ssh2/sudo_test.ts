@@ -2,8 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { ExecTimeoutError } from "../../../transport/errors.ts";
-import { EnvironmentRefusedError } from "../../../transport/session_errors.ts";
-import { makeSudoAccount } from "../../_sudo.ts";
+import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
+import { makeSudoAccount } from "../../kit/sudo.ts";
 import { rejection, until } from "./_kit.ts";
 import { commandLines, sudoError, sudoTest } from "./_sudo_kit.ts";
 

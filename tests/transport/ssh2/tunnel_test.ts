@@ -7,7 +7,7 @@ import type {
   ChannelObserver,
 } from "../../../transport/ssh2/_channel.ts";
 import type { ChannelTable } from "../../../transport/ssh2/_channel_table.ts";
-import { streamOfTunnel } from "../../../transport/_tunnel_stream.ts";
+import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
 import { openTunnel } from "../../../transport/ssh2/_tunnel.ts";
 
 /** The channels of a hop that tells of its channel's end when it is told to. */

@@ -1,6 +1,6 @@
 /** Makes configurations out of a seed, to be held against `ssh -G`. */
 
-import type { Random } from "../_random.ts";
+import type { Random } from "../../kit/random.ts";
 
 /** A configuration, and the hosts to ask it for. */
 export interface GeneratedConfig {

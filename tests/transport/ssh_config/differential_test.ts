@@ -1,6 +1,6 @@
-import { Random } from "../_random.ts";
+import { Random } from "../../kit/random.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { ResolvedHost } from "../../../transport/host.ts";
+import type { ResolvedHost } from "../../../transport/host/host.ts";
 import {
   loadSshConfig,
   type SshConfig,

@@ -4,7 +4,7 @@ import {
   SshConfigError,
 } from "../../../transport/ssh_config/mod.ts";
 import { parseFile } from "../../../transport/ssh_config/_parser.ts";
-import { Random } from "../_random.ts";
+import { Random } from "../../kit/random.ts";
 import { generateConfig } from "./_generator.ts";
 
 const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);

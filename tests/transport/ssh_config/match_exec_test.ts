@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { ConnectionPool } from "../../../pool/mod.ts";
-import { withDefaults } from "../../../transport/defaults.ts";
+import { withDefaults } from "../../../transport/host/defaults.ts";
 import {
   loadSshConfig,
   SshConfigError,

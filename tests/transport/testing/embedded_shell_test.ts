@@ -14,7 +14,7 @@ import {
   type CommandContext,
   EmbeddedServer,
 } from "../../../transport/testing/mod.ts";
-import { noSshd, sshdHint, startSshd } from "../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect, embeddedTest, rejection, until } from "../ssh2/_kit.ts";
 import { withServer } from "./_peer.ts";
 

@@ -7,7 +7,7 @@ import {
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import type { Notice } from "../../../transport/connector.ts";
 import type { RemoteProcess } from "../../../transport/process.ts";
-import { EnvironmentRefusedError } from "../../../transport/session_errors.ts";
+import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import {
   MemoryConnector,
   type MemoryConnectorOptions,

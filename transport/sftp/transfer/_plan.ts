@@ -1,4 +1,4 @@
-import * as rules from "../../option_rules.ts";
+import * as rules from "../../options/rules.ts";
 import { ConnectionLostError, SshError } from "../../errors.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import type {

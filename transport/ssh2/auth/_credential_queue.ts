@@ -5,7 +5,7 @@
  * @module
  */
 
-import { serverText } from "../../_server_text.ts";
+import { serverText } from "../../session/server_text.ts";
 import type { Credential } from "./_plan.ts";
 
 /** sshd's MaxAuthTries: the failure with this number ends the connection. */

@@ -9,7 +9,7 @@ import {
   hostName,
   type InteractivePrompt,
   type ResolvedHost,
-} from "../../host.ts";
+} from "../../host/host.ts";
 
 /** A prompt as ssh2 gives it. */
 interface Ssh2Prompt {

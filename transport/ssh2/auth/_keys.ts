@@ -11,8 +11,8 @@ import { open, readFile } from "node:fs/promises";
 import process from "node:process";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
-import { expandHome, localUid } from "../../_local.ts";
-import type { Passphrase, PassphraseRequest } from "../../host.ts";
+import { expandHome, localUid } from "../../host/local_user.ts";
+import type { Passphrase, PassphraseRequest } from "../../host/host.ts";
 import type { KeyCache } from "./key_cache.ts";
 import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
 import { isCertificate } from "./_wire.ts";

@@ -5,9 +5,9 @@
  */
 
 import { stat } from "node:fs/promises";
-import { homeDirectory, readEnv } from "../../_local.ts";
-import type { AuthMethod, ResolvedHost } from "../../host.ts";
-import { fingerprint } from "../../known_hosts/fingerprint.ts";
+import { homeDirectory, readEnv } from "../../host/local_user.ts";
+import type { AuthMethod, ResolvedHost } from "../../host/host.ts";
+import { fingerprint } from "../../host_key/fingerprint.ts";
 import type { AgentClient, AgentKey } from "./_agent.ts";
 import {
   type KeyCredential,

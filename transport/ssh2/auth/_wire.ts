@@ -14,8 +14,12 @@ import { sign as cryptoSign } from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2, { type Client, type ParsedKey } from "ssh2";
 import { ByteReader, string } from "../_bytes.ts";
-import type { RawAuthPublicKey, RawProtocol, RawSign } from "../_internals.ts";
-import { internalsOf } from "../_version_check.ts";
+import type {
+  RawAuthPublicKey,
+  RawProtocol,
+  RawSign,
+} from "../fence/internals.ts";
+import { internalsOf } from "../fence/version_check.ts";
 
 const USERAUTH_REQUEST = 50;
 const CERTIFICATE = "-cert-v01@openssh.com";

@@ -16,7 +16,7 @@ import ssh2, {
 import { abortable } from "../../abort.ts";
 import type { Notice } from "../../connector.ts";
 import { AuthenticationError, DialError } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host.ts";
+import { hostName, type ResolvedHost } from "../../host/host.ts";
 import { AgentClient } from "./_agent.ts";
 import { OneKeyAgent } from "./_one_key_agent.ts";
 import { revealPassword, startConversation } from "./_interactive.ts";

@@ -7,7 +7,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
-import type { Passphrase } from "../../host.ts";
+import type { Passphrase } from "../../host/host.ts";
 
 const MAX_KEYS = 100;
 

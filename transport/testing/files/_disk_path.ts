@@ -7,7 +7,7 @@ import {
   encodeFileName,
   isUnicodeFileName,
 } from "../../sftp/names.ts";
-import { FileError } from "../../sftp/server/served_files.ts";
+import { FileError } from "../sftp_server/served_files.ts";
 import type { LastLink } from "./_tree.ts";
 
 const MAX_LINKS = 40;

@@ -3,7 +3,7 @@
 import type {
   FileAttributes,
   FileChanges,
-} from "../../sftp/server/served_files.ts";
+} from "../sftp_server/served_files.ts";
 import { Content } from "./_content.ts";
 
 /** The part of a mode that says which kind it is. */

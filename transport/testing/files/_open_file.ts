@@ -6,7 +6,7 @@ import {
   FileError,
   type OpenHow,
   type ServedFile,
-} from "../../sftp/server/served_files.ts";
+} from "../sftp_server/served_files.ts";
 import { FileNode, type FolderNode } from "./_node.ts";
 import type { Volume } from "./_volume.ts";
 

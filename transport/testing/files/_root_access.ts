@@ -6,7 +6,7 @@ import {
   FileError,
   type FileErrorCode,
   type OpenHow,
-} from "../../sftp/server/served_files.ts";
+} from "../sftp_server/served_files.ts";
 import { TypeBits } from "./_node.ts";
 
 /** How a file is opened to be read. */

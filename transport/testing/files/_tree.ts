@@ -1,7 +1,7 @@
 /** The names of a memory file system: how a path is followed. */
 
 import { encodeFileName } from "../../sftp/names.ts";
-import { FileError } from "../../sftp/server/served_files.ts";
+import { FileError } from "../sftp_server/served_files.ts";
 import { FolderNode, LinkNode, type Node } from "./_node.ts";
 
 /** As many links as Linux follows in one path. */

@@ -1,6 +1,6 @@
 /** What one user may do in a memory file system. */
 
-import { FileError, type ServedEntry } from "../../sftp/server/served_files.ts";
+import { FileError, type ServedEntry } from "../sftp_server/served_files.ts";
 import type { FolderNode, Node } from "./_node.ts";
 
 const READ = 4;

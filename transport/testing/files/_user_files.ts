@@ -9,7 +9,7 @@ import {
   type ServedFile,
   type ServedFiles,
   type ServedSpace,
-} from "../../sftp/server/served_files.ts";
+} from "../sftp_server/served_files.ts";
 import { FileNode, FolderNode, LinkNode, type Node } from "./_node.ts";
 import { OpenMemoryFile } from "./_open_file.ts";
 import {

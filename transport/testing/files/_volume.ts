@@ -1,6 +1,6 @@
 /** What all users of a memory file system share: its tree, its room, its clock. */
 
-import { FileError, type ServedSpace } from "../../sftp/server/served_files.ts";
+import { FileError, type ServedSpace } from "../sftp_server/served_files.ts";
 import { FileNode, FolderNode, LinkNode, type Node } from "./_node.ts";
 import { encodeFileName } from "../../sftp/names.ts";
 

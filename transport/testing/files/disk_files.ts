@@ -38,7 +38,7 @@ import {
   type ServedFile,
   type ServedFiles,
   type ServedSpace,
-} from "../../sftp/server/served_files.ts";
+} from "../sftp_server/served_files.ts";
 import { type DiskPlace, DiskRoot } from "./_disk_path.ts";
 import { type LastLink, namelessError } from "./_tree.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import type { SftpFileInfo } from "../../sftp/file_info.ts";
-import type { ServedFiles } from "../../sftp/server/served_files.ts";
+import type { ServedFiles } from "../sftp_server/served_files.ts";
 import { TypeBits } from "./_node.ts";
 import { act, infoOf, READ, WRITE } from "./_root_access.ts";
 import { User } from "./_user.ts";

@@ -8,15 +8,15 @@
 import {
   endCiphers,
   prepareCiphers,
-} from "../../../../transport/ssh2/ciphers.ts";
+} from "../../../../transport/ssh2/cipher/ciphers.ts";
 import { connect } from "node:net";
 import { join } from "node:path";
 // @ts-types="@types/ssh2"
 import ssh2, { type AuthContext, type ConnectConfig } from "ssh2";
-import type { ResolvedHost, SshHost } from "../../../../transport/host.ts";
+import type { ResolvedHost, SshHost } from "../../../../transport/host/host.ts";
 import type { Notice } from "../../../../transport/connector.ts";
 import type { AuthenticationError } from "../../../../transport/errors.ts";
-import { keyPair } from "../../../../transport/testing/_server_keys.ts";
+import { keyPair } from "../../../../transport/testing/server/_keys.ts";
 import { Authenticator } from "../../../../transport/ssh2/auth/authenticator.ts";
 
 /** How a login went. */

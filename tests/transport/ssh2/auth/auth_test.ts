@@ -14,10 +14,10 @@ import { join } from "node:path";
 // @ts-types="@types/ssh2"
 import type { KeyboardAuthContext, PasswordAuthContext } from "ssh2";
 import { DialError } from "../../../../transport/errors.ts";
-import type { SshHost } from "../../../../transport/host.ts";
+import type { SshHost } from "../../../../transport/host/host.ts";
 import { Authenticator } from "../../../../transport/ssh2/auth/authenticator.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
-import { noSshd, type Sshd, sshdHint, startSshd } from "../../../_sshd.ts";
+import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
   keygen,

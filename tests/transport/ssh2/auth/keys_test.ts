@@ -8,8 +8,8 @@ import {
 import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
-import type { SshHost } from "../../../../transport/host.ts";
-import type { Passphrase } from "../../../../transport/host.ts";
+import type { SshHost } from "../../../../transport/host/host.ts";
+import type { Passphrase } from "../../../../transport/host/host.ts";
 import { KeyCache } from "../../../../transport/ssh2/auth/key_cache.ts";
 import {
   KeyError,
@@ -17,7 +17,7 @@ import {
   textIdentity,
 } from "../../../../transport/ssh2/auth/_keys.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
-import { noSshd, sshdHint, startSshd } from "../../../_sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
   keygen,

@@ -8,9 +8,9 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { join } from "node:path";
-import type { SshHost } from "../../../../transport/host.ts";
+import type { SshHost } from "../../../../transport/host/host.ts";
 import { authorize, bare, sshdTest } from "../../../integration/_kit.ts";
-import { startSshd } from "../../../_sshd.ts";
+import { startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
   keygen,

@@ -2,10 +2,10 @@
 
 import { SftpError } from "../../../../transport/sftp/errors.ts";
 import type { SftpFileInfo } from "../../../../transport/sftp/file_info.ts";
-import { PacketType as Type } from "../../../../transport/sftp/_packets.ts";
+import { PacketType as Type } from "../../../../transport/sftp/packets.ts";
 import { Protocol } from "../../../../transport/sftp/_protocol.ts";
 import type { SftpTransport } from "../../../../transport/sftp/transport.ts";
-import type { Random } from "../../_random.ts";
+import type { Random } from "../../../kit/random.ts";
 
 /** One step, with all that was drawn for it. */
 export interface Step {

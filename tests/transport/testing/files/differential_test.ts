@@ -1,12 +1,12 @@
 /** The files of the fakes against OpenSSH's sftp-server: the same answers to the same requests. */
 
 import { assertEquals } from "@std/assert";
-import { PacketType } from "../../../../transport/sftp/_packets.ts";
-import type { ServedFiles } from "../../../../transport/sftp/server/served_files.ts";
-import { SftpPipe } from "../../../../transport/testing/_sftp_pipe.ts";
+import { PacketType } from "../../../../transport/sftp/packets.ts";
+import type { ServedFiles } from "../../../../transport/testing/sftp_server/served_files.ts";
+import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
 import { DiskFiles } from "../../../../transport/testing/files/disk_files.ts";
 import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
-import { Random } from "../../_random.ts";
+import { Random } from "../../../kit/random.ts";
 import { isRoot, noServer, startServer } from "../../sftp/_server.ts";
 import { randomStep, Side, type Step } from "./_sides.ts";
 

@@ -1,0 +1,120 @@
+/**
+ * The same work on many hosts, several at once.
+ *
+ * @module
+ */
+
+import { checkExec } from "../../transport/command/call_options.ts";
+import type { Command } from "../../transport/command/command.ts";
+import type { HostLike } from "../../transport/host/host.ts";
+import {
+  anything,
+  callback,
+  checkedOptions,
+  count,
+  Field,
+  type Rules,
+  signal,
+} from "../../transport/options/rules.ts";
+import type { ExecResult, OutputEncoding } from "../../transport/process.ts";
+import { isRepeatable } from "../../transport/command/stdin.ts";
+import { type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
+import type {
+  FanOutCommandOptions,
+  FanOutResult,
+  FanOutWork,
+} from "../fan_out.ts";
+import { EXEC_NAMES, type ExecOptions } from "../options.ts";
+
+/** What a fan-out needs of its pool. */
+export interface FanOutPool {
+  /** Runs a command. */
+  exec(
+    host: HostLike,
+    command: Command,
+    options: ExecOptions,
+  ): Promise<ExecResult<string | Uint8Array>>;
+  /** Aborts when the pool begins to close. */
+  readonly closing: AbortSignal;
+}
+
+/** Its options, with output of any kind. */
+type Options = FanOutCommandOptions<OutputEncoding>;
+
+const RULES: Rules = {
+  concurrency: count,
+  signal,
+  onProgress: callback,
+  exec: anything,
+};
+
+/**
+ * Works on hosts, several at once.
+ *
+ * @throws {TypeError | RangeError} If an argument is wrong.
+ */
+export function fanOut<T>(
+  pool: FanOutPool,
+  hosts: FanOutHosts,
+  work: FanOutWork<T> | Command,
+  options: Options = {},
+): AsyncIterableIterator<FanOutResult<T>> {
+  checkHosts(hosts);
+  const { concurrency = 100, exec, ...rest }: Options = checkedOptions(
+    options,
+    RULES,
+    new Field("fan out"),
+  );
+  return new FanOutRun({
+    hosts,
+    work: workOf(pool, work, exec) as FanOutWork<T>,
+    concurrency,
+    signal: rest.signal,
+    onProgress: rest.onProgress,
+    closing: pool.closing,
+  });
+}
+
+function checkHosts(hosts: FanOutHosts): void {
+  const isIterable = typeof hosts === "object" && hosts !== null &&
+    (Symbol.asyncIterator in hosts || Symbol.iterator in hosts);
+  if (isIterable) return;
+  // A string is an iterable of its letters, which nobody means.
+  const what = typeof hosts === "string" ? "a string" : String(hosts);
+  throw new TypeError(
+    `Cannot fan out: hosts is ${what}, must be an iterable of hosts, such as an array`,
+  );
+}
+
+function workOf(
+  pool: FanOutPool,
+  work: FanOutWork<unknown> | Command,
+  exec: Options["exec"],
+): FanOutWork<unknown> {
+  if (typeof work === "function") {
+    if (exec === undefined) return work;
+    throw new TypeError(
+      "Cannot fan out: the option exec has no effect with a function, give its options to exec() there",
+    );
+  }
+  if (typeof work !== "string" && !Array.isArray(work)) {
+    throw new TypeError(
+      `Cannot fan out: work is ${work}, must be a command or a function`,
+    );
+  }
+  const call = checkExec(work, exec, EXEC_NAMES);
+  const { signal, stdin } = call.options;
+  if (signal !== undefined) {
+    throw new TypeError(
+      "Cannot fan out: exec.signal is set, give the signal to the fan-out",
+    );
+  }
+  if (!isRepeatable(stdin)) {
+    throw new TypeError(
+      "Cannot fan out: exec.stdin is a stream, must be text or bytes, since each host reads all of it",
+    );
+  }
+  const options = { ...call.options, ...call.own };
+  return (host, signal) =>
+    pool.exec(host, call.command, { ...options, signal });
+}

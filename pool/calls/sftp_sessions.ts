@@ -1,0 +1,145 @@
+/**
+ * The SFTP sessions of one host: one on a connection, shared by all callers and
+ * kept until its slot is needed.
+ *
+ * @module
+ */
+
+import { abortable, Deadline } from "../../transport/abort.ts";
+import type { Sftp } from "../../transport/sftp/sftp.ts";
+import { shareSftp } from "../../transport/sftp/share.ts";
+import type { Lane } from "../lane/lane.ts";
+import type { PoolContext } from "../lane/context.ts";
+import type { PooledConnection } from "../connection/pooled_connection.ts";
+import { run, unsupported } from "./run.ts";
+import { AcquireTimeoutError } from "../errors.ts";
+import { acquireTimedOut } from "../lane/wait_error.ts";
+import type { WaitOptions } from "../lane/wait_queue.ts";
+
+/** One session, its borrowers, and its slot. */
+class FileSession {
+  readonly sftp: Sftp;
+  readonly pooled: PooledConnection;
+  #borrowers = 0;
+  /** Takes the slot into use again; undefined while it is in use. */
+  #unpark: (() => boolean) | undefined;
+
+  constructor(sftp: Sftp, pooled: PooledConnection) {
+    this.sftp = sftp;
+    this.pooled = pooled;
+  }
+
+  /** Lends the session, unless it has ended or its slot was reclaimed. */
+  lend(): Sftp | undefined {
+    if (this.sftp.isClosed || !this.pooled.isUsable) return undefined;
+    if (this.#unpark?.() === false) return undefined;
+    this.#unpark = undefined;
+    this.#borrowers++;
+    return shareSftp(this.sftp, () => this.#giveBack());
+  }
+
+  #giveBack(): void {
+    if (--this.#borrowers > 0 || this.sftp.isClosed) return;
+    this.#unpark = this.pooled.parkSlot(() => this.sftp.close());
+  }
+}
+
+/** Lends SFTP sessions on the connections of one lane. */
+export class FileSessions {
+  readonly #context: PoolContext;
+  readonly #lane: Lane;
+  readonly #sessions = new Set<FileSession>();
+  /** A session that is started; fails as it does, unless its caller has left. */
+  #starting: Promise<unknown> | undefined;
+
+  constructor(context: PoolContext, lane: Lane) {
+    this.#context = context;
+    this.#lane = lane;
+  }
+
+  /**
+   * Lends a session: one that there is, or a new one. Callers that come while
+   * one is started share it.
+   *
+   * @throws {SshError} If there is no connection, no slot, or no SFTP.
+   * @throws The signal's reason on abort.
+   */
+  async open(options: WaitOptions): Promise<Sftp> {
+    const startedAt = performance.now();
+    for (;;) {
+      for (const session of this.#sessions) {
+        const sftp = session.lend();
+        if (sftp !== undefined) return sftp;
+      }
+      const left = this.#left(options, startedAt);
+      if (this.#starting === undefined) await this.#start(left);
+      else await this.#join(this.#starting, left, startedAt);
+    }
+  }
+
+  /** The options with the time that is left of the time limit. */
+  #left(options: WaitOptions, startedAt: number): WaitOptions {
+    const waitedMs = performance.now() - startedAt;
+    if (options.timeoutMs === 0) return options;
+    const timeoutMs = options.timeoutMs - waitedMs;
+    if (timeoutMs > 0) return { ...options, timeoutMs };
+    throw acquireTimedOut(this.#lane, this.#context, waitedMs);
+  }
+
+  async #start(options: WaitOptions): Promise<void> {
+    const starting = this.#run(options);
+    this.#starting = starting.catch((error) => {
+      // Those who wait along have a signal and a time limit of their own: one
+      // of them starts a session then.
+      const hasLeft = options.signal?.aborted ||
+        error instanceof AcquireTimeoutError;
+      if (!hasLeft) throw error;
+    });
+    this.#starting.catch(() => {});
+    try {
+      const session = await starting;
+      this.#sessions.add(session);
+      session.sftp.closed.then(() => this.#sessions.delete(session));
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  #run(wait: WaitOptions): Promise<FileSession> {
+    const { signal } = wait;
+    return run(this.#context, this.#lane, {
+      kind: "stream",
+      start: async ({ sftp }, opened, pooled) => {
+        if (sftp === undefined) throw unsupported(pooled.connection, "SFTP");
+        const session = await sftp.call(
+          pooled.connection,
+          signal ? { signal } : {},
+        );
+        opened();
+        return new FileSession(session, pooled);
+      },
+      hold: ({ sftp }) => sftp.closed,
+    }, wait);
+  }
+
+  /** Waits for a session that another caller starts, and shares its failure. */
+  async #join(
+    starting: Promise<unknown>,
+    { signal, timeoutMs }: WaitOptions,
+    startedAt: number,
+  ): Promise<void> {
+    const late = () =>
+      acquireTimedOut(
+        this.#lane,
+        this.#context,
+        performance.now() - startedAt,
+      );
+    const limitMs = timeoutMs === 0 ? Infinity : timeoutMs;
+    const deadline = new Deadline(limitMs, late, signal);
+    try {
+      await abortable(starting, deadline.signal);
+    } finally {
+      deadline.cancel();
+    }
+  }
+}

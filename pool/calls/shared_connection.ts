@@ -1,0 +1,165 @@
+/**
+ * What `getConnection()` gives out.
+ *
+ * @module
+ */
+
+import type { Command } from "../../transport/command/command.ts";
+import type {
+  ClosedReason,
+  Connection,
+  RemoteListener,
+  Tunnel,
+} from "../../transport/connector.ts";
+import { ConnectionLostError } from "../../transport/errors.ts";
+import type { ResolvedHost } from "../../transport/host/host.ts";
+import type {
+  ExecOptions,
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+  ShellOptions,
+  SpawnOptions,
+} from "../../transport/process.ts";
+import type { Sftp } from "../../transport/sftp/sftp.ts";
+import type { ForwardTarget } from "../../transport/host/target.ts";
+import {
+  type CallContext,
+  exec,
+  type Place,
+  sftp,
+  shell,
+  spawn,
+} from "./calls.ts";
+import { withCallerStack } from "../telemetry/caller_stack.ts";
+import type { Lane } from "../lane/lane.ts";
+import type { PooledConnection } from "../connection/pooled_connection.ts";
+import { unsupported } from "./run.ts";
+
+/**
+ * A connection that many callers hold. Its channels take slots as those of
+ * `pool.exec()` do, so a hundred commands at once are queued and not refused;
+ * one for which this connection has no slot may run on another to the same
+ * host. Its life is that of the one connection: once that has ended, every
+ * call rejects.
+ */
+export class SharedConnection implements Connection {
+  readonly #context: CallContext;
+  readonly #pooled: PooledConnection;
+  readonly #place: Place;
+
+  constructor(context: CallContext, lane: Lane, pooled: PooledConnection) {
+    this.#context = context;
+    this.#pooled = pooled;
+    this.#place = {
+      host: this.host,
+      find: () => {
+        this.#check();
+        return lane;
+      },
+    };
+  }
+
+  get host(): ResolvedHost {
+    return this.#pooled.connection.host;
+  }
+
+  get isClosed(): boolean {
+    return this.#pooled.connection.isClosed;
+  }
+
+  get closed(): Promise<ClosedReason> {
+    return this.#pooled.connection.closed;
+  }
+
+  get openChannels(): number {
+    return this.#pooled.connection.openChannels;
+  }
+
+  exec<Encoding extends OutputEncoding = "text">(
+    command: Command,
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
+    return exec(this.#context, this.#place, command, options);
+  }
+
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
+    return spawn(this.#context, this.#place, command, options);
+  }
+
+  shell(options?: ShellOptions): Promise<RemoteProcess> {
+    return shell(this.#context, this.#place, options);
+  }
+
+  sftp(options?: { readonly signal?: AbortSignal }): Promise<Sftp> {
+    const place = this.#place;
+    return sftp(this.#context, { place, signal: options?.signal });
+  }
+
+  forwardOut(
+    target: ForwardTarget,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Tunnel> {
+    return this.#pinned((connection) => {
+      if (connection.forwardOut === undefined) {
+        throw unsupported(connection, "forwards");
+      }
+      return connection.forwardOut(target, options);
+    });
+  }
+
+  forwardIn(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<RemoteListener> {
+    // The listener keeps the connection, and so does each of its tunnels.
+    const withPin = (tunnel: Tunnel) => {
+      this.#pooled.addPin();
+      tunnel.closed.then(() => this.#pooled.removePin());
+      onConnection(tunnel);
+    };
+    return this.#pinned((connection) => {
+      if (connection.forwardIn === undefined) {
+        throw unsupported(connection, "remote forwards");
+      }
+      return connection.forwardIn(listen, withPin, options);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#pooled.end("requested");
+    return this.#pooled.connection.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A tunnel is no session and takes no slot, but it keeps the connection. */
+  async #pinned<T extends { readonly closed: Promise<void> }>(
+    open: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    this.#check();
+    const pooled = this.#pooled;
+    pooled.addPin();
+    try {
+      const opened = await open(pooled.connection);
+      opened.closed.then(() => pooled.removePin());
+      return opened;
+    } catch (error) {
+      pooled.removePin();
+      throw withCallerStack(error);
+    }
+  }
+
+  #check(): void {
+    if (!this.isClosed && this.#pooled.state !== "gone") return;
+    const { name } = this.#pooled;
+    throw new ConnectionLostError(
+      `Cannot use the connection to "${name}": it has ended`,
+      { host: name },
+    );
+  }
+}

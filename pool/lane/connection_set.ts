@@ -1,0 +1,98 @@
+/**
+ * The connections of one host, and which of them is next.
+ *
+ * @module
+ */
+
+import type { PooledConnection } from "../connection/pooled_connection.ts";
+
+/** Those that give slots, oldest first, and all that live. */
+export class ConnectionSet {
+  readonly #open: PooledConnection[] = [];
+  readonly #all = new Set<PooledConnection>();
+
+  /** Connections that give slots, oldest first. */
+  get open(): readonly PooledConnection[] {
+    return this.#open;
+  }
+
+  /** Every live connection, draining ones too. */
+  get all(): ReadonlySet<PooledConnection> {
+    return this.#all;
+  }
+
+  /** Slots that may be held for long. */
+  get streams(): number {
+    return this.#open.reduce((sum, { streams }) => sum + streams, 0);
+  }
+
+  /** Adds a new connection. */
+  add(pooled: PooledConnection): void {
+    this.#open.push(pooled);
+    this.#all.add(pooled);
+  }
+
+  /** It gives no slots any more. */
+  withdraw(pooled: PooledConnection): void {
+    const index = this.#open.indexOf(pooled);
+    if (index >= 0) this.#open.splice(index, 1);
+  }
+
+  /** It is gone. */
+  remove(pooled: PooledConnection): void {
+    this.withdraw(pooled);
+    this.#all.delete(pooled);
+  }
+
+  /** The oldest that can be used; takes those out that cannot. */
+  oldest(): PooledConnection | undefined {
+    for (const pooled of [...this.#open]) {
+      if (pooled.isUsable) return pooled;
+      retire(pooled);
+    }
+    return undefined;
+  }
+
+  /**
+   * The least loaded connection with a free slot, so that short commands do
+   * not pile up behind long ones; the oldest of equals, so that the others can
+   * fall idle and go.
+   */
+  leastLoaded(sessionLimit: number): PooledConnection | undefined {
+    let best: PooledConnection | undefined;
+    let unusable: PooledConnection | undefined;
+    for (const pooled of this.#open) {
+      if (!pooled.isUsable) unusable = pooled;
+      else if (
+        pooled.hasRoom(sessionLimit) &&
+        (best === undefined || pooled.load < best.load)
+      ) best = pooled;
+    }
+    // One at a time; the next call finds the next.
+    if (unusable !== undefined) retire(unusable);
+    return best;
+  }
+
+  /** Has a slot given back that nobody uses; says whether there is one. */
+  reclaimSlot(): boolean {
+    const pooled = this.#open.find((it) => it.hasReclaimableSlot);
+    pooled?.reclaimSlot();
+    return pooled !== undefined;
+  }
+
+  /** When a refusal is to be thought over again, from now, in milliseconds. */
+  get recheckMs(): number {
+    return Math.min(...this.#open.map(({ recheckMs }) => recheckMs));
+  }
+
+  /** Thinks refusals over again. */
+  recheck(): void {
+    for (const pooled of this.#open) pooled.recheck();
+  }
+}
+
+/** What runs on a failing connection runs on; nothing new goes there. */
+function retire(pooled: PooledConnection): void {
+  if (pooled.connection.isClosed) pooled.end("ended");
+  else pooled.drain("discarded");
+}

@@ -1,0 +1,399 @@
+/**
+ * One host's lane: its connections, its waiters, and the code that hands the
+ * connections to the waiters.
+ *
+ * @module
+ */
+
+import type { ClosedReason, Connection } from "../../transport/connector.ts";
+import { hostName, type ResolvedHost } from "../../transport/host/host.ts";
+import { Backoff } from "./backoff.ts";
+import { ConnectionSet } from "./connection_set.ts";
+import { Dialer, type DialerListener, type Dialled } from "./dialer.ts";
+import type { Permit, PermitRequester } from "../limits/permits.ts";
+import type { PoolContext } from "./context.ts";
+import {
+  PooledConnection,
+  type PooledConnectionListener,
+  type SlotKind,
+} from "../connection/pooled_connection.ts";
+import { ScaleOut } from "./scale_out.ts";
+import { EarliestTimer } from "../limits/timers.ts";
+import { acquireTimedOut } from "./wait_error.ts";
+import {
+  type Claim,
+  Waiter,
+  type WaiterListener,
+  type WaitOptions,
+  WaitQueue,
+} from "./wait_queue.ts";
+import type { CloseCause } from "../telemetry/events.ts";
+
+/** The share of a host's slots that streams, such as tails, leave to commands. */
+const COMMAND_SHARE = 1 / 8;
+
+/** What a lane needs of the pool beside its context. */
+export interface LaneOptions {
+  /** Makes what `getConnection()` gives out. */
+  share(lane: Lane, pooled: PooledConnection): Connection;
+  /**
+   * The current lane of this lane's host: itself, also if it was forgotten
+   * meanwhile, or the one that took its place.
+   */
+  current(lane: Lane): Lane;
+}
+
+/**
+ * The lane of one host. Every change of state ends in `#pump()`, the only code
+ * that hands out connections and begins dials:
+ *
+ *     acquire() --> WaitQueue  shared  [ w w w ]  --+    ConnectionSet [ c c c ]
+ *                              command [ w w w w ] -+
+ *                              stream  [ w ] -------+- pump --> hand out: least
+ *                                                   |           loaded first
+ *     slot freed, connection gone,                  |
+ *     dial settled, waiter left, tick --------------+- pump --> Dialer: as many
+ *                                                               as are wanted
+ *
+ * "Lock-free" means here: whoever looks and takes does both in one synchronous
+ * stretch, with no `await` between, so there is nothing to lock.
+ */
+export class Lane
+  implements
+    PooledConnectionListener,
+    PermitRequester,
+    DialerListener,
+    WaiterListener {
+  readonly host: ResolvedHost;
+  readonly key: string;
+  readonly name: string;
+  readonly backoff: Backoff;
+  readonly #context: PoolContext;
+  readonly #options: LaneOptions;
+  readonly #connections = new ConnectionSet();
+  readonly #queue = new WaitQueue();
+  readonly #dialer: Dialer;
+  readonly #scaleOut = new ScaleOut();
+  #sessionLimit: number;
+  readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
+  #isPumping = false;
+
+  constructor(
+    context: PoolContext,
+    host: ResolvedHost,
+    key: string,
+    options: LaneOptions,
+  ) {
+    this.#context = context;
+    this.#options = options;
+    this.host = host;
+    this.key = key;
+    this.name = hostName(host);
+    this.backoff = new Backoff(context.limits.backoff);
+    this.#dialer = new Dialer(context, this, this);
+    this.#sessionLimit = context.limits.maxSessionsPerConnection;
+  }
+
+  /** Connections that give slots; the first is the one that callers share. */
+  get open(): readonly PooledConnection[] {
+    return this.#connections.open;
+  }
+
+  /** Slots of each connection. */
+  get sessionLimit(): number {
+    return this.#sessionLimit;
+  }
+
+  /** Every live connection of the host, draining ones too. */
+  get connections(): ReadonlySet<PooledConnection> {
+    return this.#connections.all;
+  }
+
+  /** Callers that wait. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /** Dials under way. */
+  get dialing(): number {
+    return this.#dialer.size;
+  }
+
+  /** Whether the lane may be forgotten. */
+  get isEmpty(): boolean {
+    return this.connections.size === 0 && this.dialing === 0 &&
+      this.waiting === 0 && this.backoff.remainingMs === 0;
+  }
+
+  /** Whether somebody has, or is getting, a connection here. */
+  get isLive(): boolean {
+    return this.open.length > 0 || this.dialing > 0 || this.waiting > 0;
+  }
+
+  /** Takes a slot if there is one and nobody waits for it. */
+  tryTake(kind: SlotKind): PooledConnection | undefined {
+    if (this.#queue.isTakenBy(kind)) return undefined;
+    if (kind === "stream" && !this.#mayStream()) return undefined;
+    const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+    pooled?.takeSlot(kind);
+    return pooled;
+  }
+
+  /**
+   * Waits for a connection on which the claim is taken.
+   *
+   * @throws {SshError} If the dial fails, the host cools down, or time is up.
+   * @throws The signal's reason on abort.
+   */
+  acquire(claim: Claim, options: WaitOptions): Promise<PooledConnection> {
+    // Between finding the lane and this call there may have been an `await`,
+    // in which an empty lane may be forgotten, and even replaced: two lanes of
+    // one host would dial twice, and close() would not see one of them.
+    const lane = this.#options.current(this);
+    if (lane !== this) return lane.acquire(claim, options);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    if (this.#context.isClosing) {
+      return Promise.reject(this.#context.closedError(this.name));
+    }
+    if (!this.isLive) {
+      const error = this.backoff.check(this.name);
+      if (error !== undefined) return Promise.reject(error);
+    }
+    const waiter = new Waiter(claim, options, this);
+    this.#queue.add(waiter);
+    this.#context.leases.letGo();
+    this.#pump();
+    return waiter.promise;
+  }
+
+  /** Learns that the server allows fewer sessions. */
+  learn(limit: number): void {
+    if (limit >= this.#sessionLimit) return;
+    this.#sessionLimit = limit;
+    const { telemetry } = this.#context;
+    telemetry.record({ type: "limit-learned", host: this.name, limit });
+  }
+
+  /** Aborts what is being dialled and fails everybody who waits. */
+  reject(error: unknown): void {
+    for (const waiter of this.#queue.takeAll()) waiter.fail(error);
+    this.#dialer.abort();
+    this.#pump();
+  }
+
+  /** Permits.serve(): this lane's turn to dial has come. */
+  startDial(permit: Permit): void {
+    if (this.#dialsWanted() <= 0) permit.release();
+    else this.#dialer.begin(permit, this.#queue.oldest?.operation);
+    this.#pump();
+  }
+
+  // --- what happens to a connection ------------------------------------------
+
+  onSlotFreed(): void {
+    this.#scaleOut.completed();
+    if (this.#queue.slotsWanted > 0) this.#pump();
+  }
+
+  onIdle(pooled: PooledConnection): void {
+    this.#scaleOut.completed();
+    this.#context.sweeper.markUsed(pooled);
+    if (this.#queue.slotsWanted > 0) this.#pump();
+    if (this.#context.permits.isStarving) this.#context.permits.serve();
+  }
+
+  onUsed(pooled: PooledConnection): void {
+    this.#context.sweeper.markUsed(pooled);
+  }
+
+  onDraining(pooled: PooledConnection): void {
+    this.#connections.withdraw(pooled);
+    this.#pump();
+  }
+
+  onGone(
+    pooled: PooledConnection,
+    cause: CloseCause,
+    reason?: ClosedReason,
+  ): void {
+    const context = this.#context;
+    this.#connections.remove(pooled);
+    context.sweeper.remove(pooled);
+    context.connections.delete(pooled);
+    context.telemetry.record({
+      type: "disconnected",
+      host: this.name,
+      cause,
+      ...(reason === undefined ? {} : { reason }),
+    });
+    // The next server may have another configuration.
+    if (cause === "ended" && this.connections.size === 0) {
+      this.#sessionLimit = context.limits.maxSessionsPerConnection;
+    }
+    // Also when it ended by itself: its socket and its listeners go with it.
+    context.closing(pooled.connection.close());
+  }
+
+  onCleared(): void {
+    this.#pump();
+  }
+
+  // --- what becomes of dials and waiters -------------------------------------
+
+  onDialled(dialled: Dialled, permit: Permit, durationMs: number): void {
+    const { telemetry, permits } = this.#context;
+    this.backoff.succeeded();
+    this.#scaleOut.dialled(durationMs);
+    telemetry.record({ type: "connected", host: this.name, durationMs });
+    this.#add(dialled, permit);
+    this.#pump();
+    if (permits.isStarving) permits.serve();
+  }
+
+  onThrottled(error: unknown): void {
+    this.backoff.throttled(error);
+  }
+
+  onDialFailed(error: unknown): void {
+    const durationMs = this.backoff.failed(error);
+    this.#context.telemetry.record({
+      type: "cooldown",
+      host: this.name,
+      durationMs,
+      error,
+    });
+    this.#scaleOut.dialFailed(durationMs);
+    // Who waits shares the failure of the dial it waited for, unless another
+    // connection or another dial can still serve it.
+    if (this.open.length === 0 && this.dialing === 0) this.reject(error);
+    else this.#pump();
+  }
+
+  onTimedOut(waiter: Waiter): void {
+    this.#context.telemetry.acquireTimedOut();
+    const error = acquireTimedOut(this, this.#context, waiter.waitedMs);
+    this.onAborted(waiter, error);
+  }
+
+  onAborted(waiter: Waiter, error: unknown): void {
+    this.#queue.remove(waiter);
+    waiter.fail(error);
+    // A dial belongs to those who wait for it.
+    if (this.waiting === 0) this.#dialer.abort();
+    this.#pump();
+  }
+
+  // --- the heart ---------------------------------------------------------------
+
+  #pump(): void {
+    // Ending a connection, or evicting one for a permit, comes back here; the
+    // loop that is running sees the change by itself.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      this.#handOut();
+      this.#dialMore();
+      this.#armTick();
+    } finally {
+      this.#isPumping = false;
+    }
+  }
+
+  #handOut(): void {
+    while (this.#queue.shared > 0) {
+      const pooled = this.#connections.oldest();
+      if (pooled === undefined) break;
+      this.#queue.takeShared()?.grant(pooled);
+    }
+    while (this.#queue.slotsWanted > 0) {
+      const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+      if (pooled === undefined) {
+        // Its end comes back to this pump.
+        this.#connections.reclaimSlot();
+        return;
+      }
+      const waiter = this.#queue.takeSlotWaiter(this.#mayStream());
+      if (waiter === undefined) return;
+      waiter.grant(pooled);
+    }
+  }
+
+  #dialMore(): void {
+    const { permits } = this.#context;
+    while (this.#dialsWanted() > 0) {
+      // A hop is dialled beyond the cap: its target has a permit already, and
+      // would otherwise wait for itself.
+      const permit = this.#queue.hasPin
+        ? permits.uncounted()
+        : permits.request(this);
+      if (permit === undefined) return; // startDial() comes when it is our turn
+      this.#dialer.begin(permit, this.#queue.oldest?.operation);
+    }
+    permits.withdraw(this);
+  }
+
+  /** How many more dials the waiters justify. */
+  #dialsWanted(): number {
+    const { limits, isClosing } = this.#context;
+    if (isClosing || this.waiting === 0) return 0;
+    const have = this.open.length + this.dialing;
+    if (have === 0) return 1;
+    if (this.open.length === 0 || this.#queue.slotsWanted === 0) return 0;
+    return Math.min(
+      this.#scaleOut.extra - this.dialing,
+      limits.maxConnectionsPerHost - have,
+      limits.maxConcurrentDialsPerHost - this.dialing,
+    );
+  }
+
+  /** Whether one more slot may be taken that may be held for long. */
+  #mayStream(): boolean {
+    const { maxConnectionsPerHost } = this.#context.limits;
+    const slots = maxConnectionsPerHost * this.#sessionLimit;
+    const forCommands = Math.floor(slots * COMMAND_SHARE);
+    return this.#connections.streams < slots - forCommands;
+  }
+
+  #add({ connection, hop }: Dialled, permit: Permit): void {
+    const { limits, connections, sweeper } = this.#context;
+    const pooled = new PooledConnection({
+      connection,
+      hop,
+      permit,
+      maxLifetimeMs: limits.maxLifetimeMs,
+      listener: this,
+      share: (pooled) => this.#options.share(this, pooled),
+    });
+    if (connection.maxSessions !== undefined) {
+      this.learn(connection.maxSessions);
+    }
+    this.#connections.add(pooled);
+    connections.add(pooled);
+    sweeper.add(pooled);
+  }
+
+  /**
+   * While callers wait for slots, a timer looks after them also when nothing
+   * ends: it weighs another connection, lifts what a refusal held back, and sees
+   * channels close whose leases were given back early.
+   */
+  #armTick(): void {
+    if (this.#queue.slotsWanted === 0) {
+      this.#tick.clear();
+      this.#scaleOut.calm();
+    } else if (this.open.length > 0) {
+      this.#scaleOut.begin();
+      const { recheckMs } = this.#connections;
+      this.#tick.arm(Math.min(this.#scaleOut.dialMs, recheckMs));
+    }
+  }
+
+  #onTick(): void {
+    this.#connections.recheck();
+    this.#scaleOut.weigh(this.#queue.slotsWanted, this.#sessionLimit);
+    if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
+      this.open.at(-1)?.drain("surplus");
+    }
+    this.#pump();
+  }
+}

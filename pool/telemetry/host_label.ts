@@ -1,0 +1,52 @@
+/**
+ * How a host is called in what the pool tells.
+ *
+ * @module
+ */
+
+import { type HostLike, hostName } from "../../transport/host/host.ts";
+
+/**
+ * The name of a host: a string as it is, an object's `alias` or
+ * `user@hostname:port`. A password that was put into the name by mistake is
+ * left out. Never throws, also for what is no host.
+ */
+export function hostLabel(host: HostLike): string {
+  if (typeof host === "string") return withoutPassword(host);
+  const { alias, hostname, user, port } = (host ?? {}) as {
+    alias?: unknown;
+    hostname?: unknown;
+    user?: unknown;
+    port?: unknown;
+  };
+  if (typeof alias === "string") return withoutPassword(alias);
+  if (typeof hostname !== "string") return "unknown";
+  return hostName({
+    hostname: hostname.slice(hostname.lastIndexOf("@") + 1),
+    ...(typeof user === "string" ? { user } : {}),
+    ...(typeof port === "number" ? { port } : {}),
+  });
+}
+
+function withoutPassword(name: string): string {
+  const at = name.lastIndexOf("@");
+  return name.slice(0, Math.max(at, 0)).includes(":")
+    ? name.slice(at + 1)
+    : name;
+}
+
+/**
+ * Adds the host to a result, as the caller named it, and its name. An object
+ * may hold credentials: it is there for who asks, and not seen where a result
+ * is printed, as results are.
+ */
+export function withHost<T extends object>(
+  host: HostLike,
+  result: T,
+): T & { readonly host: HostLike; readonly name: string } {
+  const name = hostLabel(host);
+  if (typeof host === "string") return { host, name, ...result };
+  return Object.defineProperty({ name, ...result }, "host", { value: host }) as
+    & T
+    & { readonly host: HostLike; readonly name: string };
+}

@@ -1,0 +1,183 @@
+/**
+ * Traces calls through `node:diagnostics_channel`.
+ *
+ * @module
+ */
+
+import { type TracingChannel, tracingChannel } from "node:diagnostics_channel";
+import type { HostLike } from "../../transport/host/host.ts";
+import { hostLabel } from "./host_label.ts";
+import type {
+  DiagnosticPool,
+  OperationEnd,
+  OperationName,
+  PoolOperation,
+} from "./diagnostics.ts";
+
+type Tracing = TracingChannel<unknown, object>;
+
+const tracing = (name: OperationName): Tracing =>
+  tracingChannel(`sshpool:${name}`);
+
+const CHANNELS: Readonly<Record<OperationName, Tracing>> = {
+  acquire: tracing("acquire"),
+  connect: tracing("connect"),
+  dial: tracing("dial"),
+  download: tracing("download"),
+  exec: tracing("exec"),
+  forward: tracing("forward"),
+  sftp: tracing("sftp"),
+  shell: tracing("shell"),
+  spawn: tracing("spawn"),
+  upload: tracing("upload"),
+};
+
+/** Everything that is traced. */
+export const OPERATION_NAMES: readonly OperationName[] = Object.keys(
+  CHANNELS,
+) as OperationName[];
+
+/** Whether anybody subscribes to an operation. */
+export function isTraced(name: OperationName): boolean {
+  // Not `hasSubscribers` of the five: Node has it from 20.13 on.
+  const { start, end, asyncStart, asyncEnd, error } = CHANNELS[name];
+  return start.hasSubscribers || end.hasSubscribers ||
+    asyncStart.hasSubscribers || asyncEnd.hasSubscribers ||
+    error.hasSubscribers;
+}
+
+/** What an operation is about. */
+export interface OperationParts {
+  readonly pool: DiagnosticPool;
+  readonly host: HostLike;
+  readonly parent?: Operation | undefined;
+  readonly command?: string | undefined;
+}
+
+/** A host that was looked up. */
+export interface FoundHost {
+  readonly name: string;
+  readonly host: {
+    readonly hostname: string;
+    readonly port: number;
+    readonly proxyCommand?: string;
+  };
+}
+
+/** One call that somebody is told of. */
+export class Operation implements PoolOperation {
+  readonly name: OperationName;
+  readonly pool: DiagnosticPool;
+  readonly startedAt: number = performance.now();
+  host: string;
+  declare address?: string;
+  declare port?: number;
+  declare transport?: "tcp" | "pipe";
+  declare readonly parent?: Operation;
+  declare durationMs?: number;
+  declare waited?: boolean;
+  declare attempts?: number;
+  declare code?: number | null;
+  declare signal?: string | null;
+  declare error?: unknown;
+  declare closed?: Promise<OperationEnd>;
+  readonly #command: string | undefined;
+  #giveBack: ((end: OperationEnd) => void) | undefined;
+
+  constructor(name: OperationName, parts: OperationParts) {
+    this.name = name;
+    this.pool = parts.pool;
+    this.host = hostLabel(parts.host);
+    this.#command = parts.command;
+    if (parts.parent !== undefined) this.parent = parts.parent;
+  }
+
+  commandLine(): string | undefined {
+    return this.#command;
+  }
+
+  /** The host was looked up. */
+  found({ name, host }: FoundHost): void {
+    this.host = name;
+    this.address = host.hostname;
+    this.port = host.port;
+    this.transport = host.proxyCommand === undefined ? "tcp" : "pipe";
+  }
+
+  /** What ran on a slot has ended, or has opened something that will. */
+  ran(value: unknown, ended: Promise<unknown> | undefined): void {
+    if (ended !== undefined) return this.opened(ended);
+    Object.assign(this, endOf(value));
+  }
+
+  /** The call has opened something, which ends by itself. */
+  opened(ended: Promise<unknown>): void {
+    this.closed = ended.then(endOf, (error): OperationEnd => ({ error }));
+  }
+
+  /** The call has taken a slot. */
+  held(): void {
+    this.closed = new Promise((resolve) => this.#giveBack = resolve);
+  }
+
+  /** The slot, if one was taken, was given back. */
+  givenBack(): void {
+    this.#giveBack?.({});
+  }
+
+  /** Tells of the start. */
+  begin(): void {
+    CHANNELS[this.name].start.publish(this);
+    CHANNELS[this.name].end.publish(this);
+  }
+
+  /** Notes the end. */
+  settle(failure?: { readonly error: unknown }): void {
+    this.durationMs = performance.now() - this.startedAt;
+    if (failure !== undefined) this.error = failure.error;
+  }
+
+  /** Tells of the end. */
+  end(): void {
+    const { error, asyncStart, asyncEnd } = CHANNELS[this.name];
+    if ("error" in this) error.publish(this);
+    asyncStart.publish(this);
+    asyncEnd.publish(this);
+  }
+}
+
+/** What may be told of an end: of a process how it ended, and no output. */
+function endOf(value: unknown): OperationEnd {
+  const { code, signal } = (value ?? {}) as OperationEnd;
+  return code === undefined ? {} : { code, signal: signal ?? null };
+}
+
+/**
+ * Runs a call as an operation, as `TracingChannel.tracePromise()` does, but for
+ * its result, which no message holds.
+ *
+ * @param operation What is told.
+ * @param run The call.
+ * @param done Adds to the operation what may be told of the result.
+ * @returns The result of the call.
+ */
+export async function trace<T>(
+  operation: Operation,
+  run: () => Promise<T>,
+  done?: (value: T) => void,
+): Promise<T> {
+  const { start, end } = CHANNELS[operation.name];
+  const running = start.runStores(operation, run);
+  end.publish(operation);
+  try {
+    const value = await running;
+    operation.settle();
+    done?.(value);
+    return value;
+  } catch (error) {
+    operation.settle({ error });
+    throw error;
+  } finally {
+    operation.end();
+  }
+}

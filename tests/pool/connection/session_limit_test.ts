@@ -1,0 +1,225 @@
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { ChannelOpenError } from "../../../transport/errors.ts";
+import { ConnectionPool } from "../../../pool/mod.ts";
+import {
+  MemoryConnector,
+  type MemoryConnectorOptions,
+} from "../../../transport/testing/mod.ts";
+import {
+  errorOf,
+  FakeTime,
+  flush,
+  gate,
+  Kit,
+  range,
+  stateOf,
+} from "../_kit.ts";
+
+const host = "ops@db1";
+const alone = { maxConnectionsPerHost: 1 };
+
+/** Commands that take a few milliseconds each. */
+const slow = ({ signal }: { signal: AbortSignal }) =>
+  new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, 5);
+    signal.addEventListener("abort", () => clearTimeout(timer));
+  });
+
+/** Runs `n` commands at once on a server with this limit; all must work. */
+async function burst(
+  script: MemoryConnectorOptions,
+  n = 60,
+): Promise<{ learned: number; limit: number; most: number }> {
+  using time = new FakeTime();
+  await using kit = new Kit({ ...script, commands: { slow } }, alone);
+  const all = Promise.all(range(n).map(() => kit.pool.exec(host, "slow")));
+  await time.advance(25_000);
+  for (const { code } of await all) assertEquals(code, 0);
+  const { hosts, counters } = kit.pool.stats();
+  return {
+    learned: counters.limitsLearned,
+    limit: hosts[0]?.sessionLimit ?? NaN,
+    most: kit.connector.maxChannels,
+  };
+}
+
+for (const limit of [1, 2, 4]) {
+  Deno.test(`ConnectionPool finds a session limit of ${limit}, and no caller sees a refusal`, async () => {
+    const found = await burst({ maxSessions: limit });
+    assertEquals([found.limit, found.most], [limit, limit]);
+    assert(found.learned >= 1);
+  });
+
+  Deno.test(`ConnectionPool finds a session limit of ${limit} of a server that reaps late`, async () => {
+    for (const reap of [{ reapTurns: 7 }, { reapMs: 2 }, { reapMs: 12 }]) {
+      const found = await burst({ maxSessions: limit, ...reap });
+      assertEquals(found.limit, limit, JSON.stringify(reap));
+    }
+  });
+}
+
+Deno.test("ConnectionPool learns nothing from a server that allows what the option says", async () => {
+  for (const reap of [{}, { reapTurns: 7 }, { reapMs: 2 }, { reapMs: 12 }]) {
+    const found = await burst({ maxSessions: 10, ...reap }, 200);
+    assertEquals(
+      [found.limit, found.learned, found.most],
+      [10, 0, 10],
+      JSON.stringify(reap),
+    );
+  }
+});
+
+Deno.test("ConnectionPool tells of a learned limit once, and keeps it for new connections", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ maxSessions: 4, commands: { slow } }, {
+    maxConnectionsPerHost: 2,
+  });
+  const all = Promise.all(range(40).map(() => kit.pool.exec(host, "slow")));
+  await time.advance(1_000);
+  await all;
+  assertEquals(await kit.told("limit-learned"), [
+    { type: "limit-learned", host: "ops@db1:22", limit: 4 },
+  ]);
+  await kit.pool.removeConnection(host);
+  const before = kit.pool.stats().counters.retries["channel-open"];
+  const again = Promise.all(range(40).map(() => kit.pool.exec(host, "slow")));
+  await time.advance(1_000);
+  await again;
+  assertEquals(kit.pool.stats().counters.retries["channel-open"], before);
+});
+
+Deno.test("ConnectionPool retries an opening that the server has not reaped the last session for, without learning", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ maxSessions: 1, reapMs: 3 }, {
+    ...alone,
+    maxSessionsPerConnection: 1,
+  });
+  for (const i of range(5)) {
+    const run = kit.pool.exec(host, `echo ${i}`);
+    await time.advance(100);
+    assertEquals((await run).stdout, `${i}\n`);
+  }
+  const back = range(5).map((i) => kit.pool.exec(host, `echo ${i}`));
+  await time.advance(1_000);
+  await Promise.all(back);
+  const { counters } = kit.pool.stats();
+  assertEquals(counters.limitsLearned, 0);
+  assert(counters.retries["channel-open"] > 0, "it was refused at times");
+});
+
+Deno.test("ConnectionPool fails no caller when refusals overtake earlier confirmations", async () => {
+  using time = new FakeTime();
+  // As it is: this one refuses at once and confirms a moment later.
+  const connector = new MemoryConnector({ maxSessions: 2, commands: { slow } });
+  await using pool = new ConnectionPool({ connector, ...alone });
+  const all = Promise.all(range(40).map(() => pool.exec(host, "slow")));
+  await time.advance(20_000);
+  for (const { code } of await all) assertEquals(code, 0);
+  assert((pool.stats().hosts[0]?.sessionLimit ?? 0) >= 2);
+});
+
+for (const reason of [1, 3, 4]) {
+  Deno.test(`ConnectionPool hands a refusal with reason ${reason} to the caller, and learns nothing`, async () => {
+    const refusal = new ChannelOpenError("No", { reason });
+    let refuse = false;
+    await using kit = new Kit({
+      onOpen: () => refuse ? refusal : "ok",
+      commands: { wait: () => end.promise },
+    });
+    const end = gate();
+    const other = kit.pool.exec(host, "wait");
+    await flush();
+    refuse = true;
+    const error = await errorOf(kit.pool.exec(host, "true"));
+    assertInstanceOf(error, ChannelOpenError);
+    assertEquals(error.reason, reason);
+    refuse = false;
+    end.open();
+    await other;
+    const { counters, hosts, slotsInUse } = kit.pool.stats();
+    assertEquals([counters.limitsLearned, counters.retries["channel-open"]], [
+      0,
+      0,
+    ]);
+    assertEquals([hosts[0]?.sessionLimit, slotsInUse], [10, 0]);
+  });
+}
+
+Deno.test("ConnectionPool hands a refused request on an open channel to the caller", async () => {
+  await using kit = new Kit({ onExec: () => new Error("forced command only") });
+  const error = await errorOf(kit.pool.exec(host, "true"));
+  assertInstanceOf(error, ChannelOpenError);
+  assertEquals(error.reason, 0);
+  assertEquals(kit.connection(0).channelsAsked, 1);
+});
+
+Deno.test("ConnectionPool hands the refusal of a server without sessions to the caller", async () => {
+  await using kit = new Kit({ maxSessions: 0 });
+  const error = await errorOf(kit.pool.exec(host, "true"));
+  assertInstanceOf(error, ChannelOpenError);
+  assertEquals(error.reason, 2);
+  assertEquals(kit.pool.stats().counters.limitsLearned, 0);
+});
+
+Deno.test("ConnectionPool waits for a lease's channel where the server has room for one", async () => {
+  using time = new FakeTime();
+  const end = gate();
+  await using kit = new Kit({
+    maxSessions: 1,
+    commands: { wait: () => end.promise },
+  }, alone);
+  const lease = await kit.pool.acquire(host);
+  const running = lease.connection.exec("wait");
+  await flush();
+  const waiter = kit.pool.exec(host, "echo later");
+  await time.advance(1_000);
+  assertEquals(await stateOf(waiter), "pending", "the caller never sees it");
+  end.open();
+  await running;
+  lease.release();
+  await time.advance(1_000);
+  assertEquals((await waiter).stdout, "later\n");
+  assertEquals(kit.pool.stats().counters.limitsLearned, 0);
+});
+
+Deno.test("ConnectionPool leaves a connection whose sessions are held by stopped commands", async () => {
+  using time = new FakeTime();
+  // The server never frees a session: its processes ignore that they were
+  // stopped.
+  await using kit = new Kit({
+    maxSessions: 2,
+    reapMs: 3_600_000,
+    commands: { wait: () => new Promise(() => {}) },
+  }, alone);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const stopped = range(2).map(() =>
+    errorOf(kit.pool.exec(host, "wait", { signal }))
+  );
+  await time.advance(100);
+  controller.abort(new Error("stop"));
+  await Promise.all(stopped);
+  const waiter = kit.pool.exec(host, "echo elsewhere");
+  await time.advance(5_000);
+  assertEquals((await waiter).stdout, "elsewhere\n");
+  assertEquals(kit.connector.dials, 2);
+  assert(kit.connection(0).isClosed);
+  assertEquals(kit.pool.stats().counters.limitsLearned, 0);
+});
+
+Deno.test("ConnectionPool gives up waiting for a session at acquireTimeoutMs", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({
+    maxSessions: 1,
+    commands: { wait: () => new Promise(() => {}) },
+  }, { ...alone, acquireTimeoutMs: 2_000 });
+  const lease = await kit.pool.acquire(host);
+  const running = errorOf(lease.connection.exec("wait"));
+  await flush();
+  const waiter = errorOf(kit.pool.exec(host, "true"));
+  await time.advance(2_100);
+  assertEquals((await waiter).name, "AcquireTimeoutError");
+  kit.connection(0).drop();
+  await running;
+  lease.release();
+});

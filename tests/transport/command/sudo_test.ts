@@ -1,0 +1,346 @@
+import { assert, assertEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
+import { mock } from "node:test";
+import { inspect } from "node:util";
+import type { SudoError } from "../../../transport/command/errors.ts";
+import {
+  type SudoCommand,
+  sudoCommand,
+} from "../../../transport/command/sudo_command.ts";
+import { SudoTalk } from "../../../transport/session/sudo_talk.ts";
+import { Random } from "../../kit/random.ts";
+
+const PASSWORD = `p"w d'é$(id)`;
+
+/** A talk, and all that it asked for. */
+function talk(command: SudoCommand) {
+  const told: string[] = [];
+  const errors: SudoError[] = [];
+  const it = new SudoTalk(command, "ops@db1:22", {
+    write: (bytes) => void told.push(`write ${Buffer.from(bytes)}`),
+    started: () => void told.push("started"),
+    failed: (error) => {
+      told.push("failed");
+      errors.push(error);
+    },
+  });
+  const text = (chunk: Buffer | undefined) => chunk?.toString();
+  return {
+    talk: it,
+    told,
+    errors,
+    out: (said: string) => text(it.stdout(Buffer.from(said))),
+    err: (said: string) => text(it.stderr(Buffer.from(said))),
+  };
+}
+
+const withPassword = () =>
+  sudoCommand("id", { sudo: { password: PASSWORD, user: "www-data" } });
+
+Deno.test("sudoCommand() has neither the password nor variables nor its marks in the line", () => {
+  const command = sudoCommand("id", {
+    sudo: { password: PASSWORD },
+    env: { A: "top-secret" },
+    cwd: "/tmp",
+  });
+  for (
+    const hidden of [PASSWORD, "top-secret", command.prompt, command.start]
+  ) {
+    assert(!command.line.includes(hidden), `${hidden} in ${command.line}`);
+  }
+  assert(command.preamble.startsWith("export A='top-secret' || exit\n"));
+  assertEquals(sudoCommand("id", { sudo: true, env: {} }).preamble, "");
+});
+
+Deno.test("sudoCommand() has its own marks each time", () => {
+  const marks = new Set<string>();
+  for (let i = 0; i < 50; i++) {
+    const { prompt, start } = withPassword();
+    marks.add(prompt).add(start);
+  }
+  assertEquals(marks.size, 100);
+});
+
+Deno.test("sudoCommand() never waits for a password that is not there, and never relies on an earlier one", () => {
+  assert(
+    sudoCommand("id", { sudo: true }).line.includes("sudo -H -n -u 'root'"),
+  );
+  assert(sudoCommand("id", { sudo: {} }).line.includes(" -n "));
+  const { line } = withPassword();
+  assert(
+    /sudo -H -k -S -p '\w+%%\w+' -u 'www-data' -- sh -c /.test(line),
+    line,
+  );
+});
+
+Deno.test("sudoCommand() puts variables in the line if they are to be inline", () => {
+  const command = sudoCommand("id", {
+    sudo: true,
+    env: { A: "x" },
+    envMode: "inline",
+  });
+  assertEquals(command.preamble, "");
+  assert(command.line.includes("export A="));
+});
+
+Deno.test("SudoTalk writes the password when it is asked for, and lets input follow when the command has started", () => {
+  const command = withPassword();
+  const it = talk(command);
+  assertEquals(it.err("We trust you have received the lecture\n"), undefined);
+  assertEquals(it.told, []);
+  assertEquals(it.err(command.prompt), undefined);
+  assertEquals(it.told, [`write ${PASSWORD}\n`]);
+  assertEquals(it.out(`${command.start}uid=0`), "uid=0");
+  assertEquals(it.told.length, 1);
+  assertEquals(it.err(`\n${command.start}oh`), "oh");
+  assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
+  // From here on all is the command's, marks too.
+  assertEquals(it.err(command.prompt), command.prompt);
+  assertEquals(it.out(command.start), command.start);
+  assertEquals(it.told.length, 2);
+});
+
+Deno.test("SudoTalk writes no password where sudo does not ask", () => {
+  const command = withPassword();
+  const it = talk(command);
+  it.out(command.start);
+  it.err(`sudo: unable to resolve host\n${command.start}${command.prompt}`);
+  assertEquals(it.told, ["started"]);
+});
+
+Deno.test("SudoTalk sends variables before the input of the caller", () => {
+  const command = sudoCommand("id", { sudo: true, env: { A: "x" } });
+  const it = talk(command);
+  it.out(command.start);
+  it.err(command.start);
+  assertEquals(it.told, [`write ${command.preamble}`, "started"]);
+});
+
+Deno.test("SudoTalk finds its marks wherever the output is split, and strips nothing else", () => {
+  const random = new Random(Date.now() % 2 ** 31);
+  for (let round = 0; round < 200; round++) {
+    const command = withPassword();
+    const it = talk(command);
+    const pieces = (whole: string) => {
+      const parts = [];
+      let rest = whole;
+      while (rest !== "") {
+        const size = 1 + random.below(random.below(60) + 1);
+        parts.push(rest.slice(0, size));
+        rest = rest.slice(size);
+      }
+      return parts;
+    };
+    const near = command.prompt.slice(0, -1);
+    const err = pieces(`x${near}${command.prompt}\n${command.start}a\n${near}`)
+      .map(it.err).join("");
+    const out = pieces(`noise${command.start}${command.start}`).map(it.out)
+      .join("");
+    assertEquals([err, out], [`a\n${near}`, command.start]);
+    assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
+  }
+});
+
+Deno.test("SudoTalk reads one output where a terminal merges them", () => {
+  const command = sudoCommand("id", {
+    sudo: { password: PASSWORD },
+    pty: { rows: 5 },
+  });
+  const it = talk(command);
+  assertEquals(it.out(`${command.prompt}\r\n`), undefined);
+  assertEquals(it.out(`${command.start}uid=0`), "uid=0");
+  assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
+});
+
+Deno.test("SudoTalk takes a second question for a refusal", () => {
+  const command = withPassword();
+  const it = talk(command);
+  it.err(command.prompt);
+  it.err(`\nSorry, try again.\n${command.prompt}`);
+  it.err(command.prompt);
+  assertEquals(it.told, [`write ${PASSWORD}\n`, "failed"]);
+  const [error] = it.errors as [SudoError];
+  assertEquals(
+    error.message,
+    'Cannot run the command as "www-data" on "ops@db1:22": ' +
+      "sudo refused the password",
+  );
+  assertEquals(
+    [error.reason, error.user, error.mayHaveRun, error.code, error.phase],
+    ["wrong-password", "www-data", false, "SSH_SUDO", "exec"],
+  );
+});
+
+Deno.test("SudoTalk.ended() says why the command did not start", () => {
+  const cases: [number | null, string, SudoError["reason"]][] = [
+    [1, "sudo: a password is required\n", "password-required"],
+    [1, "sudo: interactive authentication is required", "password-required"],
+    [1, "ops is not in the sudoers file.\n", "not-allowed"],
+    [
+      1,
+      "Sorry, user ops is not allowed to execute '/usr/bin/sh -c ls' as root",
+      "not-allowed",
+    ],
+    [1, "sudo: I'm sorry ops. I'm afraid I can't do that", "not-allowed"],
+    [1, "sudo: sorry, you must have a tty to run sudo\n", "tty-required"],
+    [1, "sudo: unknown user: nobody2\nsudo: error", "unknown-user"],
+    [1, "sudo: unknown user nobody2", "unknown-user"],
+    [1, "\nsudo: 1 incorrect password attempt\n", "wrong-password"],
+    [127, "sh: 1: sudo: not found\n", "not-installed"],
+    [127, "", "not-installed"],
+    [1, "sudo: account validation failure\n", "failed"],
+    [null, "", "failed"],
+  ];
+  for (const [code, said, reason] of cases) {
+    const it = talk(withPassword());
+    it.err(said);
+    const error = it.talk.ended(code);
+    assertEquals([error.reason, error.mayHaveRun], [reason, false], said);
+  }
+});
+
+Deno.test("SudoError has neither the password nor the command, whatever sudo said", () => {
+  const command = sudoCommand("rm /top-secret", {
+    sudo: { password: PASSWORD },
+  });
+  for (
+    const said of [
+      "Sorry, user ops is not allowed to execute 'sh -c rm /top-secret' as root",
+      `sudo: sh -c rm /top-secret: \x1b[2Jfailed`,
+      `sudo: pam_authenticate: \x1b[2Jfailed`,
+      command.prompt,
+    ]
+  ) {
+    const it = talk(command);
+    it.err(said);
+    const error = it.talk.ended(1);
+    for (
+      const shown of [error.message, inspect(error), JSON.stringify(error)]
+    ) {
+      assert(!shown.includes("top-secret"), shown);
+      assert(!shown.includes(PASSWORD), shown);
+      assert(!shown.includes("\x1b"), shown);
+    }
+  }
+  const it = talk(command);
+  it.err(`sudo: pam_authenticate: \x1b[2Jfailed\n`);
+  assertEquals(
+    it.talk.ended(1).message,
+    'Cannot run the command as "root" on "ops@db1:22": sudo failed: ' +
+      "pam_authenticate: \\x1b[2Jfailed",
+  );
+});
+
+Deno.test("SudoTalk gives up when sudo neither asks nor starts the command for a minute", () => {
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
+  try {
+    const it = talk(withPassword());
+    it.talk.begin();
+    it.err("Verification code: ");
+    mock.timers.tick(59_999);
+    assertEquals(it.told, []);
+    mock.timers.tick(1);
+    assertEquals(it.told, ["failed"]);
+    // It may have started at that very moment.
+    assertEquals(
+      it.errors.map(({ reason, mayHaveRun }) => [reason, mayHaveRun]),
+      [["timeout", true]],
+    );
+    const command = withPassword();
+    const started = talk(command);
+    started.talk.begin();
+    started.out(command.start);
+    started.err(command.start);
+    const left = talk(withPassword());
+    left.talk.begin();
+    left.talk.dispose();
+    mock.timers.tick(100_000);
+    assertEquals([started.told, left.told], [["started"], []]);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+Deno.test("SudoTalk holds little of what comes before the command, however much it is", () => {
+  const command = withPassword();
+  const it = talk(command);
+  const chunk = "x".repeat(1 << 20);
+  for (let i = 0; i < 50; i++) assertEquals(it.err(chunk), undefined);
+  it.err(command.prompt);
+  assertEquals(it.told.length, 1);
+  const { message } = it.talk.ended(1);
+  assert(message.length < 500);
+});
+
+/** Asks for a password as sudo does, and becomes nobody. */
+const FAKE_SUDO = `#!/bin/sh
+while [ "$1" != -- ]; do
+  if [ "$1" = -p ]; then prompt=$2; fi
+  shift
+done
+shift
+if [ "$prompt" ]; then
+  printf '%s' "$prompt" | sed 's/%%/%/' >&2
+  IFS= read -r password
+  [ "$password" = "$EXPECTED" ] || exit 1
+fi
+exec "$@"
+`;
+
+const shells = [
+  "/bin/dash",
+  "/bin/bash",
+  "/bin/ksh",
+  "/bin/zsh",
+  "/bin/busybox",
+]
+  .filter((path) => {
+    try {
+      return Deno.statSync(path).isFile;
+    } catch {
+      return false;
+    }
+  });
+
+for (const shell of shells) {
+  Deno.test(`sudoCommand() gives a line that works where sh is ${shell}`, async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(`${dir}/sudo`, FAKE_SUDO, { mode: 0o755 });
+      await Deno.symlink(shell, `${dir}/sh`);
+      const value = 'it\'s\n\n"two" $lines\\ é\n';
+      const command = sudoCommand(
+        'printf "%s." "$VALUE"; pwd; cat; echo "$LC_ALL" >&2; exit 7',
+        {
+          sudo: { password: PASSWORD },
+          env: { VALUE: value, OTHER: "" },
+          cwd: "/usr",
+        },
+      );
+      const child = spawn("/bin/sh", ["-c", command.line], {
+        env: {
+          PATH: `${dir}:/usr/bin:/bin`,
+          EXPECTED: PASSWORD,
+          LC_ALL: "C.UTF-8",
+        },
+      });
+      let [out, err] = ["", ""];
+      const it = new SudoTalk(command, "host", {
+        write: (bytes) => void child.stdin.write(bytes),
+        started: () => void child.stdin.end("input\0"),
+        failed: (error) => void child.stdin.destroy(error),
+      });
+      child.stdout.on("data", (chunk) => out += it.stdout(chunk) ?? "");
+      child.stderr.on("data", (chunk) => err += it.stderr(chunk) ?? "");
+      const code = await new Promise((resolve) => child.on("close", resolve));
+      assertEquals(
+        [code, out, err],
+        [7, `${value}./usr\ninput\0`, "C.UTF-8\n"],
+      );
+      assert(it.isStarted);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}

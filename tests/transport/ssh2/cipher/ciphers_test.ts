@@ -1,0 +1,105 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import createPoly1305 from "ssh2/lib/protocol/crypto/poly1305.js";
+import crypto from "ssh2/lib/protocol/crypto.js";
+import {
+  endCiphers,
+  prepareCiphers,
+} from "../../../../transport/ssh2/cipher/ciphers.ts";
+import type { RawPoly1305 } from "../../../../transport/ssh2/fence/internals.ts";
+import { Poly1305 } from "../../../../transport/ssh2/cipher/_poly1305.ts";
+
+/** The MAC as ssh2 itself computes it. */
+function reference(
+  module: Cwrap,
+  ...[length, data, key]: [Uint8Array, Uint8Array, Uint8Array]
+): Uint8Array {
+  const auth = module.cwrap("poly1305_auth", null, [
+    ...["number", "array", "number", "array", "number", "array"],
+  ]);
+  const mac = module._malloc(16);
+  auth(mac, length, length.length, data, data.length, key);
+  return module.HEAPU8.slice(mac, mac + 16);
+}
+
+interface Cwrap extends RawPoly1305 {
+  cwrap(
+    name: string,
+    result: null,
+    types: string[],
+  ): (...args: unknown[]) => void;
+}
+
+// First of all in this process: later there is nothing left to load.
+Deno.test("prepareCiphers() can be called again after it failed", async () => {
+  const { instantiate } = WebAssembly;
+  const failing = () => Promise.reject(new Error("no memory"));
+  WebAssembly.instantiate = failing as unknown as typeof instantiate;
+  try {
+    await assertRejects(() => prepareCiphers());
+  } finally {
+    WebAssembly.instantiate = instantiate;
+  }
+  await prepareCiphers();
+});
+
+Deno.test("Poly1305.mac() keeps to its own memory for packets of any size", async () => {
+  const module = await createPoly1305() as Cwrap;
+  const poly1305 = new Poly1305(module);
+  // Right behind its buffers, where a packet that is too large would end.
+  const neighbour = module._malloc(300_000);
+  module.HEAPU8.fill(7, neighbour, neighbour + 300_000);
+  const other = await createPoly1305() as Cwrap;
+  for (const size of [8, 512, 35_000, 36 * 1024, 40_000, 100_000, 262_144, 8]) {
+    const length = new Uint8Array(randomBytes(4));
+    const data = new Uint8Array(randomBytes(size));
+    const key = new Uint8Array(randomBytes(32));
+    assertEquals(
+      poly1305.mac(length, data, key).slice(),
+      reference(other, length, data, key),
+      `${size} bytes`,
+    );
+  }
+  const kept = module.HEAPU8.subarray(neighbour, neighbour + 300_000);
+  assertEquals(kept.every((byte) => byte === 7), true);
+});
+
+Deno.test("endCiphers() gives each packet of ChaCha20 a number of its own, even if one is sent while another is", async () => {
+  await prepareCiphers();
+  const sent: Buffer[] = [];
+  let again: (() => void) | undefined;
+  const { CIPHER_INFO, createCipher } = crypto as unknown as {
+    CIPHER_INFO: Record<string, unknown>;
+    createCipher(config: unknown): TestCipher;
+  };
+  const protocol = { _cipher: undefined as TestCipher | undefined };
+  endCiphers(protocol);
+  protocol._cipher = createCipher({
+    outbound: {
+      onWrite(data: Buffer) {
+        sent.push(Buffer.from(data));
+        const send = again;
+        again = undefined;
+        send?.();
+      },
+      seqno: 5,
+      cipherInfo: CIPHER_INFO["chacha20-poly1305@openssh.com"],
+      cipherKey: Buffer.alloc(64, 1),
+    },
+  });
+  const cipher = protocol._cipher;
+  const packet = () => Buffer.from(cipher.allocPacket(0).fill(0, 5));
+  again = () => cipher.encrypt(packet());
+  cipher.encrypt(packet());
+  assertEquals(sent.length, 2);
+  assertEquals(cipher.outSeqno, 7);
+  // The same text: equal only if the same number was used twice.
+  assertEquals(sent[0]!.equals(sent[1]!), false);
+});
+
+interface TestCipher {
+  outSeqno: number;
+  allocPacket(length: number): Buffer;
+  encrypt(packet: Buffer): void;
+}

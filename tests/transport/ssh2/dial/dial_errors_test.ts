@@ -1,0 +1,298 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import {
+  AuthenticationError,
+  DialError,
+  HostKeyError,
+} from "../../../../transport/errors.ts";
+import type { ResolvedHost, SshHost } from "../../../../transport/host/host.ts";
+import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
+import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
+import { startBlackHole } from "../../../kit/black_hole.ts";
+import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
+import { resolved as resolve, until } from "../_kit.ts";
+
+const connector = new Ssh2Connector();
+const BANNER = "SSH-2.0-Peer_1.0\r\n";
+
+function resolved(host: SshHost): ResolvedHost {
+  return resolve({
+    password: "secret-word",
+    hostKey: "insecure-accept-any",
+    ...host,
+  });
+}
+
+/** A peer that does what `onSocket` does, and shows what is connected to it. */
+async function startPeer(onSocket: (socket: Socket) => void) {
+  const all: Socket[] = [];
+  const open = new Set<Socket>();
+  // Half open: a peer that does not hang up because we do.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    all.push(socket);
+    open.add(socket);
+    socket.on("error", () => {});
+    for (const event of ["end", "close"]) {
+      socket.on(event, () => open.delete(socket));
+    }
+    socket.resume();
+    onSocket(socket);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return {
+    host: resolved({
+      hostname: "127.0.0.1",
+      port: (server.address() as AddressInfo).port,
+    }),
+    get accepted() {
+      return all.length;
+    },
+    /** Resolves when the client has let go of every socket. */
+    left: () => until(() => open.size === 0),
+    async [Symbol.asyncDispose]() {
+      for (const socket of all) socket.destroy();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+/** Dials in vain. */
+async function failure(
+  host: ResolvedHost,
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<DialError> {
+  const started = performance.now();
+  const error = await connector.connect(host, options).then(
+    async (connection) => {
+      await connection.close();
+      throw new Error("The dial succeeded");
+    },
+    (error) => error,
+  );
+  assertInstanceOf(error, DialError);
+  // A dial that fails must not wait for its deadline, unless it is that.
+  if (error.phase !== "timeout") {
+    assert(performance.now() - started < 15_000, error.message);
+  }
+  assertEquals(error.mayHaveRun, false);
+  assert(!error.message.includes("secret-word"), error.message);
+  return error;
+}
+
+/** Connects until it is let in. */
+async function bannerOf(port: number): Promise<Deno.Conn> {
+  for (;;) {
+    const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+    const first = new Uint8Array(4);
+    await socket.read(first);
+    if (new TextDecoder().decode(first) === "SSH-") return socket;
+    socket.close();
+  }
+}
+
+const said = (text: string) => (socket: Socket) => void socket.end(text);
+
+Deno.test("Ssh2Connector.connect() names the phase dns for a name that nobody knows", async () => {
+  const error = await failure(resolved({ hostname: "no-such-host.invalid" }));
+  assertEquals([error.phase, error.throttled], ["dns", false]);
+  assertStringIncludes(error.message, "no-such-host.invalid");
+});
+
+Deno.test("Ssh2Connector.connect() names the phase tcp for a refused port", async () => {
+  const peer = await startPeer(() => {});
+  await peer[Symbol.asyncDispose]();
+  const error = await failure(peer.host);
+  assertEquals([error.phase, error.throttled], ["tcp", false]);
+  assertMatch(error.message, /ECONNREFUSED/);
+});
+
+Deno.test("Ssh2Connector.connect() names the phase tcp for a local address that is not ours", async () => {
+  await using peer = await startPeer(() => {});
+  // An address of the documentation, which no machine has.
+  const error = await failure({ ...peer.host, bindAddress: "192.0.2.1" });
+  assertEquals(error.phase, "tcp");
+  assertEquals(peer.accepted, 0);
+});
+
+Deno.test("Ssh2Connector.connect() takes a bare close before the banner for throttling", async () => {
+  await using peer = await startPeer((socket) => void socket.end());
+  const error = await failure(peer.host);
+  assertEquals([error.phase, error.throttled], ["banner", true]);
+});
+
+Deno.test("Ssh2Connector.connect() takes a reset before the banner for throttling", async () => {
+  await using peer = await startPeer((socket) => void socket.resetAndDestroy());
+  const error = await failure(peer.host);
+  assertEquals([error.phase, error.throttled], ["banner", true]);
+});
+
+for (const text of ["Exceeded MaxStartups", "Not allowed at this time"]) {
+  Deno.test(`Ssh2Connector.connect() takes "${text}" for throttling, and quotes it`, async () => {
+    await using peer = await startPeer(said(`${text}\r\n`));
+    const error = await failure(peer.host);
+    assertEquals([error.phase, error.throttled], ["banner", true]);
+    assertStringIncludes(error.message, text);
+  });
+}
+
+Deno.test("Ssh2Connector.connect() does not take another protocol for throttling", async () => {
+  await using peer = await startPeer(said("HTTP/1.1 400 Bad Request\r\n\r\n"));
+  const error = await failure(peer.host);
+  assertEquals([error.phase, error.throttled], ["banner", false]);
+  assertStringIncludes(error.message, "HTTP/1.1 400");
+});
+
+Deno.test("Ssh2Connector.connect() names the phase kex when the server closes after its banner", async () => {
+  await using peer = await startPeer(said(BANNER));
+  const error = await failure(peer.host);
+  assertEquals([error.phase, error.throttled], ["kex", false]);
+});
+
+Deno.test("Ssh2Connector.connect() gives up on what is no SSH after the banner, though the peer stays", async () => {
+  await using peer = await startPeer((socket) => {
+    socket.write(`${BANNER}${"garbage ".repeat(64)}`);
+  });
+  const error = await failure(peer.host);
+  assertEquals(error.phase, "kex");
+  await peer.left();
+});
+
+Deno.test("Ssh2Connector.connect() says that it waits for the banner when none comes", async () => {
+  await using peer = await startPeer(() => {});
+  const error = await failure(peer.host, { timeoutMs: 150 });
+  assertEquals([error.phase, error.throttled], ["timeout", false]);
+  assertMatch(error.message, /150 ms.*banner/);
+  await peer.left();
+});
+
+Deno.test("Ssh2Connector.connect() says that it exchanges keys when the server falls silent", async () => {
+  await using peer = await startPeer((socket) => void socket.write(BANNER));
+  const error = await failure(peer.host, { timeoutMs: 150 });
+  assertMatch(error.message, /150 ms.*exchanging keys/);
+  await peer.left();
+});
+
+Deno.test("Ssh2Connector.connect() says that it connects when an address answers nothing", async () => {
+  await using hole = await startBlackHole();
+  const { hostname, port } = hole;
+  const error = await failure(resolved({ hostname, port }), {
+    timeoutMs: 150,
+  });
+  assertEquals(error.phase, "timeout");
+  assertMatch(error.message, /connecting/);
+});
+
+Deno.test("Ssh2Connector.connect() names the phase kex when no algorithm is common", async () => {
+  await using server = await EmbeddedServer.start({
+    algorithms: { kex: ["ecdh-sha2-nistp521"] },
+  });
+  const error = await failure(resolved(server.host({
+    algorithms: { kex: ["curve25519-sha256"] },
+  })));
+  assertEquals([error.phase, error.throttled], ["kex", false]);
+});
+
+Deno.test("Ssh2Connector.connect() refuses a host key that is not the pinned one", async () => {
+  await using server = await EmbeddedServer.start();
+  const error = await failure(resolved(server.host({
+    hostKey: `SHA256:${"A".repeat(43)}`,
+  })));
+  assertInstanceOf(error, HostKeyError);
+  assertEquals([error.phase, error.reason], ["hostkey", "mismatch"]);
+  assertEquals(error.fingerprint, server.hostKeyFingerprint);
+});
+
+Deno.test("Ssh2Connector.connect() says that it verifies the host key while a callback thinks", async () => {
+  await using server = await EmbeddedServer.start();
+  const answer = Promise.withResolvers<boolean>();
+  const host = resolved(server.host({ hostKey: () => answer.promise }));
+  const error = await failure(host, { timeoutMs: 300 });
+  assertMatch(error.message, /verifying the host key/);
+  // Too late, and nobody is harmed: an unhandled rejection would fail this.
+  answer.resolve(true);
+  await new Promise((resolve) => setTimeout(resolve));
+});
+
+Deno.test("Ssh2Connector.connect() says what was tried when no credential is accepted", async () => {
+  await using server = await EmbeddedServer.start({ password: "right" });
+  const { privateKey: _, ...host } = server.host();
+  const error = await failure(resolved({ ...host, password: "secret-word" }));
+  assertInstanceOf(error, AuthenticationError);
+  assertEquals(error.phase, "auth");
+  assertEquals(error.tried, ["password"]);
+});
+
+Deno.test("Ssh2Connector.connect() does not call a server that hangs up amid the login a refusal", async () => {
+  await using server = await EmbeddedServer.start({
+    keyboardInteractive: { questions: [{ prompt: "Code:", answer: "1" }] },
+  });
+  const { privateKey: _, ...host } = server.host();
+  const { password: _none, ...bare } = resolved(host);
+  const error = await failure({
+    ...bare,
+    keyboardInteractive: () => {
+      server.dropAll();
+      return new Promise<string[]>(() => {});
+    },
+  });
+  assert(!(error instanceof AuthenticationError), error.message);
+  assertEquals(error.phase, "auth");
+});
+
+Deno.test("Ssh2Connector.connect() rejects with the reason of an abort, and lets go of the socket", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  await using peer = await startPeer((socket) => {
+    socket.write(BANNER);
+    controller.abort(reason);
+  });
+  const dialled = connector.connect(peer.host, { signal: controller.signal });
+  assertStrictEquals(await dialled.catch((error) => error), reason);
+  await peer.left();
+});
+
+Deno.test("Ssh2Connector.connect() does not dial when the signal has already aborted", async () => {
+  await using peer = await startPeer(() => {});
+  const reason = new Error("enough");
+  const dialled = connector.connect(peer.host, {
+    signal: AbortSignal.abort(reason),
+  });
+  assertStrictEquals(await dialled.catch((error) => error), reason);
+  assertEquals(peer.accepted, 0);
+});
+
+Deno.test("Ssh2Connector.connect() fails at once when a proxy command ends after the banner", async () => {
+  const error = await failure(resolved({
+    hostname: "db1",
+    proxyCommand: `printf '${BANNER.replaceAll("\r\n", "\\r\\n")}'`,
+  }));
+  assert(error.phase === "kex" || error.phase === "proxy", error.phase);
+});
+
+Deno.test("Ssh2Connector.connect() names the phase config for a policy that is none", async () => {
+  const error = await connector
+    .connect(resolved({ hostname: "db1", hostKey: "sha256" as never }))
+    .catch((error) => error);
+  assertInstanceOf(error, TypeError);
+});
+
+Deno.test({
+  name: noSshd
+    ? `Ssh2Connector.connect() knows sshd's own throttling (${sshdHint})`
+    : "Ssh2Connector.connect() knows sshd's own throttling",
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd({ maxStartups: "1:100:1" });
+    // Whoever has its banner and says nothing holds the one place.
+    using _held = await bannerOf(sshd.port);
+    const error = await failure(resolved(sshd.host()));
+    assertEquals([error.phase, error.throttled], ["banner", true]);
+  },
+});

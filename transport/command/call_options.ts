@@ -1,0 +1,287 @@
+/**
+ * Checks of a call before anything is opened for it: its command and its
+ * options. A bad value fails the caller who gave it, and nobody else.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { type Command, commandLine } from "./command.ts";
+import {
+  byteLimit,
+  callback,
+  duration,
+  Field,
+  flag,
+  oneOf,
+  plainText,
+  readOptions,
+  type Rules,
+  signal,
+  stdin,
+  sudo,
+  TERMINAL,
+  terminal,
+  variables,
+} from "../options/rules.ts";
+import type {
+  ExecOptions,
+  OutputEncoding,
+  SessionOptions,
+  ShellOptions,
+  SpawnOptions,
+} from "../process.ts";
+import { remoteCommand } from "./remote_command.ts";
+import { isShellName } from "./shell_line.ts";
+import { showType } from "../options/show_value.ts";
+
+/** Options that the pool has beside those of a connection. */
+export interface PoolCallOptions {
+  /** How long the call waits for a slot, in milliseconds; 0 for ever. */
+  readonly acquireTimeoutMs?: number;
+  /** Whether the command may run twice. */
+  readonly idempotent?: boolean;
+}
+
+/** A call that was checked. What it holds can no longer change. */
+export interface CheckedCall<Options> {
+  /** The command, as one string for a shell. */
+  readonly command: string;
+  /** The options of the connection. */
+  readonly options: Options;
+  /** Those of the pool that were allowed. */
+  readonly own: PoolCallOptions;
+}
+
+/**
+ * The longest command line, in bytes as sent. OpenSSH ends the connection, and
+ * with it every other command on it, at a message of more than 262,144 bytes.
+ */
+const MAX_LINE_BYTES = 255 * 1024;
+
+const SESSION: Rules = {
+  signal,
+  env: variables,
+  envMode: oneOf("request", "inline"),
+  onOpen: callback,
+};
+const SPAWN: Rules = {
+  ...SESSION,
+  pty: terminal,
+  cwd: plainText,
+  login: flag,
+  sudo,
+};
+const EXEC: Rules = {
+  ...SPAWN,
+  stdin,
+  encoding: oneOf("text", "bytes"),
+  check: flag,
+  timeoutMs: duration({ zero: false }),
+  killGraceMs: duration({ zero: true }),
+  maxOutputBytes: byteLimit,
+  onOutputLimit: oneOf("error", "truncate"),
+};
+const SHELL: Rules = { ...SESSION, ...TERMINAL };
+const OWN: Record<keyof PoolCallOptions, Rules[string]> = {
+  acquireTimeoutMs: duration({ zero: true }),
+  idempotent: flag,
+};
+
+/** The three calls, and what a name that belongs elsewhere is told. */
+const KINDS = {
+  exec: { rules: EXEC, doing: "run the command" },
+  spawn: { rules: SPAWN, doing: "start the command" },
+  shell: { rules: SHELL, doing: "start the shell" },
+} as const;
+
+type Kind = keyof typeof KINDS;
+type OwnName = keyof PoolCallOptions;
+
+/**
+ * Checks a call of `exec()`: its options, its command, and the length of the
+ * line that they make together. Each option is read once.
+ *
+ * @param command The command, as the caller gave it.
+ * @param options The options, as the caller gave them.
+ * @param own Names of the pool that are allowed beside those of a connection.
+ * @returns What to run, and how; all of it is frozen.
+ * @throws {TypeError} If the command or an option is none.
+ * @throws {RangeError} If a number is out of range, or the command too long.
+ */
+export function checkExec<Encoding extends OutputEncoding>(
+  command: Command,
+  options: ExecOptions<Encoding> & PoolCallOptions | undefined,
+  own: readonly OwnName[] = [],
+): CheckedCall<ExecOptions<Encoding>> {
+  return withCommand(command, check("exec", options, own));
+}
+
+/** Checks a call of `spawn()`, as {@linkcode checkExec} does. */
+export function checkSpawn(
+  command: Command,
+  options: SpawnOptions & PoolCallOptions | undefined,
+  own: readonly OwnName[] = [],
+): CheckedCall<SpawnOptions> {
+  return withCommand(command, check("spawn", options, own));
+}
+
+/** Checks the options of `shell()`, as {@linkcode checkExec} does. */
+export function checkShellOptions(
+  options: ShellOptions & PoolCallOptions | undefined,
+  own: readonly OwnName[] = [],
+): Omit<CheckedCall<ShellOptions>, "command"> {
+  return check("shell", options, own);
+}
+
+const NOTHING: Omit<CheckedCall<object>, "command"> = Object.freeze({
+  options: Object.freeze({}),
+  own: Object.freeze({}),
+});
+
+/** Options that the pool has checked, so that the adapter need not. */
+const checked = new WeakSet<object>();
+
+/**
+ * Adds a callback to options that were checked. The adapter that gets them
+ * knows that they were.
+ *
+ * @param options The options, as a check gave them.
+ * @param opened Called before the `onOpen` of the caller.
+ * @returns The options with both.
+ */
+export function whenOpened<Options extends SessionOptions>(
+  options: Options,
+  opened: () => void,
+): Options {
+  const { onOpen } = options;
+  const both = onOpen === undefined ? opened : () => {
+    opened();
+    onOpen();
+  };
+  const copy = Object.freeze({ ...options, onOpen: both });
+  checked.add(copy);
+  return copy;
+}
+
+function check<Options extends SpawnOptions | ShellOptions>(
+  kind: Kind,
+  given: (Options & PoolCallOptions) | undefined,
+  names: readonly OwnName[],
+): Omit<CheckedCall<Options>, "command"> {
+  if (given === undefined) {
+    return NOTHING as Omit<CheckedCall<Options>, "command">;
+  }
+  const at = new Field(KINDS[kind].doing);
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    at.member("options").wrong(showType(given), "an object");
+  }
+  if (checked.has(given)) return { options: given, own: NOTHING.own };
+  const own: Record<string, unknown> = {};
+  const options: Record<string, unknown> = {};
+  readOptions(
+    given,
+    rulesOf(kind, names),
+    at,
+    (name, value) =>
+      (names.includes(name as OwnName) ? own : options)[name] = value,
+    (name) => elsewhere(kind, name),
+  );
+  checkTogether(options as SpawnOptions, at);
+  return {
+    options: Object.freeze(options) as Options,
+    own: Object.freeze(own),
+  };
+}
+
+const withOwn = new Map<string, Rules>();
+
+/** Made once for each set of names: a call is not to wait for that. */
+function rulesOf(kind: Kind, own: readonly OwnName[]): Rules {
+  if (own.length === 0) return KINDS[kind].rules;
+  const key = `${kind} ${own.join(" ")}`;
+  const known = withOwn.get(key);
+  if (known !== undefined) return known;
+  const added = own.map((name) => [name, OWN[name]]);
+  const rules = { ...KINDS[kind].rules, ...Object.fromEntries(added) };
+  withOwn.set(key, rules);
+  return rules;
+}
+
+/** Options of other functions, and of other libraries. */
+function elsewhere(kind: Kind, name: string): string | undefined {
+  if (name === "stdout" || name === "stderr") {
+    return "exec() always collects the output, and spawn() gives it as streams";
+  }
+  if (name === "shell" && kind !== "shell") {
+    return "a command that is a string always runs in the shell of the user";
+  }
+  if (name === "args") return "give the command and its arguments as one array";
+  if (kind !== "exec" && Object.hasOwn(EXEC, name)) {
+    return Object.hasOwn(SPAWN, name)
+      ? "exec() and spawn() have it"
+      : "exec() has it";
+  }
+  return undefined;
+}
+
+function checkTogether(options: SpawnOptions, at: Field): void {
+  const { env, envMode, pty, sudo } = options;
+  if (env === undefined) return;
+  const isSudo = sudo !== undefined && sudo !== false;
+  if (isSudo && pty !== undefined && pty !== false && envMode !== "inline") {
+    // A terminal would print what is sent to it.
+    throw new TypeError(
+      `Cannot ${at.doing}: env with sudo and pty must have envMode "inline"`,
+    );
+  }
+  if (!isSudo && envMode !== "inline") return;
+  const bad = Object.keys(env).find((name) => !isShellName(name));
+  if (bad === undefined) return;
+  throw new TypeError(
+    `Cannot ${at.doing}: env has the name ${
+      JSON.stringify(bad)
+    }, must be one that ` +
+      "a shell can set: letters, digits and _, and no digit first",
+  );
+}
+
+function withCommand<Options extends SpawnOptions>(
+  command: Command,
+  checked: Omit<CheckedCall<Options>, "command">,
+): CheckedCall<Options> {
+  const { options, own } = checked;
+  const line = commandLine(command);
+  // Three bytes are the most that a UTF-16 unit becomes.
+  const isShort = line.length * 3 <= MAX_LINE_BYTES;
+  if (!isShort || changesLine(options)) {
+    checkLength(remoteCommand(line, options).line);
+  }
+  return { command: line, options, own };
+}
+
+function changesLine({ cwd, envMode, login, sudo }: SpawnOptions): boolean {
+  return cwd !== undefined || envMode === "inline" || login === true ||
+    (sudo !== undefined && sudo !== false);
+}
+
+/**
+ * Checks the length of what is sent in one message.
+ *
+ * @param text The text, as it is sent.
+ * @param limit The most bytes that it may have.
+ * @param what What it is, for the message.
+ * @throws {RangeError} If it is longer.
+ */
+export function checkLength(
+  text: string,
+  limit = MAX_LINE_BYTES,
+  what = "it",
+): void {
+  const size = Buffer.byteLength(text);
+  if (size <= limit) return;
+  throw new RangeError(
+    `Cannot run the command: ${what} is ${size} bytes long, must be at most ` +
+      `${limit}: send long data through stdin`,
+  );
+}

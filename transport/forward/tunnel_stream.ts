@@ -1,0 +1,74 @@
+/**
+ * The node stream of a tunnel, for those who do not need web streams.
+ *
+ * @module
+ */
+
+import { Duplex } from "node:stream";
+import type { Tunnel } from "../connector.ts";
+
+const streams = new WeakMap<Tunnel, Duplex>();
+
+/**
+ * Notes which stream a tunnel is made of.
+ *
+ * @param tunnel The tunnel.
+ * @param stream The stream below its web streams.
+ */
+export function setStreamOfTunnel(tunnel: Tunnel, stream: Duplex): void {
+  streams.set(tunnel, stream);
+}
+
+/**
+ * The byte stream of a tunnel. Whoever takes it must not use the web streams
+ * of the tunnel any more.
+ *
+ * @param tunnel Any tunnel; one whose stream was noted gives that one, which
+ * is faster.
+ */
+export function streamOfTunnel(tunnel: Tunnel): Duplex {
+  const own = streams.get(tunnel);
+  if (own !== undefined) return own;
+  return new WebTunnelStream(tunnel);
+}
+
+/** Not `Duplex.from()`: that one ends both directions when one has ended. */
+class WebTunnelStream extends Duplex {
+  readonly #tunnel: Tunnel;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+
+  constructor(tunnel: Tunnel) {
+    super({ allowHalfOpen: true });
+    // Whoever uses it listens too; a late error must not end the process.
+    this.on("error", () => {});
+    this.#tunnel = tunnel;
+    this.#reader = tunnel.readable.getReader();
+    this.#writer = tunnel.writable.getWriter();
+    this.#writer.closed.catch((error) => this.destroy(error));
+  }
+
+  override _read(): void {
+    this.#reader.read().then(
+      ({ done, value }) => void this.push(done ? null : value),
+      (error) => void this.destroy(error),
+    );
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
+    this.#writer.write(chunk).then(() => done(), done);
+  }
+
+  override _final(done: Done): void {
+    this.#writer.close().then(() => done(), done);
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#reader.cancel().catch(() => {});
+    if (!this.writableFinished) this.#writer.abort(error).catch(() => {});
+    this.#tunnel.close();
+    done(error);
+  }
+}
+
+type Done = (error?: Error | null) => void;

@@ -1,0 +1,215 @@
+/**
+ * The output of a command, collected up to a limit.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { PartialOutput } from "../errors.ts";
+import { joinBytes } from "../bytes.ts";
+
+/** Options of an {@linkcode OutputCollector}. */
+export interface OutputCollectorOptions {
+  /** How much is collected, both streams together, in bytes. */
+  readonly maxBytes: number;
+  /** Whether it is text: no character is cut in two then. */
+  readonly isText: boolean;
+  /** Whether the middle of each stream is left out beyond the limit. */
+  readonly truncates: boolean;
+}
+
+/** Collects both outputs of a command. */
+export class OutputCollector {
+  /** How much is collected, both streams together, in bytes. */
+  readonly maxBytes: number;
+  readonly #truncates: boolean;
+  readonly #out: CollectedStream;
+  readonly #err: CollectedStream;
+  #size = 0;
+
+  /** @param options The limit, and what happens beyond it. */
+  constructor({ maxBytes, isText, truncates }: OutputCollectorOptions) {
+    this.maxBytes = maxBytes;
+    this.#truncates = truncates;
+    this.#out = new CollectedStream(isText);
+    this.#err = new CollectedStream(isText);
+  }
+
+  /** Takes standard output; `false` if it is too much, and is not taken. */
+  stdout(chunk: Uint8Array): boolean {
+    return this.#add(this.#out, chunk);
+  }
+
+  /** Takes standard error; `false` if it is too much, and is not taken. */
+  stderr(chunk: Uint8Array): boolean {
+    return this.#add(this.#err, chunk);
+  }
+
+  /** What was collected. */
+  bytes(): PartialOutput {
+    return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
+  }
+
+  #add(stream: CollectedStream, chunk: Uint8Array): boolean {
+    const wasWithin = this.#size <= this.maxBytes;
+    this.#size += chunk.length;
+    if (this.#size > this.maxBytes) {
+      if (!this.#truncates) return false;
+      if (wasWithin) {
+        const edge = Math.floor(this.maxBytes / 4);
+        this.#out.truncate(edge);
+        this.#err.truncate(edge);
+      }
+    }
+    stream.add(chunk);
+    return true;
+  }
+}
+
+/**
+ * One output: whole, or, once it was too much, its first and last bytes.
+ *
+ * ```text
+ * | head: edge bytes | left out ... | tail: edge bytes |
+ * ```
+ */
+class CollectedStream {
+  readonly #isText: boolean;
+  #head = new Pieces();
+  #tail = new Pieces();
+  #size = 0;
+  #edge = Infinity;
+
+  constructor(isText: boolean) {
+    this.#isText = isText;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#size += chunk.length;
+    const room = this.#edge - this.#head.size;
+    if (chunk.length <= room) return this.#head.add(chunk);
+    if (room > 0) this.#head.add(chunk.subarray(0, room));
+    this.#tail.add(chunk.subarray(room));
+    this.#tail.keepLast(this.#edge);
+  }
+
+  /** From here on only so many bytes of each end are kept. */
+  truncate(edge: number): void {
+    this.#edge = edge;
+    const whole = this.#head.join();
+    if (whole.length <= edge) return;
+    const tailAt = Math.max(edge, whole.length - edge);
+    this.#head = new Pieces();
+    // Copied: a view would keep all of it in memory.
+    this.#head.add(Buffer.from(whole.subarray(0, edge)));
+    this.#tail.add(Buffer.from(whole.subarray(tailAt)));
+  }
+
+  bytes(): Uint8Array {
+    const head = this.#head.join();
+    if (this.#tail.size === 0 && this.#size === head.length) return head;
+    const tail = this.#tail.join(this.#edge);
+    if (head.length + tail.length === this.#size) {
+      return joinBytes([head, tail]);
+    }
+    const first = this.#isText ? withoutBrokenEnd(head) : head;
+    const last = this.#isText ? withoutBrokenStart(tail) : tail;
+    const missing = this.#size - first.length - last.length;
+    const line = `[... ${missing} bytes are left out ...]\n`;
+    const isLineStart = first.length === 0 || first.at(-1) === NEWLINE;
+    return joinBytes([
+      first,
+      Buffer.from(isLineStart ? line : `\n${line}`),
+      last,
+    ]);
+  }
+}
+
+const NEWLINE = 0x0a;
+/** A chunk below this is copied: it may be a small view of a large packet. */
+const SMALL_BYTES = 4096;
+const MIN_BLOCK_BYTES = 512;
+const MAX_BLOCK_BYTES = 64 * 1024;
+
+/** Bytes in pieces; small ones are put together into blocks. */
+class Pieces {
+  #pieces: Uint8Array[] = [];
+  #first = 0;
+  #block: Buffer | undefined;
+  #used = 0;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#size += chunk.length;
+    if (chunk.length < SMALL_BYTES) return this.#copy(chunk);
+    this.#endBlock();
+    this.#pieces.push(chunk);
+  }
+
+  /** Drops pieces at the front that are not among the last bytes. */
+  keepLast(bytes: number): void {
+    for (;;) {
+      const piece = this.#pieces[this.#first];
+      if (piece === undefined || this.#size - piece.length < bytes) break;
+      this.#size -= piece.length;
+      this.#first++;
+    }
+    // Not each time: that would move all the rest each time.
+    if (this.#first < 1024 && this.#first < this.#pieces.length) return;
+    this.#pieces.splice(0, this.#first);
+    this.#first = 0;
+  }
+
+  /** Puts the last bytes together, as a copy. */
+  join(bytes = Infinity): Uint8Array {
+    const block = this.#block?.subarray(0, this.#used);
+    const pieces = this.#pieces.slice(this.#first);
+    const whole = joinBytes(block === undefined ? pieces : [...pieces, block]);
+    return whole.length <= bytes ? whole : whole.slice(whole.length - bytes);
+  }
+
+  #copy(chunk: Uint8Array): void {
+    const room = (this.#block?.length ?? 0) - this.#used;
+    if (chunk.length > room) this.#startBlock(chunk.length);
+    this.#block!.set(chunk, this.#used);
+    this.#used += chunk.length;
+  }
+
+  #startBlock(bytes: number): void {
+    const size = Math.max(this.#block?.length ?? 0, MIN_BLOCK_BYTES / 2) * 2;
+    this.#endBlock();
+    this.#block = Buffer.allocUnsafeSlow(
+      Math.max(bytes, Math.min(size, MAX_BLOCK_BYTES)),
+    );
+  }
+
+  #endBlock(): void {
+    if (this.#block === undefined) return;
+    this.#pieces.push(this.#block.subarray(0, this.#used));
+    this.#block = undefined;
+    this.#used = 0;
+  }
+}
+
+const isContinuation = (byte: number) => (byte & 0xc0) === 0x80;
+
+/** Without the first bytes of a character whose last bytes are left out. */
+function withoutBrokenEnd(bytes: Uint8Array): Uint8Array {
+  let start = bytes.length - 1;
+  while (start > bytes.length - 4 && isContinuation(bytes[start] ?? 0)) start--;
+  const lead = bytes[start] ?? 0;
+  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+  return start + length > bytes.length ? bytes.subarray(0, start) : bytes;
+}
+
+/** Without the last bytes of a character whose first bytes are left out. */
+function withoutBrokenStart(bytes: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start < 3 && isContinuation(bytes[start] ?? 0)) start++;
+  return bytes.subarray(start);
+}

@@ -1,0 +1,224 @@
+/**
+ * A remote process with its streams.
+ *
+ * @module
+ */
+
+import type { PartialOutput } from "../errors.ts";
+import { OutputStream } from "./_output_stream.ts";
+import type {
+  CommandStatus,
+  ExecResult,
+  PtyOptions,
+  RemoteProcess,
+} from "../process.ts";
+import { collectOutput, linesOf, textOf } from "./process_reads.ts";
+import type {
+  MakeSession,
+  RemoteSession,
+  SessionListener,
+} from "./remote_session.ts";
+
+/** The signals of RFC 4254. */
+const SIGNALS: readonly string[] =
+  "ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split(" ");
+
+/** Those that ask a process for something, and not to end. */
+const REQUESTS: readonly string[] = ["USR1", "USR2"];
+
+/** What is known of a process before it is started. */
+export interface ProcessParts {
+  readonly signal?: AbortSignal | undefined;
+  /** Its terminal, if it has one. */
+  readonly pty: PtyOptions | undefined;
+  /**
+   * How long its reader may leave a full output unread, once it was sent a
+   * signal, in milliseconds.
+   */
+  readonly stallMs: number;
+}
+
+/**
+ * Starts a command or a shell.
+ *
+ * @param parts What is known of it.
+ * @param session Makes its session.
+ */
+export function startProcess(
+  parts: ProcessParts,
+  session: MakeSession,
+): Promise<RemoteProcess> {
+  return new Promise((resolve, reject) => {
+    parts.signal?.throwIfAborted();
+    const process = new SessionProcess(parts, session, {
+      resolve: () => resolve(process),
+      reject,
+    });
+    process.open();
+  });
+}
+
+/** Of a terminal, in characters. */
+interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+interface Started {
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+class SessionProcess implements RemoteProcess {
+  readonly stdin: WritableStream<Uint8Array>;
+  readonly status: Promise<CommandStatus>;
+  readonly #out: OutputStream;
+  readonly #err: OutputStream;
+  readonly #session: RemoteSession;
+  readonly #started: Started;
+  #resolve!: (status: CommandStatus) => void;
+  #reject!: (reason: unknown) => void;
+  #size: Size;
+  /** Why nothing can be written any more. */
+  #inputError: unknown;
+
+  constructor(
+    { pty, stallMs }: ProcessParts,
+    session: MakeSession,
+    started: Started,
+  ) {
+    this.#started = started;
+    this.status = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Those who do not read it see the error in the streams.
+    this.status.catch(() => {});
+    const { columns = 80, rows = 24 } = pty ?? {};
+    this.#size = { columns, rows };
+    const onRoom = () => this.#resume();
+    const onCancelled = () => this.#stop("Its output was cancelled");
+    this.#out = new OutputStream({ onRoom, onCancelled }, stallMs);
+    // Without an error output a process is still of use.
+    this.#err = new OutputStream({ onRoom, onCancelled: onRoom }, stallMs);
+    this.stdin = new WritableStream({
+      write: (chunk) => this.#write(chunk),
+      close: () => this.#session.endInput(),
+      abort: () => this.#session.endInput(),
+    });
+    this.#session = session(this.#listener());
+  }
+
+  open(): void {
+    this.#session.open();
+  }
+
+  get stdout(): ReadableStream<Uint8Array> {
+    return this.#out.stream;
+  }
+
+  get stderr(): ReadableStream<Uint8Array> {
+    return this.#err.stream;
+  }
+
+  output(): Promise<ExecResult<Uint8Array>> {
+    return collectOutput(this);
+  }
+
+  lines(): AsyncIterable<string> {
+    return linesOf(this);
+  }
+
+  text(): Promise<string> {
+    return textOf(this);
+  }
+
+  kill(signal = "TERM"): void {
+    const name = String(signal).toUpperCase().replace(/^SIG/, "");
+    if (!SIGNALS.includes(name)) {
+      throw new TypeError(
+        `Cannot send the signal ${JSON.stringify(signal)}: ` +
+          `it must be one of ${SIGNALS.join(", ")}`,
+      );
+    }
+    if (this.#session.isOver) return;
+    this.#session.signal(name);
+    if (REQUESTS.includes(name)) return;
+    // A server holds its CLOSE back behind output that nobody reads.
+    this.#out.dropUnread();
+    this.#err.dropUnread();
+    this.#resume();
+  }
+
+  resize(size: Partial<Size>): void {
+    const { columns = this.#size.columns, rows = this.#size.rows } = size;
+    for (const [name, value] of Object.entries({ columns, rows })) {
+      if (Number.isInteger(value) && value >= 1 && value <= 65_535) continue;
+      throw new RangeError(
+        `Cannot resize the terminal: ${name} is ${value}, must be a whole ` +
+          "number from 1 to 65535",
+      );
+    }
+    this.#size = { columns, rows };
+    this.#session.resize(columns, rows);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#stop("The process was disposed");
+    return this.#session.ended;
+  }
+
+  #stop(why: string): void {
+    this.#session.stop(new DOMException(why, "AbortError"));
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    if (this.#inputError !== undefined) throw this.#inputError;
+    if (!(chunk instanceof Uint8Array)) {
+      throw new TypeError(
+        `Cannot write to stdin: the chunk is a ${typeof chunk}, must be a ` +
+          "Uint8Array",
+      );
+    }
+    await this.#session.write(chunk);
+    // It may have ended before it had room for all.
+    if (this.#inputError !== undefined) throw this.#inputError;
+  }
+
+  #resume(): void {
+    if (!this.#out.isFull && !this.#err.isFull) this.#session.resume();
+  }
+
+  #listener(): SessionListener {
+    return {
+      onStarted: () => this.#started.resolve(),
+      onSent() {},
+      onStdout: (chunk: Uint8Array) => this.#out.push(chunk),
+      onStderr: (chunk: Uint8Array) => this.#err.push(chunk),
+      onEof: () => {
+        this.#out.end();
+        this.#err.end();
+      },
+      onFinished: (status) => this.#onFinished(status),
+      onFailed: (reason) => this.#onFailed(reason),
+      output: (): PartialOutput | undefined => undefined,
+    };
+  }
+
+  #onFinished(status: CommandStatus): void {
+    this.#started.resolve();
+    this.#out.end();
+    this.#err.end();
+    // A writer is told; closing the input of a process that has ended is fine.
+    this.#inputError = new TypeError("The process has ended");
+    this.#resolve(status);
+  }
+
+  #onFailed(reason: unknown): void {
+    this.#started.reject(reason);
+    this.#out.fail(reason);
+    this.#err.fail(reason);
+    this.#inputError = reason;
+    this.#reject(reason);
+  }
+}

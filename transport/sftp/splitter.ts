@@ -1,0 +1,94 @@
+import { MAX_PACKET_BYTES, protocolError } from "./packets.ts";
+import { serverText } from "../session/server_text.ts";
+import type { PacketBuffers } from "./_packet_buffers.ts";
+
+/**
+ * Cuts the bytes of a server into packets.
+ *
+ * A packet that lies in one chunk is given as a view of it. One that does not
+ * is collected in a buffer, so memory is at most one packet.
+ */
+export class PacketSplitter {
+  readonly #onPacket: (packet: Uint8Array) => void;
+  readonly #buffers: PacketBuffers | undefined;
+  readonly #header = new Uint8Array(4);
+  #headerLength = 0;
+  #packet: Uint8Array | undefined;
+  #filled = 0;
+  #isFirst = true;
+
+  /**
+   * Makes a splitter.
+   *
+   * @param onPacket Called with each packet, without its length field.
+   * @param buffers Where the buffers come from. Default: a new one each time.
+   */
+  constructor(
+    onPacket: (packet: Uint8Array) => void,
+    buffers?: PacketBuffers,
+  ) {
+    this.#onPacket = onPacket;
+    this.#buffers = buffers;
+  }
+
+  /**
+   * Takes the next bytes.
+   *
+   * @throws {SftpError} If a length is not possible.
+   */
+  push(chunk: Uint8Array): void {
+    let at = 0;
+    while (at < chunk.length) {
+      at = this.#packet === undefined
+        ? this.#begin(chunk, at)
+        : this.#fill(this.#packet, chunk, at);
+    }
+  }
+
+  /** Reads a length, and the packet if all of it is here. */
+  #begin(chunk: Uint8Array, at: number): number {
+    while (this.#headerLength < 4 && at < chunk.length) {
+      this.#header[this.#headerLength++] = chunk[at++] ?? 0;
+    }
+    if (this.#headerLength < 4) return at;
+    const length = this.#checkedLength(chunk, at);
+    this.#headerLength = 0;
+    this.#isFirst = false;
+    if (length <= chunk.length - at) {
+      this.#onPacket(chunk.subarray(at, at + length));
+      return at + length;
+    }
+    this.#packet = this.#buffers?.take(length) ?? new Uint8Array(length);
+    this.#filled = 0;
+    return at;
+  }
+
+  #fill(packet: Uint8Array, chunk: Uint8Array, at: number): number {
+    const count = Math.min(packet.length - this.#filled, chunk.length - at);
+    packet.set(chunk.subarray(at, at + count), this.#filled);
+    this.#filled += count;
+    if (this.#filled === packet.length) {
+      this.#packet = undefined;
+      this.#onPacket(packet);
+    }
+    return at + count;
+  }
+
+  #checkedLength(chunk: Uint8Array, at: number): number {
+    const length = new DataView(this.#header.buffer).getUint32(0);
+    if (length >= 1 && length <= MAX_PACKET_BYTES) return length;
+    if (this.#isFirst && this.#header.every((byte) => byte >= 9)) {
+      const decoder = new TextDecoder();
+      const text = decoder.decode(this.#header) +
+        decoder.decode(chunk.subarray(at, at + 100));
+      throw protocolError(
+        `it sent text instead of a packet, which a start-up file of the user's shell may have printed: "${
+          serverText(text, 100)
+        }"`,
+      );
+    }
+    throw protocolError(
+      `a packet of ${length} bytes, allowed are 1 to ${MAX_PACKET_BYTES}`,
+    );
+  }
+}

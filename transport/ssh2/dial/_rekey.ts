@@ -1,0 +1,97 @@
+/**
+ * New keys for a connection that has carried much: RFC 4344 wants them before
+ * 2^31 packets, and before 64 GiB for ciphers with blocks of 16 bytes.
+ *
+ * @module
+ */
+
+import type { RawProtocol } from "../fence/internals.ts";
+
+/** What one set of keys has carried, or may carry, in one direction. */
+interface Volume {
+  packets: number;
+  bytes: number;
+}
+
+/** What one set of keys may carry in either direction. */
+export interface RekeyLimits {
+  /** From here on new keys are asked for. */
+  readonly soft: Readonly<Volume>;
+  /** The connection ends here, if the server has not answered. */
+  readonly hard: Readonly<Volume>;
+}
+
+const GIB = 2 ** 30;
+
+/** What RFC 4344 allows; half of it until we ask: data still flows meanwhile. */
+export const REKEY_LIMITS: RekeyLimits = {
+  soft: { packets: 2 ** 30, bytes: 32 * GIB },
+  hard: { packets: 2 ** 31, bytes: 64 * GIB },
+};
+
+/** Exchanges keys again in time. */
+export class Rekeying {
+  readonly #protocol: RawProtocol;
+  readonly #limits: RekeyLimits;
+  readonly #inbound: Volume = { packets: 0, bytes: 0 };
+  readonly #outbound: Volume = { packets: 0, bytes: 0 };
+  #isDue = false;
+
+  /**
+   * @param protocol ssh2's protocol object, in the turn in which the client's
+   * `connect()` was called.
+   * @param limits When to exchange keys again.
+   */
+  constructor(protocol: RawProtocol, limits: RekeyLimits) {
+    this.#protocol = protocol;
+    this.#limits = limits;
+    const onPayload = protocol._onPayload;
+    protocol._onPayload = (payload) => {
+      this.#count(this.#inbound, payload.length);
+      return onPayload(payload);
+    };
+    const onWrite = protocol._onWrite;
+    // Some ciphers write a packet in two or three parts: this counts too many
+    // packets, never too few.
+    protocol._onWrite = (data) => {
+      this.#count(this.#outbound, data.length);
+      onWrite(data);
+    };
+  }
+
+  /** New keys are in use. */
+  renewed(): void {
+    for (const carried of [this.#inbound, this.#outbound]) {
+      carried.packets = carried.bytes = 0;
+    }
+    this.#isDue = false;
+  }
+
+  #count(carried: Volume, bytes: number): void {
+    carried.packets++;
+    carried.bytes += bytes;
+    if (reaches(carried, this.#limits.soft)) this.#due(carried);
+  }
+
+  #due(carried: Volume): void {
+    if (!this.#isDue) {
+      this.#isDue = true;
+      // Not in this turn: a packet may be half written.
+      queueMicrotask(() => this.#start());
+    } else if (reaches(carried, this.#limits.hard)) {
+      throw new Error("the server did not answer to a new key exchange");
+    }
+  }
+
+  #start(): void {
+    try {
+      if (this.#protocol._destruct !== undefined) this.#protocol.rekey();
+    } catch {
+      // The connection is ending.
+    }
+  }
+}
+
+function reaches(carried: Volume, limit: Readonly<Volume>): boolean {
+  return carried.packets >= limit.packets || carried.bytes >= limit.bytes;
+}

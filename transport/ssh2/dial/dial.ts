@@ -1,0 +1,335 @@
+/**
+ * One dial over ssh2, from the socket to an authenticated connection.
+ *
+ * @module
+ */
+
+import type { Duplex } from "node:stream";
+// @ts-types="@types/ssh2"
+import ssh2, { type Client } from "ssh2";
+import { onAbort } from "../../abort.ts";
+import type { ConnectOptions } from "../../connector.ts";
+import { DialError, type DialPhase } from "../../errors.ts";
+import { serverError } from "../../session/server_text.ts";
+import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { prepareHostKeyCheck } from "../../host_key/policy.ts";
+import type { HostKeyCheck } from "../../host_key/check.ts";
+import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
+import { algorithmsFor } from "./_algorithms.ts";
+import type { KeyCache } from "../auth/key_cache.ts";
+import { Authenticator } from "../auth/authenticator.ts";
+import { Greeting, parseHostKey } from "./_greeting.ts";
+import { Ssh2Connection } from "../_connection.ts";
+import { passHostKeyList } from "../_host_key_list.ts";
+import { enforceWindows } from "../_flow_control.ts";
+import { KeyExchangeGuard } from "./_key_exchange.ts";
+import type { ProtocolViolation } from "../_protocol_violation.ts";
+import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
+import { socketError, startSocket, untilConnected } from "./_socket.ts";
+import { TIMES, type Times } from "../_times.ts";
+import { internalsOf, Ssh2VersionError } from "../fence/version_check.ts";
+
+/** What tests set, and nobody else. */
+export interface DialTuning {
+  /** When to exchange keys again. */
+  readonly rekeyLimits?: RekeyLimits;
+  /** How long the connection waits for what. */
+  readonly times?: Partial<Times>;
+}
+
+/** What the message of a deadline says was under way. */
+const DOING: Record<DialPhase, string> = {
+  config: "preparing keys and host keys",
+  dns: "looking up the host name",
+  tcp: "connecting",
+  proxy: "waiting for the proxy",
+  banner: "waiting for the server's banner",
+  kex: "exchanging keys",
+  hostkey: "verifying the host key",
+  auth: "authenticating",
+  timeout: "waiting",
+};
+
+/** One dial, which settles once and leaves nothing behind when it fails. */
+export class Dial {
+  readonly #host: ResolvedHost;
+  readonly #options: ConnectOptions;
+  readonly #name: string;
+  readonly #auth: Authenticator;
+  readonly #stop = new AbortController();
+  #phase: DialPhase = "config";
+  #socket: Duplex | undefined;
+  #greeting: Greeting | undefined;
+  #hostKeyError: Error | undefined;
+  #violation: ProtocolViolation | undefined;
+  #lastError: (Error & { level?: string }) | undefined;
+
+  readonly #guard = new KeyExchangeGuard({
+    judge: (key) => this.#judge(key),
+    onViolation: (violation) => this.#violation ??= violation,
+  });
+  readonly #tuning: DialTuning;
+  #check: HostKeyCheck | undefined;
+
+  /**
+   * @param host The host.
+   * @param options The signal, the deadline, keepalive, and a tunnel.
+   * @param keys Private keys that were read before.
+   * @param tuning For tests.
+   */
+  constructor(
+    host: ResolvedHost,
+    options: ConnectOptions,
+    keys?: KeyCache,
+    tuning: DialTuning = {},
+  ) {
+    this.#host = host;
+    this.#options = options;
+    this.#tuning = tuning;
+    this.#name = hostName(host);
+    this.#auth = new Authenticator(host, {
+      signal: this.#stop.signal,
+      onNotice: options.onNotice,
+      keys,
+    });
+  }
+
+  /**
+   * Runs the dial, raced against abort and deadline.
+   *
+   * @param spentMs How much of the time it has is gone already.
+   */
+  async run(spentMs = 0): Promise<Ssh2Connection> {
+    const { signal, timeoutMs = 20_000 } = this.#options;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let stop = () => {};
+    const ended = new Promise<never>((_, reject) => {
+      stop = onAbort(signal, () => reject(signal?.reason));
+      timer = setTimeout(
+        () => reject(this.#timedOut(timeoutMs)),
+        timeoutMs - spentMs,
+      );
+    });
+    try {
+      signal?.throwIfAborted();
+      return await Promise.race([this.#steps(), ended]);
+    } catch (error) {
+      this.#stop.abort(error);
+      this.#socket?.destroy();
+      this.#options.tunnel?.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      stop();
+      this.#auth.dispose();
+    }
+  }
+
+  async #steps(): Promise<Ssh2Connection> {
+    this.#check = await prepareHostKeyCheck(
+      this.#host,
+      this.#options.onNotice,
+    );
+    await this.#auth.prepare();
+    await prepareCiphers();
+    this.#stop.signal.throwIfAborted();
+    const socket = await this.#openSocket();
+    this.#stop.signal.throwIfAborted();
+    const client = await this.#handshake(socket);
+    const {
+      keepaliveIntervalMs = 15_000,
+      keepaliveCountMax = 3,
+      channelOpenTimeoutMs: openMs = TIMES.openMs,
+    } = this.#options;
+    return new Ssh2Connection({
+      host: this.#host,
+      client,
+      socket,
+      keepalive: {
+        intervalMs: keepaliveIntervalMs,
+        countMax: keepaliveCountMax,
+      },
+      times: { ...TIMES, openMs, ...this.#tuning.times },
+      onNotice: this.#options.onNotice,
+    });
+  }
+
+  async #openSocket(): Promise<Duplex> {
+    const socket = startSocket(
+      this.#host,
+      this.#options.tunnel,
+      (phase) => this.#phase = phase,
+    );
+    this.#socket = socket;
+    // For good: an error that nobody listens to would end the process, and
+    // errors do come late.
+    socket.on("error", (error) => this.#lastError ??= error);
+    try {
+      await untilConnected(socket);
+    } catch (error) {
+      throw socketError(this.#host, this.#phase, error);
+    }
+    if (this.#phase !== "proxy") this.#phase = "banner";
+    return socket;
+  }
+
+  /** Decides on `ready` or the end of the socket, never on an `error`. */
+  #handshake(socket: Duplex): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      const client = new ssh2.Client();
+      const fail = () => reject(this.#failure());
+      const onEnd = () => {
+        // A server that hangs up while its key is judged may have shown a
+        // wrong one, and that is then the error.
+        const { judgement } = this.#guard;
+        if (judgement === undefined || this.#violation !== undefined) fail();
+        else judgement.then(fail);
+      };
+      client.on("error", (error) => this.#lastError = serverError(error));
+      client.once("handshake", () => this.#phase = "auth");
+      client.once("ready", () => {
+        this.#guard.ready();
+        socket.off("close", onEnd);
+        resolve(client);
+      });
+      socket.once("close", onEnd);
+      // A peer that hung up takes nothing more. A TCP socket then closes of
+      // itself, a tunnel or a proxy command does not.
+      socket.once("end", () => socket.destroy());
+      // ssh2 hangs up by ending the stream and waits for the peer, which may
+      // never answer.
+      socket.once("finish", () => socket.destroy());
+      try {
+        this.#connect(client, socket);
+      } catch (error) {
+        reject(this.#configError(error));
+      }
+    });
+  }
+
+  #connect(client: Client, socket: Duplex): void {
+    client.connect({
+      ...this.#auth.connectConfig,
+      sock: socket,
+      readyTimeout: 0, // the deadline is ours
+      keepaliveInterval: 0, // and so is the keepalive
+      algorithms: algorithmsFor(
+        this.#host,
+        this.#check?.hostKeyAlgorithms,
+      ),
+      authHandler: (methods, partial, next) =>
+        this.#auth.handler(methods, partial, (attempt) => {
+          this.#guard.credentialSent();
+          next(attempt);
+        }),
+      hostVerifier: this.#guard.verifier,
+    });
+    const raw = internalsOf(client);
+    endCiphers(raw._protocol);
+    this.#auth.attach(client);
+    passHostKeyList(raw);
+    enforceWindows(raw);
+    const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
+    const rekeying = new Rekeying(raw._protocol, rekeyLimits);
+    client.on("handshake", () => rekeying.renewed());
+    this.#guard.attach(raw, socket);
+    this.#greeting = new Greeting(socket, () => this.#phase = "kex");
+  }
+
+  async #judge(key: Uint8Array): Promise<void> {
+    this.#phase = "hostkey";
+    try {
+      await this.#check?.verify(parseHostKey(this.#host, this.#name, key));
+    } catch (error) {
+      this.#hostKeyError = error instanceof Error
+        ? error
+        : new Error(String(error));
+      throw error;
+    }
+    this.#phase = "kex";
+  }
+
+  #failure(): Error {
+    if (this.#hostKeyError !== undefined) return this.#refusedKey();
+    const violation = this.#violation;
+    if (violation !== undefined) {
+      return this.#error("kex", violation.message, violation);
+    }
+    const cause = this.#lastError;
+    switch (this.#phase) {
+      case "proxy":
+      case "banner":
+        return this.#lostBeforeBanner();
+      case "auth":
+        return this.#failedToAuthenticate();
+      default:
+        return this.#error(
+          this.#phase,
+          cause?.message ?? "the server closed the connection",
+        );
+    }
+  }
+
+  #refusedKey(): Error {
+    const error = this.#hostKeyError;
+    if (error instanceof DialError || error instanceof TypeError) return error;
+    return this.#error("hostkey", error?.message ?? "not verified", error);
+  }
+
+  #lostBeforeBanner(): DialError {
+    const cause = this.#lastError;
+    if (cause instanceof DialError) return cause; // of a proxy command
+    const said = this.#greeting?.text;
+    const why = said
+      ? `the server said ${JSON.stringify(said)}`
+      : "the connection was closed before the server's banner";
+    // Not what speaks another protocol: waiting does not make it an sshd.
+    const throttled = this.#phase === "banner" &&
+      (this.#greeting?.isThrottling ?? true);
+    return this.#error(this.#phase, why, cause, throttled);
+  }
+
+  #failedToAuthenticate(): Error {
+    const cause = this.#lastError;
+    const refused = cause?.level === "client-authentication" ||
+      /too many auth|authentication/i.test(cause?.message ?? "");
+    return refused ? this.#auth.error(cause) : this.#error(
+      "auth",
+      cause?.message ?? "the server closed the connection",
+    );
+  }
+
+  #configError(error: unknown): Error {
+    if (error instanceof DialError) return error;
+    if (error instanceof Ssh2VersionError) {
+      return new DialError("config", error.message, {
+        host: this.#name,
+        cause: error,
+      });
+    }
+    const why = error instanceof Error ? error.message : String(error);
+    return this.#error("config", why, error);
+  }
+
+  #timedOut(timeoutMs: number): DialError {
+    return new DialError(
+      "timeout",
+      `Cannot connect to ${JSON.stringify(this.#name)}: no success within ` +
+        `${timeoutMs} ms, while ${DOING[this.#phase]}`,
+      { host: this.#name, cause: this.#lastError },
+    );
+  }
+
+  #error(
+    phase: DialPhase,
+    why: string,
+    cause: unknown = this.#lastError,
+    throttled = false,
+  ): DialError {
+    return new DialError(
+      phase,
+      `Cannot connect to ${JSON.stringify(this.#name)}: ${why}`,
+      { host: this.#name, cause, throttled },
+    );
+  }
+}

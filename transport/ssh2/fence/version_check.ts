@@ -1,0 +1,249 @@
+/**
+ * The one check that ssh2 is as `_internals.ts` declares it.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+// @ts-types="@types/ssh2"
+import type { Client } from "ssh2";
+import ssh2Crypto from "ssh2/lib/protocol/crypto.js";
+import type {
+  OpenCallback,
+  RawChannel,
+  RawClient,
+  RawStreamCipher,
+} from "./internals.ts";
+
+/** The version of ssh2 whose members are declared here. */
+const BUILT_FOR = "1.17.0";
+
+const FUNCTION = "function";
+const OBJECT = "object";
+
+/** What a client has, once its `connect()` was called, and of which type. */
+const CLIENT_MEMBERS: Members = {
+  "_callbacks": OBJECT,
+  "_chanMgr.add": FUNCTION,
+  "_chanMgr.get": FUNCTION,
+  "_chanMgr.remove": FUNCTION,
+  "config": OBJECT,
+  "emit": FUNCTION,
+  "_protocol._cipher.encrypt": FUNCTION,
+  "_protocol._cipher.outSeqno": "number",
+  "_protocol._destruct": FUNCTION,
+  "_protocol._handlers.CHANNEL_CLOSE": FUNCTION,
+  "_protocol._handlers.CHANNEL_DATA": FUNCTION,
+  "_protocol._handlers.CHANNEL_EXTENDED_DATA": FUNCTION,
+  "_protocol._handlers.CHANNEL_OPEN_CONFIRMATION": FUNCTION,
+  "_protocol._handlers.GLOBAL_REQUEST": FUNCTION,
+  "_protocol._handlers.USERAUTH_FAILURE": FUNCTION,
+  "_protocol._onPayload": FUNCTION,
+  "_protocol._onWrite": FUNCTION,
+  "_protocol._packetRW.write.alloc": FUNCTION,
+  "_protocol._packetRW.write.allocStart": "number",
+  "_protocol._packetRW.write.finalize": FUNCTION,
+  "_protocol._parse": FUNCTION,
+  "_protocol.authPK": FUNCTION,
+  "_protocol.directTcpip": FUNCTION,
+  "_protocol.env": FUNCTION,
+  "_protocol.exec": FUNCTION,
+  "_protocol.openssh_agentForward": FUNCTION,
+  "_protocol.openssh_directStreamLocal": FUNCTION,
+  "_protocol.parse": FUNCTION,
+  "_protocol.ping": FUNCTION,
+  "_protocol.pty": FUNCTION,
+  "_protocol.rekey": FUNCTION,
+  "_protocol.session": FUNCTION,
+  "_protocol.shell": FUNCTION,
+  "_protocol.signal": FUNCTION,
+  "_protocol.subsystem": FUNCTION,
+  "_protocol.windowChange": FUNCTION,
+};
+
+/** What a channel has. */
+const CHANNEL_MEMBERS: Members = {
+  "incoming.id": "number",
+  "incoming.state": "string",
+  "incoming.window": "number",
+  "outgoing.id": "number",
+  "outgoing.state": "string",
+  "stderr.push": FUNCTION,
+  "_callbacks": OBJECT,
+  "_exit": OBJECT,
+  "_read": FUNCTION,
+  "_write": FUNCTION,
+  "allowHalfOpen": "boolean",
+  "close": FUNCTION,
+  "eof": FUNCTION,
+  "push": FUNCTION,
+};
+
+/** What the ciphers have that are mended in Deno; see `ciphers.ts`. */
+const CIPHER_MEMBERS = {
+  ChaChaCipher: {
+    "_dead": "boolean",
+    "_encKeyMain": OBJECT,
+    "_encKeyPktLen": OBJECT,
+    "_onWrite": FUNCTION,
+    "encrypt": FUNCTION,
+    "free": FUNCTION,
+    "outSeqno": "number",
+  },
+  ChaChaDecipher: {
+    "_decKeyMain": OBJECT,
+    "_decKeyPktLen": OBJECT,
+    "_onPayload": FUNCTION,
+    "decrypt": FUNCTION,
+    "free": FUNCTION,
+    "inSeqno": "number",
+  },
+  StreamCipher: { "_cipherInstance.final": FUNCTION, "free": FUNCTION },
+  StreamDecipher: { "_decipherInstance.final": FUNCTION, "free": FUNCTION },
+} satisfies Record<string, Members>;
+
+/** The paths of members, and their types as `typeof` names them. */
+type Members = Readonly<Record<string, string>>;
+
+/** ssh2 is not the version that this package was built for. */
+export class Ssh2VersionError extends Error {
+  override readonly name = "Ssh2VersionError";
+}
+
+let isChecked = false;
+
+/**
+ * Looks inside a client. The first one is checked: all that is declared in
+ * this file has to be there.
+ *
+ * @param client The client, after its `connect()` was called.
+ * @throws {Ssh2VersionError} If ssh2 is not the version this was built for.
+ */
+export function internalsOf(client: Client): RawClient {
+  if (!isChecked) checkInternals(client);
+  isChecked = true;
+  return client as unknown as RawClient;
+}
+
+/**
+ * Checks that all is there that is declared in this file.
+ *
+ * @param client The client, after its `connect()` was called.
+ * @throws {Ssh2VersionError} If something is missing, or the version differs.
+ */
+export function checkInternals(client: object): void {
+  const version = versionOf(client);
+  check(version, client, CLIENT_MEMBERS, "");
+  const channel = sampleChannel(client as RawClient);
+  check(version, channel, CHANNEL_MEMBERS, "Channel.");
+  // Elsewhere nothing about them is changed.
+  if ("Deno" in globalThis) checkCiphers(version);
+  if (version !== BUILT_FOR) throw mismatch(version);
+}
+
+function check(
+  version: string,
+  root: unknown,
+  members: Members,
+  prefix: string,
+): void {
+  for (const [path, type] of Object.entries(members)) {
+    let value = root;
+    const names: string[] = [];
+    for (const name of path.split(".")) {
+      names.push(name);
+      value = (value as Record<string, unknown>)[name];
+      if (value !== undefined && value !== null) continue;
+      throw mismatch(version, `${prefix}${names.join(".")} is missing`);
+    }
+    const actual: string = typeof value;
+    if (actual === type) continue;
+    throw mismatch(
+      version,
+      `${prefix}${path} is of type ${actual}, must be ${type}`,
+    );
+  }
+}
+
+function checkCiphers(version: string): void {
+  const chacha = sampleCiphers("chacha20-poly1305@openssh.com");
+  check(version, chacha.cipher, CIPHER_MEMBERS.ChaChaCipher, "Cipher.");
+  check(version, chacha.decipher, CIPHER_MEMBERS.ChaChaDecipher, "Decipher.");
+  const stream = sampleCiphers("aes128-ctr");
+  try {
+    check(version, stream.cipher, CIPHER_MEMBERS.StreamCipher, "Cipher.");
+    const members = CIPHER_MEMBERS.StreamDecipher;
+    check(version, stream.decipher, members, "Decipher.");
+  } finally {
+    stream.cipher._cipherInstance?.final();
+    stream.decipher._decipherInstance?.final();
+  }
+}
+
+/** Both sides of a cipher, as ssh2 makes them after a key exchange. */
+function sampleCiphers(
+  name: string,
+): { cipher: RawStreamCipher; decipher: RawStreamCipher } {
+  const { CIPHER_INFO, MAC_INFO, createCipher, createDecipher } = ssh2Crypto;
+  const info = CIPHER_INFO[name];
+  const key = Buffer.alloc(info.keyLen);
+  const iv = Buffer.alloc(info.ivLen);
+  const macInfo = MAC_INFO["hmac-sha2-256"];
+  const common = {
+    seqno: 0,
+    forceNative: true,
+    macInfo,
+    macKey: Buffer.alloc(macInfo.len),
+  };
+  const outbound = {
+    ...common,
+    onWrite: () => {},
+    cipherInfo: info,
+    cipherKey: key,
+    cipherIV: iv,
+  };
+  const inbound = {
+    ...common,
+    onPayload: () => {},
+    decipherInfo: info,
+    decipherKey: key,
+    decipherIV: iv,
+  };
+  return {
+    cipher: createCipher({ outbound }),
+    decipher: createDecipher({ inbound }),
+  };
+}
+
+/** As ssh2 tells servers. */
+function versionOf(client: object): string {
+  const { _protocol } = client as { _protocol?: { _identRaw?: unknown } };
+  const [, version] = /ssh2js(\S+)/.exec(String(_protocol?._identRaw)) ?? [];
+  return version ?? "unknown";
+}
+
+/** A channel that nobody asked a server for: nothing is sent for it. */
+function sampleChannel(raw: RawClient): RawChannel | undefined {
+  const { _chanMgr: channels, _protocol: protocol } = raw;
+  let sample: RawChannel | undefined;
+  const take: OpenCallback = Object.assign(
+    (_error: unknown, channel: RawChannel) => void (sample = channel),
+    { type: "session" },
+  );
+  const recipient = channels.add(take);
+  protocol._handlers.CHANNEL_OPEN_CONFIRMATION(protocol, {
+    recipient,
+    sender: 0,
+    window: 0,
+    packetSize: 0,
+  });
+  channels.remove(recipient);
+  return sample;
+}
+
+function mismatch(version: string, why?: string): Ssh2VersionError {
+  return new Ssh2VersionError(
+    `Cannot use ssh2: version ${version} is not the one this was built for ` +
+      `(${BUILT_FOR})${why === undefined ? "" : `: ${why}`}`,
+  );
+}

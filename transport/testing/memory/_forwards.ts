@@ -1,0 +1,188 @@
+/** The forwards of a memory connection, in both directions. */
+
+import { onAbort } from "../../abort.ts";
+import type { RemoteListener, Tunnel } from "../../connector.ts";
+import { didYouMean } from "../../options/nearest.ts";
+import { type ForwardTarget, targetName } from "../../host/target.ts";
+import { pass } from "../scripts/gate.ts";
+import type { MemoryChannels } from "./_channels.ts";
+import type { Ending } from "./_slot.ts";
+import {
+  lost,
+  notListening,
+  passOrRefuse,
+  STEPS,
+  unreachable,
+} from "./_errors.ts";
+import type { MemoryHost } from "./_host.ts";
+import { echoTunnel, type MemoryTunnel, tunnelPair } from "./_tunnel.ts";
+import type { TargetHandler } from "./memory_connector_options.ts";
+
+/** Opens forwards, and ends them with the connection. */
+export class MemoryForwards {
+  /** Where they lead to, oldest first. */
+  readonly opened: string[] = [];
+  readonly #channels: MemoryChannels;
+  readonly #host: () => MemoryHost;
+
+  constructor(channels: MemoryChannels, host: () => MemoryHost) {
+    this.#channels = channels;
+    this.#host = host;
+  }
+
+  /** Opens a tunnel to a target. */
+  async open(
+    target: ForwardTarget,
+    signal: AbortSignal | undefined,
+  ): Promise<Tunnel> {
+    const { options, connection, name } = this.#channels;
+    await this.#ask(signal, async (over) => {
+      const outcome = options.onForward?.(connection, target);
+      if (outcome === undefined) return;
+      await passOrRefuse(outcome, over, name, STEPS.forward);
+    });
+    const tunnel = this.#connect(target);
+    this.opened.push(tunnel.target);
+    return tunnel;
+  }
+
+  /** Lets the host listen. */
+  async listen(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<RemoteListener> {
+    const { options, connection, name } = this.#channels;
+    await this.#ask(signal, async (over) => {
+      try {
+        await pass(options.onListen?.(connection, listen), over);
+      } catch (error) {
+        over.throwIfAborted();
+        throw notListening(name, targetName(listen), error);
+      }
+    });
+    const host = this.#host();
+    const address = host.listen(listen, (far) => {
+      const near = this.#keep(far as MemoryTunnel);
+      try {
+        onConnection(near);
+      } catch {
+        near.close();
+      }
+    });
+    if (address === undefined) throw notListening(name, targetName(listen));
+    return this.#listener(host, address);
+  }
+
+  #listener(host: MemoryHost, address: ForwardTarget): RemoteListener {
+    let tellClosed!: () => void;
+    const closed = new Promise<void>((resolve) => tellClosed = resolve);
+    let isOpen = true;
+    const end = () => {
+      if (!isOpen) return;
+      isOpen = false;
+      host.unlisten(address);
+      this.#channels.remove(ending);
+      tellClosed();
+    };
+    const ending: Ending = { lost: end };
+    this.#channels.add(ending);
+    return {
+      address,
+      closed,
+      close: () => {
+        end();
+        return closed;
+      },
+    };
+  }
+
+  /** Waits for the server's answer; its gates come last. */
+  async #ask(
+    signal: AbortSignal | undefined,
+    answer: (over: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    const channels = this.#channels;
+    const over = new AbortController();
+    const ending: Ending = {
+      lost: (message) => over.abort(lost(channels.name, message)),
+    };
+    channels.add(ending);
+    const stop = onAbort(signal, () => over.abort(signal?.reason));
+    try {
+      if (channels.freeze.isFrozen) await channels.freeze.wait(over.signal);
+      await channels.roundTrip(over.signal);
+      await answer(over.signal);
+      over.signal.throwIfAborted();
+    } finally {
+      stop();
+      channels.remove(ending);
+    }
+  }
+
+  #connect(target: ForwardTarget): MemoryTunnel {
+    const name = targetName(target);
+    const take = this.#host().at(target);
+    if (take !== undefined) {
+      const [near, far] = tunnelPair(name);
+      this.#keep(near);
+      take(far);
+      return near;
+    }
+    if (this.#channels.options.targets === undefined) {
+      return this.#keep(echoTunnel(name));
+    }
+    const [near, far] = tunnelPair(name);
+    void this.#serve(this.#handler(name), far);
+    return this.#keep(near);
+  }
+
+  #handler(target: string): TargetHandler {
+    const { options: { targets = {} }, name } = this.#channels;
+    if (typeof targets === "function") {
+      const handler = targets(target, name);
+      if (handler === undefined) throw unreachable(name, target, "");
+      return handler;
+    }
+    const key = Object.hasOwn(targets, target) ? target : "*";
+    const handler = Object.hasOwn(targets, key) ? targets[key] : undefined;
+    if (handler !== undefined) return handler;
+    const hint = didYouMean(target, Object.keys(targets));
+    throw unreachable(
+      name,
+      target,
+      `: it is not in the option \`targets\`${hint}`,
+    );
+  }
+
+  async #serve(handler: TargetHandler, far: MemoryTunnel): Promise<void> {
+    const over = new AbortController();
+    far.closed.then(() => over.abort());
+    const { readable, writable, target } = far;
+    const { signal } = over;
+    try {
+      await handler({
+        host: this.#channels.name,
+        target,
+        readable,
+        writable,
+        signal,
+      });
+      far.close();
+    } catch (error) {
+      far.fail(error);
+    }
+  }
+
+  /** Ends it with the connection. */
+  #keep(tunnel: MemoryTunnel): MemoryTunnel {
+    const { name } = this.#channels;
+    const ending: Ending = {
+      lost: (message) => tunnel.fail(lost(name, message)),
+    };
+    this.#channels.add(ending);
+    tunnel.closed.then(() => this.#channels.remove(ending));
+    return tunnel;
+  }
+}

@@ -1,0 +1,94 @@
+/** What all connections to one server of a memory connector share. */
+
+import { hostName } from "../../host/host.ts";
+import type { Tunnel } from "../../connector.ts";
+import type { ForwardTarget } from "../../host/target.ts";
+import { MemoryFiles } from "../files/memory_files.ts";
+
+/** Takes a connection that was made on the host. */
+export type TakeConnection = (tunnel: Tunnel) => void;
+
+/** The first port that the host gives to those that name none. */
+const FIRST_PORT = 49_152;
+
+/** One server: its files, and what listens on it for remote forwards. */
+export class MemoryHost {
+  readonly #hostname: string;
+  readonly #files = new Map<string, MemoryFiles>();
+  /** By port, or by path. */
+  readonly #listeners = new Map<number | string, TakeConnection>();
+
+  constructor(hostname: string) {
+    this.#hostname = hostname;
+  }
+
+  /** The files that a user of it sees, if the script has none. */
+  files(user: string): MemoryFiles {
+    let files = this.#files.get(user);
+    if (files === undefined) {
+      const isRoot = user === "root";
+      files = new MemoryFiles({ "/tmp/": { mode: 0o1777 } }, {
+        home: isRoot ? "/root" : `/home/${user.replaceAll("/", "_")}`,
+        ...isRoot ? { uid: 0, gid: 0 } : {},
+      });
+      this.#files.set(user, files);
+    }
+    return files;
+  }
+
+  /**
+   * Listens.
+   *
+   * @returns The address, with a port; `undefined` if it is in use.
+   */
+  listen(
+    address: ForwardTarget,
+    take: TakeConnection,
+  ): ForwardTarget | undefined {
+    const given = "path" in address || address.port !== 0
+      ? address
+      : { hostname: address.hostname, port: this.#freePort() };
+    if (this.#listeners.has(keyOf(given))) return undefined;
+    this.#listeners.set(keyOf(given), take);
+    return given;
+  }
+
+  /** Listens no more. */
+  unlisten(address: ForwardTarget): void {
+    this.#listeners.delete(keyOf(address));
+  }
+
+  /** What listens at an address that is seen from the host. */
+  at(target: ForwardTarget): TakeConnection | undefined {
+    const isHere = "path" in target || LOOPBACK.test(target.hostname) ||
+      target.hostname === this.#hostname;
+    return isHere ? this.#listeners.get(keyOf(target)) : undefined;
+  }
+
+  #freePort(): number {
+    let port = FIRST_PORT;
+    while (this.#listeners.has(port)) port++;
+    return port;
+  }
+}
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::|\*|)$/;
+
+function keyOf(address: ForwardTarget): number | string {
+  return "path" in address ? address.path : address.port;
+}
+
+/** The servers of one connector. */
+export class MemoryHosts {
+  readonly #hosts = new Map<string, MemoryHost>();
+
+  /** The server at an address. */
+  at({ hostname, port }: { hostname: string; port: number }): MemoryHost {
+    const key = hostName({ hostname, port });
+    let host = this.#hosts.get(key);
+    if (host === undefined) {
+      this.#hosts.set(key, host = new MemoryHost(hostname));
+    }
+    return host;
+  }
+}

@@ -1,0 +1,277 @@
+/** A session of a memory connection: a scripted command, or a shell. */
+
+import { abortable, onAbort } from "../../abort.ts";
+import { matchPatterns } from "../../host/pattern.ts";
+import type { SessionOptions } from "../../process.ts";
+import type {
+  RemoteSession,
+  SessionListener,
+} from "../../session/remote_session.ts";
+import { BytePipe } from "./_byte_pipe.ts";
+import type {
+  CommandContext,
+  CommandResult,
+  CommandScript,
+} from "../scripts/command_script.ts";
+import { requireScript, runScript } from "../scripts/commands.ts";
+import { pass } from "../scripts/gate.ts";
+import { loginShell } from "../scripts/login_shell.ts";
+import type { MemoryChannels } from "./_channels.ts";
+import type { Ending, Slot } from "./_slot.ts";
+import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
+import type { MemoryRequest } from "./_request.ts";
+import { MemoryOutput } from "./_output.ts";
+import { statusOf, toBytes } from "./_result.ts";
+import { Terminal, throughTerminal } from "../scripts/terminal.ts";
+
+/** What distributions have in their sshd_config. */
+const ACCEPT_ENV = ["LANG", "LC_*"];
+
+/** From the request for its channel to its end, whoever ends it. */
+export class MemorySession implements RemoteSession, Ending {
+  readonly ended: Promise<void>;
+  readonly #channels: MemoryChannels;
+  readonly #request: MemoryRequest;
+  readonly #options: SessionOptions;
+  readonly #listener: SessionListener;
+  readonly #output: MemoryOutput;
+  /** Aborts when the session is over, with the error if there is one. */
+  readonly #over = new AbortController();
+  /** The signal of the script. */
+  readonly #process = new AbortController();
+  readonly #stopWatching: () => void;
+  #tellEnded!: () => void;
+  #slot: Slot | undefined;
+  #input: BytePipe | undefined;
+  #hasInputEnded = false;
+  #terminal: Terminal | undefined;
+  #wasSent = false;
+  #isOver = false;
+  /** Why it is being stopped; its end is awaited. */
+  #stopping: (() => unknown) | undefined;
+  #graceTimer: ReturnType<typeof setTimeout> | undefined;
+  #kill: (() => void) | undefined;
+
+  constructor(
+    channels: MemoryChannels,
+    request: MemoryRequest,
+    options: SessionOptions,
+    listener: SessionListener,
+  ) {
+    this.#channels = channels;
+    this.#request = request;
+    this.#options = options;
+    this.#listener = listener;
+    this.#output = new MemoryOutput(listener);
+    this.ended = new Promise((resolve) => this.#tellEnded = resolve);
+    const { signal } = options;
+    this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get mayHaveRun(): boolean {
+    return this.#wasSent;
+  }
+
+  open(): void {
+    this.#channels.add(this);
+    this.#run().catch((error) => this.#fail(error));
+  }
+
+  write(chunk: Uint8Array): Promise<void> | undefined {
+    return this.#isOver ? undefined : this.#stdin.write(chunk);
+  }
+
+  endInput(): void {
+    this.#hasInputEnded = true;
+    this.#input?.end();
+  }
+
+  resume(): void {
+    this.#output.resume();
+  }
+
+  signal(name: string): void {
+    if (this.#isOver) return;
+    this.#process.abort(name);
+    // A command can ignore all others.
+    if (name === "KILL") this.#kill?.();
+  }
+
+  resize(columns: number, rows: number): void {
+    if (!this.#isOver) this.#terminal?.resize(columns, rows);
+  }
+
+  stop(reason: unknown): void {
+    if (this.#isOver) return;
+    if (this.#wasSent) this.#process.abort("TERM");
+    this.#fail(reason);
+  }
+
+  terminate(reason: () => unknown, graceMs: number): void {
+    if (this.#isOver || this.#stopping !== undefined) return;
+    if (!this.#wasSent || graceMs === 0) return this.stop(reason());
+    this.#stopping = reason;
+    this.signal("TERM");
+    this.#graceTimer = setTimeout(() => {
+      this.#process.abort("KILL");
+      this.#fail(reason());
+    }, graceMs);
+  }
+
+  lost(message: string): void {
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
+    const mayHaveRun = this.#wasSent;
+    const output = mayHaveRun ? this.#listener.output() : undefined;
+    this.#fail(lost(this.#channels.name, message, { mayHaveRun, output }));
+  }
+
+  get #stdin(): BytePipe {
+    if (this.#input === undefined) {
+      this.#input = new BytePipe();
+      if (this.#hasInputEnded) this.#input.end();
+    }
+    return this.#input;
+  }
+
+  /** Rejects with what `#over` was aborted with, or with the server's refusal. */
+  async #run(): Promise<void> {
+    const channels = this.#channels;
+    const { signal } = this.#over;
+    const slot = channels.take();
+    this.#slot = slot;
+    if (slot === undefined) return await channels.refuse();
+    await (slot.opened === undefined
+      ? channels.open(signal)
+      : abortable(slot.opened, signal));
+    this.#options.onOpen?.();
+    // What was called may have aborted.
+    signal.throwIfAborted();
+    const env = this.#environment();
+    this.#wasSent = true;
+    this.#listener.onSent();
+    const script = await this.#grant(signal);
+    this.#listener.onStarted();
+    const result = await this.#play(script, env);
+    await Promise.all([
+      this.#send("stdout", result.stdout),
+      this.#send("stderr", result.stderr),
+    ]);
+    await this.#output.flush();
+    this.#listener.onEof();
+    if (channels.freeze.isFrozen) await channels.freeze.wait(signal);
+    const { onChannelClose } = channels.options;
+    await pass(onChannelClose?.(this.#line, channels.connection), signal);
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
+    this.#release();
+    this.#listener.onFinished(statusOf(result));
+  }
+
+  get #line(): string {
+    return this.#request.line ?? "";
+  }
+
+  /** What the server sets; what it refuses of the host is told, as with ssh. */
+  #environment(): Record<string, string> {
+    const { options, connection, connect, name } = this.#channels;
+    const { env, inlineEnv, pty } = this.#request;
+    const { acceptEnv = ACCEPT_ENV } = options;
+    const accepts = (name: string) => matchPatterns(name, acceptEnv);
+    const refused = Object.keys(env).filter((name) => !accepts(name));
+    if (refused.length > 0) throw envRefused(name, refused);
+    const ofHost = Object.entries(connection.host.env ?? {});
+    for (const [name] of ofHost) {
+      if (accepts(name) || this.#channels.refusedEnv.has(name)) continue;
+      this.#channels.refusedEnv.add(name);
+      connect.onNotice?.({
+        code: "env-refused",
+        message: `The server refuses to set the variable ${
+          JSON.stringify(name)
+        } of the host: it is not in acceptEnv of MemoryConnector`,
+      });
+    }
+    if (pty !== undefined) {
+      this.#terminal = new Terminal(pty, this.#process.signal);
+    }
+    return {
+      ...this.#terminal && { TERM: this.#terminal.term },
+      ...Object.fromEntries(ofHost.filter(([name]) => accepts(name))),
+      ...env,
+      ...inlineEnv,
+    };
+  }
+
+  /** Waits for the server's answer to the command. */
+  async #grant(signal: AbortSignal): Promise<CommandScript> {
+    const { options, connection, name } = this.#channels;
+    await this.#channels.roundTrip(signal);
+    const outcome = options.onExec?.(this.#line, connection);
+    await passOrRefuse(outcome, signal, name, STEPS.exec);
+    const find = (line: string) => requireScript(line, options.commands, name);
+    const { line } = this.#request;
+    if (line !== undefined) return find(line);
+    return options.shell ?? loginShell(find);
+  }
+
+  #play(
+    script: CommandScript,
+    env: Record<string, string>,
+  ): Promise<CommandResult> {
+    const killed = new Promise<CommandResult>((resolve) =>
+      this.#kill = () => resolve({ signal: "KILL" })
+    );
+    const stdin = () => this.#stdin.readable;
+    const write =
+      (stream: "stdout" | "stderr") => async (chunk: string | Uint8Array) => {
+        const { signal } = this.#process;
+        signal.throwIfAborted();
+        await abortable(this.#send(stream, chunk), signal);
+      };
+    const context: CommandContext = {
+      command: this.#line,
+      host: this.#channels.name,
+      env,
+      terminal: this.#terminal,
+      get stdin() {
+        return stdin();
+      },
+      signal: this.#process.signal,
+      write: write("stdout"),
+      writeError: write("stderr"),
+    };
+    return Promise.race([runScript(script, context), killed]);
+  }
+
+  async #send(
+    stream: "stdout" | "stderr",
+    chunk: string | Uint8Array = "",
+  ): Promise<void> {
+    if (this.#terminal === undefined) {
+      await this.#output.write(stream, toBytes(chunk));
+    } else {
+      await this.#output.write("stdout", throughTerminal(chunk));
+    }
+  }
+
+  #fail(reason: unknown): void {
+    if (this.#isOver) return;
+    this.#release(reason);
+    this.#listener.onFailed(reason);
+  }
+
+  #release(reason?: unknown): void {
+    this.#isOver = true;
+    clearTimeout(this.#graceTimer);
+    this.#stopWatching();
+    this.#channels.remove(this);
+    this.#slot?.give();
+    this.#output.end();
+    this.#input?.fail(reason ?? new TypeError("The process has ended"));
+    this.#over.abort(reason);
+    this.#process.abort("HUP");
+    this.#tellEnded();
+  }
+}

@@ -1,0 +1,109 @@
+/** The answers of an SFTP server. */
+
+import { PacketType, PacketWriter, Status } from "../../sftp/packets.ts";
+import { longName } from "./_long_name.ts";
+import type { FileAttributes, ServedSpace } from "./served_files.ts";
+import { failureOf, statusText } from "./_status.ts";
+
+/** One answer, before its id is known. */
+export interface Answer {
+  readonly packet: PacketWriter;
+  /** Bytes that follow the packet as part of it, not copied. */
+  readonly payload?: Uint8Array;
+}
+
+const HAS_ALL = 1 | 2 | 4 | 8;
+
+/** STATUS. */
+export function statusAnswer(
+  status: number,
+  text: string = statusText(status),
+): Answer {
+  const packet = new PacketWriter(PacketType.STATUS).u32(status);
+  // Any text: a server's own words need not be a file name.
+  packet.bytes(new TextEncoder().encode(text));
+  return { packet: packet.bytes(new Uint8Array()) };
+}
+
+/** STATUS that says that all went well. */
+export function done(): Answer {
+  return statusAnswer(Status.OK);
+}
+
+/** STATUS of a failure. */
+export function failed(error: unknown): Answer {
+  const { status, text } = failureOf(error);
+  return statusAnswer(status, text);
+}
+
+/** HANDLE. */
+export function handleAnswer(handle: Uint8Array): Answer {
+  return { packet: new PacketWriter(PacketType.HANDLE).bytes(handle) };
+}
+
+/** DATA. */
+export function dataAnswer(payload: Uint8Array): Answer {
+  const packet = new PacketWriter(PacketType.DATA).u32(payload.length);
+  return { packet, payload };
+}
+
+/** ATTRS. */
+export function attributesAnswer(attributes: FileAttributes): Answer {
+  return {
+    packet: writeAll(new PacketWriter(PacketType.ATTRS), attributes),
+  };
+}
+
+/** NAME with one name and nothing else: of REALPATH and READLINK. */
+export function nameAnswer(name: string): Answer {
+  const packet = new PacketWriter(PacketType.NAME).u32(1);
+  return { packet: packet.text(name).text(name).u32(0) };
+}
+
+/** NAME with the entries of a folder. */
+export function entriesAnswer(
+  entries: readonly { name: string; attributes: FileAttributes }[],
+): Answer {
+  const packet = new PacketWriter(PacketType.NAME).u32(entries.length);
+  for (const { name, attributes } of entries) {
+    packet.text(name).text(longName(name, attributes));
+    writeAll(packet, attributes);
+  }
+  return { packet };
+}
+
+/** EXTENDED_REPLY of `statvfs@openssh.com`. */
+export function spaceAnswer(space: ServedSpace): Answer {
+  const packet = new PacketWriter(PacketType.EXTENDED_REPLY)
+    .u64(space.blockSize).u64(space.blockSize)
+    .u64(space.blocks).u64(space.freeBlocks).u64(space.availableBlocks)
+    .u64(space.files).u64(space.freeFiles).u64(space.freeFiles)
+    .u64(0).u64(space.isReadOnly ? 1 : 0).u64(255);
+  return { packet };
+}
+
+/** EXTENDED_REPLY of numbers. */
+export function numbersAnswer(...numbers: readonly number[]): Answer {
+  const packet = new PacketWriter(PacketType.EXTENDED_REPLY);
+  for (const number of numbers) packet.u64(number);
+  return { packet };
+}
+
+/** VERSION. */
+export function versionAnswer(
+  extensions: readonly (readonly [name: string, version: string])[],
+): Answer {
+  const packet = new PacketWriter(PacketType.VERSION).u32(3);
+  for (const [name, version] of extensions) packet.text(name).text(version);
+  return { packet };
+}
+
+function writeAll(packet: PacketWriter, of: FileAttributes): PacketWriter {
+  return packet.u32(HAS_ALL).u64(of.size).u32(of.uid).u32(of.gid)
+    .u32(of.mode).u32(seconds(of.atime)).u32(seconds(of.mtime));
+}
+
+/** Times are 32 bits without a sign. */
+function seconds(time: number): number {
+  return Math.min(Math.max(Math.trunc(time), 0), 0xffffffff);
+}

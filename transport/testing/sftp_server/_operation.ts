@@ -1,0 +1,54 @@
+/** What an SFTP server does for one request: the shape that all of them have. */
+
+import type { PacketReader } from "../../sftp/packets.ts";
+import { decodeFileName } from "../../sftp/names.ts";
+import type { Answer } from "./_answers.ts";
+import type { Handles } from "./_handles.ts";
+import type { SftpRequest } from "./request.ts";
+import type { FileChanges, MaybePromise, ServedFiles } from "./served_files.ts";
+
+/** What requests work on. */
+export interface Place {
+  readonly files: ServedFiles;
+  readonly handles: Handles;
+}
+
+/** A request that was read: what it asks for, and how that is done. */
+export interface Operation extends Omit<SftpRequest, "number"> {
+  /** Does it; a failure is answered with a status. */
+  run(): MaybePromise<Answer>;
+}
+
+/** Reads a request behind its id. Throws if it is malformed. */
+export type Read = (packet: PacketReader, place: Place) => Operation;
+
+/** Goes on with a value, in the same turn if it is there. */
+export function then<T, U>(
+  value: MaybePromise<T>,
+  next: (value: T) => MaybePromise<U>,
+): MaybePromise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** Reads a path or a name. */
+export function readText(packet: PacketReader): string {
+  return decodeFileName(packet.bytes());
+}
+
+/** Reads attributes: those that are to change. */
+export function readChanges(packet: PacketReader): FileChanges {
+  const flags = packet.u32();
+  const changes = {
+    size: flags & 1 ? packet.u64() : undefined,
+    owner: flags & 2 ? { uid: packet.u32(), gid: packet.u32() } : undefined,
+    mode: flags & 4 ? packet.u32() & 0o7777 : undefined,
+    times: flags & 8 ? { atime: packet.u32(), mtime: packet.u32() } : undefined,
+  };
+  if (flags & 0x80000000) {
+    for (let count = packet.u32(); count > 0; count--) {
+      packet.bytes();
+      packet.bytes();
+    }
+  }
+  return changes;
+}

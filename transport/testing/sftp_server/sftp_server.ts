@@ -1,0 +1,210 @@
+/**
+ * An SFTP server, version 3, over any byte channel. The library itself only
+ * ever asks; this is for servers in tests.
+ *
+ * @module
+ */
+
+import { PacketReader, PacketType } from "../../sftp/packets.ts";
+import { PacketSplitter } from "../../sftp/splitter.ts";
+import { type Answer, failed, versionAnswer } from "./_answers.ts";
+import {
+  EXTENSION_NAMES,
+  MAX_PACKET_BYTES,
+  readExtended,
+  withVersions,
+} from "./_extensions.ts";
+import { Handles } from "./_handles.ts";
+import type { Operation, Place } from "./_operation.ts";
+import { operationOf, unknownOperation } from "./_operations.ts";
+import type { SftpRequest } from "./request.ts";
+import type { MaybePromise, ServedFiles } from "./served_files.ts";
+
+/** What an SFTP server is made of. */
+export interface SftpServerParts {
+  readonly files: ServedFiles;
+  /**
+   * Sends bytes; a promise if the server is to wait before it does more.
+   * What is sent does not change afterwards.
+   */
+  send(bytes: Uint8Array): Promise<void> | undefined;
+  /** Called once, when the server ends the session: the channel is to end. */
+  end(): void;
+  /**
+   * Asked before each request is carried out, in their order: what it throws
+   * is the answer, and a promise holds up this request and all behind it.
+   */
+  gate?(request: SftpRequest): MaybePromise<void>;
+  /** Extensions that it has, by name. Default: all of them. */
+  readonly extensions?: readonly string[] | undefined;
+}
+
+/** With so many bytes of requests that wait, the client is to wait as well. */
+const BACKLOG_BYTES = 2 * 1024 * 1024;
+
+/**
+ * The server's side of one session. Like OpenSSH's it carries out one request
+ * at a time and answers in the order in which it was asked.
+ */
+export class SftpServer {
+  readonly #parts: SftpServerParts;
+  readonly #extensions: readonly [name: string, version: string][];
+  readonly #splitter = new PacketSplitter((packet) => this.#admit(packet));
+  readonly #place: Place;
+  readonly #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #room: PromiseWithResolvers | undefined;
+  #isBusy = false;
+  #isGreeted = false;
+  #hasEnded = false;
+  #requests = 0;
+
+  /**
+   * Makes a server that waits for the client's INIT.
+   *
+   * @param parts The files, and the channel.
+   * @throws {TypeError} If there is no such extension.
+   */
+  constructor(parts: SftpServerParts) {
+    this.#parts = parts;
+    this.#extensions = withVersions(parts.extensions ?? EXTENSION_NAMES);
+    this.#place = { files: parts.files, handles: new Handles() };
+  }
+
+  /** Requests that were carried out or refused so far. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /**
+   * Takes bytes of the client, which must not change afterwards.
+   *
+   * @returns A promise if the client is to wait before it sends more.
+   */
+  receive(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#hasEnded) return undefined;
+    try {
+      this.#splitter.push(bytes);
+    } catch {
+      // Like OpenSSH's, it ends at what it cannot read.
+      this.end();
+      return undefined;
+    }
+    this.#pump();
+    if (this.#queuedBytes < BACKLOG_BYTES) return undefined;
+    return (this.#room ??= withResolvers()).promise;
+  }
+
+  /** Ends the session from this side. Idempotent. */
+  end(): void {
+    if (this.#hasEnded) return;
+    this.close();
+    this.#parts.end();
+  }
+
+  /** The channel is gone: what is open is closed. Idempotent. */
+  close(): void {
+    this.#hasEnded = true;
+    this.#queue.length = 0;
+    this.#place.handles.closeAll();
+    this.#room?.resolve();
+  }
+
+  #admit(packet: Uint8Array): void {
+    if (packet.length > MAX_PACKET_BYTES) throw new RangeError("too long");
+    this.#queue.push(packet);
+    this.#queuedBytes += packet.length;
+  }
+
+  #pump(): void {
+    while (!this.#isBusy && !this.#hasEnded) {
+      const packet = this.#queue.shift();
+      if (packet === undefined) return;
+      this.#queuedBytes -= packet.length;
+      if (this.#queuedBytes < BACKLOG_BYTES) {
+        this.#room?.resolve();
+        this.#room = undefined;
+      }
+      const pending = this.#serve(packet);
+      if (pending === undefined) continue;
+      this.#isBusy = true;
+      pending.finally(() => {
+        this.#isBusy = false;
+        this.#pump();
+      });
+    }
+  }
+
+  /** Serves one packet; the promise, if there is one, never rejects. */
+  #serve(bytes: Uint8Array): Promise<void> | undefined {
+    const packet = new PacketReader(bytes);
+    let id = 0;
+    let operation: Operation;
+    try {
+      if (!this.#isGreeted) return this.#greet(packet);
+      id = packet.u32();
+      operation = this.#read(packet);
+    } catch {
+      this.end();
+      return undefined;
+    }
+    const number = ++this.#requests;
+    try {
+      const answer = this.#run(operation, number);
+      return answer instanceof Promise
+        ? answer.then(
+          (answer) => this.#send(id, answer),
+          (error) => this.#send(id, failed(error)),
+        )
+        : this.#send(id, answer);
+    } catch (error) {
+      return this.#send(id, failed(error));
+    }
+  }
+
+  #greet(packet: PacketReader): Promise<void> | undefined {
+    if (packet.type !== PacketType.INIT) throw new TypeError("no INIT");
+    packet.u32();
+    this.#isGreeted = true;
+    return this.#send(0, versionAnswer(this.#extensions));
+  }
+
+  #read(packet: PacketReader): Operation {
+    if (packet.type === PacketType.EXTENDED) {
+      const names = this.#extensions.map(([name]) => name);
+      return readExtended(packet, this.#place, names);
+    }
+    return operationOf(packet.type)?.(packet, this.#place) ??
+      unknownOperation();
+  }
+
+  #run(operation: Operation, number: number): MaybePromise<Answer> {
+    const { run, ...request } = operation;
+    const gate = this.#parts.gate?.({ ...request, number });
+    return gate instanceof Promise ? gate.then(run) : run();
+  }
+
+  #send(id: number, { packet, payload }: Answer): Promise<void> | undefined {
+    if (this.#hasEnded) return undefined;
+    const head = packet.finish(id, payload?.length);
+    if (payload === undefined) return this.#settled(this.#parts.send(head));
+    const first = this.#parts.send(head);
+    return this.#settled(this.#parts.send(payload) ?? first);
+  }
+
+  /** A channel that takes no more bytes has ended, and says so itself. */
+  #settled(sent: Promise<void> | undefined): Promise<void> | undefined {
+    return sent?.catch(() => this.close());
+  }
+}
+
+interface PromiseWithResolvers {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function withResolvers(): PromiseWithResolvers {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => resolve = done);
+  return { promise, resolve };
+}
