@@ -29,6 +29,7 @@ const POOL = `
   CommandStatus
   ConnectOptions
   Connection
+  ConnectionAlgorithms
   ConnectionLostError
   ConnectionLostErrorOptions
   ConnectionPool

@@ -103,6 +103,21 @@ export type ClosedReason =
   /** The link failed: a reset, a keepalive unanswered, a protocol error. */
   | { readonly kind: "lost"; readonly message: string; readonly cause?: Error };
 
+/** The algorithms of a connection, by the names that SSH gives them. */
+export interface ConnectionAlgorithms {
+  /** The key exchange, such as `"curve25519-sha256"`. */
+  readonly kex: string;
+  /** The type of the host key, such as `"ssh-ed25519"`. */
+  readonly hostKey: string;
+  /** The cipher to the server, such as `"aes128-gcm@openssh.com"`. */
+  readonly cipher: string;
+  /**
+   * The code that authenticates each packet; `"<implicit>"`, as OpenSSH says,
+   * if the cipher does that itself.
+   */
+  readonly mac: string;
+}
+
 /**
  * One authenticated SSH transport, which carries many channels.
  *
@@ -126,6 +141,17 @@ export interface Connection extends AsyncDisposable {
   readonly isFailing?: boolean;
   /** Resolves when the connection has ended, with why. Never rejects. */
   readonly closed: Promise<ClosedReason>;
+  /**
+   * How the server calls itself, as `OpenSSH_9.2p1 Debian-2`; absent where the
+   * adapter does not know. It is what a stranger says: show it, trust nothing
+   * to it.
+   */
+  readonly serverSoftware?: string | undefined;
+  /**
+   * What the first key exchange agreed on; absent where the adapter does not
+   * know.
+   */
+  readonly algorithms?: ConnectionAlgorithms | undefined;
   /**
    * Session channels that are open or being opened, spare ones included.
    * Forwards do not count.
