@@ -5,7 +5,7 @@ import config from "../deno.json" with { type: "json" };
 
 const root = new URL("../", import.meta.url);
 
-Deno.test("deno publish takes the library, README and LICENSE, and warns of nothing", async () => {
+Deno.test("deno publish takes the library, its pages and LICENSE, and warns of nothing", async () => {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["publish", "--dry-run", "--allow-dirty"],
     cwd: root,
@@ -22,7 +22,18 @@ Deno.test("deno publish takes the library, README and LICENSE, and warns of noth
   const isLibrary = (name: string) => /^(pool|transport)\/.+\.ts$/.test(name);
   assertEquals(
     files.filter((name) => !isLibrary(name)).sort(),
-    ["LICENSE", "README.md", "deno.json", "mod.ts"],
+    [
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "bench/README.md",
+      "bench/report.svg",
+      "deno.json",
+      "mod.ts",
+      "pool/README.md",
+      "tests/README.md",
+      "transport/README.md",
+    ],
   );
   assert(files.filter(isLibrary).length > 100);
   const rest = lines.filter((line) =>

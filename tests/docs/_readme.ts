@@ -1,16 +1,28 @@
-/** What the README holds: its examples, its links, its tables. */
+/** What the README and the pages of the rooms hold: examples, links, tables. */
 
 import { fileURLToPath } from "node:url";
 
 /** The folder of the project. */
 export const root: URL = new URL("../../", import.meta.url);
 
-/** The README, as it is. */
-export const readme: string = await Deno.readTextFile(
-  new URL("README.md", root),
-);
+/** The pages, from the project's folder. */
+export const PAGES: readonly string[] = [
+  "README.md",
+  "pool/README.md",
+  "transport/README.md",
+  "tests/README.md",
+  "bench/README.md",
+  ".github/CONTRIBUTING.md",
+  ".github/SECURITY.md",
+  "CHANGELOG.md",
+];
 
-/** An example of the README. */
+/** A page, as it is. */
+export function textOf(page: string): string {
+  return Deno.readTextFileSync(new URL(page, root));
+}
+
+/** An example of a page. */
 export interface Example {
   /** The heading that it is under, with its number there: `Files 2`. */
   readonly name: string;
@@ -20,30 +32,46 @@ export interface Example {
   readonly language: string;
 }
 
-/** Every program in the README, in its order. */
+/** Every program in the pages, in their order. */
 export function examples(): Example[] {
   const found: Example[] = [];
   const counts = new Map<string, number>();
   let heading = "";
   const pattern = /^#{1,6} (.+)$|^```(\w+)\n([^]*?)^```$/gm;
-  for (const [, title, language, source] of readme.matchAll(pattern)) {
-    if (title !== undefined) heading = title;
-    if (language !== "ts" && language !== "js") continue;
-    const count = (counts.get(heading) ?? 0) + 1;
-    counts.set(heading, count);
-    found.push({ name: `${heading} ${count}`, source: source!, language });
+  for (const text of PAGES.map(textOf)) {
+    for (const [, title, language, source] of text.matchAll(pattern)) {
+      if (title !== undefined) heading = title;
+      if (language !== "ts" && language !== "js") continue;
+      const count = (counts.get(heading) ?? 0) + 1;
+      counts.set(heading, count);
+      found.push({ name: `${heading} ${count}`, source: source!, language });
+    }
   }
   return found;
 }
 
-/** Where the links of the README lead to. */
-export function links(): string[] {
-  return [...readme.matchAll(/\]\(([^)\s]+)\)/g)].map(([, to]) => to!);
+/** A link of a page. */
+export interface Link {
+  /** The page that it stands in. */
+  readonly from: string;
+  /** The file that it leads to, from the project's folder; a whole URL as it is. */
+  readonly to: string;
+  /** The heading of that page, if it names one: `#files`. */
+  readonly anchor: string;
 }
 
-/** The anchors of its headings, as GitHub, npm and JSR make them. */
-export function anchors(): Set<string> {
-  const prose = readme.replaceAll(/^```[^]*?^```$/gm, "");
+/** Where the links of a page lead to. */
+export function links(page: string): Link[] {
+  return [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => {
+    const { href, hash } = new URL(link!, new URL(page, root));
+    const to = href.slice(0, href.length - hash.length);
+    return { from: page, to: to.replace(root.href, ""), anchor: hash };
+  });
+}
+
+/** The anchors of the headings of a page, as GitHub, npm and JSR make them. */
+export function anchors(page: string): Set<string> {
+  const prose = textOf(page).replaceAll(/^```[^]*?^```$/gm, "");
   const titles = prose.matchAll(/^#{1,6} (.+)$/gm);
   return new Set(
     Array.from(
@@ -56,14 +84,14 @@ export function anchors(): Set<string> {
   );
 }
 
-/** The cells of the rows of the table whose first column has this title. */
-export function table(firstColumn: string): string[][] {
-  const tables = readme.match(/(^\|.*\|\n)+/gm) ?? [];
+/** The cells of the rows of the table of a page whose first column has this title. */
+export function table(page: string, firstColumn: string): string[][] {
+  const tables = textOf(page).match(/(^\|.*\|\n)+/gm) ?? [];
   for (const text of tables) {
     const [head, , ...rows] = text.trim().split("\n").map(cells);
     if (head?.[0] === firstColumn) return rows;
   }
-  throw new Error(`The README has no table of ${firstColumn}`);
+  throw new Error(`${page} has no table of ${firstColumn}`);
 }
 
 function cells(line: string): string[] {

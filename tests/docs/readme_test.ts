@@ -1,4 +1,4 @@
-/** The README: every example runs, and every link leads somewhere. */
+/** The README and the other pages: every example runs, and every link leads somewhere. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { existsSync } from "node:fs";
@@ -12,7 +12,17 @@ import {
   PASSWORD,
   startScripted,
 } from "./_hosts.ts";
-import { anchors, type Example, examples, links, pathOf } from "./_readme.ts";
+import config from "../../deno.json" with { type: "json" };
+import {
+  anchors,
+  type Example,
+  examples,
+  links,
+  PAGES,
+  pathOf,
+  table,
+  textOf,
+} from "./_readme.ts";
 
 /** How an example is run, and what it is to print. */
 interface Expected {
@@ -49,10 +59,9 @@ const SCRIPTED: Record<string, Expected> = {
     prints: [
       /success: false/,
       /^1 systemctl is-active app$/,
-      /^level = info$/,
     ],
   },
-  "Tests 2": { prints: [/^up 3 days$/, /^level = info$/] },
+  "Tests 2": { prints: [/^up 3 days$/] },
   "Observe 1": {
     prints: [
       /^dial ops@127/,
@@ -77,7 +86,7 @@ const ON_SUDO: Record<string, Expected> = {
 
 const all = examples();
 
-Deno.test("every example of the README is run by one of these tests", () => {
+Deno.test("every example of the pages is run by one of these tests", () => {
   assertEquals(
     all.map(({ name }) => name).sort(),
     Object.keys({ ...SCRIPTED, ...ON_BOTH, ...ON_SUDO }).sort(),
@@ -163,24 +172,34 @@ Deno.test("the README's example for Node 20 does without await using", () => {
   assert(!sources[0]!.source.includes("await using"));
 });
 
-Deno.test("every link of the README leads to a file or a heading that exists", () => {
-  const targets = links();
-  assert(targets.length > 50, `${targets.length} links`);
-  const headings = anchors();
-  const dead = targets.filter((to) => {
+Deno.test("every link of a page leads to a file or a heading that exists", () => {
+  const all = PAGES.flatMap(links);
+  assert(all.length > 70, `${all.length} links`);
+  const dead = all.filter(({ to, anchor }) => {
     if (/^https:\/\//.test(to)) return false;
-    return to.startsWith("#") ? !headings.has(to) : !existsSync(pathOf(to));
+    if (!existsSync(pathOf(to))) return true;
+    return anchor !== "" && !anchors(to).has(anchor);
   });
   assertEquals(dead, []);
 });
 
-Deno.test("every guarantee of the README links a test", () => {
-  const section = /^## Guarantees\n([^]*?)^## /m.exec(
-    Deno.readTextFileSync(pathOf("README.md")),
-  )![1]!;
-  const [, , ...rows] = section.match(/^\|.*$/gm) ?? [];
+Deno.test("every link of the README leads to a file that the packages hold", () => {
+  const held = new Set(config.publish.include);
+  const missing = links("README.md").filter(({ to }) =>
+    !/^https:\/\//.test(to) && !held.has(to)
+  );
+  assertEquals(missing, []);
+});
+
+Deno.test("the README can be read in a few minutes", () => {
+  const { length } = new TextEncoder().encode(textOf("README.md"));
+  assert(length <= 18 * 1024, `${length} bytes`);
+});
+
+Deno.test("every guarantee links a test", () => {
+  const rows = table("tests/README.md", "guarantee");
   assert(rows.length > 20, `${rows.length} guarantees`);
-  for (const row of rows) assertMatch(row, /\]\(\.\/tests\/\S+_test\.ts\)/);
+  for (const [, tests] of rows) assertMatch(tests!, /\]\(\.\/\S+_test\.ts\)/);
 });
 
 /** The folder that the examples upload. */

@@ -97,7 +97,7 @@ packageTest(
 );
 
 packageTest(
-  "the npm package holds JavaScript, types, README and LICENSE, and nothing else",
+  "the npm package holds JavaScript, types, pages and LICENSE, and nothing else",
   async () => {
     const names: string[] = [];
     for await (const path of filesBelow(installed())) {
@@ -108,7 +108,17 @@ packageTest(
       /^(mod|(pool|transport)\/[\w/]+)\.(js|d\.ts)$/.test(name);
     assertEquals(
       names.filter((name) => !isCode(name)).sort(),
-      ["LICENSE", "README.md", "package.json"],
+      [
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "bench/README.md",
+        "bench/report.svg",
+        "package.json",
+        "pool/README.md",
+        "tests/README.md",
+        "transport/README.md",
+      ],
     );
   },
 );
