@@ -7,7 +7,7 @@
 
 import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
-import { shareSftp } from "../../transport/sftp/share.ts";
+import { shareSftp } from "../../transport/sftp/shared_session.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PoolContext } from "../lane/context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";

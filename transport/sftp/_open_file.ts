@@ -1,10 +1,9 @@
 import { cleanedUp, settledWithin } from "./_clean_up.ts";
-import { PacketType } from "./packets.ts";
-import { feed } from "./_feed.ts";
-import type { Call, Handle, Protocol } from "./_protocol.ts";
+import { diagnosed, lookForExisting, lookForFolder } from "./_diagnose.ts";
+import { seconds } from "./_attributes.ts";
+import type { Handle, SftpCall } from "./_call.ts";
 import { readAhead } from "./_read_ahead.ts";
-import type { Effects } from "./_requests.ts";
-import { WriteBehind } from "./_write_behind.ts";
+import { WriteBehind, writeSource } from "./_write_behind.ts";
 import type {
   SftpAttributes,
   SftpCallOptions,
@@ -12,8 +11,9 @@ import type {
   SftpRangeOptions,
   SftpWriteFromOptions,
 } from "./file.ts";
-import { seconds } from "./_seconds.ts";
 import type { SftpFileInfo } from "./file_info.ts";
+import type { SftpOpenOptions } from "./options.ts";
+import { OpenFlag, PacketType } from "./packets.ts";
 
 /** How long a source may take to end after a failure, in milliseconds. */
 const SOURCE_END_MS = 200;
@@ -21,9 +21,7 @@ const SOURCE_END_MS = 200;
 /** An open file over the requests of a session. */
 export class OpenFile implements SftpFile {
   readonly path: string;
-  readonly #protocol: Protocol;
-  /** What was done through the file, from its opening on. */
-  readonly #effects: Effects | undefined;
+  readonly #opened: SftpCall;
   /** The server's name of the open file. */
   readonly handle: Handle;
   /** Where `writable` begins. */
@@ -35,15 +33,13 @@ export class OpenFile implements SftpFile {
   /**
    * Takes an open handle.
    *
-   * @param protocol The session.
    * @param opened The call that has opened it.
    * @param handle The server's name of the open file.
    * @param start Where `writable` begins.
    */
-  constructor(protocol: Protocol, opened: Call, handle: Handle, start = 0) {
-    this.#protocol = protocol;
+  constructor(opened: SftpCall, handle: Handle, start = 0) {
     this.path = opened.path;
-    this.#effects = opened.effects;
+    this.#opened = opened;
     this.handle = handle;
     this.start = start;
   }
@@ -66,7 +62,7 @@ export class OpenFile implements SftpFile {
     const range = { offset, end: offset + into.length };
     const call = this.#call("read", options);
     for await (
-      const piece of readAhead(this.#protocol, call, this.handle, range)
+      const piece of readAhead(call, this.handle, range)
     ) {
       into.set(piece, filled);
       filled += piece.length;
@@ -80,7 +76,7 @@ export class OpenFile implements SftpFile {
     options: SftpCallOptions = {},
   ): Promise<void> {
     const call = this.#call("write", options);
-    const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
+    const writer = new WriteBehind(call, this.handle, offset);
     await writer.write(data);
     await writer.finish();
   }
@@ -89,7 +85,7 @@ export class OpenFile implements SftpFile {
     options: SftpRangeOptions = {},
   ): AsyncIterableIterator<Uint8Array> {
     const call = this.#call("read", options);
-    return readAhead(this.#protocol, call, this.handle, options);
+    return readAhead(call, this.handle, options);
   }
 
   async writeFrom(
@@ -98,10 +94,10 @@ export class OpenFile implements SftpFile {
     options: SftpWriteFromOptions = {},
   ): Promise<void> {
     const call = this.#call("write", options);
-    const writer = new WriteBehind(this.#protocol, call, this.handle, offset);
+    const writer = new WriteBehind(call, this.handle, offset);
     const pieces = source[Symbol.asyncIterator]();
     try {
-      await feed(this.#protocol, call, writer, () => pieces.next());
+      await writeSource(call, writer, () => pieces.next());
     } catch (error) {
       // A local file is done with soon. A source that is idle ends only when it
       // has something to give.
@@ -114,17 +110,17 @@ export class OpenFile implements SftpFile {
 
   stat(options: SftpCallOptions = {}): Promise<SftpFileInfo> {
     const call = this.#call("stat", options);
-    return this.#protocol.stat(call, PacketType.FSTAT, this.handle);
+    return call.stat(PacketType.FSTAT, this.handle);
   }
 
   async truncate(length = 0, options: SftpCallOptions = {}): Promise<void> {
     const call = this.#call("truncate", options);
-    await this.#protocol.setStat(call, { size: length }, this.handle);
+    await call.setStat({ size: length }, this.handle);
   }
 
   async chmod(mode: number, options: SftpCallOptions = {}): Promise<void> {
     const call = this.#call("chmod", options);
-    await this.#protocol.setStat(call, { mode }, this.handle);
+    await call.setStat({ mode }, this.handle);
   }
 
   async setAttributes(
@@ -139,18 +135,18 @@ export class OpenFile implements SftpFile {
         mtime: seconds("mtime", times.mtime),
       },
     };
-    await this.#protocol.setStat(call, changes, this.handle);
+    await call.setStat(changes, this.handle);
   }
 
   async sync(options: SftpCallOptions = {}): Promise<boolean> {
-    if (!this.#protocol.has("fsync@openssh.com", "1")) return false;
-    await this.#protocol.sync(this.#call("sync", options), this.handle);
+    if (!this.#opened.protocol.has("fsync@openssh.com", "1")) return false;
+    await this.#call("sync", options).sync(this.handle);
     return true;
   }
 
   close(): Promise<void> {
     const call = this.#call("close", {});
-    this.#closing ??= this.#protocol.close(call, this.handle);
+    this.#closing ??= call.close(this.handle);
     return this.#closing;
   }
 
@@ -158,14 +154,14 @@ export class OpenFile implements SftpFile {
     await cleanedUp(this.close());
   }
 
-  #call(action: string, { signal }: SftpCallOptions): Call {
-    return { action, path: this.path, signal, effects: this.#effects };
+  #call(action: string, { signal }: SftpCallOptions): SftpCall {
+    return this.#opened.at(this.path, action).withSignal(signal);
   }
 
   #makeReadable(): ReadableStream<Uint8Array> {
     const stop = new AbortController();
     const call = this.#call("read", { signal: stop.signal });
-    const pieces = readAhead(this.#protocol, call, this.handle);
+    const pieces = readAhead(call, this.handle);
     const finish = async (reason?: unknown) => {
       stop.abort(reason);
       await pieces.return();
@@ -191,7 +187,6 @@ export class OpenFile implements SftpFile {
     const stop = new AbortController();
     const call = this.#call("write", { signal: stop.signal });
     const writer = new WriteBehind(
-      this.#protocol,
       call,
       this.handle,
       this.start,
@@ -223,4 +218,51 @@ export class OpenFile implements SftpFile {
       abort: () => this[Symbol.asyncDispose](),
     });
   }
+}
+
+/** Opens a file. */
+export async function openFile(
+  call: SftpCall,
+  options: SftpOpenOptions,
+): Promise<OpenFile> {
+  const flags = openFlags(options);
+  const handle = await diagnosed(
+    call,
+    () => call.open(flags, options.mode),
+    flags & OpenFlag.EXCLUSIVE ? lookForExisting : lookForFolder,
+  );
+  if (!options.append) return new OpenFile(call, handle);
+  // Servers other than OpenSSH may heed the offset of an append.
+  try {
+    const { size } = await call.stat(PacketType.FSTAT, handle);
+    return new OpenFile(call, handle, size);
+  } catch (error) {
+    call.closeUnobserved(handle);
+    throw error;
+  }
+}
+
+function openFlags(options: SftpOpenOptions): number {
+  const { write = false, append = false, truncate = false } = options;
+  const { create = false, createNew = false } = options;
+  const { read = !write && !append } = options;
+  if (!read && !write && !append) {
+    throw new TypeError(
+      "Cannot open a file: one of read, write and append must be true",
+    );
+  }
+  if ((create || createNew || truncate) && !write && !append) {
+    throw new TypeError(
+      "Cannot open a file: create, createNew and truncate need write or append",
+    );
+  }
+  if (append && truncate) {
+    throw new TypeError("Cannot open a file: append excludes truncate");
+  }
+  return (read ? OpenFlag.READ : 0) |
+    (write || append ? OpenFlag.WRITE : 0) |
+    (append ? OpenFlag.APPEND : 0) |
+    (truncate ? OpenFlag.TRUNCATE : 0) |
+    (create || createNew ? OpenFlag.CREATE : 0) |
+    (createNew ? OpenFlag.EXCLUSIVE : 0);
 }

@@ -1,4 +1,7 @@
-import type { Call, Handle, Protocol } from "./_protocol.ts";
+import { collectBytes } from "../bytes.ts";
+import type { Handle, SftpCall } from "./_call.ts";
+import { diagnosed, lookForFolder } from "./_diagnose.ts";
+import { OpenFlag } from "./packets.ts";
 
 /** What is asked for ahead of the reader at most, in bytes. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -29,8 +32,7 @@ export interface ReadAheadOptions {
  * the server says so.
  */
 export async function* readAhead(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   handle: Handle,
   { offset = 0, end = Infinity, reuse = false, onSent }: ReadAheadOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -38,13 +40,14 @@ export async function* readAhead(
   const signal = call.signal === undefined
     ? stop.signal
     : AbortSignal.any([call.signal, stop.signal]);
+  const reading = call.withSignal(signal);
   const inFlight: Promise<Slot>[] = [];
   let requests = end === Infinity ? 2 : MAX_REQUESTS;
-  let chunk = protocol.maxReadBytes;
+  let chunk = call.protocol.maxReadBytes;
   let next = offset;
-  const { buffers } = protocol.requests;
+  const { buffers } = call.protocol.requests;
   const asked = () => {
-    if (next >= end && protocol.keepsOrder) onSent?.();
+    if (next >= end && call.protocol.keepsOrder) onSent?.();
   };
   const ask = () => {
     if (next >= end) return;
@@ -52,7 +55,7 @@ export async function* readAhead(
     while (inFlight.length < most && next < end) {
       const length = Math.min(chunk, end - next);
       const range = { offset: next, length, asked };
-      const slot = fill(protocol, { ...call, signal }, handle, range);
+      const slot = fill(reading, handle, range);
       slot.catch(() => {}); // seen when its turn comes, if it comes
       inFlight.push(slot);
       next += length;
@@ -73,7 +76,7 @@ export async function* readAhead(
       if (isLast) return;
       requests = Math.min(requests * 2, MAX_REQUESTS);
       // A server that answers with less than it is asked for has its own limit.
-      chunk = Math.min(protocol.maxReadBytes, Math.max(largest, 4096));
+      chunk = Math.min(call.protocol.maxReadBytes, Math.max(largest, 4096));
     }
   } finally {
     if (reuse) buffers.leave();
@@ -98,8 +101,7 @@ interface Stretch {
 
 /** Reads one stretch until it is full or the file ends. */
 async function fill(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   handle: Handle,
   { offset, length, asked }: Stretch,
 ): Promise<Slot> {
@@ -107,7 +109,7 @@ async function fill(
   let [filled, largest] = [0, 0];
   while (filled < length) {
     const [from, count] = [offset + filled, length - filled];
-    const reading = protocol.read(call, handle, from, count);
+    const reading = call.read(handle, from, count);
     if (filled > 0) asked();
     const piece = await reading;
     if (piece === null) return { pieces, isLast: true, largest };
@@ -116,4 +118,20 @@ async function fill(
     largest = Math.max(largest, piece.length);
   }
   return { pieces, isLast: false, largest };
+}
+
+/** Reads all of a file. */
+export async function readFile(
+  call: SftpCall,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const handle = await call.open(OpenFlag.READ);
+  try {
+    return await diagnosed(
+      call,
+      () => collectBytes(readAhead(call, handle)),
+      lookForFolder,
+    );
+  } finally {
+    call.closeUnobserved(handle);
+  }
 }

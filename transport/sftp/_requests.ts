@@ -8,8 +8,7 @@ import {
   PacketWriter,
   protocolError,
 } from "./packets.ts";
-import { PacketBuffers } from "./_packet_buffers.ts";
-import { PacketSplitter } from "./splitter.ts";
+import { PacketBuffers, PacketSplitter } from "./splitter.ts";
 import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */

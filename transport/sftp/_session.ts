@@ -1,17 +1,15 @@
+import { seconds } from "./_attributes.ts";
+import { SftpCall } from "./_call.ts";
 import {
   diagnosed,
   lookAtTarget,
   lookForExisting,
   lookForFolder,
 } from "./_diagnose.ts";
-import { makeFolders } from "./_make_folders.ts";
-import { openFile } from "./_open.ts";
-import { PacketType } from "./packets.ts";
-import type { Call, Protocol } from "./_protocol.ts";
-import { readDir } from "./_read_dir.ts";
-import { readFile } from "./_read_file.ts";
-import { remove, removeTree } from "./_remove.ts";
-import { seconds } from "./_seconds.ts";
+import { makeFolders, readDir, remove, removeTree } from "./_folders.ts";
+import { openFile } from "./_open_file.ts";
+import type { Protocol } from "./_protocol.ts";
+import { readFile } from "./_read_ahead.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
 import type { SftpCallOptions, SftpFile } from "./file.ts";
 import type {
@@ -25,6 +23,7 @@ import type {
   SftpRemoveOptions,
   SftpWriteFileOptions,
 } from "./options.ts";
+import { PacketType } from "./packets.ts";
 import type { Sftp } from "./sftp.ts";
 
 /** A session over the requests of one channel. */
@@ -54,7 +53,7 @@ export class SftpSession implements Sftp {
 
   open(path: string, options: SftpOpenOptions = {}): Promise<SftpFile> {
     return this.#run(() =>
-      openFile(this.#protocol, this.#call("open", path, options), options)
+      openFile(this.#call("open", path, options), options)
     );
   }
 
@@ -62,9 +61,7 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#run(() =>
-      readFile(this.#protocol, this.#call("read", path, options))
-    );
+    return this.#run(() => readFile(this.#call("read", path, options)));
   }
 
   async readTextFile(
@@ -89,7 +86,7 @@ export class SftpSession implements Sftp {
       }
       const write = atomic ? writeFileAtomically : writeFile;
       const call = this.#call("write", path, options);
-      return write(this.#protocol, call, data, options);
+      return write(call, data, options);
     });
   }
 
@@ -103,13 +100,13 @@ export class SftpSession implements Sftp {
 
   stat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
     return this.#run(() =>
-      this.#protocol.stat(this.#call("stat", path, options), PacketType.STAT)
+      this.#call("stat", path, options).stat(PacketType.STAT)
     );
   }
 
   lstat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
     return this.#run(() =>
-      this.#protocol.stat(this.#call("lstat", path, options), PacketType.LSTAT)
+      this.#call("lstat", path, options).stat(PacketType.LSTAT)
     );
   }
 
@@ -117,19 +114,18 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): AsyncIterableIterator<SftpDirEntry> {
-    return readDir(this.#protocol, this.#call("read folder", path, options));
+    return readDir(this.#call("read folder", path, options));
   }
 
   mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {
     return this.#run(() => {
       const call = this.#call("make folder", path, options);
       if (options.recursive) {
-        return makeFolders(this.#protocol, call, options.mode);
+        return makeFolders(call, options.mode);
       }
       return diagnosed(
-        this.#protocol,
         call,
-        () => this.#protocol.entry(call, PacketType.MKDIR, options.mode),
+        () => call.entry(PacketType.MKDIR, options.mode),
         lookForExisting,
       );
     });
@@ -138,7 +134,6 @@ export class SftpSession implements Sftp {
   remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
     return this.#run(() =>
       (options.recursive ? removeTree : remove)(
-        this.#protocol,
         this.#call("remove", path, options),
       )
     );
@@ -152,8 +147,8 @@ export class SftpSession implements Sftp {
     return this.#run(() => {
       checkPath(to);
       const call = this.#call("rename", from, options);
-      const run = () => this.#protocol.rename(call, to);
-      return diagnosed(this.#protocol, call, run, lookAtTarget(to));
+      const run = () => call.rename(to);
+      return diagnosed(call, run, lookAtTarget(to));
     });
   }
 
@@ -165,26 +160,20 @@ export class SftpSession implements Sftp {
     return this.#run(() => {
       checkPath(target);
       const call = this.#call("make link", path, options);
-      const run = () => this.#protocol.symlink(call, target);
-      return diagnosed(this.#protocol, call, run, lookForExisting);
+      const run = () => call.symlink(target);
+      return diagnosed(call, run, lookForExisting);
     });
   }
 
   readLink(path: string, options: SftpCallOptions = {}): Promise<string> {
     return this.#run(() =>
-      this.#protocol.name(
-        this.#call("read link", path, options),
-        PacketType.READLINK,
-      )
+      this.#call("read link", path, options).name(PacketType.READLINK)
     );
   }
 
   realPath(path: string, options: SftpCallOptions = {}): Promise<string> {
     return this.#run(() =>
-      this.#protocol.name(
-        this.#call("resolve", path, options),
-        PacketType.REALPATH,
-      )
+      this.#call("resolve", path, options).name(PacketType.REALPATH)
     );
   }
 
@@ -194,7 +183,7 @@ export class SftpSession implements Sftp {
     options: SftpCallOptions = {},
   ): Promise<void> {
     return this.#run(() =>
-      this.#protocol.setStat(this.#call("chmod", path, options), { mode })
+      this.#call("chmod", path, options).setStat({ mode })
     );
   }
 
@@ -207,13 +196,13 @@ export class SftpSession implements Sftp {
     return this.#run(async () => {
       const call = this.#call("chown", path, options);
       const old = uid === null || gid === null
-        ? await this.#protocol.stat(call, PacketType.STAT)
+        ? await call.stat(PacketType.STAT)
         : undefined;
       const owner = {
         uid: uid ?? old?.uid ?? 0,
         gid: gid ?? old?.gid ?? 0,
       };
-      await this.#protocol.setStat(call, { owner });
+      await call.setStat({ owner });
     });
   }
 
@@ -228,7 +217,7 @@ export class SftpSession implements Sftp {
         atime: seconds("atime", atime),
         mtime: seconds("mtime", mtime),
       };
-      return this.#protocol.setStat(this.#call("utime", path, options), {
+      return this.#call("utime", path, options).setStat({
         times,
       });
     });
@@ -241,8 +230,8 @@ export class SftpSession implements Sftp {
   ): Promise<void> {
     return this.#run(() => {
       const call = this.#call("truncate", path, options);
-      const run = () => this.#protocol.setStat(call, { size: length });
-      return diagnosed(this.#protocol, call, run, lookForFolder);
+      const run = () => call.setStat({ size: length });
+      return diagnosed(call, run, lookForFolder);
     });
   }
 
@@ -251,7 +240,7 @@ export class SftpSession implements Sftp {
     options: SftpCallOptions = {},
   ): Promise<SftpFileSystemInfo> {
     return this.#run(() =>
-      this.#protocol.fileSystem(this.#call("stat file system", path, options))
+      this.#call("stat file system", path, options).fileSystem()
     );
   }
 
@@ -264,9 +253,10 @@ export class SftpSession implements Sftp {
     return Promise.resolve();
   }
 
-  #call(action: string, path: string, { signal }: SftpCallOptions): Call {
+  #call(action: string, path: string, { signal }: SftpCallOptions): SftpCall {
     checkPath(path);
-    return { action, path, signal, effects: { isDone: false } };
+    const effects = { isDone: false };
+    return new SftpCall(this.#protocol, action, path, { signal, effects });
   }
 
   /** Makes a wrong argument a rejection as well. */

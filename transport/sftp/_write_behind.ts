@@ -1,6 +1,7 @@
 import { showType } from "../options/show_value.ts";
+import { abortable, onAbort } from "../abort.ts";
 import { diagnosed, lookForSpace } from "./_diagnose.ts";
-import type { Call, Handle, Protocol } from "./_protocol.ts";
+import type { Handle, SftpCall } from "./_call.ts";
 
 /** What is sent ahead of the answers at most, in bytes. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -11,8 +12,7 @@ const MAX_REQUESTS = 128;
  * what every later call throws.
  */
 export class WriteBehind {
-  readonly #protocol: Protocol;
-  readonly #call: Call;
+  readonly #call: SftpCall;
   readonly #handle: Handle;
   #offset: number;
   #bytes = 0;
@@ -25,13 +25,11 @@ export class WriteBehind {
   /**
    * Begins to write.
    *
-   * @param protocol The session.
    * @param call What it is for.
    * @param handle The open file.
    * @param offset Where to begin.
    */
-  constructor(protocol: Protocol, call: Call, handle: Handle, offset = 0) {
-    this.#protocol = protocol;
+  constructor(call: SftpCall, handle: Handle, offset = 0) {
     this.#call = call;
     this.#handle = handle;
     this.#offset = offset;
@@ -57,7 +55,7 @@ export class WriteBehind {
     for (let at = 0; at < data.length;) {
       while (this.#isFull) await this.#settled();
       this.#check();
-      const piece = data.subarray(at, at + this.#protocol.maxWriteBytes);
+      const piece = data.subarray(at, at + this.#call.protocol.maxWriteBytes);
       this.#send(piece);
       at += piece.length;
     }
@@ -71,10 +69,10 @@ export class WriteBehind {
    */
   async finish(onSent?: () => void): Promise<void> {
     this.#check();
-    if (this.#protocol.keepsOrder) onSent?.();
+    if (this.#call.protocol.keepsOrder) onSent?.();
     while (this.#requests > 0) await this.#settled();
     this.#check();
-    if (!this.#protocol.keepsOrder) onSent?.();
+    if (!this.#call.protocol.keepsOrder) onSent?.();
   }
 
   get #isFull(): boolean {
@@ -93,9 +91,8 @@ export class WriteBehind {
     this.#bytes += piece.length;
     this.#requests++;
     diagnosed(
-      this.#protocol,
       this.#call,
-      () => this.#protocol.write(this.#call, this.#handle, offset, piece),
+      () => this.#call.write(this.#handle, offset, piece),
       lookForSpace(this.#handle, piece.length),
     ).catch((error) => {
       if (this.#failure !== undefined) return;
@@ -112,5 +109,45 @@ export class WriteBehind {
     return new Promise((resolve) => {
       this.#wake = resolve;
     });
+  }
+}
+
+/** Gives the next piece of a source. */
+type Next = () => Promise<
+  IteratorResult<Uint8Array, unknown> | ReadableStreamReadResult<Uint8Array>
+>;
+
+/**
+ * Writes what a source gives, to its end. It is waited for no longer than there
+ * is a use: an abort, a failed write and the end of the session end the wait,
+ * however long the source has nothing to give.
+ *
+ * @param call What it is for.
+ * @param writer Where to.
+ * @param next Asks the source. It is not told that it is no longer needed.
+ */
+export async function writeSource(
+  call: SftpCall,
+  writer: WriteBehind,
+  next: Next,
+): Promise<void> {
+  const { signal, effects, protocol: { requests } } = call;
+  const stop = new AbortController();
+  signal?.throwIfAborted();
+  const forgetSignal = onAbort(signal, () => stop.abort(signal?.reason));
+  const forgetEnd = requests.onEnd(() =>
+    stop.abort(requests.endError(effects?.isDone))
+  );
+  writer.onFailure = (error) => stop.abort(error);
+  try {
+    for (;;) {
+      const { done, value } = await abortable(next(), stop.signal);
+      if (done) return;
+      await writer.write(value);
+    }
+  } finally {
+    forgetSignal();
+    forgetEnd();
+    writer.onFailure = undefined;
   }
 }

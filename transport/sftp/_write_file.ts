@@ -2,14 +2,12 @@ import { showType } from "../options/show_value.ts";
 import { abortable } from "../abort.ts";
 import { cleanedUp } from "./_clean_up.ts";
 import { diagnosed, lookAtTarget } from "./_diagnose.ts";
-import { feed } from "./_feed.ts";
-import { openFile } from "./_open.ts";
 import { aboutPath, operationError, SftpError } from "./errors.ts";
 import type { SftpFileInfo } from "./file_info.ts";
-import type { OpenFile } from "./_open_file.ts";
+import { type OpenFile, openFile } from "./_open_file.ts";
 import { PacketType } from "./packets.ts";
-import type { Call, Protocol } from "./_protocol.ts";
-import { WriteBehind } from "./_write_behind.ts";
+import { SftpCall } from "./_call.ts";
+import { WriteBehind, writeSource } from "./_write_behind.ts";
 import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";
 
 /** What a file can be written from. */
@@ -34,8 +32,7 @@ export function checkContent(data: unknown): void {
 
 /** Writes a file in its place. */
 export async function writeFile(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   data: Content,
   options: SftpWriteFileOptions,
 ): Promise<void> {
@@ -48,9 +45,9 @@ export async function writeFile(
     createNew,
     ...(mode === undefined ? {} : { mode }),
   };
-  const file = await openOrCancel(protocol, call, how, data);
+  const file = await openOrCancel(call, how, data);
   try {
-    await writeAll(protocol, call, file, data, [
+    await writeAll(call, file, data, [
       ...setMode(file, mode, call),
       () => abortable(file.close(), call.signal),
     ]);
@@ -62,19 +59,18 @@ export async function writeFile(
 
 /** Writes a file beside it, and gives that its name. */
 export async function writeFileAtomically(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   data: Content,
   options: SftpWriteFileOptions,
 ): Promise<void> {
   let old: Target;
   try {
-    old = await target(protocol, call, options);
+    old = await target(call, options);
   } catch (error) {
     cancel(data, error);
     throw error;
   }
-  const temporary: Call = { ...call, path: temporaryPath(old.path) };
+  const temporary = call.at(temporaryPath(old.path));
   const mode = options.mode ?? old.mode;
   const how = {
     write: true,
@@ -83,34 +79,33 @@ export async function writeFileAtomically(
   };
   let file: OpenFile | undefined;
   try {
-    file = await openOrCancel(protocol, temporary, how, data);
+    file = await openOrCancel(temporary, how, data);
     const opened = file;
-    await writeAll(protocol, temporary, opened, data, [
+    await writeAll(temporary, opened, data, [
       ...setMode(opened, mode, call),
       () => opened.sync({ signal: call.signal }),
       () => abortable(opened.close(), call.signal),
     ]);
     // Not before all of that has succeeded.
-    await moveInto(protocol, temporary, old.path, options.createNew ?? false);
+    await moveInto(temporary, old.path, options.createNew ?? false);
   } catch (error) {
-    await discard(protocol, temporary, file);
+    await discard(temporary, file);
     // The caller knows nothing of the temporary file.
-    throw aboutPath(error, temporary.path, { ...call, host: protocol.host });
+    throw aboutPath(error, temporary.path, call);
   }
 }
 
 /** Removes the temporary file, also if a request to open it was given up. */
 async function discard(
-  protocol: Protocol,
-  { path, signal }: Call,
+  { protocol, path, signal }: SftpCall,
   file: OpenFile | undefined,
 ): Promise<void> {
   if (file === undefined && !signal?.aborted) return;
   // Not with the signal of the call: it may be what ended the writing.
-  const remove: Call = { action: "remove", path };
+  const removing = new SftpCall(protocol, "remove", path);
   await cleanedUp(
     ...file === undefined ? [] : [file.close()],
-    protocol.entry(remove, PacketType.REMOVE),
+    removing.entry(PacketType.REMOVE),
   );
 }
 
@@ -121,30 +116,27 @@ interface Target {
 
 /** Where the file is to be: at the end of a link, if the path is one. */
 async function target(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   { create = true, createNew = false }: SftpWriteFileOptions,
 ): Promise<Target> {
-  const found = await lookAt(protocol, call, create);
+  const found = await lookAt(call, create);
   if (found === undefined) return { path: call.path, mode: undefined };
-  const operation = { ...call, host: protocol.host };
-  if (createNew) throw operationError("SSH_SFTP_ALREADY_EXISTS", operation);
+  if (createNew) throw operationError("SSH_SFTP_ALREADY_EXISTS", call);
   if (found.isDirectory) {
-    throw operationError("SSH_SFTP_IS_A_DIRECTORY", operation);
+    throw operationError("SSH_SFTP_IS_A_DIRECTORY", call);
   }
   if (!found.isSymlink) return { path: call.path, mode: permissions(found) };
-  const path = await protocol.name(call, PacketType.REALPATH);
-  const real = await lookAt(protocol, { ...call, path }, create);
+  const path = await call.name(PacketType.REALPATH);
+  const real = await lookAt(call.at(path), create);
   return { path, mode: real && permissions(real) };
 }
 
 /** Gives `undefined` where there is nothing, if a file may be made there. */
 function lookAt(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   create: boolean,
 ): Promise<SftpFileInfo | undefined> {
-  return protocol.stat(call, PacketType.LSTAT).catch((error) => {
+  return call.stat(PacketType.LSTAT).catch((error) => {
     if (create && isNotFound(error)) return undefined;
     throw error;
   });
@@ -152,33 +144,31 @@ function lookAt(
 
 /** Gives the temporary file its name. A new one must replace nothing. */
 async function moveInto(
-  protocol: Protocol,
-  temporary: Call,
+  temporary: SftpCall,
   to: string,
   isNew: boolean,
 ): Promise<void> {
-  if (!isNew || !protocol.has("hardlink@openssh.com", "1")) {
+  if (!isNew || !temporary.protocol.has("hardlink@openssh.com", "1")) {
+    const renaming = temporary.at(temporary.path, "rename");
     await diagnosed(
-      protocol,
-      { ...temporary, action: "rename" },
-      () => protocol.rename({ ...temporary, action: "rename" }, to),
+      renaming,
+      () => renaming.rename(to),
       lookAtTarget(to),
     );
     return;
   }
   // A link, unlike a rename, never replaces what came there meanwhile.
-  await protocol.link({ ...temporary, path: to }, temporary.path);
-  await protocol.entry(temporary, PacketType.REMOVE);
+  await temporary.at(to).link(temporary.path);
+  await temporary.entry(PacketType.REMOVE);
 }
 
 async function openOrCancel(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   options: SftpOpenOptions,
   data: Content,
 ): Promise<OpenFile> {
   try {
-    return await openFile(protocol, call, options);
+    return await openFile(call, options);
   } catch (error) {
     cancel(data, error);
     throw error;
@@ -194,22 +184,21 @@ function cancel(data: Content, reason: unknown): void {
 function setMode(
   file: OpenFile,
   mode: number | undefined,
-  { signal }: Call,
+  { signal }: SftpCall,
 ): (() => Promise<void>)[] {
   return mode === undefined ? [] : [() => file.chmod(mode, { signal })];
 }
 
 /** Writes all, and does the rest, whose requests follow at once. */
 async function writeAll(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   file: OpenFile,
   data: Content,
   rest: readonly (() => Promise<unknown>)[],
 ): Promise<void> {
-  const writer = new WriteBehind(protocol, call, file.handle, file.start);
+  const writer = new WriteBehind(call, file.handle, file.start);
   if (data instanceof Uint8Array) await writer.write(data);
-  else await pump(protocol, call, data, writer);
+  else await pump(call, data, writer);
   let ending: Promise<unknown> | undefined;
   await writer.finish(() => {
     ending = Promise.all(rest.map((step) => step()));
@@ -221,14 +210,13 @@ async function writeAll(
 
 /** Writes a stream. */
 async function pump(
-  protocol: Protocol,
-  call: Call,
+  call: SftpCall,
   data: ReadableStream<Uint8Array>,
   writer: WriteBehind,
 ): Promise<void> {
   const reader = data.getReader();
   try {
-    await feed(protocol, call, writer, () => reader.read());
+    await writeSource(call, writer, () => reader.read());
   } catch (error) {
     // Not waited for: what the source does then is its own affair.
     reader.cancel(error).catch(() => {});

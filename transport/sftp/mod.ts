@@ -5,7 +5,7 @@
  */
 
 export * from "./sftp.ts";
-export * from "./start.ts";
+export * from "./open_session.ts";
 export {
   SftpError,
   type SftpErrorCode,

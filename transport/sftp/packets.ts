@@ -152,6 +152,16 @@ export class PacketWriter {
   }
 }
 
+/**
+ * Begins a request of an extension.
+ *
+ * @param name The name of the extension, such as `"fsync@openssh.com"`.
+ * @returns The packet, to be filled in.
+ */
+export function extended(name: string): PacketWriter {
+  return new PacketWriter(PacketType.EXTENDED).text(name);
+}
+
 /** Reads one answer. Throws a protocol error rather than reading past its end. */
 export class PacketReader {
   /** The type of the packet. */

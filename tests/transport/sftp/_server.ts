@@ -3,7 +3,7 @@
 
 import { existsSync } from "node:fs";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
-import { startSftp } from "../../../transport/sftp/start.ts";
+import { startSftp } from "../../../transport/sftp/open_session.ts";
 import type { SftpTransport } from "../../../transport/sftp/transport.ts";
 
 const PATHS = [

@@ -8,7 +8,7 @@ import { SftpError } from "../../../transport/sftp/errors.ts";
 import { decodeFileName } from "../../../transport/sftp/names.ts";
 import { PacketType } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
-import { startSftp } from "../../../transport/sftp/start.ts";
+import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import { Random } from "../../kit/random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";

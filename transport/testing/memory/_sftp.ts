@@ -3,7 +3,7 @@
 import { abortable, onAbort } from "../../abort.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
 import type { Sftp } from "../../sftp/sftp.ts";
-import { startSftp } from "../../sftp/start.ts";
+import { startSftp } from "../../sftp/open_session.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/gate.ts";
 import type { MemoryChannels } from "./_channels.ts";

@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
 import { PacketType } from "../../../../transport/sftp/packets.ts";
-import { startSftp } from "../../../../transport/sftp/start.ts";
+import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
 import { FakeServer, string, u32 } from "../_fake_server.ts";
 

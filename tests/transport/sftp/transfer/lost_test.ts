@@ -4,7 +4,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { join } from "node:path";
 import { ConnectionLostError } from "../../../../transport/errors.ts";
 import { PacketType } from "../../../../transport/sftp/packets.ts";
-import { startSftp } from "../../../../transport/sftp/start.ts";
+import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
 import { FakeServer, u32 } from "../_fake_server.ts";
 

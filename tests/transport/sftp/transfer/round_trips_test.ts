@@ -5,7 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
 import { PacketType } from "../../../../transport/sftp/packets.ts";
-import { startSftp } from "../../../../transport/sftp/start.ts";
+import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
 import { FakeServer, type Request, u32 } from "../_fake_server.ts";

@@ -3,6 +3,7 @@
 import { SftpError } from "../../../../transport/sftp/errors.ts";
 import type { SftpFileInfo } from "../../../../transport/sftp/file_info.ts";
 import { PacketType as Type } from "../../../../transport/sftp/packets.ts";
+import { SftpCall } from "../../../../transport/sftp/_call.ts";
 import { Protocol } from "../../../../transport/sftp/_protocol.ts";
 import type { SftpTransport } from "../../../../transport/sftp/transport.ts";
 import type { Random } from "../../../kit/random.ts";
@@ -48,6 +49,10 @@ export class Side {
   close(): void {
     this.protocol.requests.end();
   }
+
+  call(path: string): SftpCall {
+    return new SftpCall(this.protocol, "x", path);
+  }
 }
 
 /** Draws a step: few names, which meet often, some written in odd ways. */
@@ -71,96 +76,83 @@ export function randomStep(random: Random, dir: string): Step {
   };
 }
 
-const call = (path: string) => ({ action: "x", path });
-
 const KINDS = {
   open: async (side: Side, { path, flags, mode }: Step) => {
-    const handle = await side.protocol.open(call(path), flags, mode);
+    const handle = await side.call(path).open(flags, mode);
     side.handles.push(handle);
   },
   write: (side: Side, { number }: Step) =>
-    side.protocol.write(
-      call("x"),
+    side.call("x").write(
       side.handle(number),
       number * 40,
       new Uint8Array(1 + number * 7).fill(number),
     ),
   read: (side: Side, { number }: Step) =>
-    side.protocol.read(call("x"), side.handle(number), number * 10, 5000),
+    side.call("x").read(side.handle(number), number * 10, 5000),
   close: async (side: Side, { number }: Step) => {
     const handle = side.handle(number);
     const index = side.handles.indexOf(handle);
     if (index >= 0) side.handles.splice(index, 1);
-    await side.protocol.close(call("x"), handle);
+    await side.call("x").close(handle);
   },
   fstat: async (side: Side, { number }: Step) =>
     visible(
-      await side.protocol.stat(call("x"), Type.FSTAT, side.handle(number)),
+      await side.call("x").stat(Type.FSTAT, side.handle(number)),
     ),
   fsetstat: (side: Side, { number, mode }: Step) => {
     const changes = number % 2 === 0 ? { size: number * 1000 } : { mode };
-    return side.protocol.setStat(call("x"), changes, side.handle(number));
+    return side.call("x").setStat(changes, side.handle(number));
   },
   sync: (side: Side, { number }: Step) =>
-    side.protocol.sync(call("x"), side.handle(number)),
+    side.call("x").sync(side.handle(number)),
   copy: (side: Side, { number }: Step) =>
-    side.protocol.copyData(
-      call("x"),
-      side.handle(number),
-      side.handle(number + 1),
-    ),
+    side.call("x").copyData(side.handle(number), side.handle(number + 1)),
   stat: async (side: Side, { path }: Step) =>
-    visible(await side.protocol.stat(call(path), Type.STAT)),
+    visible(await side.call(path).stat(Type.STAT)),
   lstat: async (side: Side, { path }: Step) =>
-    visible(await side.protocol.stat(call(path), Type.LSTAT)),
+    visible(await side.call(path).stat(Type.LSTAT)),
   chmod: (side: Side, { path, mode }: Step) =>
-    side.protocol.setStat(call(path), { mode }),
+    side.call(path).setStat({ mode }),
   truncate: (side: Side, { path, number }: Step) =>
-    side.protocol.setStat(call(path), { size: number }),
+    side.call(path).setStat({ size: number }),
   chown: (side: Side, { path, number }: Step) => {
     const owner = number < 50 ? { uid: 1, gid: 1 } : { uid: 0, gid: 0 };
-    return side.protocol.setStat(call(path), { owner });
+    return side.call(path).setStat({ owner });
   },
   utime: async (side: Side, { path, number }: Step) => {
     const times = { atime: 5, mtime: number };
-    await side.protocol.setStat(call(path), { times });
-    const { mtime, atime } = await side.protocol.stat(call(path), Type.STAT);
+    await side.call(path).setStat({ times });
+    const { mtime, atime } = await side.call(path).stat(Type.STAT);
     return [mtime?.getTime(), atime?.getTime()];
   },
   lsetstat: (side: Side, { path, number, mode }: Step) => {
     const changes = [{ mode }, { size: 1 }, { times: { atime: 1, mtime: 2 } }];
-    return side.protocol.setLinkStat(call(path), changes[number % 3]!);
+    return side.call(path).setLinkStat(changes[number % 3]!);
   },
   mkdir: (side: Side, { path, mode }: Step) =>
-    side.protocol.entry(call(path), Type.MKDIR, mode),
-  rmdir: (side: Side, { path }: Step) =>
-    side.protocol.entry(call(path), Type.RMDIR),
-  remove: (side: Side, { path }: Step) =>
-    side.protocol.entry(call(path), Type.REMOVE),
-  rename: (side: Side, { path, other }: Step) =>
-    side.protocol.rename(call(path), other),
+    side.call(path).entry(Type.MKDIR, mode),
+  rmdir: (side: Side, { path }: Step) => side.call(path).entry(Type.RMDIR),
+  remove: (side: Side, { path }: Step) => side.call(path).entry(Type.REMOVE),
+  rename: (side: Side, { path, other }: Step) => side.call(path).rename(other),
   symlink: (side: Side, { path, target }: Step) =>
-    side.protocol.symlink(call(path), target),
-  link: (side: Side, { path, other }: Step) =>
-    side.protocol.link(call(path), other),
-  readlink: (side: Side, { path }: Step) =>
-    side.protocol.name(call(path), Type.READLINK),
-  realpath: (side: Side, { path }: Step) =>
-    side.protocol.name(call(path), Type.REALPATH),
-  list: (side: Side, { path }: Step) => list(side.protocol, path),
+    side.call(path).symlink(target),
+  link: (side: Side, { path, other }: Step) => side.call(path).link(other),
+  readlink: (side: Side, { path }: Step) => side.call(path).name(Type.READLINK),
+  realpath: (side: Side, { path }: Step) => side.call(path).name(Type.REALPATH),
+  list: (side: Side, { path }: Step) => list(side.call(path)),
 };
 
-async function list(protocol: Protocol, path: string): Promise<string[]> {
-  const handle = await protocol.openDir(call(path));
+async function list(call: SftpCall): Promise<string[]> {
+  const handle = await call.openDir();
   const found: string[] = [];
   for (;;) {
-    const entries = await protocol.readDir(call(path), handle);
+    const entries = await call.readDir(handle);
     if (entries === null) break;
     for (const { name, info } of entries) {
       found.push(JSON.stringify([name, ...visible(info)]));
     }
   }
-  await protocol.close(call(path), handle);
+  await call.close(handle);
   return found.sort();
 }
 

@@ -55,9 +55,8 @@ async function compare(
     let dir = server.dir;
     for (const name of ["1", "2", "3", "4", "5"]) {
       dir += `/${name}`;
-      const call = { action: "x", path: dir };
-      for (const { protocol } of [theirs!, ours]) {
-        await protocol.entry(call, PacketType.MKDIR, 0o755);
+      for (const side of [theirs!, ours]) {
+        await side.call(dir).entry(PacketType.MKDIR, 0o755);
       }
     }
     await prepare?.(dir);

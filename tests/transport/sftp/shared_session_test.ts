@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { shareSftp } from "../../../transport/sftp/share.ts";
+import { shareSftp } from "../../../transport/sftp/shared_session.ts";
 import { CountedPromise } from "../../kit/counted_promise.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 

@@ -1,0 +1,162 @@
+import {
+  diagnosed,
+  lookForEntries,
+  lookForExisting,
+  lookForFile,
+} from "./_diagnose.ts";
+import type { SftpCall } from "./_call.ts";
+import { operationError, SftpError } from "./errors.ts";
+import type { SftpDirEntry } from "./file_info.ts";
+import { PacketType } from "./packets.ts";
+
+/** How many requests are in flight for one folder. */
+const REQUESTS = 4;
+
+/** Reads a folder; the handle is closed also if the reader stops early. */
+export async function* readDir(
+  call: SftpCall,
+): AsyncGenerator<SftpDirEntry, void, undefined> {
+  const handle = await diagnosed(
+    call,
+    () => call.openDir(),
+    lookForFile,
+    ["SSH_SFTP_FAILURE", "SSH_SFTP_NOT_FOUND"],
+  );
+  const stop = new AbortController();
+  const signal = call.signal === undefined
+    ? stop.signal
+    : AbortSignal.any([call.signal, stop.signal]);
+  const reading = call.withSignal(signal);
+  const inFlight: Promise<SftpDirEntry[] | null>[] = [];
+  try {
+    for (;;) {
+      while (inFlight.length < REQUESTS) {
+        const entries = reading.readDir(handle);
+        entries.catch(() => {}); // seen when its turn comes, if it comes
+        inFlight.push(entries);
+      }
+      const entries = await inFlight.shift();
+      if (entries === null || entries === undefined) return;
+      yield* entries;
+    }
+  } finally {
+    stop.abort(new DOMException("No longer needed", "AbortError"));
+    call.closeUnobserved(handle);
+  }
+}
+
+/**
+ * Makes a folder and those above it. Begins at the last one, since most often
+ * only that is missing.
+ */
+export async function makeFolders(
+  call: SftpCall,
+  mode: number | undefined,
+): Promise<void> {
+  try {
+    await makeFolder(call, mode);
+  } catch (error) {
+    const above = parent(call.path);
+    const isMissing = error instanceof SftpError &&
+      error.code === "SSH_SFTP_NOT_FOUND";
+    if (!isMissing || above === undefined) throw error;
+    await makeFolders(call.at(above), mode);
+    await makeFolder(call, mode);
+  }
+}
+
+/** Makes one folder, or takes one that exists for success. */
+async function makeFolder(
+  call: SftpCall,
+  mode: number | undefined,
+): Promise<void> {
+  try {
+    await diagnosed(
+      call,
+      () => call.entry(PacketType.MKDIR, mode),
+      lookForExisting,
+      ["SSH_SFTP_FAILURE", "SSH_SFTP_PERMISSION_DENIED"],
+    );
+  } catch (error) {
+    const exists = error instanceof SftpError &&
+      error.code === "SSH_SFTP_ALREADY_EXISTS";
+    if (!exists) throw error;
+    const { isDirectory } = await call.stat(PacketType.STAT);
+    if (!isDirectory) {
+      throw operationError("SSH_SFTP_NOT_A_DIRECTORY", call, { cause: error });
+    }
+  }
+}
+
+/** The folder above a path; `undefined` if there is none to make. */
+function parent(path: string): string | undefined {
+  const trimmed = path.replace(/\/+$/, "");
+  const above = trimmed.slice(0, trimmed.lastIndexOf("/") + 1)
+    .replace(/\/+$/, "");
+  return above === "" ? undefined : above;
+}
+
+/** How many entries of one folder are removed at a time. */
+const AT_A_TIME = 64;
+
+/** Removes a file, a link or an empty folder. */
+export async function remove(call: SftpCall): Promise<void> {
+  // The kind decides the request: on some systems REMOVE damages a folder.
+  const { isDirectory } = await call.stat(PacketType.LSTAT);
+  if (isDirectory) await removeFolder(call);
+  else await call.entry(PacketType.REMOVE);
+}
+
+/** Removes whatever it is, with all that is in it. */
+export async function removeTree(
+  call: SftpCall,
+): Promise<void> {
+  const { isDirectory } = await call.stat(PacketType.LSTAT);
+  if (isDirectory) await removeContent(call);
+  else await call.entry(PacketType.REMOVE);
+}
+
+async function removeContent(call: SftpCall): Promise<void> {
+  const folders: string[] = [];
+  const removals: Promise<void>[] = [];
+  try {
+    for await (const entry of readDir(call)) {
+      const path = `${call.path}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else removals.push(removeEntry(call.at(path)));
+      if (removals.length >= AT_A_TIME) await settled(removals);
+    }
+  } finally {
+    // Also if the folder cannot be read on: they would reject with nobody there.
+    await settled(removals);
+  }
+  for (const path of folders) await removeContent(call.at(path));
+  await removeFolder(call);
+}
+
+/** Waits for all of them, so that nothing runs on behind a failure. */
+async function settled(removals: Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(removals.splice(0));
+  const failed = results.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
+}
+
+/** Removes an entry; one that is gone meanwhile is no failure. */
+async function removeEntry(call: SftpCall): Promise<void> {
+  try {
+    await call.entry(PacketType.REMOVE);
+  } catch (error) {
+    if (error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND") {
+      return;
+    }
+    throw error;
+  }
+}
+
+function removeFolder(call: SftpCall): Promise<void> {
+  return diagnosed(
+    call,
+    () => call.entry(PacketType.RMDIR),
+    lookForEntries,
+  );
+}
