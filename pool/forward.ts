@@ -16,6 +16,7 @@ import {
 } from "../transport/forward/listen.ts";
 import { RemoteForward } from "../transport/forward/remote.ts";
 import * as rules from "../transport/options/rules.ts";
+import { Field, OptionTable } from "../transport/options/table.ts";
 import {
   type ForwardTarget,
   parseListen,
@@ -102,30 +103,40 @@ function disposable(tunnel: Tunnel): PoolTunnel {
   });
 }
 
-const COMMON: rules.Rules = {
+const COMMON = {
+  // Checked before it chooses the table.
   type: rules.anything,
   // The addresses are checked where they are parsed.
   listen: rules.anything,
   signal: rules.signal,
   onError: rules.callback,
 };
-const LISTENER: rules.Rules = {
+const LISTENER = {
   ...COMMON,
   maxConnections: rules.count,
   replaceSocket: rules.flag,
 };
-const RULES: Readonly<Record<PoolForwardOptions["type"], rules.Rules>> = {
-  local: { ...LISTENER, to: rules.anything },
-  dynamic: { ...LISTENER, handshakeTimeoutMs: rules.duration({ zero: false }) },
-  remote: { ...COMMON, to: rules.anything },
+const TABLES = {
+  local: new OptionTable<LocalForwardOptions>("forward", {
+    ...LISTENER,
+    to: rules.anything,
+  }),
+  dynamic: new OptionTable<DynamicForwardOptions>("forward", {
+    ...LISTENER,
+    handshakeTimeoutMs: rules.duration({ zero: false }),
+  }),
+  remote: new OptionTable<RemoteForwardOptions>("forward", {
+    ...COMMON,
+    to: rules.anything,
+  }),
 };
 
-const isType = rules.oneOf("local", "dynamic", "remote");
+const isType = rules.oneOf(...Object.keys(TABLES));
 
-function checkOptions(options: PoolForwardOptions): void {
-  const at = new rules.Field("forward");
-  isType((options as { type?: unknown } | null)?.type, at.member("type"));
-  rules.checkedOptions(options, RULES[options.type], at);
+function checkOptions(options: PoolForwardOptions): PoolForwardOptions {
+  const { type } = (options ?? {}) as { type?: unknown };
+  isType(type, new Field("forward", "type"));
+  return TABLES[type as PoolForwardOptions["type"]].check(options);
 }
 
 /** The forwards of a pool. */
@@ -135,9 +146,9 @@ export class Forwards {
   /** Starts one; it is closed with the pool. */
   async start(
     get: GetConnection,
-    options: PoolForwardOptions,
+    given: PoolForwardOptions,
   ): Promise<Forward> {
-    checkOptions(options);
+    const options = checkOptions(given);
     const open: OpenTunnel = (target, { signal }) =>
       openThrough(get, target, signal);
     const forward = options.type === "remote"

@@ -11,14 +11,16 @@ import {
   anything,
   between,
   callback,
-  checkedOptions,
   count,
-  Field,
   objectWith,
   plainText,
+} from "../transport/options/rules.ts";
+import {
+  Field,
+  OptionTable,
   type Rule,
   type Rules,
-} from "../transport/options/rules.ts";
+} from "../transport/options/table.ts";
 import type {
   ExecOptions as ConnectionExecOptions,
   OutputEncoding,
@@ -289,7 +291,12 @@ export type Limits = Readonly<
   & { backoff: Required<BackoffOptions> }
 >;
 
-const RULES: Rules = {
+const BACKOFF_OPTIONS = new OptionTable<BackoffOptions>(
+  "create the pool",
+  rulesOf(BACKOFF),
+);
+
+const POOL_OPTIONS = new OptionTable<ConnectionPoolOptions>("create the pool", {
   name: plainText,
   connector: objectWith("connect"),
   resolver: objectWith("resolve"),
@@ -297,12 +304,15 @@ const RULES: Rules = {
   defaults: anything,
   observer: callback,
   ...rulesOf(NUMBERS),
-  backoff: (value, at) => checkedOptions(value, rulesOf(BACKOFF), at),
-};
+  backoff: BACKOFF_OPTIONS.asRule(),
+});
 
-function rulesOf(numbers: Numbers<string>): Rules {
-  const rules = Object.entries(numbers).map(([name, [, rule]]) => [name, rule]);
-  return Object.fromEntries(rules);
+function rulesOf<Name extends string>(
+  numbers: Numbers<Name>,
+): Rules<Record<Name, number>> {
+  const rules: Partial<Record<Name, Rule>> = {};
+  for (const name in numbers) rules[name] = numbers[name][1];
+  return rules as Rules<Record<Name, number>>;
 }
 
 /**
@@ -312,12 +322,7 @@ function rulesOf(numbers: Numbers<string>): Rules {
  * @throws {RangeError} If a number is out of range.
  */
 export function checkOptions(options: ConnectionPoolOptions): Limits {
-  const at = new Field("create the pool");
-  const { backoff, ...given }: Partial<Limits> = checkedOptions(
-    options,
-    RULES,
-    at,
-  );
+  const { backoff, ...given } = POOL_OPTIONS.check(options);
   return Object.freeze({
     ...filled(NUMBERS, given),
     backoff: Object.freeze(filled(BACKOFF, backoff)),

@@ -10,12 +10,10 @@ import type { HostLike } from "../../transport/host/host.ts";
 import {
   anything,
   callback,
-  checkedOptions,
   count,
-  Field,
-  type Rules,
   signal,
 } from "../../transport/options/rules.ts";
+import { OptionTable } from "../../transport/options/table.ts";
 import type { ExecResult, OutputEncoding } from "../../transport/process.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
 import { type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
@@ -41,12 +39,12 @@ export interface FanOutPool {
 /** Its options, with output of any kind. */
 type Options = FanOutCommandOptions<OutputEncoding>;
 
-const RULES: Rules = {
+const OPTIONS = new OptionTable<Options>("fan out", {
   concurrency: count,
   signal,
   onProgress: callback,
   exec: anything,
-};
+});
 
 /**
  * Works on hosts, several at once.
@@ -60,11 +58,7 @@ export function fanOut<T>(
   options: Options = {},
 ): AsyncIterableIterator<FanOutResult<T>> {
   checkHosts(hosts);
-  const { concurrency = 100, exec, ...rest }: Options = checkedOptions(
-    options,
-    RULES,
-    new Field("fan out"),
-  );
+  const { concurrency = 100, exec, ...rest } = OPTIONS.check(options);
   return new FanOutRun({
     hosts,
     work: workOf(pool, work, exec) as FanOutWork<T>,

@@ -77,13 +77,8 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import {
-  checkedOptions,
-  Field,
-  flag,
-  objectWith,
-  type Rules,
-} from "../../transport/options/rules.ts";
+import { flag, objectWith } from "../../transport/options/rules.ts";
+import { OptionTable } from "../../transport/options/table.ts";
 import { OPERATION_NAMES } from "../telemetry/tracing.ts";
 import type {
   DiagnosticPool,
@@ -167,17 +162,16 @@ export interface Instrumentation extends Disposable {
  * ```
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
-  const at = new Field("instrument the pool");
-  return new Recorder(checkedOptions(options, RULES, at));
+  return new Recorder(OPTIONS.check(options));
 }
 
-const RULES: Rules = {
+const OPTIONS = new OptionTable<InstrumentOptions>("instrument the pool", {
   pool: objectWith("stats"),
   tracerProvider: objectWith("getTracer"),
   meterProvider: objectWith("getMeter"),
   recordCommands: flag,
   metricsPerHost: flag,
-};
+});
 
 /** Listens to the operations of pools, until it is stopped. */
 class Recorder implements Instrumentation {

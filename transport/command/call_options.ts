@@ -11,19 +11,12 @@ import {
   byteLimit,
   callback,
   duration,
-  Field,
   flag,
   oneOf,
   plainText,
-  readOptions,
-  type Rules,
   signal,
-  stdin,
-  sudo,
-  TERMINAL,
-  terminal,
-  variables,
 } from "../options/rules.ts";
+import { OptionTable, type Rules } from "../options/table.ts";
 import type {
   ExecOptions,
   OutputEncoding,
@@ -31,9 +24,16 @@ import type {
   ShellOptions,
   SpawnOptions,
 } from "../process.ts";
+import {
+  stdin,
+  sudo,
+  SYNONYMS,
+  TERMINAL,
+  terminal,
+  variables,
+} from "./option_rules.ts";
 import { remoteCommand } from "./remote_command.ts";
 import { isShellName } from "./shell_line.ts";
-import { showType } from "../options/show_value.ts";
 
 /** Options that the pool has beside those of a connection. */
 export interface PoolCallOptions {
@@ -59,20 +59,20 @@ export interface CheckedCall<Options> {
  */
 const MAX_LINE_BYTES = 255 * 1024;
 
-const SESSION: Rules = {
+const SESSION: Rules<SessionOptions> = {
   signal,
   env: variables,
   envMode: oneOf("request", "inline"),
   onOpen: callback,
 };
-const SPAWN: Rules = {
+const SPAWN: Rules<SpawnOptions> = {
   ...SESSION,
   pty: terminal,
   cwd: plainText,
   login: flag,
   sudo,
 };
-const EXEC: Rules = {
+const EXEC: Rules<ExecOptions> = {
   ...SPAWN,
   stdin,
   encoding: oneOf("text", "bytes"),
@@ -82,21 +82,32 @@ const EXEC: Rules = {
   maxOutputBytes: byteLimit,
   onOutputLimit: oneOf("error", "truncate"),
 };
-const SHELL: Rules = { ...SESSION, ...TERMINAL };
-const OWN: Record<keyof PoolCallOptions, Rules[string]> = {
+const SHELL: Rules<ShellOptions> = { ...SESSION, ...TERMINAL };
+const OWN: Rules<PoolCallOptions> = {
   acquireTimeoutMs: duration({ zero: true }),
   idempotent: flag,
 };
 
-/** The three calls, and what a name that belongs elsewhere is told. */
-const KINDS = {
-  exec: { rules: EXEC, doing: "run the command" },
-  spawn: { rules: SPAWN, doing: "start the command" },
-  shell: { rules: SHELL, doing: "start the shell" },
-} as const;
-
-type Kind = keyof typeof KINDS;
+type Kind = "exec" | "spawn" | "shell";
 type OwnName = keyof PoolCallOptions;
+
+/** The three calls, and what a name that belongs elsewhere is told. */
+const TABLES: Readonly<Record<Kind, OptionTable<object>>> = {
+  exec: tableOf("exec", "run the command", EXEC),
+  spawn: tableOf("spawn", "start the command", SPAWN),
+  shell: tableOf("shell", "start the shell", SHELL),
+};
+
+function tableOf(
+  kind: Kind,
+  doing: string,
+  rules: Rules,
+): OptionTable<object> {
+  return new OptionTable(doing, rules, {
+    synonyms: SYNONYMS,
+    elsewhere: (name) => elsewhere(kind, name),
+  });
+}
 
 /**
  * Checks a call of `exec()`: its options, its command, and the length of the
@@ -172,40 +183,40 @@ function check<Options extends SpawnOptions | ShellOptions>(
   if (given === undefined) {
     return NOTHING as Omit<CheckedCall<Options>, "command">;
   }
-  const at = new Field(KINDS[kind].doing);
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    at.member("options").wrong(showType(given), "an object");
-  }
   if (checked.has(given)) return { options: given, own: NOTHING.own };
   const own: Record<string, unknown> = {};
   const options: Record<string, unknown> = {};
-  readOptions(
-    given,
-    rulesOf(kind, names),
-    at,
-    (name, value) =>
-      (names.includes(name as OwnName) ? own : options)[name] = value,
-    (name) => elsewhere(kind, name),
-  );
-  checkTogether(options as SpawnOptions, at);
+  const table = tableWith(kind, names);
+  table.read(given, (name, value) => {
+    (names.includes(name as OwnName) ? own : options)[name] = value;
+  });
+  checkTogether(options as SpawnOptions, table.doing);
   return {
     options: Object.freeze(options) as Options,
     own: Object.freeze(own),
   };
 }
 
-const withOwn = new Map<string, Rules>();
+const withOwn = new WeakMap<
+  readonly OwnName[],
+  Map<Kind, OptionTable<object>>
+>();
 
-/** Made once for each set of names: a call is not to wait for that. */
-function rulesOf(kind: Kind, own: readonly OwnName[]): Rules {
-  if (own.length === 0) return KINDS[kind].rules;
-  const key = `${kind} ${own.join(" ")}`;
-  const known = withOwn.get(key);
-  if (known !== undefined) return known;
-  const added = own.map((name) => [name, OWN[name]]);
-  const rules = { ...KINDS[kind].rules, ...Object.fromEntries(added) };
-  withOwn.set(key, rules);
-  return rules;
+/** Made once for each list of names: a call is not to wait for that. */
+function tableWith(
+  kind: Kind,
+  own: readonly OwnName[],
+): OptionTable<object> {
+  const table = TABLES[kind];
+  if (own.length === 0) return table;
+  let tables = withOwn.get(own);
+  if (tables === undefined) withOwn.set(own, tables = new Map());
+  let known = tables.get(kind);
+  if (known === undefined) {
+    const added = Object.fromEntries(own.map((name) => [name, OWN[name]]));
+    tables.set(kind, known = table.with(table.doing, added));
+  }
+  return known;
 }
 
 /** Options of other functions, and of other libraries. */
@@ -225,21 +236,21 @@ function elsewhere(kind: Kind, name: string): string | undefined {
   return undefined;
 }
 
-function checkTogether(options: SpawnOptions, at: Field): void {
+function checkTogether(options: SpawnOptions, doing: string): void {
   const { env, envMode, pty, sudo } = options;
   if (env === undefined) return;
   const isSudo = sudo !== undefined && sudo !== false;
   if (isSudo && pty !== undefined && pty !== false && envMode !== "inline") {
     // A terminal would print what is sent to it.
     throw new TypeError(
-      `Cannot ${at.doing}: env with sudo and pty must have envMode "inline"`,
+      `Cannot ${doing}: env with sudo and pty must have envMode "inline"`,
     );
   }
   if (!isSudo && envMode !== "inline") return;
   const bad = Object.keys(env).find((name) => !isShellName(name));
   if (bad === undefined) return;
   throw new TypeError(
-    `Cannot ${at.doing}: env has the name ${
+    `Cannot ${doing}: env has the name ${
       JSON.stringify(bad)
     }, must be one that ` +
       "a shell can set: letters, digits and _, and no digit first",

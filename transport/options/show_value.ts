@@ -15,9 +15,7 @@ const MAX_LENGTH = 60;
 export function showValue(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return JSON.stringify(
-        value.length > MAX_LENGTH ? `${value.slice(0, MAX_LENGTH)}…` : value,
-      );
+      return showText(value);
     case "number":
     case "boolean":
       return String(value);
@@ -25,6 +23,16 @@ export function showValue(value: unknown): string {
       return value < 1e20 && value > -1e20 ? `${value}n` : "a bigint";
   }
   return showType(value);
+}
+
+/** As of a string "user:password@host", nothing before the last "@" is shown. */
+function showText(text: string): string {
+  const at = text.lastIndexOf("@");
+  const isHidden = text.slice(0, Math.max(at, 0)).includes(":");
+  const shown = isHidden ? `…${text.slice(at)}` : text;
+  return JSON.stringify(
+    shown.length > MAX_LENGTH ? `${shown.slice(0, MAX_LENGTH)}…` : shown,
+  );
 }
 
 /**

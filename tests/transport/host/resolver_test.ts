@@ -152,7 +152,10 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ user: "a\nb" }, "user is"],
   [{ password: 1 }, "password is a number, must be a string or a function"],
   [{ privateKey: "" }, "privateKey is an empty string"],
-  [{ privateKey: [] }, "privateKey is an array that does not fit"],
+  [
+    { privateKey: [] },
+    "privateKey is an array, must be a key as string or Uint8Array, or an array",
+  ],
   [{ privateKey: [1] }, "privateKey is an array"],
   [{ identityFile: [1] }, "identityFile is an array"],
   [{ passphrase: {} }, "passphrase is an object"],
@@ -163,7 +166,10 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
     { keyboardInteractive: "x" },
     "keyboardInteractive is a string, must be a function",
   ],
-  [{ authMethods: [] }, "authMethods is an array that does not fit"],
+  [
+    { authMethods: [] },
+    "authMethods is an array, must be an array of none, publickey, password",
+  ],
   [{ authMethods: ["hostbased"] }, "must be an array of none, publickey"],
   [{ hostKey: "any" }, 'hostKey is "any", must be "strict"'],
   [{ hostKey: "SHA256:short" }, 'hostKey is "SHA256:short"'],
@@ -175,9 +181,10 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ hashKnownHosts: 1 }, "hashKnownHosts is 1"],
   [
     { algorithms: { ciphers: "x" } },
-    "algorithms is an object, must be an object with kex, cipher, mac, hostKey",
+    'there is no field "algorithms.ciphers", did you mean "cipher"?',
   ],
-  [{ algorithms: { cipher: [] } }, "algorithms is"],
+  [{ algorithms: { cipher: [] } }, "algorithms.cipher is an array, must be"],
+  [{ algorithms: "x" }, "algorithms is a string, must be an object with kex"],
   [{ agentForward: null }, "agentForward is null"],
   [{ env: { "A=B": "x" } }, "env is an object"],
   [{ env: { A: 1 } }, "env is an object"],
@@ -192,15 +199,15 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ keepaliveCountMax: 1.5 }, "keepaliveCountMax is 1.5"],
   [
     { hostName: "x" },
-    '"hostName" is no field of a host, did you mean hostname',
+    'there is no field "hostName", did you mean "hostname"?',
   ],
-  [{ username: "x" }, '"username" is no field of a host, did you mean user'],
-  [{ host: "x" }, '"host" is no field of a host, did you mean hostname'],
-  [{ readyTimeout: 1 }, "did you mean dialTimeoutMs"],
-  [{ identity_file: "x" }, "did you mean identityFile"],
-  [{ __proto__: null, toString: 1 }, '"toString" is no field of a host'],
-  [{ pasword: "x" }, '"pasword" is no field of a host, did you mean password'],
-  [{ wat: 1 }, '"wat" is no field of a host'],
+  [{ username: "x" }, 'there is no field "username", did you mean "user"?'],
+  [{ host: "x" }, 'there is no field "host", did you mean "hostname"?'],
+  [{ readyTimeout: 1 }, 'did you mean "dialTimeoutMs"?'],
+  [{ identity_file: "x" }, 'did you mean "identityFile"?'],
+  [{ __proto__: null, toString: 1 }, 'there is no field "toString"'],
+  [{ pasword: "x" }, 'there is no field "pasword", did you mean "password"?'],
+  [{ wat: 1 }, 'there is no field "wat"'],
 ];
 
 for (const [fields, message] of BAD) {
@@ -241,7 +248,7 @@ Deno.test("PlainResolver.resolve() refuses what is neither a string nor a plain 
   assertThrows(
     () => resolve({ host: "x" }),
     TypeError,
-    "did you mean hostname",
+    'did you mean "hostname"?',
   );
 });
 

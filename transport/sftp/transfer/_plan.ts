@@ -1,4 +1,5 @@
 import * as rules from "../../options/rules.ts";
+import { OptionTable } from "../../options/table.ts";
 import { ConnectionLostError, SshError } from "../../errors.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import type {
@@ -137,14 +138,14 @@ export async function copyAll(
   if (failure !== undefined) throw failure.error;
 }
 
-const RULES: rules.Rules = {
+const OPTIONS = new OptionTable<TransferOptions>("copy", {
   signal: rules.signal,
   concurrency: rules.count,
   preserve: rules.flag,
   symlinks: rules.oneOf("copy", "skip"),
   resume: rules.flag,
   onProgress: rules.callback,
-};
+});
 
 /**
  * Checks the options of a transfer.
@@ -152,7 +153,7 @@ const RULES: rules.Rules = {
  * @throws {TypeError | RangeError} If one is unknown or wrong.
  */
 export function checkTransferOptions(options: TransferOptions): void {
-  rules.checkedOptions(options, RULES, new rules.Field("copy"));
+  OPTIONS.check(options);
 }
 
 /**
