@@ -19,6 +19,15 @@ import { keyPair, parse } from "../../../transport/testing/server/_keys.ts";
 export interface RawServerProtocol {
   _hostKeys: Record<string, unknown>;
   _decipher: { _onPayload(payload: Uint8Array): unknown };
+  readonly _kex: unknown;
+  readonly _cipher: { encrypt(packet: Uint8Array): void };
+  readonly _packetRW: {
+    readonly write: {
+      readonly allocStartKEX: number;
+      alloc(bytes: number, force: boolean): Uint8Array;
+      finalize(packet: Uint8Array, force: boolean): Uint8Array;
+    };
+  };
   rekey(): void;
   channelData(id: number, data: Uint8Array): void;
   channelExtData(id: number, data: Uint8Array, type: number): void;

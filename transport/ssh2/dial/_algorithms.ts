@@ -13,6 +13,8 @@ import {
   hostName,
   type ResolvedHost,
 } from "../../host/host.ts";
+import { matchPattern } from "../../host/pattern.ts";
+import type { NoCommonAlgorithm } from "./_kex_init.ts";
 
 /** The runtimes whose cipher speeds differ. */
 export type Runtime = "deno" | "bun" | "node";
@@ -54,10 +56,12 @@ const ALL_MACS: Catalogue = {
     "hmac-sha2-512-etm@openssh.com",
     "hmac-sha2-256",
     "hmac-sha2-512",
-  ],
-  legacy: [
+    // As in `ssh`: what is broken in SHA-1 does not break it as a MAC, and
+    // there are devices that have no other.
     "hmac-sha1-etm@openssh.com",
     "hmac-sha1",
+  ],
+  legacy: [
     "hmac-sha2-256-96",
     "hmac-sha2-512-96",
     "hmac-sha1-96",
@@ -137,6 +141,13 @@ const CIPHER = available(
 const MAC = available(ALL_MACS, (name) => hashes.includes(hashOf(name)));
 const KEX = available(ALL_KEXES, hasCurve);
 
+const CATALOGUES: Readonly<Record<NoCommonAlgorithm["field"], Catalogue>> = {
+  kex: KEX,
+  hostKey: HOST_KEY,
+  cipher: CIPHER,
+  mac: MAC,
+};
+
 function available(
   { defaults, legacy }: Catalogue,
   can: (name: string) => boolean,
@@ -201,6 +212,26 @@ export function algorithmsFor(
   return lists as unknown as Ssh2Algorithms;
 }
 
+/**
+ * What to set so that a server is reached with which there was nothing to agree
+ * on.
+ *
+ * @param mismatch What there was none of.
+ * @returns A sentence.
+ */
+export function mismatchHint({ field, offered }: NoCommonAlgorithm): string {
+  const { defaults, legacy } = CATALOGUES[field];
+  const known = offered.filter((name) =>
+    defaults.includes(name) || legacy.includes(name)
+  );
+  if (known.length === 0) {
+    return "None of what the server offers is implemented; enable another " +
+      `one of algorithms.${field} on the server, such as ${defaults[0]}`;
+  }
+  return "If you trust what the server offers, set algorithms: " +
+    `{ ${field}: "+${known.join(",")}" } for this host`;
+}
+
 function resolveList(
   host: ResolvedHost,
   field: string,
@@ -231,8 +262,9 @@ function applyList(list: AlgorithmList, catalogue: Catalogue): string[] {
   if (modifier === "+") return unique([...defaults, ...named()]);
   if (modifier === "^") return unique([...named(), ...defaults]);
   if (modifier === "-") {
-    const gone = patterns.map(toRegExp);
-    return defaults.filter((name) => !gone.some((it) => it.test(name)));
+    return defaults.filter((name) =>
+      !patterns.some((pattern) => matchPattern(name, pattern))
+    );
   }
   return named();
 }
@@ -257,18 +289,9 @@ function expand(
   names: readonly string[],
 ): string[] {
   const found = patterns.flatMap((pattern) => {
-    const expression = toRegExp(pattern);
-    return names.filter((name) => expression.test(name));
+    return names.filter((name) => matchPattern(name, pattern));
   });
   return unique(found);
-}
-
-function toRegExp(pattern: string): RegExp {
-  const source = pattern.replace(
-    /[.*+?^${}()|[\]\\]/g,
-    (it) => it === "*" ? ".*" : it === "?" ? "." : `\\${it}`,
-  );
-  return new RegExp(`^${source}$`);
 }
 
 function knownFirst(

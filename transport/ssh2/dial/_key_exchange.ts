@@ -13,7 +13,11 @@
 
 import { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
-import type { RawClient, RawProtocol } from "../fence/internals.ts";
+import type {
+  RawClient,
+  RawOnPayload,
+  RawProtocol,
+} from "../fence/internals.ts";
 import { ProtocolViolation } from "../_protocol_violation.ts";
 
 /** Message numbers of RFC 4250. */
@@ -58,6 +62,9 @@ export interface KeyExchangeGuardOptions {
   readonly onViolation: (violation: ProtocolViolation) => void;
 }
 
+/** Wraps what is given each packet. */
+type Wrap = (onPayload: RawOnPayload) => RawOnPayload;
+
 /**
  * Guards one connection: `verifier` is for ssh2's `connect()`, then call
  * `attach()`, `credentialSent()` for each attempt to log in, and `ready()`
@@ -74,6 +81,7 @@ export class KeyExchangeGuard {
   #heldBytes = 0;
   /** Whether what is being read arrived before the approval. */
   #isReplay = false;
+  #readFirst: Wrap = (onPayload) => onPayload;
   #violation: ProtocolViolation | undefined;
   #detach = () => {};
 
@@ -105,10 +113,12 @@ export class KeyExchangeGuard {
    *
    * @param raw The client, in the turn in which its `connect()` was called.
    * @param socket What it runs on.
+   * @param readFirst Reads each packet of the first exchange before ssh2.
    */
-  attach(raw: RawClient, socket: Duplex): void {
+  attach(raw: RawClient, socket: Duplex, readFirst: Wrap): void {
     this.#raw = raw;
     this.#socket = socket;
+    this.#readFirst = readFirst;
     const protocol = raw._protocol;
     protocol.parse = (chunk, position, length) =>
       this.#parse(protocol, chunk, position, length);
@@ -218,7 +228,7 @@ export class KeyExchangeGuard {
   #interrupt(protocol: RawProtocol): void {
     const decipher = protocol._decipher;
     if (decipher === undefined) return;
-    const onPayload = decipher._onPayload;
+    const onPayload = this.#readFirst(decipher._onPayload);
     decipher._onPayload = (payload) => {
       const result = onPayload(payload);
       // `false` ends its loop, and gives back where it stands.

@@ -15,7 +15,9 @@ import { hostName, type ResolvedHost } from "../../host/host.ts";
 import { prepareHostKeyCheck } from "../../host_key/policy.ts";
 import type { HostKeyCheck } from "../../host_key/check.ts";
 import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
-import { algorithmsFor } from "./_algorithms.ts";
+import { algorithmsFor, mismatchHint } from "./_algorithms.ts";
+import { Exchanges } from "./_exchanges.ts";
+import type { NoCommonAlgorithm } from "./_kex_init.ts";
 import type { KeyCache } from "../auth/key_cache.ts";
 import { Authenticator } from "../auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
@@ -62,6 +64,7 @@ export class Dial {
   #greeting: Greeting | undefined;
   #hostKeyError: Error | undefined;
   #violation: ProtocolViolation | undefined;
+  #mismatch: NoCommonAlgorithm | undefined;
   #lastError: (Error & { level?: string }) | undefined;
 
   readonly #guard = new KeyExchangeGuard({
@@ -226,13 +229,17 @@ export class Dial {
     });
     const raw = internalsOf(client);
     endCiphers(raw._protocol);
+    const { readFirst } = new Exchanges(raw._protocol, {
+      onViolation: (violation) => this.#violation ??= violation,
+      onMismatch: (mismatch) => this.#mismatch = mismatch,
+    });
     this.#auth.attach(client);
     passHostKeyList(raw);
     enforceWindows(raw);
     const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
     const rekeying = new Rekeying(raw._protocol, rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
-    this.#guard.attach(raw, socket);
+    this.#guard.attach(raw, socket, readFirst);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");
   }
 
@@ -254,6 +261,14 @@ export class Dial {
     const violation = this.#violation;
     if (violation !== undefined) {
       return this.#error("kex", violation.message, violation);
+    }
+    const mismatch = this.#mismatch;
+    if (mismatch !== undefined) {
+      return new DialError("kex", `${this.#cannot()}: ${mismatch.message}`, {
+        host: this.#name,
+        cause: mismatch,
+        hint: mismatchHint(mismatch),
+      });
     }
     const cause = this.#lastError;
     switch (this.#phase) {
@@ -314,7 +329,7 @@ export class Dial {
   #timedOut(timeoutMs: number): DialError {
     return new DialError(
       "timeout",
-      `Cannot connect to ${JSON.stringify(this.#name)}: no success within ` +
+      `${this.#cannot()}: no success within ` +
         `${timeoutMs} ms, while ${DOING[this.#phase]}`,
       { host: this.#name, cause: this.#lastError },
     );
@@ -328,8 +343,12 @@ export class Dial {
   ): DialError {
     return new DialError(
       phase,
-      `Cannot connect to ${JSON.stringify(this.#name)}: ${why}`,
+      `${this.#cannot()}: ${why}`,
       { host: this.#name, cause, throttled },
     );
+  }
+
+  #cannot(): string {
+    return `Cannot connect to ${JSON.stringify(this.#name)}`;
   }
 }

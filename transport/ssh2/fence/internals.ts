@@ -83,13 +83,46 @@ interface RawEncipher extends RawCipher {
   readonly outSeqno: number;
 }
 
+/**
+ * Given each packet. A number or `false` ends the loop over the packets of a
+ * chunk: the position to go on from, or just behind this packet.
+ */
+export type RawOnPayload = (
+  payload: Uint8Array,
+) => number | boolean | undefined;
+
 /** What those have in common that read packets. */
 export interface RawDecipher extends RawCipher {
-  /**
-   * Given each packet. A number or `false` ends the loop over the packets of a
-   * chunk: the position to go on from, or just behind this packet.
-   */
-  _onPayload(payload: Uint8Array): number | boolean | undefined;
+  _onPayload: RawOnPayload;
+}
+
+/** One key exchange. */
+export interface RawKeyExchange {
+  readonly sessionID: Buffer;
+  readonly negotiated: { readonly kex: string };
+  /** The group, once it is known; only Diffie-Hellman without curves has one. */
+  getDHParams?(): { readonly prime: Buffer } | undefined;
+}
+
+/** Names of algorithms. */
+export interface RawNames {
+  readonly array: readonly string[];
+}
+
+/** The names of one direction. */
+export interface RawDirection {
+  readonly cipher: RawNames;
+  readonly mac: RawNames;
+}
+
+/** What a side offers: an instance of ssh2's `KexInit`. */
+export interface RawOffer {
+  readonly lists: {
+    readonly kex: RawNames;
+    readonly serverHostKey: RawNames;
+    readonly cs: RawDirection;
+    readonly sc: RawDirection;
+  };
 }
 
 /** Signs data; calls back with the signature. */
@@ -174,7 +207,10 @@ export interface RawPoly1305 {
 export interface RawProtocol {
   authPK: RawAuthPublicKey;
   readonly _packetRW: { readonly write: RawPacketWriter };
-  readonly _kex: { readonly sessionID: Buffer };
+  /** Replaced at each KEXINIT of the server. */
+  readonly _kex: RawKeyExchange;
+  /** What each of our KEXINITs says. */
+  readonly _offer: RawOffer;
   /** Reads what arrived; ssh2 calls it for each chunk. */
   parse(chunk: Uint8Array, position: number, length: number): void;
   /** Reads on: first the banner, then packets; gives where it stopped. */
@@ -183,8 +219,8 @@ export interface RawProtocol {
     position: number,
     length: number,
   ): number | undefined;
-  /** Given each packet after the first key exchange; see {@linkcode RawDecipher}. */
-  _onPayload(payload: Uint8Array): number | boolean | undefined;
+  /** Given each packet after the first key exchange. */
+  _onPayload: RawOnPayload;
   /** Sends what a cipher has encrypted. */
   _onWrite(data: Uint8Array): void;
   /** Replaced by each key exchange, as `_decipher` is. */

@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertMatch,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { ConnectionPool } from "../../../../mod.ts";
 import type { Connection } from "../../../../transport/connector.ts";
 import { ConnectionLostError } from "../../../../transport/errors.ts";
@@ -13,7 +14,26 @@ import type { RekeyLimits } from "../../../../transport/ssh2/dial/_rekey.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import { connect, rejection, resolved } from "../_kit.ts";
-import { otherHostKey, startRawServer } from "../_raw_server.ts";
+import {
+  otherHostKey,
+  type RawServerProtocol,
+  startRawServer,
+} from "../_raw_server.ts";
+import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
+
+const IGNORE = 2;
+const DEBUG = 4;
+const CHANNEL_DATA = 94;
+
+/** Sends a message past ssh2's queue, which holds all back meanwhile. */
+function sendNow(
+  { _packetRW: { write }, _cipher }: RawServerProtocol,
+  message: number[],
+): void {
+  const packet = write.alloc(message.length, true);
+  packet.set(message, write.allocStartKEX);
+  _cipher.encrypt(write.finalize(packet, true));
+}
 
 const CIPHERS: Record<string, SshHost["algorithms"] & object> = {
   "aes128-gcm": { cipher: "aes128-gcm@openssh.com" },
@@ -165,6 +185,31 @@ Deno.test("Connection ends when the server shows another host key at a later key
   const error = await rejection(connection.exec("true"));
   assertInstanceOf(error, ConnectionLostError);
   assertMatch(error.message, /the server showed another host key/);
+});
+
+Deno.test("Connection takes what a server sends beside a later key exchange, as ssh does", async () => {
+  await using server = await startRawServer(({ id, protocol }) => {
+    let current = protocol._kex;
+    // In the turn in which the server's exchange begins, behind its KEXINIT.
+    Object.defineProperty(protocol, "_kex", {
+      configurable: true,
+      get: () => current,
+      set(exchange: unknown) {
+        current = exchange;
+        sendNow(protocol, [IGNORE, ...string("padding")]);
+        sendNow(protocol, [DEBUG, 0, ...string("debug"), ...string("")]);
+        const data = [CHANNEL_DATA, ...uint32(id), ...string("meanwhile, ")];
+        sendNow(protocol, data);
+      },
+    });
+    protocol.rekey();
+    protocol.channelData(id, Buffer.from("and afterwards"));
+    protocol.exitStatus(id, 0);
+    protocol.channelClose(id);
+  });
+  await using connection = await connect(server.host);
+  const { stdout, code } = await connection.exec("anything");
+  assertEquals([stdout, code], ["meanwhile, and afterwards", 0]);
 });
 
 Deno.test("Connection ends when the server goes on without new keys", async () => {

@@ -1,0 +1,107 @@
+/**
+ * Reads the messages of each key exchange before ssh2 does: of the first, and
+ * of each later one.
+ *
+ * @module
+ */
+
+import { ProtocolViolation } from "../_protocol_violation.ts";
+import type { RawOnPayload, RawProtocol } from "../fence/internals.ts";
+import { checkNumbers } from "./_exchange_numbers.ts";
+import {
+  findMismatch,
+  type NoCommonAlgorithm,
+  ownOffer,
+  readKexInit,
+} from "./_kex_init.ts";
+
+const KEXINIT = 20;
+const LAST_KEX_MESSAGE = 49;
+
+/** What {@linkcode Exchanges} tells of, before the connection ends. */
+export interface ExchangeObserver {
+  /** The server sent a number that it must not. */
+  readonly onViolation: (violation: ProtocolViolation) => void;
+  /** There is nothing to agree on. */
+  readonly onMismatch: (mismatch: NoCommonAlgorithm) => void;
+}
+
+/** Looks after the key exchanges of one connection. */
+export class Exchanges {
+  readonly #protocol: RawProtocol;
+  readonly #observer: ExchangeObserver;
+
+  /**
+   * @param protocol ssh2's protocol object, in the turn in which the client's
+   *   `connect()` was called, before others wrap its `_onPayload`.
+   * @param observer Told of what ends the connection.
+   */
+  constructor(protocol: RawProtocol, observer: ExchangeObserver) {
+    this.#protocol = protocol;
+    this.#observer = observer;
+    const onPayload = protocol._onPayload;
+    protocol._onPayload = (payload) => {
+      if (payload[0] !== KEXINIT) return onPayload(payload);
+      const result = this.#read(payload, onPayload);
+      this.#enterLater();
+      return result;
+    };
+  }
+
+  /**
+   * Wraps what is given each packet of the first exchange.
+   *
+   * @param onPayload ssh2's function.
+   */
+  readonly readFirst = (onPayload: RawOnPayload): RawOnPayload => (payload) =>
+    this.#read(payload, onPayload);
+
+  /**
+   * During a later exchange ssh2 refuses whatever is not part of it. Servers
+   * do send on meanwhile (AsyncSSH hides the exchange behind IGNORE messages,
+   * and data may be on its way), and `ssh` takes it: strict key exchange
+   * forbids it in the first one only.
+   */
+  #enterLater(): void {
+    const protocol = this.#protocol;
+    const decipher = protocol._decipher;
+    if (decipher === undefined) return; // it has ended
+    // ssh2 makes another decipher with the new keys.
+    const onPayload = decipher._onPayload;
+    decipher._onPayload = (payload) => {
+      const type = payload[0] ?? 0;
+      return type >= KEXINIT && type <= LAST_KEX_MESSAGE
+        ? this.#read(payload, onPayload)
+        : protocol._onPayload(payload);
+    };
+  }
+
+  #read(
+    payload: Uint8Array,
+    onPayload: RawOnPayload,
+  ): ReturnType<RawOnPayload> {
+    if (payload[0] === KEXINIT) this.#compare(payload);
+    else this.#check(payload);
+    return onPayload(payload);
+  }
+
+  #compare(payload: Uint8Array): void {
+    const theirs = readKexInit(payload);
+    if (theirs === undefined) return; // ssh2 says that it is malformed
+    const mismatch = findMismatch(ownOffer(this.#protocol._offer), theirs);
+    if (mismatch === undefined) return;
+    this.#observer.onMismatch(mismatch);
+    throw mismatch;
+  }
+
+  #check(payload: Uint8Array): void {
+    try {
+      checkNumbers(this.#protocol._kex, payload);
+    } catch (error) {
+      // What still arrives is dropped.
+      this.#protocol.parse = () => {};
+      if (error instanceof ProtocolViolation) this.#observer.onViolation(error);
+      throw error;
+    }
+  }
+}
