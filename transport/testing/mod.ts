@@ -19,12 +19,12 @@ export type {
   EmbeddedServerOptions,
   ForwardPermission,
 } from "./server/embedded_server_options.ts";
-export { MemoryFiles } from "./files/memory_files.ts";
-export type {
-  MemoryContent,
-  MemoryEntry,
-  MemoryFilesOptions,
-} from "./files/memory_files_options.ts";
+export {
+  type MemoryContent,
+  type MemoryEntry,
+  MemoryFiles,
+  type MemoryFilesOptions,
+} from "./files/memory_files.ts";
 export { MemoryConnection } from "./memory/memory_connection.ts";
 export { MemoryConnector } from "./memory/memory_connector.ts";
 export type {

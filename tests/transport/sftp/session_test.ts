@@ -449,6 +449,66 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name:
+    "Sftp says how full a file system is, and that one without room or read-only changes nothing",
+  ignore: ignore || !isRoot,
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    const mount = (options: string) =>
+      new Deno.Command("mount", {
+        args: ["-t", "tmpfs", "-o", options, "tmpfs", dir],
+        stderr: "null",
+      }).output();
+    // A folder of its own, and room for two more.
+    const isMounted = (await mount("size=64k,nr_inodes=3")).success;
+    if (!isMounted) return; // a container that may not mount
+    try {
+      await sftp.mkdir(`${dir}/d`);
+      await sftp.writeFile(`${dir}/a`, new Uint8Array(64 * 1024));
+      const full = await sftp.statFileSystem(dir);
+      assertEquals([full.totalFiles, full.freeFiles], [3, 0]);
+      assertEquals([full.availableBytes, full.isReadOnly], [0, false]);
+      await assertRejects(() => sftp.mkdir(`${dir}/e`), SftpError);
+      await assertRejects(() => sftp.symlink("x", `${dir}/l`), SftpError);
+      await assertRejects(() => sftp.writeTextFile(`${dir}/f`, ""), SftpError);
+      // As long as it is open its room is not free.
+      const file = await sftp.open(`${dir}/a`);
+      await sftp.remove(`${dir}/a`);
+      assertEquals((await sftp.statFileSystem(dir)).availableBytes, 0);
+      assertEquals(await file.readAt(new Uint8Array(5), 0), 5);
+      await file.close();
+      assertEquals((await sftp.statFileSystem(dir)).availableBytes > 0, true);
+      await sftp.writeTextFile(`${dir}/a`, "1");
+      await mount("remount,ro");
+      assertEquals((await sftp.statFileSystem(dir)).isReadOnly, true);
+      const changes = [
+        () => sftp.writeTextFile(`${dir}/a`, "2"),
+        () => sftp.mkdir(`${dir}/b`),
+        () => sftp.remove(`${dir}/a`),
+        () => sftp.rename(`${dir}/a`, `${dir}/b`),
+        () => sftp.symlink("a", `${dir}/b`),
+        () => sftp.chmod(`${dir}/a`, 0),
+        () => sftp.truncate(`${dir}/a`, 0),
+      ];
+      for (const change of changes) await assertRejects(change, SftpError);
+      assertEquals(await sftp.readTextFile(`${dir}/a`), "1");
+    } finally {
+      await new Deno.Command("umount", { args: ["-l", dir] }).output();
+    }
+  },
+});
+
+test("Sftp names a name that is too long by its bytes", async ({ sftp, dir }) => {
+  const long = "é".repeat(128);
+  await assertCode(
+    () => sftp.mkdir(`${dir}/${long}`),
+    "SSH_SFTP_INVALID_ARGUMENT",
+  );
+  await sftp.mkdir(`${dir}/${long.slice(1)}a`);
+});
+
 test("SftpFile reads and writes at offsets and as streams", async ({ sftp, dir }) => {
   const data = new Uint8Array(5_000_000).map((_, index) =>
     index * 13 + (index >> 9)

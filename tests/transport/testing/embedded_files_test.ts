@@ -52,14 +52,17 @@ embeddedTest(
   },
 );
 
-Deno.test("EmbeddedServer serves the MemoryFiles of its options, as their user", async () => {
-  const files = new MemoryFiles({
-    "/etc/secret": { content: "x", mode: 0o600, uid: 0, gid: 0 },
+Deno.test("EmbeddedServer serves the MemoryFiles of its options, and fails as scripted", async () => {
+  const files = new MemoryFiles({ "/etc/secret": "x", "/etc/motd": "hello" });
+  await using server = await EmbeddedServer.start({
+    files,
+    onSftpRequest: ({ path }) =>
+      path === "/etc/secret" ? new FileError("EACCES") : "ok",
   });
-  await using server = await EmbeddedServer.start({ files });
   await using connection = await connect(server.host());
   await using sftp = await connection.sftp!();
   assert(server.files === files);
+  assertEquals(await sftp.readTextFile("/etc/motd"), "hello");
   const code = "SSH_SFTP_PERMISSION_DENIED";
   await assertFails(sftp.readFile("/etc/secret"), code);
 });

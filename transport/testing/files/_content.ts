@@ -9,71 +9,53 @@ const PAGE_BYTES = 64 * 1024;
  */
 export class Content {
   readonly #pages = new Map<number, Uint8Array>();
-  #size = 0;
-
   /** How many bytes there are, holes included. */
-  get size(): number {
-    return this.#size;
-  }
+  size = 0;
 
   /** Reads up to `length` bytes; none at the end. */
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {
-    const count = Math.max(0, Math.min(length, this.#size - offset));
+    const count = Math.max(0, Math.min(length, this.size - offset));
     const bytes = new Uint8Array(count);
-    for (const part of partsOf(offset, count)) {
-      const page = this.#pages.get(part.page);
-      if (page === undefined) continue;
-      bytes.set(page.subarray(part.from, part.from + part.length), part.at);
+    for (let at = 0; at < count;) {
+      const { page, from, most } = placeOf(offset + at);
+      const data = this.#pages.get(page);
+      const end = Math.min(from + count - at, PAGE_BYTES);
+      if (data !== undefined) bytes.set(data.subarray(from, end), at);
+      at += most;
     }
     return bytes;
   }
 
   /** Writes all of it; what lies between the old end and it is zeros. */
   write(offset: number, data: Uint8Array): void {
-    for (const { page, from, at, length } of partsOf(offset, data.length)) {
-      let bytes = this.#pages.get(page);
-      if (bytes === undefined) {
-        bytes = new Uint8Array(PAGE_BYTES);
-        this.#pages.set(page, bytes);
-      }
-      bytes.set(data.subarray(at, at + length), from);
+    for (let at = 0; at < data.length;) {
+      const { page, from, most } = placeOf(offset + at);
+      const bytes = this.#pages.get(page) ?? new Uint8Array(PAGE_BYTES);
+      this.#pages.set(page, bytes);
+      bytes.set(data.subarray(at, at + most), from);
+      at += most;
     }
-    if (data.length > 0) {
-      this.#size = Math.max(this.#size, offset + data.length);
-    }
+    if (data.length > 0) this.size = Math.max(this.size, offset + data.length);
   }
 
   /** Cuts it, or adds zeros. */
   resize(size: number): void {
-    if (size < this.#size) {
-      for (const page of [...this.#pages.keys()]) {
-        if (page * PAGE_BYTES >= size) this.#pages.delete(page);
-      }
+    const { page: last, from } = placeOf(size);
+    for (const page of size < this.size ? this.#pages.keys() : []) {
       // What is behind the end must not come back when it grows.
-      const last = Math.floor(size / PAGE_BYTES);
-      this.#pages.get(last)?.fill(0, size % PAGE_BYTES);
+      if (page > last) this.#pages.delete(page);
+      else if (page === last) this.#pages.get(page)?.fill(0, from);
     }
-    this.#size = size;
+    this.size = size;
   }
 }
 
-interface Part {
-  readonly page: number;
-  /** Where it begins in the page. */
-  readonly from: number;
-  /** Where it begins in the range. */
-  readonly at: number;
-  readonly length: number;
-}
-
-/** Cuts a range at the borders of pages. */
-function* partsOf(offset: number, count: number): Generator<Part> {
-  let at = 0;
-  while (at < count) {
-    const page = Math.floor((offset + at) / PAGE_BYTES);
-    const from = (offset + at) % PAGE_BYTES;
-    const length = Math.min(PAGE_BYTES - from, count - at);
-    yield { page, from, at, length };
-    at += length;
-  }
+/** The page of a byte, where it lies there, and how much of the page is left. */
+function placeOf(offset: number) {
+  const from = offset % PAGE_BYTES;
+  return {
+    page: Math.floor(offset / PAGE_BYTES),
+    from,
+    most: PAGE_BYTES - from,
+  };
 }

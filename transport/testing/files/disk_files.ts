@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { constants, type Stats } from "node:fs";
 import {
   chmod,
@@ -27,7 +27,11 @@ import {
   unlink,
   utimes,
 } from "node:fs/promises";
-import { decodeFileName } from "../../sftp/names.ts";
+import {
+  decodeFileName,
+  encodeFileName,
+  isUnicodeFileName,
+} from "../../sftp/names.ts";
 import {
   type FileAttributes,
   type FileChanges,
@@ -39,21 +43,35 @@ import {
   type ServedFiles,
   type ServedSpace,
 } from "../sftp_server/served_files.ts";
-import { type DiskPlace, DiskRoot } from "./_disk_path.ts";
-import { type LastLink, namelessError } from "./_tree.ts";
+import {
+  type Found,
+  namelessError,
+  type PathEnd,
+  type Place,
+  walk,
+} from "./_walk.ts";
+
+/** A path, as the client and as the disk has it. */
+interface DiskPlace {
+  readonly path: string;
+  /** For the functions of `node:fs`. */
+  readonly native: string | Buffer;
+}
 
 /**
  * Works as the user of this process, in a folder that is `/` for the client.
+ * Each link is followed here, so that the system has none to follow out of the
+ * folder; who can change it meanwhile from elsewhere could still lead it out.
  * Deno has no names that are not UTF-8: there they are refused.
  */
 export class DiskFiles implements ServedFiles {
-  readonly #root: DiskRoot;
+  readonly #folder: string;
 
   /**
    * @param folder The absolute path of the folder.
    */
   constructor(folder: string) {
-    this.#root = new DiskRoot(folder);
+    this.#folder = folder.replace(/\/+$/, "");
   }
 
   open(path: string, how: OpenHow): Promise<ServedFile> {
@@ -148,7 +166,7 @@ export class DiskFiles implements ServedFiles {
   symlink(target: string, path: string): Promise<void> {
     return this.#at(path, async ({ native }) => {
       if (target === "") throw new FileError("ENOENT");
-      await symlink(this.#root.native(target), native);
+      await symlink(nativeName(target), native);
     }, "itself");
   }
 
@@ -166,7 +184,7 @@ export class DiskFiles implements ServedFiles {
   }
 
   realPath(path: string): Promise<string> {
-    return translated(() => this.#root.real(path));
+    return translated(async () => (await this.#walk(path, "real")).path);
   }
 
   space(path: string): Promise<ServedSpace> {
@@ -187,26 +205,63 @@ export class DiskFiles implements ServedFiles {
   async #at<T>(
     path: string,
     work: (place: DiskPlace) => Promise<T>,
-    last: LastLink = "follow",
+    pathEnd: PathEnd = "follow",
   ): Promise<T> {
-    return await translated(async () =>
-      work(await this.#root.follow(path, last))
-    );
+    return await translated(async () => {
+      if (path === "") throw new FileError("ENOENT");
+      const { path: found, hasSlash } = await this.#walk(path, pathEnd);
+      const slash = hasSlash && found !== "/" ? "/" : "";
+      const native = this.#native(`${found}${slash}`);
+      return await work({ path: found, native });
+    });
+  }
+
+  async #walk(path: string, pathEnd: PathEnd): Promise<Place> {
+    const steps = walk(path, pathEnd);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next(await this.#find(step.value));
+    return step.value;
+  }
+
+  async #find(path: string): Promise<Found | undefined> {
+    const native = this.#native(path);
+    try {
+      const found = await lstat(native);
+      const isFolder = found.isDirectory();
+      if (!found.isSymbolicLink()) return { isFolder };
+      const link = await readlink(native, { encoding: "buffer" });
+      return { isFolder, link: decodeFileName(link) };
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  #native(path: string): string | Buffer {
+    return nativeName(`${this.#folder}${path}`);
   }
 
   #two(
     from: string,
     to: string,
     work: (from: string | Buffer, to: string | Buffer) => Promise<void>,
-    last: LastLink,
+    pathEnd: PathEnd,
   ): Promise<void> {
     return this.#at(from, (source) =>
       this.#at(to, async (target) => {
         const isNameless = namelessError(from) ?? namelessError(to);
         if (work === rename && isNameless) throw new FileError("EBUSY");
         await work(source.native, target.native);
-      }, "itself"), last);
+      }, "itself"), pathEnd);
   }
+}
+
+/** A text as the functions of `node:fs` take it. */
+function nativeName(text: string): string | Buffer {
+  if (isUnicodeFileName(text)) return text;
+  // Deno would take another name.
+  if ("Deno" in globalThis) throw new FileError("EINVAL");
+  return Buffer.from(encodeFileName(text));
 }
 
 class OpenDiskFile implements ServedFile {
@@ -279,7 +334,6 @@ function attributesOf(of: Stats): FileAttributes {
     mode: of.mode,
     atime: of.atimeMs / 1000,
     mtime: of.mtimeMs / 1000,
-    links: of.nlink,
   };
 }
 

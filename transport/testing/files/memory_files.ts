@@ -5,123 +5,114 @@
  */
 
 import type { SftpFileInfo } from "../../sftp/file_info.ts";
-import type { ServedFiles } from "../sftp_server/served_files.ts";
-import { TypeBits } from "./_node.ts";
-import { act, infoOf, READ, WRITE } from "./_root_access.ts";
-import { User } from "./_user.ts";
-import { UserFiles } from "./_user_files.ts";
-import { Volume } from "./_volume.ts";
-import type {
-  MemoryContent,
-  MemoryEntry,
-  MemoryFilesOptions,
-} from "./memory_files_options.ts";
+import {
+  type FileAttributes,
+  FileError,
+  type FileErrorCode,
+  type ServedFiles,
+} from "../sftp_server/served_files.ts";
+import { kindOf, MemoryTree, NEW_FILE, TypeBits } from "./_memory_tree.ts";
+
+/** A file, a folder or a link, and what is known of it. */
+export interface MemoryEntry {
+  /** What is in the file. Default: nothing. */
+  readonly content?: string | Uint8Array;
+  /** Makes it a symbolic link, which leads there. */
+  readonly link?: string;
+  /**
+   * Its permissions, which are shown and not enforced.
+   *
+   * @default {0o644 of a file, 0o755 of a folder}
+   */
+  readonly mode?: number;
+  /** When it was last written. Default: by the clock of the file system. */
+  readonly mtime?: Date;
+}
 
 /**
- * A file system in memory: folders, files, symbolic and hard links, with
- * permissions, owners, times and a limited size, and with names that may be
- * any bytes. SFTP sessions work on it as its user, and permissions count for
- * them. The methods here are for the test itself: they act at once and as
- * root.
+ * Files by absolute path. A path that ends with `/` is a folder; folders on the
+ * way are made as well.
+ */
+export type MemoryContent = Readonly<
+  Record<string, string | Uint8Array | MemoryEntry>
+>;
+
+/** Options for {@linkcode MemoryFiles}. */
+export interface MemoryFilesOptions {
+  /**
+   * The folder in which relative paths begin. It is made.
+   *
+   * @default {"/home/ops"}
+   */
+  readonly home?: string;
+  /**
+   * Gives the time of a change, in seconds since 1970. By default the clock
+   * begins at 1,000,000,000 and goes one second further with each change, so
+   * that a test sees the same times whenever it runs.
+   */
+  readonly now?: () => number;
+}
+
+/**
+ * A file system in memory: folders, files and symbolic links, each with a mode
+ * and a time, and with names that may be any bytes. SFTP sessions work on it,
+ * and the methods here are for the test itself: they act at once.
  *
- * Two things are left out: reading a file does not change its `atime`, and a
- * user has one group.
+ * It is a map, and no Unix: modes and owners are kept and shown but forbid
+ * nothing, and it never is full. A failure is scripted
+ * with `onSftpRequest` of the host, as below.
  *
- * @example Prepare files, and look at what became of them
+ * @example Prepare files, fail a request, and look at what became of them
  * ```ts
  * import { ConnectionPool } from "@sshpool/sshpool";
- * import { MemoryConnector, MemoryFiles } from "@sshpool/sshpool/testing";
+ * import {
+ *   FileError,
+ *   MemoryConnector,
+ *   MemoryFiles,
+ * } from "@sshpool/sshpool/testing";
  * import { assertEquals, assertRejects } from "@std/assert";
  *
  * const files = new MemoryFiles({
  *   "/etc/app.conf": "port = 80\n",
- *   "/etc/secret": { content: "x", mode: 0o600, uid: 0, gid: 0 },
+ *   "/srv/key": { content: "x", mode: 0o600 },
  *   "/srv/releases/": "",
  * });
- * const connector = new MemoryConnector({ files });
+ * const connector = new MemoryConnector({
+ *   files,
+ *   onSftpRequest: ({ path }) =>
+ *     path === "/srv/key" ? new FileError("EACCES") : "ok",
+ * });
  * await using pool = new ConnectionPool({ connector, config: false });
  * await using sftp = await pool.sftp("ops@web-1");
  * await sftp.writeTextFile("/srv/releases/1", "new", { atomic: true });
  * assertEquals(files.readTextFile("/srv/releases/1"), "new");
- * await assertRejects(() => sftp.readFile("/etc/secret"), Error, "permission");
- * files.capacityBytes = files.usedBytes + 10;
- * await assertRejects(() => sftp.writeTextFile("/srv/big", "x".repeat(11)));
+ * await assertRejects(() => sftp.readFile("/srv/key"), Error, "permission");
  * ```
  */
 export class MemoryFiles {
-  /** The number of the user who works on it over SFTP. */
-  readonly uid: number;
-  /** The number of the group of that user. */
-  readonly gid: number;
   /** The folder in which relative paths begin. */
   readonly home: string;
-  readonly #volume: Volume;
-  readonly #umask: number;
-  /** The view of root, for whom permissions do not count. */
-  readonly #root: UserFiles;
+  readonly #tree: MemoryTree;
 
   /**
    * Makes a file system.
    *
    * @param content What is in it from the first.
-   * @param options Its user and its size.
+   * @param options Its home and its clock.
    * @throws {FileError} If a path is none, or two paths exclude each other.
    */
   constructor(content: MemoryContent = {}, options: MemoryFilesOptions = {}) {
-    const { uid = 1000, gid = 1000, home = "/home/ops" } = options;
-    this.uid = uid;
-    this.gid = gid;
-    this.home = home;
-    this.#umask = options.umask ?? 0o022;
-    this.#volume = new Volume({
-      capacityBytes: options.capacityBytes ?? 2 ** 40,
-      capacityFiles: options.capacityFiles ?? 2 ** 20,
-      isReadOnly: false,
-      now: options.now,
-    }, { uid, gid, mode: 0o755 });
-    this.#root = this.#view(new User(0, 0), 0);
-    this.mkdir(home);
+    this.home = options.home ?? "/home/ops";
+    this.#tree = new MemoryTree(this.home, options.now);
+    this.mkdir(this.home);
     for (const [path, entry] of Object.entries(content)) {
       this.#put(path, entry);
     }
-    this.isReadOnly = options.isReadOnly ?? false;
-  }
-
-  /** How many bytes all files together may have. */
-  get capacityBytes(): number {
-    return this.#volume.options.capacityBytes;
-  }
-
-  set capacityBytes(bytes: number) {
-    this.#volume.options.capacityBytes = bytes;
-  }
-
-  /** How many files, folders and links there may be. */
-  get capacityFiles(): number {
-    return this.#volume.options.capacityFiles;
-  }
-
-  set capacityFiles(files: number) {
-    this.#volume.options.capacityFiles = files;
-  }
-
-  /** Whether nothing can be changed, here neither. */
-  get isReadOnly(): boolean {
-    return this.#volume.options.isReadOnly;
-  }
-
-  set isReadOnly(isReadOnly: boolean) {
-    this.#volume.options.isReadOnly = isReadOnly;
-  }
-
-  /** Bytes of all files together. */
-  get usedBytes(): number {
-    return this.#volume.usedBytes;
   }
 
   /** How many files SFTP sessions have open; one that is open twice is two. */
   get openFiles(): number {
-    return this.#volume.openFiles;
+    return this.#tree.openFiles;
   }
 
   /**
@@ -132,15 +123,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   readFile(path: string): Uint8Array<ArrayBuffer> {
-    return act("read", path, () => {
-      const file = this.#root.open(path, READ);
-      try {
-        const { size } = this.#root.stat(path);
-        return file.read(0, size) as Uint8Array<ArrayBuffer>;
-      } finally {
-        file.close();
-      }
-    });
+    return act("read", path, () => this.#tree.readAll(path));
   }
 
   /**
@@ -159,7 +142,7 @@ export class MemoryFiles {
    *
    * @param path Its path.
    * @param content What is to be in it; text becomes UTF-8.
-   * @throws {FileError} If the path is a folder, or the file system is full.
+   * @throws {FileError} If the path is a folder.
    */
   writeFile(path: string, content: string | Uint8Array): void {
     this.#put(path.replace(/\/+$/, ""), content);
@@ -176,9 +159,8 @@ export class MemoryFiles {
       const parts = path.split("/");
       for (let count = 1; count <= parts.length; count++) {
         const part = parts.slice(0, count).join("/");
-        if (part === "" || this.#isFolder(part)) continue;
-        this.#root.makeDir(part, 0o755);
-        this.#own(part);
+        if (part === "" || this.#kind(part, true) === TypeBits.FOLDER) continue;
+        this.#tree.makeDir(part, 0o755);
       }
     });
   }
@@ -201,7 +183,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   remove(path: string): void {
-    act("remove", path, () => this.#remove(path));
+    act("remove", path, () => this.#tree.removeAll(path));
   }
 
   /**
@@ -221,7 +203,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   lstat(path: string): SftpFileInfo {
-    return act("look at", path, () => infoOf(this.#root.lstat(path)));
+    return act("look at", path, () => infoOf(this.#tree.lstat(path)));
   }
 
   /**
@@ -232,7 +214,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   stat(path: string): SftpFileInfo {
-    return act("look at", path, () => infoOf(this.#root.stat(path)));
+    return act("look at", path, () => infoOf(this.#tree.stat(path)));
   }
 
   /**
@@ -243,20 +225,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   chmod(path: string, mode: number): void {
-    act("change", path, () => this.#root.change(path, { mode }));
-  }
-
-  /**
-   * Changes the owner.
-   *
-   * @param path The path; links are followed.
-   * @param uid The number of the owner.
-   * @param gid The number of the group.
-   * @throws {FileError} If there is no such file.
-   */
-  chown(path: string, uid: number, gid: number): void {
-    const owner = { uid, gid };
-    act("change", path, () => this.#root.change(path, { owner }));
+    act("change", path, () => this.#tree.change(path, { mode }));
   }
 
   /**
@@ -267,9 +236,8 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   utime(path: string, mtime: Date): void {
-    const time = Math.floor(mtime.getTime() / 1000);
-    const times = { atime: time, mtime: time };
-    act("change", path, () => this.#root.change(path, { times }));
+    const times = timesOf(mtime);
+    act("change", path, () => this.#tree.change(path, { times }));
   }
 
   /**
@@ -280,97 +248,93 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such folder.
    */
   paths(folder = "/"): string[] {
-    const above = folder.replace(/\/+$/, "");
-    const all = act(
-      "list",
-      folder,
-      () =>
-        this.#root.readDir(folder).flatMap(({ name, attributes }) => {
-          const path = `${above}/${name}`;
-          return (attributes.mode & 0o170000) === TypeBits.FOLDER
-            ? [`${path}/`, ...this.paths(path)]
-            : [path];
-        }),
-    );
-    return all.sort();
+    return act("list", folder, () => this.#tree.paths(folder)).sort();
   }
 
   /**
-   * The view of the user, for a server.
+   * The files, for a server.
    *
    * @internal
    * @returns What an SFTP session works on.
    */
   served(): ServedFiles {
-    return this.#view(new User(this.uid, this.gid), this.#umask);
-  }
-
-  #view(user: User, umask: number): UserFiles {
-    const { home } = this;
-    return new UserFiles({ volume: this.#volume, user, home, umask });
+    return this.#tree;
   }
 
   #put(path: string, given: string | Uint8Array | MemoryEntry): void {
     const isContent = typeof given === "string" || given instanceof Uint8Array;
     const entry: MemoryEntry = isContent ? { content: given } : given;
     act("write", path, () => {
-      const isNew = !this.exists(path);
       if (path.endsWith("/")) this.mkdir(path);
       else {
         this.mkdir(path.slice(0, path.lastIndexOf("/") + 1) || ".");
-        if (entry.link !== undefined) this.#root.symlink(entry.link, path);
+        if (entry.link !== undefined) this.#tree.symlink(entry.link, path);
         else this.#write(path, entry.content ?? "");
       }
-      if (isNew || !isContent) this.#own(path, entry);
+      const { mode, mtime } = entry;
+      const isLink = entry.link !== undefined;
+      this.#tree.change(path, {
+        mode: isLink ? undefined : mode,
+        times: mtime && timesOf(mtime),
+      }, { isLink });
     });
   }
 
   #write(path: string, content: string | Uint8Array): void {
-    const file = this.#root.open(path, WRITE);
+    const file = this.#tree.open(path, NEW_FILE);
+    const isText = typeof content === "string";
+    file.write(0, isText ? new TextEncoder().encode(content) : content);
+    file.close();
+  }
+
+  #kind(path: string, follows = false): number | undefined {
     try {
-      file.write(
-        0,
-        typeof content === "string"
-          ? new TextEncoder().encode(content)
-          : content,
-      );
-    } finally {
-      file.close();
-    }
-  }
-
-  /** Gives what root has made to the user, with what else is said of it. */
-  #own(path: string, { uid, gid, mode, mtime }: MemoryEntry = {}): void {
-    const isLink = this.#kind(path) === TypeBits.LINK;
-    const time = mtime && Math.floor(mtime.getTime() / 1000);
-    this.#root.change(path, {
-      owner: { uid: uid ?? this.uid, gid: gid ?? this.gid },
-      ...mode === undefined || isLink ? {} : { mode },
-      ...time === undefined ? {} : { times: { atime: time, mtime: time } },
-    }, { isLink });
-  }
-
-  #remove(path: string): void {
-    if (this.#kind(path) !== TypeBits.FOLDER) return this.#root.remove(path);
-    for (const { name } of this.#root.readDir(path)) {
-      this.#remove(`${path}/${name}`);
-    }
-    this.#root.removeDir(path);
-  }
-
-  #isFolder(path: string): boolean {
-    try {
-      return (this.#root.stat(path).mode & 0o170000) === TypeBits.FOLDER;
-    } catch {
-      return false;
-    }
-  }
-
-  #kind(path: string): number | undefined {
-    try {
-      return this.#root.lstat(path).mode & 0o170000;
+      const { mode } = follows ? this.#tree.stat(path) : this.#tree.lstat(path);
+      return kindOf(mode);
     } catch {
       return undefined;
     }
   }
+}
+
+const WORDS: Partial<Record<FileErrorCode, string>> = {
+  EEXIST: "something has this path already",
+  EISDIR: "it is a folder",
+  EBUSY: "it is in use",
+  ELOOP: "too many links lead to each other",
+  ENOENT: "there is no such file",
+  ENOTDIR: "a part of it is no folder",
+};
+
+/** Does something for the test, and says what it was if it fails. */
+function act<T>(what: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof FileError) || error.message !== "") throw error;
+    const why = WORDS[error.code] ?? error.code;
+    const message = `Cannot ${what} ${JSON.stringify(path)}: ${why}`;
+    throw new FileError(error.code, message, { cause: error });
+  }
+}
+
+function timesOf(mtime: Date): { atime: number; mtime: number } {
+  const seconds = Math.floor(mtime.getTime() / 1000);
+  return { atime: seconds, mtime: seconds };
+}
+
+/** What SFTP tells of a file. */
+function infoOf(of: FileAttributes): SftpFileInfo {
+  const kind = kindOf(of.mode);
+  return {
+    isFile: kind === TypeBits.FILE,
+    isDirectory: kind === TypeBits.FOLDER,
+    isSymlink: kind === TypeBits.LINK,
+    size: of.size,
+    mtime: new Date(of.mtime * 1000),
+    atime: new Date(of.atime * 1000),
+    mode: of.mode,
+    uid: of.uid,
+    gid: of.gid,
+  };
 }

@@ -26,11 +26,10 @@ export class MemoryHost {
   files(user: string): MemoryFiles {
     let files = this.#files.get(user);
     if (files === undefined) {
-      const isRoot = user === "root";
-      files = new MemoryFiles({ "/tmp/": { mode: 0o1777 } }, {
-        home: isRoot ? "/root" : `/home/${user.replaceAll("/", "_")}`,
-        ...isRoot ? { uid: 0, gid: 0 } : {},
-      });
+      const home = user === "root"
+        ? "/root"
+        : `/home/${user.replaceAll("/", "_")}`;
+      files = new MemoryFiles({ "/tmp/": { mode: 0o1777 } }, { home });
       this.#files.set(user, files);
     }
     return files;

@@ -20,7 +20,7 @@ const MONTHS = [
 export function longName(name: string, of: FileAttributes): string {
   const fields = [
     modeText(of.mode),
-    String(of.links).padStart(4),
+    "   1",
     String(of.uid).padEnd(8),
     String(of.gid).padEnd(8),
     String(of.size).padStart(8),

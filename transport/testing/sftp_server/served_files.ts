@@ -106,8 +106,6 @@ export interface FileAttributes {
   readonly atime: number;
   /** When it was last written, in seconds since 1970. */
   readonly mtime: number;
-  /** How many names it has. */
-  readonly links: number;
 }
 
 /** What is to become of a file; what is absent stays. */

@@ -23,9 +23,21 @@ export interface Step {
 export class Side {
   readonly protocol: Protocol;
   readonly handles: Uint8Array[] = [];
+  readonly #hidesOwners: boolean;
 
-  constructor(transport: SftpTransport) {
+  /** @param hidesOwners Whether owners are left out of what is compared. */
+  constructor(transport: SftpTransport, hidesOwners = false) {
     this.protocol = new Protocol(transport);
+    this.#hidesOwners = hidesOwners;
+  }
+
+  /** What can be compared of a file: not its times, nor the size of a folder. */
+  visible({ mode, size, isDirectory, uid, gid }: SftpFileInfo) {
+    return [
+      mode?.toString(8),
+      isDirectory ? "" : size,
+      ...this.#hidesOwners ? [] : [uid, gid],
+    ];
   }
 
   /** The outcome of a step: its result, or its status. */
@@ -96,7 +108,7 @@ const KINDS = {
     await side.call("x").close(handle);
   },
   fstat: async (side: Side, { number }: Step) =>
-    visible(
+    side.visible(
       await side.call("x").stat(Type.FSTAT, side.handle(number)),
     ),
   fsetstat: (side: Side, { number, mode }: Step) => {
@@ -108,9 +120,9 @@ const KINDS = {
   copy: (side: Side, { number }: Step) =>
     side.call("x").copyData(side.handle(number), side.handle(number + 1)),
   stat: async (side: Side, { path }: Step) =>
-    visible(await side.call(path).stat(Type.STAT)),
+    side.visible(await side.call(path).stat(Type.STAT)),
   lstat: async (side: Side, { path }: Step) =>
-    visible(await side.call(path).stat(Type.LSTAT)),
+    side.visible(await side.call(path).stat(Type.LSTAT)),
   chmod: (side: Side, { path, mode }: Step) =>
     side.call(path).setStat({ mode }),
   truncate: (side: Side, { path, number }: Step) =>
@@ -139,24 +151,20 @@ const KINDS = {
   link: (side: Side, { path, other }: Step) => side.call(path).link(other),
   readlink: (side: Side, { path }: Step) => side.call(path).name(Type.READLINK),
   realpath: (side: Side, { path }: Step) => side.call(path).name(Type.REALPATH),
-  list: (side: Side, { path }: Step) => list(side.call(path)),
+  list: (side: Side, { path }: Step) => list(side, path),
 };
 
-async function list(call: SftpCall): Promise<string[]> {
+async function list(side: Side, path: string): Promise<string[]> {
+  const call = side.call(path);
   const handle = await call.openDir();
   const found: string[] = [];
   for (;;) {
     const entries = await call.readDir(handle);
     if (entries === null) break;
     for (const { name, info } of entries) {
-      found.push(JSON.stringify([name, ...visible(info)]));
+      found.push(JSON.stringify([name, ...side.visible(info)]));
     }
   }
   await call.close(handle);
   return found.sort();
-}
-
-/** What can be compared of a file: not its times, nor the size of a folder. */
-function visible({ mode, size, isDirectory, uid, gid }: SftpFileInfo) {
-  return [mode?.toString(8), isDirectory ? "" : size, uid, gid];
 }
