@@ -12,6 +12,14 @@ import { type HostLike, hostName } from "../../transport/host/host.ts";
  * left out. Never throws, also for what is no host.
  */
 export function hostLabel(host: HostLike): string {
+  try {
+    return labelOf(host);
+  } catch {
+    return "unknown"; // a getter of the caller's object threw
+  }
+}
+
+function labelOf(host: HostLike): string {
   if (typeof host === "string") return withoutPassword(host);
   const { alias, hostname, user, port } = (host ?? {}) as {
     alias?: unknown;

@@ -179,6 +179,44 @@ Deno.test("ConnectionPool.fanOut() gives what is no host a result, too", async (
   }
 });
 
+Deno.test("ConnectionPool.fanOut() and warm() give a host whose getter throws a result, and go on", async () => {
+  await using pool = makePool();
+  const thrower = (name: string) =>
+    Object.defineProperty({ hostname: "a", user: "ops" }, name, {
+      enumerable: true,
+      get() {
+        throw new Error(`the getter of ${name}`);
+      },
+    });
+  const everything = new Proxy({}, {
+    get() {
+      throw new Error("the getter of the proxy");
+    },
+  });
+  const hosts = [
+    ...["hostname", "alias", "user", "port"].map(thrower),
+    everything as never,
+    "ops@last",
+  ];
+  const results = await all(pool.fanOut(hosts, "true"));
+  assertEquals(results.length, 6);
+  assertEquals(results.filter(({ ok }) => ok).map(({ name }) => name), [
+    "ops@last",
+  ]);
+  for (const result of results) {
+    if (result.ok) continue;
+    assertEquals([result.name, (result.error as Error).message.slice(0, 10)], [
+      "unknown",
+      "the getter",
+    ]);
+  }
+  const warmed = await pool.warm(hosts);
+  assertEquals(warmed.map(({ ok }) => ok), [
+    ...Array(5).fill(false),
+    true,
+  ]);
+});
+
 Deno.test("ConnectionPool.fanOut() works on no more hosts at once than it may", async () => {
   await using pool = makePool();
   let running = 0;
