@@ -207,17 +207,18 @@ export class Dialer {
       ? timeoutMs
       : Math.max(1, endsAt - performance.now());
     const { keepaliveIntervalMs, keepaliveCountMax } = host;
-    const connecting = connector.connect(host, {
-      signal,
-      timeoutMs: leftMs,
-      keepaliveIntervalMs: keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
-      keepaliveCountMax: keepaliveCountMax ?? limits.keepaliveCountMax,
-      ...(tunnel === undefined ? {} : { tunnel }),
-      onNotice: (notice) =>
-        telemetry.record({ type: "notice", host: this.#name, notice }),
-    });
+    const connect = () =>
+      connector.connect(host, {
+        signal,
+        timeoutMs: leftMs,
+        keepaliveIntervalMs: keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
+        keepaliveCountMax: keepaliveCountMax ?? limits.keepaliveCountMax,
+        ...(tunnel === undefined ? {} : { tunnel }),
+        onNotice: (notice) =>
+          telemetry.record({ type: "notice", host: this.#name, notice }),
+      });
     try {
-      return await this.#enforce(connecting, signal, leftMs + GRACE_MS);
+      return await this.#enforce(connect, signal, leftMs + GRACE_MS);
     } catch (error) {
       tunnel?.close();
       throw error;
@@ -230,7 +231,7 @@ export class Dialer {
    * of would be a leak.
    */
   async #enforce(
-    connecting: Promise<Connection>,
+    connect: () => Promise<Connection>,
     signal: AbortSignal,
     timeoutMs: number,
   ): Promise<Connection> {
@@ -244,11 +245,13 @@ export class Dialer {
         { host: name },
       );
     const deadline = new Deadline(timeoutMs, late, signal);
+    let connecting: Promise<Connection> | undefined;
     try {
+      connecting = connect();
       return await abortable(connecting, deadline.signal);
     } catch (error) {
       if (deadline.signal.aborted) {
-        connecting.then((connection) => connection.close()).catch(() => {});
+        connecting?.then((connection) => connection.close()).catch(() => {});
         throw error;
       }
       throw asDialError(error, name);

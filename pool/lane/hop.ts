@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Deadline } from "../../transport/abort.ts";
+import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Tunnel } from "../../transport/connector.ts";
 import { DialError } from "../../transport/errors.ts";
 import { hostName, type ResolvedHost } from "../../transport/host/host.ts";
@@ -64,9 +64,12 @@ export async function openTunnel(
   signal.throwIfAborted();
   const late = () => new Error(`no tunnel in ${Math.round(timeoutMs)} ms`);
   const deadline = new Deadline(timeoutMs, late, signal);
+  const opening = connection.forwardOut(host, { signal: deadline.signal });
   try {
-    return await connection.forwardOut(host, { signal: deadline.signal });
+    return await abortable(opening, deadline.signal);
   } catch (error) {
+    // An adapter that opens it all the same: nobody else would close it.
+    opening.then((tunnel) => tunnel.close(), () => {});
     signal.throwIfAborted();
     throw hopFailed(host, connection.host, error);
   } finally {

@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
 import { targetName } from "../../transport/host/target.ts";
@@ -10,7 +11,7 @@ import {
   ConnectionLostError,
   DialError,
 } from "../../transport/errors.ts";
-import type { Connector } from "../../transport/connector.ts";
+import type { Connector, Tunnel } from "../../transport/connector.ts";
 import { ConnectionPool } from "../../pool/mod.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "./_kit.ts";
 
@@ -34,6 +35,63 @@ Deno.test("ConnectionPool dials a hop once for all targets behind it", async () 
     hop.forwards.toSorted(),
     range(20).map((i) => `db${i}:22`).toSorted(),
   );
+});
+
+Deno.test("ConnectionPool closes the tunnel of a dial that failed, whatever its connector does", async () => {
+  for (
+    const fail of [
+      () => Promise.reject(new Error("no")),
+      () => {
+        throw new Error("no");
+      },
+    ]
+  ) {
+    await using kit = new Kit();
+    const tunnels: Tunnel[] = [];
+    const connector: Connector = {
+      connect(host, options) {
+        if (options?.tunnel === undefined) {
+          return kit.connector.connect(host, options);
+        }
+        tunnels.push(options.tunnel);
+        return fail();
+      },
+    };
+    await using pool = new ConnectionPool({ connector });
+    await assertRejects(() => pool.exec(via("db", "gate"), "true"), DialError);
+    await tunnels[0]?.closed;
+    assertEquals([tunnels.length, pool.stats().busy], [1, 0]);
+  }
+});
+
+Deno.test("ConnectionPool closes a tunnel that its hop opens after the dial was given up", async () => {
+  await using kit = new Kit();
+  const asked = gate();
+  const answer = Promise.withResolvers<Tunnel>();
+  const connector: Connector = {
+    async connect(host, options) {
+      const connection = await kit.connector.connect(host, options);
+      const open = connection.forwardOut.bind(connection);
+      // An adapter that does not keep to the signal.
+      connection.forwardOut = (target) => {
+        open(target).then(answer.resolve);
+        asked.open();
+        return released.promise.then(() => answer.promise);
+      };
+      return connection;
+    },
+  };
+  const released = gate();
+  await using pool = new ConnectionPool({ connector });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const call = errorOf(pool.exec(via("db", "gate"), "true", { signal }));
+  await asked.promise;
+  controller.abort(new Error("left"));
+  assertEquals((await call).message, "left");
+  released.open();
+  await (await answer.promise).closed;
+  assertEquals(pool.stats().busy, 0);
 });
 
 Deno.test("ConnectionPool goes through a chain of hops in order", async () => {
