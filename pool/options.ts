@@ -102,7 +102,8 @@ export interface ConnectionPoolOptions {
    */
   readonly maxConnections?: number;
   /**
-   * Connections to one host.
+   * Connections to one host. One that is too old for new channels counts until
+   * its last one has ended; one that was discarded does not.
    *
    * @default {4}
    */
@@ -125,6 +126,8 @@ export interface ConnectionPoolOptions {
   /**
    * How long a connection is used, in milliseconds, give or take a tenth;
    * then it gets no new channels and closes when its last one ends; 0 for ever.
+   * Where the host has as many connections as it may, one with a stream or a
+   * tunnel on it stays in use until there is room for another.
    *
    * @default {0}
    */

@@ -30,10 +30,18 @@ class FileSession {
   }
 
   /** Lends the session, unless it has ended or its slot was reclaimed. */
-  lend(): Sftp | undefined {
+  tryLend(): Sftp | undefined {
     if (this.sftp.isClosed || !this.pooled.isUsable) return undefined;
     if (this.#unpark?.() === false) return undefined;
     this.#unpark = undefined;
+    return this.lend();
+  }
+
+  /**
+   * Lends a session that is in use. Its first borrower is the caller that it
+   * was started for: nobody else would close it.
+   */
+  lend(): Sftp {
     this.#borrowers++;
     return shareSftp(this.sftp, () => this.#giveBack());
   }
@@ -68,12 +76,12 @@ export class FileSessions {
     const startedAt = performance.now();
     for (;;) {
       for (const session of this.#sessions) {
-        const sftp = session.lend();
+        const sftp = session.tryLend();
         if (sftp !== undefined) return sftp;
       }
       const left = this.#left(options, startedAt);
-      if (this.#starting === undefined) await this.#start(left);
-      else await this.#join(this.#starting, left, startedAt);
+      if (this.#starting === undefined) return await this.#start(left);
+      await this.#join(this.#starting, left, startedAt);
     }
   }
 
@@ -86,7 +94,7 @@ export class FileSessions {
     throw acquireTimedOut(this.#lane, this.#context, waitedMs);
   }
 
-  async #start(options: WaitOptions): Promise<void> {
+  async #start(options: WaitOptions): Promise<Sftp> {
     const starting = this.#run(options);
     this.#starting = starting.catch((error) => {
       // Those who wait along have a signal and a time limit of their own: one
@@ -100,6 +108,7 @@ export class FileSessions {
       const session = await starting;
       this.#sessions.add(session);
       session.sftp.closed.then(() => this.#sessions.delete(session));
+      return session.lend();
     } finally {
       this.#starting = undefined;
     }

@@ -12,8 +12,6 @@ import { EarliestTimer } from "../limits/timers.ts";
 export interface IdleSweeperListener {
   /** A connection was idle for too long. */
   onIdle(pooled: PooledConnection): void;
-  /** A connection has lived for long enough. */
-  onExpired(pooled: PooledConnection): void;
   /** Told at each tick while there are connections. */
   onTick(): void;
 }
@@ -123,7 +121,7 @@ export class IdleSweeper {
 
   #endExpired(now: number): void {
     for (const pooled of [...this.#connections]) {
-      if (pooled.isExpired(now)) this.#listener.onExpired(pooled);
+      pooled.expire(now);
     }
     if (this.#connections.size > 0) this.#timer.arm(this.#ageTick);
   }

@@ -30,6 +30,8 @@ export interface PooledConnectionListener {
   onIdle(pooled: PooledConnection): void;
   /** It was handed out while it was idle. */
   onUsed(pooled: PooledConnection): void;
+  /** It has lived for long enough, and is to be drained as soon as can be. */
+  onExpired(pooled: PooledConnection): void;
   /** It gives no slots any more. */
   onDraining(pooled: PooledConnection): void;
   /** The connection has ended, or is ended by the pool. */
@@ -306,9 +308,20 @@ export class PooledConnection {
     return this.#idleSince;
   }
 
-  /** Whether it has lived for long enough. */
-  isExpired(now: number): boolean {
-    return this.#expiresAt <= now;
+  /** Whether it is drained because it proved bad. */
+  get isDiscarded(): boolean {
+    return this.#state === "draining" && this.#drainCause === "discarded";
+  }
+
+  /** Whether something is on it that may stay for long: a stream, a tunnel. */
+  get isHeld(): boolean {
+    return this.#streams > this.#reclaimable.size || this.#pins > 0;
+  }
+
+  /** Says that it has lived for long enough, if it has. */
+  expire(now: number): void {
+    if (this.#state !== "open" || this.#expiresAt > now) return;
+    this.#listener.onExpired(this);
   }
 
   /** Gives no new slots; ends when the last one is back. */

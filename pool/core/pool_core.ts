@@ -76,7 +76,6 @@ export class PoolCore implements CallContext {
     this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
     this.sweeper = new IdleSweeper(this.limits, {
       onIdle: (pooled) => pooled.end("idle"),
-      onExpired: (pooled) => pooled.drain("lifetime"),
       onTick: () => this.leases.letGo(),
     });
     this.#directory = new Directory(

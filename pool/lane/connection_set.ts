@@ -21,6 +21,16 @@ export class ConnectionSet {
     return this.#all;
   }
 
+  /**
+   * Those that count against the cap of the host: also one that drains because
+   * of its age, but none that proved bad, whose work may never end.
+   */
+  get counted(): number {
+    let counted = 0;
+    for (const pooled of this.#all) if (!pooled.isDiscarded) counted++;
+    return counted;
+  }
+
   /** Slots that may be held for long. */
   get streams(): number {
     return this.#open.reduce((sum, { streams }) => sum + streams, 0);

@@ -206,6 +206,14 @@ export class Lane
     this.#context.sweeper.markUsed(pooled);
   }
 
+  onExpired(pooled: PooledConnection): void {
+    // At the cap there is no room for a successor. One that ends soon makes
+    // room; one with a stream or a tunnel would keep callers waiting.
+    const { maxConnectionsPerHost } = this.#context.limits;
+    const isReplaceable = this.#connections.counted < maxConnectionsPerHost;
+    if (isReplaceable || !pooled.isHeld) pooled.drain("lifetime");
+  }
+
   onDraining(pooled: PooledConnection): void {
     this.#connections.withdraw(pooled);
     this.#pump();
@@ -336,12 +344,16 @@ export class Lane
   #dialsWanted(): number {
     const { limits, isClosing } = this.#context;
     if (isClosing || this.waiting === 0) return 0;
-    const have = this.open.length + this.dialing;
-    if (have === 0) return 1;
+    const room = limits.maxConnectionsPerHost - this.#connections.counted -
+      this.dialing;
+    if (this.open.length + this.dialing === 0) {
+      // The connection that a hop's tunnel is on may wait for this very dial.
+      return room > 0 || this.#queue.hasPin ? 1 : 0;
+    }
     if (this.open.length === 0 || this.#queue.slotsWanted === 0) return 0;
     return Math.min(
       this.#scaleOut.extra - this.dialing,
-      limits.maxConnectionsPerHost - have,
+      room,
       limits.maxConcurrentDialsPerHost - this.dialing,
     );
   }
