@@ -20,7 +20,7 @@ import {
   PacketWriter,
   Status,
 } from "./packets.ts";
-import { decodeFileName } from "./names.ts";
+import { decodeText } from "./names.ts";
 import type { Protocol } from "./_protocol.ts";
 import type { Effects, RequestOptions } from "./_requests.ts";
 
@@ -317,7 +317,7 @@ export class SftpCall {
     // Some servers leave the text out.
     const said = answer.left < 4
       ? ""
-      : decodeFileName(this.protocol.parse(() => answer.bytes()));
+      : decodeText(this.protocol.parse(() => answer.bytes()));
     const code = CODES[status] ?? "SSH_SFTP_FAILURE";
     return operationError(code, this, { status, said });
   }

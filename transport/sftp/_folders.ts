@@ -5,7 +5,7 @@ import {
   lookForFile,
 } from "./_diagnose.ts";
 import type { SftpCall } from "./_call.ts";
-import { operationError, SftpError } from "./errors.ts";
+import { operationError, quotedPath, SftpError } from "./errors.ts";
 import type { SftpDirEntry } from "./file_info.ts";
 import { PacketType } from "./packets.ts";
 
@@ -96,6 +96,9 @@ function parent(path: string): string | undefined {
   return above === "" ? undefined : above;
 }
 
+/** How deep a tree may be: no path of a real system has that many folders. */
+export const MAX_DEPTH = 1000;
+
 /** How many entries of one folder are removed at a time. */
 const AT_A_TIME = 64;
 
@@ -116,7 +119,8 @@ export async function removeTree(
   else await call.entry(PacketType.REMOVE);
 }
 
-async function removeContent(call: SftpCall): Promise<void> {
+async function removeContent(call: SftpCall, depth = 0): Promise<void> {
+  if (depth >= MAX_DEPTH) throw tooDeep(call);
   const folders: string[] = [];
   const removals: Promise<void>[] = [];
   try {
@@ -130,8 +134,17 @@ async function removeContent(call: SftpCall): Promise<void> {
     // Also if the folder cannot be read on: they would reject with nobody there.
     await settled(removals);
   }
-  for (const path of folders) await removeContent(call.at(path));
+  for (const path of folders) await removeContent(call.at(path), depth + 1);
   await removeFolder(call);
+}
+
+function tooDeep({ path, host }: SftpCall): SftpError {
+  return new SftpError(
+    "SSH_SFTP_TRANSFER_REFUSED",
+    `Cannot remove ${quotedPath(path.slice(0, 400))}: ` +
+      `the server says that it has more than ${MAX_DEPTH} folders in each other`,
+    { host, path, mayHaveRun: true },
+  );
 }
 
 /** Waits for all of them, so that nothing runs on behind a failure. */

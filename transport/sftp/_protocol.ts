@@ -4,7 +4,7 @@ import {
   PacketType,
   protocolError,
 } from "./packets.ts";
-import { decodeFileName } from "./names.ts";
+import { decodeText } from "./names.ts";
 import { Requests } from "./_requests.ts";
 import type { SftpTransport } from "./transport.ts";
 
@@ -80,8 +80,8 @@ export class Protocol {
     const version = packet.u32();
     if (version !== 3) throw protocolError(`version ${version}, needed is 3`);
     while (packet.left > 0) {
-      const name = decodeFileName(packet.bytes());
-      this.#extensions.set(name, decodeFileName(packet.bytes()));
+      const name = decodeText(packet.bytes());
+      this.#extensions.set(name, decodeText(packet.bytes()));
     }
     if (this.has("limits@openssh.com", "1")) this.#askLimits();
   }

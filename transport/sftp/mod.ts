@@ -13,7 +13,7 @@ export {
 } from "./errors.ts";
 export * from "./file.ts";
 export * from "./file_info.ts";
-export * from "./names.ts";
+export { decodeFileName, encodeFileName, isUnicodeFileName } from "./names.ts";
 export * from "./options.ts";
 export * from "./transport.ts";
 export { download } from "./transfer/download.ts";

@@ -10,13 +10,14 @@
  * @module
  */
 
-import { joinBytes } from "../bytes.ts";
-
-const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const ENCODER = new TextEncoder();
+/** More than any message shows. */
+const MAX_TEXT_BYTES = 2048;
 /** Matches surrogates that are not part of a pair. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
-const LONE_SURROGATES = /([\ud800-\udfff]+)/u;
+/** How many UTF-16 units become text at a time: a call takes so many arguments. */
+const UNITS = 8192;
 
 /**
  * Decodes a file name without loss.
@@ -33,11 +34,19 @@ const LONE_SURROGATES = /([\ud800-\udfff]+)/u;
  * @returns The name; bytes that are not UTF-8 are lone surrogates in it.
  */
 export function decodeFileName(bytes: Uint8Array): string {
-  try {
-    return STRICT.decode(bytes);
-  } catch {
-    return decodeByParts(bytes);
-  }
+  const text = DECODER.decode(bytes);
+  // U+FFFD stands for bytes that are not UTF-8, or for itself.
+  return text.includes("\ufffd") ? decodeEach(bytes) : text;
+}
+
+/**
+ * Decodes what a server says, which is cut before that: for messages.
+ *
+ * @param bytes What it says.
+ * @returns The beginning of it.
+ */
+export function decodeText(bytes: Uint8Array): string {
+  return DECODER.decode(bytes.subarray(0, MAX_TEXT_BYTES));
 }
 
 /**
@@ -58,10 +67,7 @@ export function decodeFileName(bytes: Uint8Array): string {
  */
 export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
   if (!LONE_SURROGATE.test(name)) return ENCODER.encode(name);
-  const parts = name.split(LONE_SURROGATES).map((part) =>
-    LONE_SURROGATE.test(part) ? escapedBytes(part) : ENCODER.encode(part)
-  );
-  return joinBytes(parts);
+  return encodeEach(name);
 }
 
 /**
@@ -84,47 +90,74 @@ export function isUnicodeFileName(name: string): boolean {
   return !LONE_SURROGATE.test(name);
 }
 
-function escapedBytes(surrogates: string): Uint8Array {
-  return Uint8Array.from(surrogates, (character) => {
-    const code = character.charCodeAt(0);
-    if (code < 0xdc80 || code > 0xdcff) {
-      throw new TypeError(
-        `Cannot encode a file name: lone surrogate U+${
-          code.toString(16).toUpperCase()
-        } stands for no byte`,
-      );
-    }
-    return code - 0xdc00;
-  });
+/** Encodes in one pass: a server chooses how many lone surrogates there are. */
+function encodeEach(name: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(name.length * 3);
+  let length = 0;
+  for (const character of name) {
+    const code = character.codePointAt(0)!;
+    if (code < 0xd800 || code > 0xdfff) {
+      length += ENCODER.encodeInto(character, bytes.subarray(length)).written;
+    } else bytes[length++] = escapedByte(code);
+  }
+  return bytes.slice(0, length);
 }
 
-function decodeByParts(bytes: Uint8Array): string {
+function escapedByte(code: number): number {
+  if (code >= 0xdc80 && code <= 0xdcff) return code - 0xdc00;
+  throw new TypeError(
+    `Cannot encode a file name: lone surrogate U+${
+      code.toString(16).toUpperCase()
+    } stands for no byte`,
+  );
+}
+
+/** Decodes in one pass: a server chooses how many bytes are not UTF-8. */
+function decodeEach(bytes: Uint8Array): string {
   let text = "";
-  let valid = 0;
-  let at = 0;
-  while (at < bytes.length) {
+  let units: number[] = [];
+  for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at);
-    if (length > 0) {
+    if (length === 0) units.push(0xdc00 + bytes[at++]!);
+    else {
+      const code = codePoint(bytes, at, length);
+      if (code > 0xffff) {
+        units.push(0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+      } else units.push(code);
       at += length;
-      continue;
     }
-    text += STRICT.decode(bytes.subarray(valid, at)) +
-      String.fromCharCode(0xdc00 + (bytes[at] ?? 0));
-    valid = ++at;
+    if (units.length < UNITS) continue;
+    text += String.fromCharCode(...units);
+    units = [];
   }
-  return text + STRICT.decode(bytes.subarray(valid));
+  return text + String.fromCharCode(...units);
 }
 
 /** The length of the UTF-8 sequence at an index; 0 if there is no valid one. */
 function sequenceLength(bytes: Uint8Array, at: number): number {
-  const lead = bytes[at] ?? 0;
+  const lead = bytes[at]!;
   if (lead < 0x80) return 1;
-  const length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (length === 0 || at + length > bytes.length) return 0;
-  try {
-    STRICT.decode(bytes.subarray(at, at + length));
-    return length;
-  } catch {
-    return 0;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  if (at + length > bytes.length) return 0;
+  for (let next = at + 1; next < at + length; next++) {
+    if (bytes[next]! >> 6 !== 0b10) return 0;
   }
+  // Neither longer than needed, nor a surrogate, nor beyond the last one.
+  const second = bytes[at + 1]!;
+  if (lead === 0xe0 && second < 0xa0) return 0;
+  if (lead === 0xed && second > 0x9f) return 0;
+  if (lead === 0xf0 && second < 0x90) return 0;
+  if (lead === 0xf4 && second > 0x8f) return 0;
+  return length;
+}
+
+/** The character of a valid UTF-8 sequence. */
+function codePoint(bytes: Uint8Array, at: number, length: number): number {
+  const lead = bytes[at]!;
+  let code = length === 1 ? lead : lead & (0x7f >> length);
+  for (let next = at + 1; next < at + length; next++) {
+    code = code << 6 | bytes[next]! & 0x3f;
+  }
+  return code;
 }

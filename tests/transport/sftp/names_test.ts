@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   decodeFileName,
   encodeFileName,
@@ -46,4 +46,44 @@ Deno.test("encodeFileName() gives back any bytes that decodeFileName() took", ()
 
 Deno.test("encodeFileName() throws for a surrogate that stands for no byte", () => {
   assertThrows(() => encodeFileName("a\ud800"), TypeError, "U+D800");
+});
+
+Deno.test("decodeFileName() takes what is UTF-8 exactly where a strict decoder does", () => {
+  const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const random = new Random(7);
+  const edges = [0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2];
+  const leads = [0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff];
+  for (let round = 0; round < 20_000; round++) {
+    const bytes = Uint8Array.from(
+      { length: 1 + random.below(6) },
+      () => random.pick([...edges, ...leads, 0x61]),
+    );
+    const name = decodeFileName(bytes);
+    assertEquals(encodeFileName(name), bytes);
+    let text: string | undefined;
+    try {
+      text = strict.decode(bytes);
+    } catch {
+      // It has bytes that are not UTF-8.
+    }
+    assertEquals(isUnicodeFileName(name), text !== undefined, `${bytes}`);
+    if (text !== undefined) assertEquals(name, text);
+  }
+});
+
+Deno.test("decodeFileName() and encodeFileName() take time in proportion to the length of a name", () => {
+  const ms = (length: number) => {
+    // Bytes that are UTF-8 and bytes that are not, in turn.
+    const bytes = Uint8Array.from(
+      { length },
+      (_, index) => index % 2 ? 0xff : 0x61,
+    );
+    const start = performance.now();
+    assertEquals(encodeFileName(decodeFileName(bytes)).length, length);
+    return performance.now() - start;
+  };
+  ms(20_000); // compiled by then
+  const short = Math.min(ms(20_000), ms(20_000), ms(20_000));
+  // 50 times as long. Time with the square of the length would be 2500 times.
+  assert(ms(1_000_000) < 500 * Math.max(short, 1));
 });

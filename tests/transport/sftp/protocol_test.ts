@@ -643,3 +643,43 @@ Deno.test("Sftp.writeFile() and upload() remove what a request may have made tha
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("Sftp.remove() with recursive ends in a tree that has no end", async () => {
+  let folders = 0;
+  const listed = new Set<string>();
+  const server = new FakeServer(({ type, id, body }, server) => {
+    if (type === PacketType.LSTAT) {
+      return server.packet(
+        PacketType.ATTRS,
+        ...u32(id),
+        ...u32(4),
+        ...u32(0o040755),
+      );
+    }
+    if (type === PacketType.OPENDIR) return server.handle(id, `${folders++}`);
+    if (type !== PacketType.READDIR) return server.status(id, 0);
+    const handle = decodeFileName(body.bytes());
+    if (listed.has(handle)) return server.status(id, 1);
+    listed.add(handle);
+    const entry = [...string("d"), ...string(""), ...u32(4), ...u32(0o040755)];
+    server.packet(PacketType.NAME, ...u32(id), ...u32(1), ...entry);
+  });
+  const sftp = await startSftp(server.transport);
+  const error = await assertRejects(
+    () => sftp.remove("top", { recursive: true }),
+    SftpError,
+    "more than 1000 folders in each other",
+  );
+  assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+  sftp.close();
+});
+
+Deno.test("Sftp shows the beginning of what a server says, and does not decode the rest", async () => {
+  const server = new FakeServer(({ id }, server) =>
+    server.status(id, 4, "a".repeat(60_000))
+  );
+  const sftp = await startSftp(server.transport);
+  const error = await assertRejects(() => sftp.stat("f"), SftpError);
+  assert(error.message.length < 400, `${error.message.length}`);
+  sftp.close();
+});
