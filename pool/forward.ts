@@ -43,11 +43,11 @@ export interface DynamicForwardOptions extends ListenSocksOptions {
  * A forward from a listener of the host to a target on this side. When its
  * connection is lost, it is set up again, on the same port, until it is closed;
  * `onError` is told of each attempt that failed. It ends for good when the host
- * refuses the login or shows another host key: its `closed` has the error then. `maxConnections` and
- * `replaceSocket` are the server's to decide here.
+ * refuses the login or shows another host key: its `closed` has the error then.
+ * `replaceSocket` is the server's to decide here.
  */
 export interface RemoteForwardOptions
-  extends Pick<ForwardOptions, "signal" | "onError"> {
+  extends Pick<ForwardOptions, "signal" | "onError" | "maxConnections"> {
   /** As `ssh -R` does. */
   readonly type: "remote";
   /** Where the host listens: a port of its 127.0.0.1, `host:port`, or a path. */
@@ -104,6 +104,7 @@ function disposable(tunnel: Tunnel): PoolTunnel {
 }
 
 const COMMON = {
+  maxConnections: rules.count,
   // Checked before it chooses the table.
   type: rules.anything,
   // The addresses are checked where they are parsed.
@@ -113,7 +114,6 @@ const COMMON = {
 };
 const LISTENER = {
   ...COMMON,
-  maxConnections: rules.count,
   replaceSocket: rules.flag,
 };
 const TABLES = {

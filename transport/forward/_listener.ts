@@ -16,11 +16,8 @@ import type { Tunnel } from "../connector.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import { reset, splice } from "./_splice.ts";
 import { listenUnix } from "./_unix_socket.ts";
-import { ForwardError } from "./errors.ts";
+import { ForwardError, MAX_CONNECTIONS, tooMany } from "./errors.ts";
 import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
-
-/** How many connections may be open at once. */
-const MAX_CONNECTIONS = 1024;
 
 /** How long a client that was refused may take to read why. */
 const LINGER_MS = 1000;
@@ -135,11 +132,7 @@ export class Listener implements Forward {
     const { maxConnections = MAX_CONNECTIONS, name } = this.#options;
     if (this.#clients.size >= maxConnections) {
       reset(client);
-      return this.#report(
-        new ForwardError(
-          `Cannot serve ${name}: ${maxConnections} connections are open, the most allowed`,
-        ),
-      );
+      return this.#report(tooMany(name, maxConnections));
     }
     const served = this.#serve(client).catch((error) => this.#report(error))
       .finally(() => this.#clients.delete(client));

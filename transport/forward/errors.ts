@@ -37,3 +37,19 @@ export class ForwardError extends SshError {
   /** The step that failed. */
   override readonly phase: ErrorPhase = "channel";
 }
+
+/** How many connections a forward may have at once unless it is told otherwise. */
+export const MAX_CONNECTIONS = 1024;
+
+/**
+ * Makes the error of one connection too many.
+ *
+ * @param name What the connection was to reach.
+ * @param most How many may be open.
+ * @returns The error.
+ */
+export function tooMany(name: string, most: number): ForwardError {
+  return new ForwardError(
+    `Cannot serve ${name}: ${most} connections are open, the most allowed`,
+  );
+}

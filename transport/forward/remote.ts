@@ -6,9 +6,10 @@
 
 import { onAbort, sleep } from "../abort.ts";
 import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
+import { MAX_CONNECTIONS, tooMany } from "./errors.ts";
 import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
 import { leadTunnel } from "./lead.ts";
-import type { ForwardTarget } from "../host/target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 
 /** The first and the longest pause before the host is asked again. */
 const FIRST_PAUSE_MS = 500;
@@ -130,7 +131,12 @@ export class RemoteForward implements Forward {
   #lead(tunnel: Tunnel): void {
     // One that crossed close() belongs to nobody.
     if (this.#stop.signal.aborted) return tunnel.close();
-    const led = leadTunnel(tunnel, this.#parts.to)
+    const { to, options: { maxConnections = MAX_CONNECTIONS } } = this.#parts;
+    if (this.#tunnels.size >= maxConnections) {
+      tunnel.close();
+      return this.#report(tooMany(targetName(to), maxConnections));
+    }
+    const led = leadTunnel(tunnel, to)
       .catch((error) => this.#report(error))
       .finally(() => this.#tunnels.delete(tunnel));
     this.#tunnels.set(tunnel, led);
