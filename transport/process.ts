@@ -60,9 +60,9 @@ export interface SessionOptions {
    * How variables reach the command. With `"request"` the server is asked to
    * set each one before the command is sent; if it refuses one, nothing runs
    * and the call rejects with an `EnvironmentRefusedError` that names it. With
-   * `"inline"` they become part of the command line, for a POSIX shell: every
-   * name works that such a shell can set, and their values show in the process
-   * list of the host. With `sudo` the server is not asked: they are sent
+   * `"inline"` they become part of the command line, and `/bin/sh` sets them:
+   * every name works that it can set, and their values show in the process list
+   * of the host. With `sudo` the server is not asked: they are sent
    * through standard input, and show nowhere.
    *
    * @default {"request"}
@@ -88,13 +88,14 @@ export interface SpawnOptions extends SessionOptions {
    * The folder to run in; relative to the home directory of the user who logs
    * in, and taken as it is: `~` and `$HOME` mean nothing in it. If it cannot be
    * entered, the command does not run and the exit code is that of `cd`, with
-   * its message on standard error. Needs a POSIX shell on the host.
+   * its message on standard error. `/bin/sh` enters it, and then starts the
+   * shell of the user for the command, whichever that is.
    */
   readonly cwd?: string;
   /**
    * Run it in a login shell, which reads the profile of the user: its `PATH`
    * is that of an interactive login. Needs a shell that takes `-l` and `-c`, as
-   * sh, bash, dash, ksh and zsh do.
+   * sh, bash, dash, ksh, zsh and fish do, or csh, or tcsh.
    *
    * @default {false}
    */

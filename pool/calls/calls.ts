@@ -68,7 +68,7 @@ export interface Call {
   readonly place: Place;
   readonly signal?: AbortSignal | undefined;
   readonly acquireTimeoutMs?: number | undefined;
-  readonly command?: string | undefined;
+  readonly command?: Command | undefined;
   /** The call that this one is part of. */
   readonly parent?: Operation | undefined;
 }
@@ -196,7 +196,7 @@ export function sftp(
 /** Of a call that was checked: what is common to all. */
 type Checked =
   & Pick<CheckedCall<{ readonly signal?: AbortSignal }>, "options" | "own">
-  & { readonly command?: string };
+  & { readonly command?: Command };
 
 /** Checks a call before anything is done for it, and runs it on a slot. */
 function onSlot<T extends Checked, Result>(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Command, commandLine } from "../../transport/command/command.ts";
 import { type TracingChannel, tracingChannel } from "node:diagnostics_channel";
 import type { HostLike } from "../../transport/host/host.ts";
 import { hostLabel } from "./host_label.ts";
@@ -51,7 +52,7 @@ export interface OperationParts {
   readonly pool: DiagnosticPool;
   readonly host: HostLike;
   readonly parent?: Operation | undefined;
-  readonly command?: string | undefined;
+  readonly command?: Command | undefined;
 }
 
 /** A host that was looked up. */
@@ -81,7 +82,7 @@ export class Operation implements PoolOperation {
   declare signal?: string | null;
   declare error?: unknown;
   declare closed?: Promise<OperationEnd>;
-  readonly #command: string | undefined;
+  readonly #command: Command | undefined;
   #giveBack: ((end: OperationEnd) => void) | undefined;
 
   constructor(name: OperationName, parts: OperationParts) {
@@ -93,7 +94,7 @@ export class Operation implements PoolOperation {
   }
 
   commandLine(): string | undefined {
-    return this.#command;
+    return this.#command && commandLine(this.#command);
   }
 
   /** The host was looked up. */

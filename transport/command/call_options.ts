@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { type Command, commandLine } from "./command.ts";
+import { type Command, commandLine, hasCommonLine } from "./command.ts";
 import {
   byteLimit,
   callback,
@@ -45,8 +45,8 @@ export interface PoolCallOptions {
 
 /** A call that was checked. What it holds can no longer change. */
 export interface CheckedCall<Options> {
-  /** The command, as one string for a shell. */
-  readonly command: string;
+  /** The command: one line, or an array that has none for any shell. */
+  readonly command: Command;
   /** The options of the connection. */
   readonly options: Options;
   /** Those of the pool that were allowed. */
@@ -263,12 +263,15 @@ function withCommand<Options extends SpawnOptions>(
 ): CheckedCall<Options> {
   const { options, own } = checked;
   const line = commandLine(command);
+  const kept = typeof command === "string" || hasCommonLine(command)
+    ? line
+    : Object.freeze([...command]);
   // Three bytes are the most that a UTF-16 unit becomes.
   const isShort = line.length * 3 <= MAX_LINE_BYTES;
   if (!isShort || changesLine(options)) {
-    checkLength(remoteCommand(line, options).line);
+    checkLength(remoteCommand(kept, options).line);
   }
-  return { command: line, options, own };
+  return { command: kept, options, own };
 }
 
 function changesLine({ cwd, envMode, login, sudo }: SpawnOptions): boolean {

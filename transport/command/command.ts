@@ -4,28 +4,39 @@
  * @module
  */
 
+import { posixLine, quoted } from "./_any_shell.ts";
+
 /**
  * What to run: a string goes to the remote user's shell as it is; the items of
- * an array are each quoted for a POSIX shell and joined by spaces. The first
- * item is always the name of a program, also where it looks like shell syntax
- * (`A=1`, `if`, `-x`).
+ * an array are each quoted and joined by spaces, in a spelling that means the
+ * same to sh, bash, ksh, zsh, fish and tcsh. The first item is always the name
+ * of a program, also where it looks like shell syntax (`A=1`, `if`, `-x`).
  */
 export type Command = string | readonly string[];
 
-const SAFE = /^[\w@%+=:,./-]+$/;
+/** zsh expands a leading `=`, and some shells a `%`. */
+const SAFE = /^[\w@+:,./-][\w@+=:,./-]*$/;
 /** What needs no quotes as the name of a command, unless it is reserved. */
 const SAFE_NAME = /^[\w./][\w@+:,./-]*$/;
-/** Words that a shell reads as its own syntax, of POSIX and of common shells. */
+/**
+ * Words that a shell reads as its own syntax: of POSIX and of common shells.
+ * fish does so even where they stand in quotes.
+ */
 const RESERVED = new Set(
-  ("case coproc do done elif else end esac fi for foreach function if in " +
-    "namespace repeat select switch then time until while").split(" "),
+  ("and begin case coproc do done elif else end esac fi for foreach function " +
+    "if in namespace nocorrect noglob not or repeat select switch then time " +
+    "until while").split(" "),
 );
 
 /**
- * Turns a command into the one string that SSH sends.
+ * Turns a command into one line for a shell.
+ *
+ * What SSH sends for an array may differ: csh has no spelling for a line feed
+ * in a word, so an array with one is handed over by way of `/bin/sh`.
  *
  * @param command The command.
- * @returns The string for the remote shell.
+ * @returns The line; that of an array means the same to sh, bash, ksh, zsh and
+ *   fish, and to tcsh too unless an item has a line feed.
  * @throws {TypeError} If the command is empty, has a NUL character, or is
  *   neither a string nor an array of strings.
  *
@@ -92,11 +103,24 @@ export function isPlainName(word: string): boolean {
 }
 
 /**
- * Puts text in quotes for a POSIX shell.
+ * The line that is sent for a command.
  *
- * @param text The text, without a NUL character.
- * @returns One word, or a part of one.
+ * @param command The command, checked by {@linkcode commandLine}.
+ * @returns What any login shell takes: an array that has no common spelling is
+ *   handed over by way of `/bin/sh`.
  */
-export function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
+export function sentLine(command: Command): string {
+  if (typeof command === "string") return command;
+  return hasCommonLine(command)
+    ? commandLine(command)
+    : posixLine('"$@"', command);
+}
+
+/**
+ * Whether the line of an array means the same to every shell.
+ *
+ * @param items The array.
+ */
+export function hasCommonLine(items: readonly string[]): boolean {
+  return isPlainName(items[0]!) && !items.some((item) => item.includes("\n"));
 }

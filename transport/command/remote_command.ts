@@ -5,6 +5,7 @@
  */
 
 import type { SpawnOptions } from "../process.ts";
+import { type Command, sentLine } from "./command.ts";
 import { shellLine } from "./shell_line.ts";
 import { type SudoCommand, sudoCommand } from "./sudo_command.ts";
 
@@ -23,21 +24,22 @@ const NONE: Readonly<Record<string, string>> = Object.freeze({});
 /**
  * Says what is to be sent for a command.
  *
- * @param command The command, as one string for a shell.
+ * @param command The command, checked.
  * @param options Its options, which were checked.
  */
 export function remoteCommand(
-  command: string,
+  command: Command,
   options: SpawnOptions,
 ): RemoteCommand {
+  const own = sentLine(command);
   const { cwd, env = NONE, envMode, login, sudo } = options;
   if (sudo !== undefined && sudo !== false) {
     // sudo drops the variables of the session: they take another way.
-    const talk = sudoCommand(command, options);
+    const talk = sudoCommand(own, options);
     return { line: talk.line, env: NONE, sudo: talk };
   }
   const isInline = envMode === "inline";
-  const line = shellLine(command, {
+  const line = shellLine(own, {
     cwd,
     login,
     env: isInline ? env : undefined,

@@ -5,9 +5,9 @@
  */
 
 import { Buffer } from "node:buffer";
-import { quoted } from "./command.ts";
+import { posixLine } from "./_any_shell.ts";
 import type { SpawnOptions } from "../process.ts";
-import { exportLine, shellLine } from "./shell_line.ts";
+import { exportLine, posixText } from "./shell_line.ts";
 
 /** A command line with `sudo`, and what is sent to its standard input. */
 export interface SudoCommand {
@@ -49,18 +49,20 @@ export function sudoCommand(
     ...secretEnv === undefined ? [] : [readLine(end)],
     isMerged ? 'exec /bin/sh -c "$2" sh' : RUN_AND_FORWARD,
   ].join("\n");
-  const line = shellLine(command, {
+  const text = posixText(command, {
     cwd,
     login,
     env: isInline ? env : undefined,
   });
   // The marks do not stand in the line as they are printed: sudo, or a shell
   // that traces, may print the line itself.
-  const how = password === undefined ? "-n" : `-k -S -p '${ask}%%${ask}'`;
+  const how = password === undefined ? "-n" : `-k -S -p ${ask}%%${ask}`;
   return {
-    // Without exec a signal of sshd would end the outer shell alone.
-    line: `exec env LC_ALL=C sudo -H ${how} -u ${quoted(user)} -- ` +
-      `sh -c ${quoted(script)} sh "\${LC_ALL-}" ${quoted(line)}`,
+    line: posixLine(
+      `exec env LC_ALL=C sudo -H ${how} -u "$1" -- ` +
+        'sh -c "$2" sh "${LC_ALL-}" "$3"',
+      [user, script, text],
+    ),
     user,
     prompt: `${ask}%${ask}`,
     start: `${begin}-${begin}`,

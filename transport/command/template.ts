@@ -4,7 +4,8 @@
  * @module
  */
 
-import { isPlainName, quoted } from "./command.ts";
+import { inSingleQuotes, quoted } from "./_any_shell.ts";
+import { isPlainName } from "./command.ts";
 import { ShellScan } from "./_shell_scan.ts";
 import { showType } from "../options/show_value.ts";
 
@@ -66,8 +67,10 @@ export interface ShellTag {
 }
 
 /**
- * Makes a command line for a POSIX shell of a template, in which each value
- * means itself: a file with spaces is one file, and `$(reboot)` is a name.
+ * Makes a command line of a template, in which each value means itself: a file
+ * with spaces is one file, and `$(reboot)` is a name. The text is for a POSIX
+ * shell; values are quoted in a spelling that fish and tcsh read alike, but for
+ * a line feed in a value, which tcsh cannot take: it says "Unmatched".
  *
  * An array becomes as many words as it has items, none if it is empty. A value
  * next to text is one word with it, and one within quotes stays within them.
@@ -167,9 +170,10 @@ function put(value: unknown, slot: Slot): string {
       // Next to text it might become a redirection, an assignment or a home.
       return isAlone ? asWord(text) : quoted(text);
     case "double quotes":
-      return text.replaceAll(/["$`\\]/g, "\\$&");
+      // No shell agrees with another on backslashes in them.
+      return `"${quoted(text)}"`;
     case "single quotes":
-      return text.replaceAll("'", `'\\''`);
+      return inSingleQuotes(text);
     case "arithmetic":
       if (typeof value === "number" || typeof value === "bigint") return text;
       return fail(`${name} is in arithmetic, where it must be a number`);

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Command } from "../../../transport/command/command.ts";
+import { shellLine } from "../../../transport/command/shell_line.ts";
 import {
   checkExec,
   checkLength,
@@ -319,6 +320,11 @@ Deno.test("checkExec() gives the command as one line", () => {
     options: { check: true },
     own: { idempotent: true },
   });
+  // What has no line for any shell stays an array, of its own.
+  const items = ["ls", "a\nb"];
+  const { command: kept } = checkExec(items, undefined);
+  items[1] = "changed";
+  assertEquals([kept, Object.isFrozen(kept)], [["ls", "a\nb"], true]);
   for (const command of ["", [], null, 5, ["a", 5], "a\0"]) {
     assertThrows(() => checkExec(command as Command, undefined), TypeError);
     assertThrows(() => checkSpawn(command as Command, {}), TypeError);
@@ -331,7 +337,7 @@ Deno.test("checkExec() refuses a command that is too long for one message, as it
   const cases: [string, object, number | undefined][] = [
     [`${fits}x`, {}, 261_121],
     ["é".repeat(130_561), {}, 261_122],
-    [fits, { cwd: "/" }, 261_120 + "cd '/' || exit\n".length],
+    [fits, { cwd: "/" }, 261_120 + shellLine("", { cwd: "/" }).length],
     [fits, { login: true }, undefined],
     [fits, { sudo: true }, undefined],
     ["ls", { env: { A: "'".repeat(66_000) }, envMode: "inline" }, undefined],

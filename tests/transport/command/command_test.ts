@@ -99,11 +99,13 @@ Deno.test("commandLine() quotes the first item unless it is plain", () => {
     const plain = name === "[" ? "'['" : name;
     assertEquals(commandLine([name, "x"]), `${plain} x`);
   }
-  for (const name of ["A=1", "-x", "if", "time", "!", "{", "%1", "a b"]) {
+  for (const name of ["A=1", "-x", "if", "time", "{", "%1", "a b"]) {
     assertEquals(commandLine([name, "x"]), `'${name}' x`);
   }
+  assertEquals(commandLine(["!", "x"]), "''\\!'' x");
   // Arguments may look like that.
   assertEquals(commandLine(["env", "A=1", "-x", "if"]), "env A=1 -x if");
+  assertEquals(commandLine(["ls", "=x", "%x", "a!"]), "ls '=x' '%x' 'a'\\!''");
 });
 
 Deno.test("commandLine() refuses what is neither a string nor an array of strings", () => {

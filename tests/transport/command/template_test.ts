@@ -52,7 +52,12 @@ Deno.test("sh makes one word of a value and the text next to it", () => {
 });
 
 Deno.test("sh keeps a value within the quotes in which it stands", () => {
-  assertEquals(sh`echo "a ${'$x "`\\'} b"`, 'echo "a \\$x \\"\\`\\\\ b"');
+  assertEquals(
+    sh`echo "a ${'$x "`\\'} b"`,
+    String.raw`echo "a "'$x "` + "`" + String.raw`'\\''" b"`,
+  );
+  // Not the variable HOMEx.
+  assertEquals(sh`echo "$HOME${"x"}"`, `echo "$HOME"'x'""`);
   assertEquals(sh`echo 'a ${"it's"} b'`, `echo 'a it'\\''s b'`);
   assertEquals(sh`echo "$(ls ${"a b"})"`, `echo "$(ls 'a b')"`);
 });
@@ -68,7 +73,10 @@ Deno.test("sh takes text as written, but for the escapes that JavaScript asks fo
 
 Deno.test("sh.raw() gives text that is put in as it is", () => {
   assertEquals(sh`ls ${sh.raw("2>&1 | wc")}`, "ls 2>&1 | wc");
-  assertEquals(sh`echo ${sh.raw('"')}${"a b"}${sh.raw('"')}`, 'echo "a b"');
+  assertEquals(
+    sh`echo ${sh.raw('"')}${"a b"}${sh.raw('"')}`,
+    `echo ""'a b'""`,
+  );
   assertThrows(() => sh.raw(5 as never), TypeError, "it is a number");
 });
 
@@ -161,7 +169,7 @@ echo ${x}`,
     sh`case a in a) echo ${x};; esac`,
     "case a in a) echo 'a b';; esac",
   );
-  assertEquals(sh`echo a#b"c ${x}"`, `echo a#b"c a b"`);
+  assertEquals(sh`echo a#b"c ${x}"`, `echo a#b"c "'a b'""`);
   assertEquals(sh`echo \$${x} \\${x}`, "echo \\$'a b' \\\\'a b'");
 });
 

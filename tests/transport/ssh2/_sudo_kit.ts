@@ -32,10 +32,11 @@ export function sudoTest(
   name: string,
   options: SudoAccountOptions,
   fn: (parts: Parts) => Promise<void>,
+  missing?: string,
 ): void {
-  const ignore = noSudo || noSshd;
+  const ignore = missing !== undefined || noSudo || noSshd;
   Deno.test({
-    name: ignore ? `${name} (${sudoHint})` : name,
+    name: ignore ? `${name} (${missing ?? sudoHint})` : name,
     ignore,
     async fn() {
       await using account = await makeSudoAccount({

@@ -1,7 +1,10 @@
 // `sudo` as it is: what runs with it, and what that reads and writes.
 
 import { assert, assertEquals } from "@std/assert";
+import { existsSync } from "node:fs";
+import type { Command } from "../../../transport/command/command.ts";
 import { ExecTimeoutError } from "../../../transport/errors.ts";
+import type { ExecOptions } from "../../../transport/process.ts";
 import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import { makeSudoAccount } from "../../kit/sudo.ts";
 import { rejection, until } from "./_kit.ts";
@@ -301,3 +304,32 @@ sudoTest(
     );
   },
 );
+
+for (const shell of ["fish", "tcsh", "zsh"]) {
+  const path = `/usr/bin/${shell}`;
+  const isThere = existsSync(path);
+  sudoTest(
+    `exec() with sudo, a folder, variables and a login takes ${shell} for the shell of the user`,
+    { shell: isThere ? path : "/bin/sh" },
+    async ({ connection, user, password }) => {
+      const env = { A: "it's\n!! \\" };
+      const run = async (command: Command, options: ExecOptions) =>
+        (await connection.exec(command, { ...options, check: true })).stdout;
+      for (const login of [false, true]) {
+        for (const sudo of [false, { password }]) {
+          const id = sudo === false ? user : "root";
+          const options = { sudo, login, cwd: "/usr", env };
+          const envMode = sudo === false ? "inline" : "request";
+          const all = await run("id -un; pwd; printenv A", {
+            ...options,
+            envMode,
+          });
+          assertEquals(all, `${id}\n/usr\n${env.A}\n`);
+          const items = await run(["printf", "%s", env.A], { sudo, login });
+          assertEquals(items, env.A);
+        }
+      }
+    },
+    isThere ? undefined : `install ${shell} to run this test`,
+  );
+}

@@ -9,7 +9,7 @@ import {
   checkShellOptions,
   checkSpawn,
 } from "../../command/call_options.ts";
-import type { Command } from "../../command/command.ts";
+import { type Command, commandLine } from "../../command/command.ts";
 import type {
   ClosedReason,
   ConnectOptions,
@@ -149,7 +149,8 @@ export class MemoryConnection implements ScriptedConnection {
     given?: ExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
     try {
-      const { command: line, options } = checkExec(command, given);
+      const { command: own, options } = checkExec(command, given);
+      const line = commandLine(own);
       this.#called("exec", line, options);
       if (this.isClosed) throw this.#channels.closed();
       const script = this.#isPlain(options)
@@ -172,7 +173,8 @@ export class MemoryConnection implements ScriptedConnection {
     command: Command,
     given?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    const { command: line, options } = checkSpawn(command, given);
+    const { command: own, options } = checkSpawn(command, given);
+    const line = commandLine(own);
     this.#called("spawn", line, options);
     return await this.#start(commandRequest(line, options), options);
   }

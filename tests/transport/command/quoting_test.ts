@@ -1,0 +1,160 @@
+// Values that shells fall over, through each shell that users have: a value is
+// never a command, and arrives as it is.
+
+import { assertEquals } from "@std/assert";
+import { commandLine, sentLine } from "../../../transport/command/command.ts";
+import { sh } from "../../../transport/command/template.ts";
+import { Random } from "../../kit/random.ts";
+import { onShells, type Shell, SHELLS } from "../../kit/shells.ts";
+
+const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? 20);
+
+/** What is special somewhere, and what was once read as a command. */
+const SPICE = [
+  ..."abz019 \t\r'\"\\$`!*?[]{}()<>|&;#~=%^+@:,./-_\x01\x1b\x7f",
+  "\u00e9",
+  "\u{1f600}",
+  "\ufeff",
+  "$HOME",
+  "${HOME}",
+  "$(id)",
+  "`id`",
+  "(id)",
+  "\\n",
+  "''",
+  "--",
+  "-e",
+  "%s",
+  "!!",
+  "!$",
+  "%self",
+  "=ls",
+  "\\'; echo RAN; echo '",
+  "\\';echo RAN;#",
+  "{a,b}",
+  "~root",
+];
+
+/** Values of up to ten pieces, and each piece alone. */
+function hardValues(random: Random, spice: readonly string[]): string[] {
+  const mixed = Array.from(
+    { length: 300 },
+    () =>
+      Array.from({ length: random.below(10) }, () => random.pick(spice))
+        .join(""),
+  );
+  return [...spice, ...mixed];
+}
+
+/** Runs lines that print their values, each ended by a NUL character. */
+async function printed(
+  shell: Shell,
+  lines: readonly string[],
+): Promise<string[]> {
+  const all = [];
+  // One after the other: fish makes its folders at the first start.
+  for (const line of lines) {
+    const { stdout, stderr } = await shell.run(line, { LC_ALL: "C.UTF-8" });
+    assertEquals(stderr, "", line);
+    all.push(stdout.split("\0").slice(0, -1));
+  }
+  return all.flat();
+}
+
+/** Many values to a process: one each would take long. */
+function groups<T>(values: readonly T[], size: number): T[][] {
+  return Array.from(
+    { length: Math.ceil(values.length / size) },
+    (_, i) => values.slice(i * size, (i + 1) * size),
+  );
+}
+
+const PRINT = ["/usr/bin/printf", "%s\\0"];
+
+onShells(
+  SHELLS,
+  "sentLine() hands the items of an array on as they are, line feeds too",
+  async (shell) => {
+    const random = new Random(seed);
+    for (const spice of [SPICE, [...SPICE, "\n", "\n\n", "x\\\n"]]) {
+      const values = hardValues(random, spice);
+      const lines = groups(values, 20)
+        .map((group) => sentLine([...PRINT, ...group]));
+      assertEquals(await printed(shell, lines), values, `seed ${seed}`);
+    }
+  },
+);
+
+onShells(
+  SHELLS,
+  "sh`...` hands values on as they are, alone, next to text and within quotes",
+  async (shell) => {
+    const values = hardValues(new Random(seed + 1), SPICE);
+    const lines = groups(values, 10).map((group) =>
+      [
+        sh`${PRINT} ${group}`,
+        // deno-fmt-ignore
+        ...group.map((v) => sh`${PRINT} x${v}y "x ${v} y" 'x ${v} y'`),
+      ].join(";")
+    );
+    const expected = groups(values, 10).flatMap((group) => [
+      ...group,
+      ...group.flatMap((v) => [`x${v}y`, `x ${v} y`, `x ${v} y`]),
+    ]);
+    assertEquals(await printed(shell, lines), expected, `seed ${seed + 1}`);
+  },
+);
+
+onShells(
+  SHELLS,
+  "sentLine() makes the first item the name of a program, also where it looks like syntax",
+  async (shell) => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const names = [
+        ..."A=1 -x if then while time ! { in and not end begin switch".split(
+          " ",
+        ),
+        ..."function foreach = =ls [[ a\\b".split(" "),
+        "a b",
+        "a\nb",
+      ];
+      for (const name of names) {
+        await Deno.writeTextFile(
+          `${dir}/${name}`,
+          '#!/bin/sh\necho "ran $1"\n',
+          { mode: 0o700 },
+        );
+      }
+      const env = { PATH: `${dir}:/bin:/usr/bin` };
+      for (const name of names) {
+        const run = await shell.run(sentLine([name, "a b"]), env);
+        assertEquals(run, { code: 0, stdout: "ran a b\n", stderr: "" }, name);
+      }
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
+
+onShells(
+  SHELLS,
+  "sentLine() keeps the exit code of a program",
+  async (shell) => {
+    const code = async (command: string[]) =>
+      (await shell.run(sentLine(command))).code;
+    assertEquals(await code(["sh", "-c", "exit 7"]), 7);
+    assertEquals(await code(["sh", "-c", "exit 7\n"]), 7);
+    assertEquals(await code(["no-such-program"]) > 0, true);
+    assertEquals(await code(["no-such-program\n"]), 127);
+  },
+);
+
+Deno.test("commandLine() stays readable for what sentLine() hands over by way of /bin/sh", () => {
+  assertEquals(commandLine(["printf", "%s", "a\nb"]), "printf '%s' 'a\nb'");
+  assertEquals(
+    sentLine(["printf", "%s", "a\nb"]).startsWith("exec /bin/sh -c "),
+    true,
+  );
+  assertEquals(sentLine(["printf", "%s", "a b"]), "printf '%s' 'a b'");
+});
