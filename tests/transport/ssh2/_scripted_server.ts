@@ -6,9 +6,9 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Ssh2Connection } from "../../../transport/ssh2/_connection.ts";
+import type { ChannelConnection } from "../../../transport/channels/connection.ts";
 import { Dial } from "../../../transport/ssh2/dial/dial.ts";
-import type { Times } from "../../../transport/ssh2/_times.ts";
+import type { Times } from "../../../transport/channels/times.ts";
 import type { SshHost } from "../../../transport/host/host.ts";
 import { resolved } from "./_kit.ts";
 import { type RawServer, startRawServer } from "./_raw_server.ts";
@@ -111,7 +111,7 @@ export function startScriptedServer(script: Script): Promise<RawServer> {
 export function connectWithin(
   host: SshHost,
   times: Partial<Times>,
-): Promise<Ssh2Connection> {
+): Promise<ChannelConnection> {
   return new Dial(resolved(host), {}, undefined, { times }).run();
 }
 
@@ -119,7 +119,7 @@ export function connectWithin(
 export function scriptedTest(
   name: string,
   script: Script,
-  fn: (connection: Ssh2Connection, server: RawServer) => Promise<void>,
+  fn: (connection: ChannelConnection, server: RawServer) => Promise<void>,
   times: Partial<Times> = {},
 ): void {
   Deno.test(name, async () => {

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionPool, Ssh2Connector } from "../../../mod.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
-import { AnswerDeadlines } from "../../../transport/ssh2/_answer_deadlines.ts";
+import { AnswerDeadlines } from "../../../transport/channels/_answer_deadlines.ts";
 import { rejection, resolved, until } from "./_kit.ts";
 import {
   connectWithin,

@@ -14,7 +14,9 @@ import {
 import { ForwardError } from "../../../transport/forward/errors.ts";
 import { listenLocal, listenSocks } from "../../../transport/forward/listen.ts";
 import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
-import { RemoteForwards } from "../../../transport/ssh2/_remote_forward.ts";
+import type { GlobalAnswer } from "../../../transport/channels/_global_requests.ts";
+import { MessageReader } from "../../../transport/channels/_wire.ts";
+import { RemoteForwards } from "../../../transport/channels/_remote_forward.ts";
 import type { TcpTarget } from "../../../transport/host/target.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
@@ -277,12 +279,17 @@ Deno.test({
 Deno.test("Connection.forwardIn() leaves nothing on the connection for a listener that was closed", async () => {
   let held = 0;
   const closed = new CountedPromise();
-  const grant = (_host: string, _port: number, answer: Answer) =>
-    queueMicrotask(() => answer(null, 4000));
+  // REQUEST_SUCCESS with port 4000.
+  const granted = new Uint8Array([81, 0, 0, 0x0f, 0xa0]);
+  const ask = (_name: string, _fields: unknown, onAnswer: GlobalAnswer) =>
+    queueMicrotask(() => onAnswer(new MessageReader(granted)));
   const forwards = new RemoteForwards(
     {
-      client: { on() {}, forwardIn: grant, unforwardIn: grant },
-      table: { hold: { take: () => held++, release: () => held-- } },
+      table: {
+        hold: { take: () => held++, release: () => held-- },
+        accept() {},
+        globals: { ask },
+      },
       host: "ops@gate:22",
       lost: (doing: string) => new Error(doing),
       closed: closed.promise,
@@ -296,8 +303,6 @@ Deno.test("Connection.forwardIn() leaves nothing on the connection for a listene
   await last.closed;
   assertEquals(held, 0);
 });
-
-type Answer = (error: Error | null, port: number) => void;
 
 async function curl(...args: string[]) {
   const { stdout, stderr } = await new Deno.Command("curl", {

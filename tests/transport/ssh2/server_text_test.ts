@@ -208,7 +208,7 @@ Deno.test("Ssh2Connector escapes the names of methods that a server offers", asy
   for (const method of error.offered) assertSafe("a method", method);
 });
 
-Deno.test("Ssh2Connection escapes the refusal of a channel", async () => {
+Deno.test("ChannelConnection escapes the refusal of a channel", async () => {
   await using server = await hostileServer({
     onReady: (peer) =>
       peer.on("session", (_accept, reject) => {
@@ -227,7 +227,7 @@ Deno.test("Ssh2Connection escapes the refusal of a channel", async () => {
   }
 });
 
-Deno.test("Ssh2Connection escapes the name of a signal", async () => {
+Deno.test("ChannelConnection escapes the name of a signal", async () => {
   await using server = await hostileServer({
     onReady: (peer) =>
       peer.on("session", (accept) =>
@@ -245,7 +245,7 @@ Deno.test("Ssh2Connection escapes the name of a signal", async () => {
   assertEquals((await process.output()).signal, signal);
 });
 
-Deno.test("Ssh2Connection escapes the DISCONNECT that ends it", async () => {
+Deno.test("ChannelConnection escapes the DISCONNECT that ends it", async () => {
   await using server = await hostileServer({
     onReady: (peer) =>
       peer.on("session", (accept) =>

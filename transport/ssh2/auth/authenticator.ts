@@ -6,12 +6,12 @@
  */
 
 // @ts-types="@types/ssh2"
-import ssh2, {
-  type AnyAuthMethod,
-  type AuthHandlerMiddleware,
-  type Client,
-  type ConnectConfig,
-  type KeyboardInteractiveAuthMethod,
+import type {
+  AnyAuthMethod,
+  AuthHandlerMiddleware,
+  Client,
+  ConnectConfig,
+  KeyboardInteractiveAuthMethod,
 } from "ssh2";
 import { abortable } from "../../abort.ts";
 import type { Notice } from "../../connector.ts";
@@ -89,12 +89,14 @@ export class Authenticator {
 
   /** To spread into ssh2's `connect()`. */
   get connectConfig(): Partial<ConnectConfig> {
-    const username = this.#host.user;
-    const path = this.#host.agentForward === true
-      ? agentPath(this.#host) ?? environmentAgent()
-      : undefined;
-    if (path === undefined) return { username };
-    return { username, agent: ssh2.createAgent(path), agentForward: true };
+    return { username: this.#host.user };
+  }
+
+  /** The agent that is forwarded to the host, if one is. */
+  get forwardedAgent(): { readonly path: string } | undefined {
+    if (this.#host.agentForward !== true) return undefined;
+    const path = agentPath(this.#host) ?? environmentAgent();
+    return path === undefined ? undefined : { path };
   }
 
   /**

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ProtocolViolation } from "../_protocol_violation.ts";
+import { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import type { RawOnPayload, RawProtocol } from "../fence/internals.ts";
 import { checkNumbers } from "./_exchange_numbers.ts";
 import {

@@ -21,14 +21,13 @@ import type { NoCommonAlgorithm } from "./_kex_init.ts";
 import type { KeyCache } from "../auth/key_cache.ts";
 import { Authenticator } from "../auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
-import { Ssh2Connection } from "../_connection.ts";
-import { passHostKeyList } from "../_host_key_list.ts";
-import { enforceWindows } from "../_flow_control.ts";
+import { ChannelConnection } from "../../channels/connection.ts";
+import type { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import { TIMES, type Times } from "../../channels/times.ts";
+import { Ssh2Transport } from "../_packet_transport.ts";
 import { KeyExchangeGuard } from "./_key_exchange.ts";
-import type { ProtocolViolation } from "../_protocol_violation.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
-import { TIMES, type Times } from "../_times.ts";
 import { internalsOf, Ssh2VersionError } from "../fence/version_check.ts";
 
 /** What tests set, and nobody else. */
@@ -102,7 +101,7 @@ export class Dial {
    *
    * @param spentMs How much of the time it has is gone already.
    */
-  async run(spentMs = 0): Promise<Ssh2Connection> {
+  async run(spentMs = 0): Promise<ChannelConnection> {
     const { signal, timeoutMs = 20_000 } = this.#options;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let stop = () => {};
@@ -128,7 +127,7 @@ export class Dial {
     }
   }
 
-  async #steps(): Promise<Ssh2Connection> {
+  async #steps(): Promise<ChannelConnection> {
     this.#check = await prepareHostKeyCheck(
       this.#host,
       this.#options.onNotice,
@@ -138,21 +137,26 @@ export class Dial {
     this.#stop.signal.throwIfAborted();
     const socket = await this.#openSocket();
     this.#stop.signal.throwIfAborted();
-    const client = await this.#handshake(socket);
+    const transport = await this.#handshake(socket);
     const {
       keepaliveIntervalMs = 15_000,
       keepaliveCountMax = 3,
       channelOpenTimeoutMs: openMs = TIMES.openMs,
     } = this.#options;
-    return new Ssh2Connection({
+    return new ChannelConnection({
       host: this.#host,
-      client,
-      socket,
+      transport,
       keepalive: {
         intervalMs: keepaliveIntervalMs,
         countMax: keepaliveCountMax,
       },
-      times: { ...TIMES, openMs, ...this.#tuning.times },
+      agent: this.#auth.forwardedAgent,
+      times: {
+        ...TIMES,
+        openMs,
+        answerMs: openMs && Math.max(openMs, TIMES.answerMs),
+        ...this.#tuning.times,
+      },
       onNotice: this.#options.onNotice,
     });
   }
@@ -177,9 +181,10 @@ export class Dial {
   }
 
   /** Decides on `ready` or the end of the socket, never on an `error`. */
-  #handshake(socket: Duplex): Promise<Client> {
+  #handshake(socket: Duplex): Promise<Ssh2Transport> {
     return new Promise((resolve, reject) => {
       const client = new ssh2.Client();
+      let transport: Ssh2Transport;
       const fail = () => reject(this.#failure());
       const onEnd = () => {
         // A server that hangs up while its key is judged may have shown a
@@ -193,7 +198,7 @@ export class Dial {
       client.once("ready", () => {
         this.#guard.ready();
         socket.off("close", onEnd);
-        resolve(client);
+        resolve(transport);
       });
       socket.once("close", onEnd);
       // A peer that hung up takes nothing more. A TCP socket then closes of
@@ -203,14 +208,14 @@ export class Dial {
       // never answer.
       socket.once("finish", () => socket.destroy());
       try {
-        this.#connect(client, socket);
+        transport = this.#connect(client, socket);
       } catch (error) {
         reject(this.#configError(error));
       }
     });
   }
 
-  #connect(client: Client, socket: Duplex): void {
+  #connect(client: Client, socket: Duplex): Ssh2Transport {
     client.connect({
       ...this.#auth.connectConfig,
       sock: socket,
@@ -234,13 +239,13 @@ export class Dial {
       onMismatch: (mismatch) => this.#mismatch = mismatch,
     });
     this.#auth.attach(client);
-    passHostKeyList(raw);
-    enforceWindows(raw);
+    const transport = new Ssh2Transport(client, raw, socket);
     const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
     const rekeying = new Rekeying(raw._protocol, rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket, readFirst);
     this.#greeting = new Greeting(socket, () => this.#phase = "kex");
+    return transport;
   }
 
   async #judge(key: Uint8Array): Promise<void> {

@@ -7,25 +7,19 @@
  * ssh2 in the process share. `internalsOf()` of `_version_check.ts` checks all of
  * it at the first dial and throws if anything is missing.
  *
- * Why so much of it is needed:
+ * The connection protocol (channels, windows, requests, forwards) is our own,
+ * in `transport/channels/`: ssh2's channels, channel manager and their handlers
+ * are not used at all. Why so much of the rest is needed:
  *
- * - Channels. ssh2's `exec()` sends the command in the very turn in which the
- *   channel opens, never gives back the slot of a refused command, and says
- *   `close` only when both outputs were read to their end (mscdex/ssh2#412),
- *   alike for a channel that the server closed and for one that died with the
- *   link. So channels are opened one level below: ssh2 keeps the ids, the
- *   windows and the packets, and we keep the state.
- * - Flow control. ssh2 takes what a server sends beyond its window.
+ * - Messages. ssh2 hands none on that it has a meaning for, and sends none that
+ *   it did not write.
  * - The host key. ssh2 goes on with what the server sends while a key is being
  *   judged, and asks for the key again at each later key exchange (see also
  *   mscdex/ssh2#1404).
  * - The banner. ssh2 loses one that comes in more than two pieces.
- * - Keepalive. The timer of ssh2 keeps the process alive, also while nothing
- *   is under way.
  * - Key exchanges. ssh2 never starts one itself, however much was sent.
  * - Logins. ssh2 has no certificates (mscdex/ssh2#551) and no security keys,
  *   and asks about each key before it signs: one more round trip.
- * - Host key lists. ssh2 ends connections over them (mscdex/ssh2#1437).
  * - Ciphers, in Deno. ssh2 leaves ciphers behind that are never collected.
  *
  * @module
@@ -34,41 +28,6 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
-
-/** ssh2's channel, of which only the windows and the ids are used. */
-export interface RawChannel {
-  readonly incoming: { readonly id: number; state: string; window: number };
-  readonly outgoing: { readonly id: number; state: string };
-  /** What waits for the answers to requests, in order. */
-  readonly _callbacks: ((failed: boolean | Error) => void)[];
-  readonly _exit: {
-    readonly code?: number | null;
-    readonly signal?: string;
-  };
-  readonly stderr: { push(chunk: Buffer | null): boolean };
-  allowHalfOpen: boolean;
-  /** Given each chunk of output; `false` stops the window from growing. */
-  push(chunk: Buffer | null): boolean;
-  /** Opens the window again after `push` gave `false`. */
-  _read(size: number): void;
-  /** Sends as the window allows; calls back once all of it is sent. */
-  _write(chunk: Buffer, encoding: null, done: () => void): void;
-  eof(): void;
-  close(): void;
-}
-
-/** Called with the channel, or with why there is none; has the channel's type. */
-export interface OpenCallback {
-  (error: (Error & { reason?: number }) | undefined, channel: RawChannel): void;
-  type: string;
-}
-
-interface Forward {
-  readonly srcIP: string;
-  readonly srcPort: number;
-  readonly dstIP: string;
-  readonly dstPort: number;
-}
 
 /** What ssh2's ciphers have in common. */
 interface RawCipher {
@@ -81,6 +40,8 @@ interface RawEncipher extends RawCipher {
   encrypt(packet: Buffer): void;
   /** The number of the next packet. */
   readonly outSeqno: number;
+  /** A packet with room for a payload of so many bytes, and its padding. */
+  allocPacket(payloadBytes: number): Buffer;
 }
 
 /**
@@ -211,6 +172,8 @@ export interface RawProtocol {
   readonly _kex: RawKeyExchange;
   /** What each of our KEXINITs says. */
   readonly _offer: RawOffer;
+  /** Our offer, while keys are exchanged: nothing else may be sent then. */
+  readonly _kexinit: Buffer | undefined;
   /** Reads what arrived; ssh2 calls it for each chunk. */
   parse(chunk: Uint8Array, position: number, length: number): void;
   /** Reads on: first the banner, then packets; gives where it stopped. */
@@ -234,38 +197,6 @@ export interface RawProtocol {
   /** Starts a key exchange, unless one is under way. */
   rekey(): void;
   readonly _handlers: {
-    /** Wrapped, to tell a close by the server from the end of the link. */
-    CHANNEL_CLOSE: (protocol: RawProtocol, id: number) => void;
-    /** Wrapped, to enforce the window. */
-    CHANNEL_DATA: (
-      protocol: RawProtocol,
-      id: number,
-      data: Uint8Array,
-    ) => void;
-    /** Wrapped, to enforce the window. */
-    CHANNEL_EXTENDED_DATA: (
-      protocol: RawProtocol,
-      id: number,
-      data: Uint8Array,
-      type: number,
-    ) => void;
-    /** Makes the channel; used here for the check alone. */
-    CHANNEL_OPEN_CONFIRMATION: (
-      protocol: RawProtocol,
-      info: {
-        readonly recipient: number;
-        readonly sender: number;
-        readonly window: number;
-        readonly packetSize: number;
-      },
-    ) => void;
-    /** Wrapped: ssh2 is not told of the list of host keys. */
-    GLOBAL_REQUEST: (
-      protocol: RawProtocol,
-      name: string,
-      wantReply: boolean,
-      data: unknown,
-    ) => void;
     /** Told of each refusal; ssh2 tells its `authHandler` of some only. */
     USERAUTH_FAILURE: (
       protocol: RawProtocol,
@@ -273,68 +204,15 @@ export interface RawProtocol {
       partial: boolean,
     ) => void;
   };
-  /** Asks whether the server is there; it answers as to any global request. */
-  ping(): void;
-  session(id: number, window: number, packet: number): void;
-  directTcpip(
-    id: number,
-    window: number,
-    packet: number,
-    forward: Forward,
-  ): void;
-  openssh_directStreamLocal(
-    id: number,
-    window: number,
-    packet: number,
-    forward: { readonly socketPath: string },
-  ): void;
-  exec(id: number, command: string, wantReply: boolean): void;
-  subsystem(id: number, name: string, wantReply: boolean): void;
-  env(id: number, name: string, value: string, wantReply: boolean): void;
-  pty(
-    id: number,
-    rows: number,
-    cols: number,
-    height: number,
-    width: number,
-    term: string,
-    modes: null,
-    wantReply: boolean,
-  ): void;
-  shell(id: number, wantReply: boolean): void;
-  windowChange(
-    id: number,
-    rows: number,
-    cols: number,
-    height: number,
-    width: number,
-  ): void;
-  signal(id: number, name: string): void;
-  openssh_agentForward(id: number, wantReply: boolean): void;
 }
 
 /** ssh2's client. */
 export interface RawClient {
   readonly _protocol: RawProtocol;
-  /** What waits for the answers to global requests, in order. */
-  readonly _callbacks: (() => void)[];
-  readonly _chanMgr: {
-    add(callback: OpenCallback): number;
-    remove(id: number): void;
-    /** The callback until the channel is open, then the channel. */
-    get(id: number): RawChannel | OpenCallback | undefined;
-  };
-  readonly config: { readonly allowAgentFwd?: boolean };
   emit(event: "error", error: unknown): boolean;
-  _agentFwdEnabled: boolean;
   /** The software of the server, as `OpenSSH_9.2p1`. */
   readonly _remoteVer: string | undefined;
 }
-
-/** The window that ssh2 grants and refills, in bytes. */
-export const WINDOW_BYTES = 2 * 1024 * 1024;
-/** The largest packet that ssh2 takes, in bytes. */
-export const PACKET_BYTES = 32 * 1024;
 
 /** The protocol object of the server's side. */
 export interface RawServerProtocol extends RawCiphers {

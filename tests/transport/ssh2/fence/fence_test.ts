@@ -62,6 +62,8 @@ function without(client: object, path: string): void {
   let owner = client as Tree;
   for (const name of names) owner = owner[name] as Tree;
   Object.defineProperty(owner, last, { value: undefined, configurable: true });
+  // Of its own, and with no value at times: it must not even have the name.
+  if (last === "_kexinit") delete owner[last];
 }
 
 // First of all in this process: the first dial is the one that checks.
@@ -95,13 +97,13 @@ Deno.test("checkInternals() is content with the pinned version of ssh2", () => {
 
 for (
   const path of [
-    "_chanMgr",
-    "_chanMgr.get",
+    "emit",
     "_protocol",
+    "_protocol._cipher.allocPacket",
     "_protocol._destruct",
     "_protocol._handlers",
-    "_protocol._handlers.CHANNEL_DATA",
     "_protocol._handlers.USERAUTH_FAILURE",
+    "_protocol._kexinit",
     "_protocol._onPayload",
     "_protocol._packetRW.write.finalize",
     "_protocol._parse",

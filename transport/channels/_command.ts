@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { Duplex } from "node:stream";
 import { ChannelOpenError } from "../errors.ts";
 import { EnvironmentRefusedError } from "../session/errors.ts";
+import type { ForwardedAgent } from "./_agent_channels.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import { sentTogether } from "./_sent_together.ts";
+import type { Field } from "./_wire.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
 /** What a command needs of its connection. */
@@ -26,8 +26,8 @@ export interface CommandContext {
   readonly onEnvRefused: (name: string) => void;
   /** See `Times`. */
   readonly stallMs: number;
-  /** Where several messages are joined that can go out as one. */
-  readonly socket: Duplex;
+  /** The agent that is to be forwarded, if one is. */
+  readonly agent: ForwardedAgent | undefined;
   /** The error of an operation that the end of the connection broke. */
   readonly lost: Lost;
 }
@@ -81,7 +81,7 @@ export class CommandRequests {
   /** What cannot be sent fails this session alone. */
   #send(write: () => void): void {
     try {
-      sentTogether(this.#context.socket, write);
+      this.#context.table.transport.together(write);
     } catch (error) {
       this.#refuse(error as Error);
     }
@@ -101,10 +101,10 @@ export class CommandRequests {
         acceptedEnv.set(name, granted);
         if (!granted) this.#refused.push(name);
       };
-      const send: Parameters<Channel["request"]>[0] = (protocol, id) =>
-        protocol.env(id, name, value, true);
-      if (acceptedEnv.get(name) === true) this.#askAlong(send, answered);
-      else this.#ask(send, answered);
+      const fields = [name, value];
+      if (acceptedEnv.get(name) === true) {
+        this.#askAlong("env", fields, answered);
+      } else this.#ask("env", fields, answered);
     }
   }
 
@@ -116,13 +116,12 @@ export class CommandRequests {
       const known = acceptedEnv.get(name);
       if (known === false) continue;
       if (known === true) {
-        this.#channel.tell((protocol, id) =>
-          protocol.env(id, name, value, false)
-        );
+        this.#channel.tell("env", [name, value]);
         continue;
       }
       this.#channel.request(
-        (protocol, id) => protocol.env(id, name, value, true),
+        "env",
+        [name, value],
         (granted) => {
           if (acceptedEnv.get(name) === granted) return;
           acceptedEnv.set(name, granted);
@@ -137,7 +136,9 @@ export class CommandRequests {
     if (pty === undefined) return;
     const { term = "xterm-256color", columns = 80, rows = 24 } = pty;
     this.#ask(
-      (protocol, id) => protocol.pty(id, rows, columns, 0, 0, term, null, true),
+      "pty-req",
+      // No modes: an opcode of 0 ends the list.
+      [term, columns, rows, 0, 0, new Uint8Array(1)],
       (granted) => {
         if (granted) return;
         const why = "the server grants no terminal";
@@ -147,11 +148,12 @@ export class CommandRequests {
   }
 
   #ask(
-    send: Parameters<Channel["request"]>[0],
+    name: string,
+    fields: readonly Field[],
     answered: (granted: boolean) => void,
   ): void {
     this.#awaited++;
-    this.#channel.request(send, (granted) => {
+    this.#channel.request(name, fields, (granted) => {
       answered(granted);
       if (--this.#awaited === 0) this.#proceed();
     });
@@ -159,10 +161,11 @@ export class CommandRequests {
 
   /** For what was granted before: the command does not wait for the answer. */
   #askAlong(
-    send: Parameters<Channel["request"]>[0],
+    name: string,
+    fields: readonly Field[],
     answered: (granted: boolean) => void,
   ): void {
-    this.#channel.request(send, (granted) => {
+    this.#channel.request(name, fields, (granted) => {
       answered(granted);
       if (!granted && this.#isSent) this.#refuseEnv();
     });
@@ -184,10 +187,8 @@ export class CommandRequests {
   #sendCommand(): void {
     const { line } = this.#request;
     this.#channel.request(
-      (protocol, id) =>
-        line === undefined
-          ? protocol.shell(id, true)
-          : protocol.exec(id, line, true),
+      line === undefined ? "shell" : "exec",
+      line === undefined ? [] : [line],
       (granted) => {
         if (!granted) {
           const why = `the server refused the ${this.#request.what}`;
@@ -202,13 +203,14 @@ export class CommandRequests {
   }
 
   #forwardAgent(): void {
-    const { raw } = this.#context.table;
-    if (raw.config.allowAgentFwd !== true || raw._agentFwdEnabled) return;
+    const { agent } = this.#context;
+    if (agent === undefined || agent.isForwarded) return;
     // Once for each connection, as sshd keeps one socket for all of them.
-    raw._agentFwdEnabled = true;
+    agent.isForwarded = true;
     this.#channel.request(
-      (protocol, id) => protocol.openssh_agentForward(id, true),
-      (granted) => raw._agentFwdEnabled = granted,
+      "auth-agent-req@openssh.com",
+      [],
+      (granted) => agent.isForwarded = granted,
     );
   }
 }

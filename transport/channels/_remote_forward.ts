@@ -4,26 +4,23 @@
  * @module
  */
 
-// @ts-types="@types/ssh2"
-import type { Client } from "ssh2";
 import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
 import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Lost } from "./_channel.ts";
-import type { ChannelTable } from "./_channel_table.ts";
-import type { RawChannel } from "./fence/internals.ts";
+import type { Admit, ChannelTable } from "./_channel_table.ts";
+import { ProtocolViolation } from "./protocol_violation.ts";
 import { acceptTunnel } from "./_tunnel.ts";
+import type { Field, MessageReader } from "./_wire.ts";
 
 /** How long a server may take to answer a request, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 15_000;
 
-/** What ssh2 says to those that wait for an answer when a connection ends. */
-const NO_RESPONSE = "No response from server";
+const MAX_PORT = 65_535;
 
 /** What remote forwards need of their connection. */
 export interface RemoteForwardContext {
-  readonly client: Client;
   readonly table: ChannelTable;
   /** The name of the host, for messages. */
   readonly host: string;
@@ -31,9 +28,6 @@ export interface RemoteForwardContext {
   /** Resolves when the connection has ended. */
   readonly closed: Promise<unknown>;
 }
-
-/** Told of the answer; `error` is set if it is a refusal or the end. */
-type Answer = (error?: Error | null, port?: number) => void;
 
 type OnConnection = (tunnel: Tunnel) => void;
 
@@ -48,18 +42,33 @@ export class RemoteForwards {
 
   constructor(context: RemoteForwardContext) {
     this.#context = context;
-    const { client, closed } = context;
-    closed.then(() => {
+    context.closed.then(() => {
       this.#isClosed = true;
       for (const callback of this.#whenClosed) callback();
     });
-    client.on("tcp connection", ({ destIP, destPort }, accept, reject) => {
-      const address = { hostname: destIP, port: destPort };
-      this.#admit(address, accept, reject);
+    const { table } = context;
+    table.accept("forwarded-tcpip", (fields) => {
+      const hostname = fields.string();
+      return this.#admit({ hostname, port: fields.uint32() });
     });
-    client.on("unix connection", ({ socketPath }, accept, reject) => {
-      this.#admit({ path: socketPath }, accept, reject);
-    });
+    table.accept(
+      "forwarded-streamlocal@openssh.com",
+      (fields) => this.#admit({ path: fields.string() }),
+    );
+  }
+
+  #admit(address: ForwardTarget): Admit | undefined {
+    const onConnection = this.#listeners.get(keyOf(address));
+    // A connection that crossed our request to stop.
+    if (onConnection === undefined) return undefined;
+    return (confirm) => {
+      const tunnel = acceptTunnel(confirm, this.#context.lost);
+      try {
+        onConnection(tunnel);
+      } catch {
+        tunnel.close();
+      }
+    };
   }
 
   /** Asks the server to listen. */
@@ -117,25 +126,7 @@ export class RemoteForwards {
     }
   }
 
-  #admit(
-    address: ForwardTarget,
-    accept: () => unknown,
-    reject: () => void,
-  ): void {
-    const onConnection = this.#listeners.get(keyOf(address));
-    // A connection that crossed our request to stop.
-    if (onConnection === undefined) return reject();
-    const { table, lost } = this.#context;
-    const raw = accept() as RawChannel;
-    const tunnel = acceptTunnel(table, raw, lost);
-    try {
-      onConnection(tunnel);
-    } catch {
-      tunnel.close();
-    }
-  }
-
-  /** Sends a global request; ssh2 matches the answers in order. */
+  /** Sends a global request; the answers come in order. */
   #ask(
     address: ForwardTarget,
     what: "listen" | "stop listening",
@@ -171,47 +162,45 @@ export class RemoteForwards {
         () => fail(`the server did not answer within ${ANSWER_TIMEOUT_MS} ms`),
         ANSWER_TIMEOUT_MS,
       );
-      const stop = onAbort(
-        signal,
-        () => settle(() => reject(signal?.reason)),
-      );
+      const stop = onAbort(signal, () => settle(() => reject(signal?.reason)));
       const forget = this.#onClosed(() => settle(() => reject(lost(doing))));
-      const answer: Answer = (error, port) => {
+      const answer = (reply: MessageReader | undefined) => {
+        const port = reply && chosenPort(address, what, reply);
         if (isSettled) {
-          if (!error) late?.(port);
+          if (reply) late?.(port);
           return;
         }
-        // The connection ended, which `closed` tells with its reason.
-        if (error?.message === NO_RESPONSE) return;
-        if (error) return fail("the server refused");
+        if (!reply) return fail("the server refused");
         granted?.(port);
         settle(() => resolve(port));
       };
-      try {
-        this.#send(address, what, answer);
-      } catch {
-        settle(() => reject(lost(doing)));
-      }
+      const [name, ...fields] = requestOf(address, what);
+      this.#context.table.globals.ask(name, fields, answer);
     });
   }
+}
 
-  #send(
-    address: ForwardTarget,
-    what: "listen" | "stop listening",
-    answer: Answer,
-  ): void {
-    const { client } = this.#context;
-    const listens = what === "listen";
-    if ("path" in address) {
-      const { path } = address;
-      if (listens) client.openssh_forwardInStreamLocal(path, answer);
-      else client.openssh_unforwardInStreamLocal(path, answer);
-      return;
-    }
-    const { hostname, port } = address;
-    if (listens) client.forwardIn(hostname, port, answer);
-    else client.unforwardIn(hostname, port, answer);
+/** The port that the server chose, if it was to choose one. */
+function chosenPort(
+  address: ForwardTarget,
+  what: string,
+  reply: MessageReader,
+): number | undefined {
+  if (what !== "listen" || "path" in address || address.port !== 0) {
+    return undefined;
   }
+  const port = reply.uint32();
+  if (port > 0 && port <= MAX_PORT) return port;
+  throw new ProtocolViolation(`the server listens on port ${port}`);
+}
+
+/** The name of a request, and its fields. */
+function requestOf(address: ForwardTarget, what: string): [string, ...Field[]] {
+  const cancel = what === "listen" ? "" : "cancel-";
+  if ("path" in address) {
+    return [`${cancel}streamlocal-forward@openssh.com`, address.path];
+  }
+  return [`${cancel}tcpip-forward`, address.hostname, address.port];
 }
 
 /** The address, with the port that the server chose. */

@@ -46,7 +46,14 @@ export async function openSftp(
   } finally {
     stop();
   }
-  return await startSftp(transport, { host: context.name, signal });
+  // Its first word has the deadline of a request: a server may grant the
+  // subsystem and start something else.
+  const answered = transport.awaitWord();
+  try {
+    return await startSftp(transport, { host: context.name, signal });
+  } finally {
+    answered();
+  }
 }
 
 /** A channel as the byte channel of an SFTP session. */
@@ -72,7 +79,8 @@ class ChannelTransport implements SftpTransport {
     const observer: ChannelObserver = {
       opened: () =>
         this.#channel?.request(
-          (protocol, id) => protocol.subsystem(id, "sftp", true),
+          "subsystem",
+          ["sftp"],
           (isGranted) => {
             if (isGranted) granted();
             else failed(this.#refused('refused the subsystem "sftp"'));
@@ -91,6 +99,11 @@ class ChannelTransport implements SftpTransport {
       lost: () => ended(this.#context.lost(DOING)),
     };
     this.#channel = this.#context.table.open(observer);
+  }
+
+  /** See `Channel.awaitWord()`. */
+  awaitWord(): () => void {
+    return this.#channel?.awaitWord() ?? (() => {});
   }
 
   write(bytes: Uint8Array): Promise<void> | undefined {

@@ -15,7 +15,6 @@ import { ChannelOpenError as OpenError } from "../errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import type { RawChannel } from "./fence/internals.ts";
 import { type WebStreams, webStreamsOf } from "./_web_streams.ts";
 
 /**
@@ -64,25 +63,22 @@ export function openTunnel(
 }
 
 /**
- * Makes a tunnel of a channel that the server asked for.
+ * Makes a tunnel of a channel that the server asks for.
  *
- * @param table The channels of the connection.
- * @param raw The channel, which ssh2 has confirmed.
+ * @param open Confirms it.
  * @param lost Gives the error of a lost connection.
  */
 export function acceptTunnel(
-  table: ChannelTable,
-  raw: RawChannel,
+  open: (observer: ChannelObserver) => Channel,
   lost: Lost,
 ): Tunnel {
   const stream = new TunnelStream();
-  stream.channel = table.adopt(
+  stream.channel = open(
     observe(stream, {
       opened() {},
       failed() {},
       lost: () => lost("go on with a forwarded connection"),
     }),
-    raw,
   );
   return new ChannelTunnel(stream);
 }
@@ -139,7 +135,7 @@ class TunnelStream extends Duplex {
     this.channel?.unref();
   }
 
-  override push(chunk: Buffer | null): boolean {
+  override push(chunk: Uint8Array | null): boolean {
     if (this.#ended || this.destroyed) return true;
     this.#ended = chunk === null;
     return super.push(chunk);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { onAbort } from "../abort.ts";
 import { type ChannelOpenError, SshError } from "../errors.ts";
 import type { SessionOptions } from "../process.ts";
@@ -98,9 +98,7 @@ export class Session implements ChannelObserver, RemoteSession {
 
   resize(columns: number, rows: number): void {
     if (this.#request.pty === undefined) return;
-    this.#channel.tell((protocol, id) =>
-      protocol.windowChange(id, rows, columns, 0, 0)
-    );
+    this.#channel.tell("window-change", [columns, rows, 0, 0]);
   }
 
   get ended(): Promise<void> {
@@ -161,13 +159,17 @@ export class Session implements ChannelObserver, RemoteSession {
     this.#listener.onSent();
   }
 
-  stdout(chunk: Buffer): boolean {
-    const own = this.#sudo === undefined ? chunk : this.#sudo.stdout(chunk);
+  stdout(chunk: Uint8Array): boolean {
+    const own = this.#sudo === undefined
+      ? chunk
+      : this.#sudo.stdout(bufferOf(chunk));
     return own === undefined || this.#listener.onStdout(own);
   }
 
-  stderr(chunk: Buffer): boolean {
-    const own = this.#sudo === undefined ? chunk : this.#sudo.stderr(chunk);
+  stderr(chunk: Uint8Array): boolean {
+    const own = this.#sudo === undefined
+      ? chunk
+      : this.#sudo.stderr(bufferOf(chunk));
     return own === undefined || this.#listener.onStderr(own);
   }
 
@@ -180,9 +182,13 @@ export class Session implements ChannelObserver, RemoteSession {
   }
 
   unanswered(): void {
-    this.#fail(this.#context.lost("open a channel", {
-      why: "the server does not answer",
-    }));
+    const why = "the server does not answer";
+    const mayHaveRun = this.#wasSent;
+    this.#fail(
+      mayHaveRun
+        ? this.#context.lost(doing(this.#request), { why, mayHaveRun })
+        : this.#context.lost("open a channel", { why }),
+    );
   }
 
   closed(): void {
@@ -263,4 +269,8 @@ export class Session implements ChannelObserver, RemoteSession {
     this.#sudo?.dispose();
     this.#stopWatching();
   }
+}
+
+function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }

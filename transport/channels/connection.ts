@@ -1,12 +1,9 @@
 /**
- * A connection over ssh2: what is true of it, and how it ends.
+ * A connection over any transport: what is true of it, and how it ends.
  *
  * @module
  */
 
-import type { Duplex } from "node:stream";
-// @ts-types="@types/ssh2"
-import type { Client } from "ssh2";
 import {
   checkExec,
   checkShellOptions,
@@ -16,6 +13,7 @@ import type { Command } from "../command/command.ts";
 import type {
   ClosedReason,
   Connection,
+  ConnectionAlgorithms,
   Notice,
   RemoteListener,
   SpareChannels,
@@ -35,15 +33,12 @@ import { runCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
 import { discreet } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
-import { serverError } from "../session/server_text.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host/host.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { CommandContext } from "./_command.ts";
-import { internalsOf } from "./fence/version_check.ts";
-import { type KeepaliveOptions, startKeepalive } from "./_keepalive.ts";
 import { Session } from "./_session.ts";
 import {
   commandRequest,
@@ -52,24 +47,28 @@ import {
 } from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
 import { ProcessHold } from "./_process_hold.ts";
-import { PromptAcks } from "./_prompt_acks.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
-import { TIMES, type Times } from "./_times.ts";
+import { serverText } from "../session/server_text.ts";
+import { type ForwardedAgent, serveAgent } from "./_agent_channels.ts";
+import { Keepalive, type KeepaliveOptions } from "./_keepalive.ts";
+import type { PacketTransport } from "./packet_transport.ts";
+import { TIMES, type Times } from "./times.ts";
 import { openTunnel } from "./_tunnel.ts";
-
-/** How long the farewell may take to be sent. */
-const CLOSE_MS = 1000;
 
 /** What a connection is made of. */
 export interface ConnectionParts {
   readonly host: ResolvedHost;
-  readonly client: Client;
-  readonly socket: Duplex;
+  readonly transport: PacketTransport;
   readonly keepalive: KeepaliveOptions;
+  /** The agent that is forwarded to the host, if one is. */
+  readonly agent?: Pick<ForwardedAgent, "path"> | undefined;
   /** How long to wait for what. */
   readonly times?: Times | undefined;
   readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
+
+/** The longest banner that RFC 4253 allows. */
+const MAX_SOFTWARE_LENGTH = 255;
 
 /** Old dropbear ends a session channel that is left unused. */
 const KEEPS_SPARES = /^OpenSSH_/;
@@ -80,50 +79,68 @@ const KEEPS_SPARES = /^OpenSSH_/;
  */
 const ONE_SESSION = /^dropbear_(2022\.8[2-9]|2023\.|2024\.8[0-5])/;
 
-/** An authenticated connection over ssh2. */
-export class Ssh2Connection implements Connection {
+/**
+ * An authenticated connection. Made where nothing can arrive in between the
+ * login and this, or with a transport that keeps what does.
+ */
+export class ChannelConnection implements Connection {
   readonly host: ResolvedHost;
   readonly closed: Promise<ClosedReason>;
   readonly #name: string;
   /** How the server calls itself. */
   readonly #server: string;
-  readonly #client: Client;
-  readonly #socket: Duplex;
+  readonly #transport: PacketTransport;
   readonly #context: CommandContext;
   readonly maxSessions?: number;
   readonly #channels: ChannelTable;
   readonly #hold: ProcessHold;
+  readonly #keepalive: Keepalive;
   #reason: ClosedReason | undefined;
   #tellClosed!: (reason: ClosedReason) => void;
-  #lastError: (Error & { code?: unknown; level?: string }) | undefined;
   #closing: Promise<void> | undefined;
   #remoteForwards: RemoteForwards | undefined;
 
   constructor(parts: ConnectionParts) {
     this.host = discreet(parts.host);
     this.#name = hostName(parts.host);
-    this.#client = parts.client;
-    this.#socket = parts.socket;
+    const transport = this.#transport = parts.transport;
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);
-    this.#hold = new ProcessHold(parts.socket);
-    const raw = internalsOf(parts.client);
-    this.#channels = new ChannelTable(raw, {
+    this.#hold = new ProcessHold(transport);
+    this.#server = transport.software;
+    this.#channels = new ChannelTable(transport, {
       host: this.#name,
       hold: this.#hold,
-      acks: new PromptAcks(raw, parts.socket),
       timeouts: parts.times ?? TIMES,
-      hasSpares: KEEPS_SPARES.test(raw._remoteVer ?? ""),
+      hasSpares: KEEPS_SPARES.test(this.#server),
       lost: (doing, details) => this.#lost(doing, details),
-      onBroken: (error) => this.#onBroken(error),
+      onBroken: (error) => transport.destroy(error),
     });
-    this.#server = raw._remoteVer ?? "";
     if (ONE_SESSION.test(this.#server)) this.maxSessions = 1;
     this.#context = this.#makeContext(parts);
-    this.#watch();
-    startKeepalive(raw, parts.socket, parts.keepalive, (error) => {
-      this.#lastError ??= error;
-      parts.socket.destroy();
+    const { globals } = this.#channels;
+    const keepalive = this.#keepalive = new Keepalive(
+      // Where global requests do not pass, the transport has its own.
+      transport.hasGlobalRequests
+        ? parts.keepalive
+        : { intervalMs: 0, countMax: 0 },
+      () => globals.ask("keepalive@openssh.com", [], () => {}),
+      (error) => transport.destroy(error),
+    );
+    transport.start({
+      onPayload: (payload) => {
+        keepalive.heard();
+        this.#channels.onPayload(payload);
+      },
+      onEnd: (reason) => this.#end(reason),
     });
+  }
+
+  get serverSoftware(): string | undefined {
+    return serverText(this.#server, MAX_SOFTWARE_LENGTH) || undefined;
+  }
+
+  get algorithms(): ConnectionAlgorithms | undefined {
+    return this.#transport.algorithms;
   }
 
   get isClosed(): boolean {
@@ -202,8 +219,11 @@ export class Ssh2Connection implements Connection {
   ): Promise<RemoteListener> {
     const doing = `listen on ${JSON.stringify(targetName(listen))}`;
     if (this.isClosed) return Promise.reject(this.#lost(doing));
+    const { transport } = this.#channels;
+    if (transport.listen !== undefined) {
+      return transport.listen(listen, onConnection, options.signal);
+    }
     this.#remoteForwards ??= new RemoteForwards({
-      client: this.#client,
       table: this.#channels,
       host: this.#name,
       lost: (doing) => this.#lost(doing),
@@ -233,8 +253,12 @@ export class Ssh2Connection implements Connection {
   }
 
   #makeContext(
-    { onNotice, times = TIMES }: ConnectionParts,
+    { agent: given, onNotice, times = TIMES }: ConnectionParts,
   ): CommandContext {
+    const lost = (doing: string, details?: LostDetails) =>
+      this.#lost(doing, details);
+    const agent = given && { ...given, isForwarded: false };
+    if (agent !== undefined) serveAgent(this.#channels, agent, lost);
     return {
       table: this.#channels,
       name: this.#name,
@@ -247,62 +271,16 @@ export class Ssh2Connection implements Connection {
             JSON.stringify(name)
           } of the host: it is not in AcceptEnv of its sshd_config`,
         }),
-      socket: this.#socket,
+      agent,
       stallMs: times.stallMs,
-      lost: (doing, details) => this.#lost(doing, details),
+      lost,
     };
-  }
-
-  #watch(): void {
-    // Both listeners stay for good: an error that nobody listens to would end
-    // the process, and errors do come late.
-    this.#client.on("error", (error) => this.#onError(error));
-    this.#socket.on("error", (error) => this.#onError(error));
-    // Any of these is the end. "finish" is ssh2 hanging up, after a message
-    // that it could not read or a farewell; the peer may never answer that.
-    for (const event of ["end", "finish", "close"]) {
-      this.#socket.on(event, () => this.#end(this.#endReason()));
-    }
-  }
-
-  #onError(error: Error): void {
-    this.#lastError ??= serverError(error);
-    // ssh2 emits before it ends or destroys the socket; and some errors it
-    // survives. What it did to the socket says which.
-    queueMicrotask(() => {
-      if (this.#socket.writableEnded || this.#socket.destroyed) {
-        this.#end(this.#endReason());
-      }
-    });
-  }
-
-  #onBroken(error: unknown): void {
-    this.#lastError ??= error instanceof Error
-      ? error
-      : new Error(String(error));
-    // Not in this turn: whoever just asked for a channel does not hold it yet.
-    queueMicrotask(() => this.#end(this.#endReason()));
-  }
-
-  #endReason(): ClosedReason {
-    const error = this.#lastError;
-    if (error === undefined) {
-      return { kind: "remote", message: "the server closed the connection" };
-    }
-    // The number is the reason code of the server's DISCONNECT.
-    if (error.level === undefined && typeof error.code === "number") {
-      return {
-        kind: "remote",
-        message: `the server disconnected: ${error.message}`,
-      };
-    }
-    return { kind: "lost", message: error.message, cause: error };
   }
 
   #end(reason: ClosedReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    if (reason.kind !== "local") this.#socket.destroy();
+    this.#keepalive.stop();
     this.#channels.end();
     this.#tellClosed(reason);
   }
@@ -330,42 +308,9 @@ export class Ssh2Connection implements Connection {
   }
 
   async #close(): Promise<void> {
-    const socket = this.#socket;
-    const isOver = this.isClosed;
     // The caller waits for the end of the stream.
     this.#hold.take();
     this.#end({ kind: "local" });
-    if (!isOver) {
-      try {
-        this.#client.end();
-        await settles(socket, "finish", CLOSE_MS);
-      } catch {
-        // It could not say farewell. It is closed all the same.
-      }
-    }
-    // ssh2's own destroy() does nothing after its end().
-    socket.destroy();
-    await settles(socket, "close", CLOSE_MS);
+    await this.#transport.close();
   }
-}
-
-function settles(
-  socket: Duplex,
-  event: "finish" | "close",
-  withinMs: number,
-): Promise<void> {
-  const isDone = () =>
-    socket.closed || (event === "finish" && socket.writableFinished);
-  if (isDone()) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      socket.off(event, done);
-      socket.off("close", done);
-      resolve();
-    };
-    const timer = setTimeout(done, withinMs);
-    socket.once(event, done);
-    socket.once("close", done);
-  });
 }

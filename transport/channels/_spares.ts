@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import type { SpareChannels } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
@@ -56,11 +55,11 @@ class Spare implements ChannelObserver {
     this.#user?.opened();
   }
 
-  stdout(chunk: Buffer): boolean {
+  stdout(chunk: Uint8Array): boolean {
     return this.#user?.stdout(chunk) ?? true;
   }
 
-  stderr(chunk: Buffer): boolean {
+  stderr(chunk: Uint8Array): boolean {
     return this.#user?.stderr(chunk) ?? true;
   }
 

@@ -5,10 +5,10 @@ import { Buffer } from "node:buffer";
 import type {
   Channel,
   ChannelObserver,
-} from "../../../transport/ssh2/_channel.ts";
-import type { ChannelTable } from "../../../transport/ssh2/_channel_table.ts";
+} from "../../../transport/channels/_channel.ts";
+import type { ChannelTable } from "../../../transport/channels/_channel_table.ts";
 import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
-import { openTunnel } from "../../../transport/ssh2/_tunnel.ts";
+import { openTunnel } from "../../../transport/channels/_tunnel.ts";
 
 /** The channels of a hop that tells of its channel's end when it is told to. */
 function losableHop(): { table: ChannelTable; lose(): void } {

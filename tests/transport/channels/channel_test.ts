@@ -1,0 +1,80 @@
+/** One channel, over a transport in memory. */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  CHANNEL_CLOSE,
+  CHANNEL_EOF,
+  CHANNEL_FAILURE,
+  CHANNEL_REQUEST,
+  CHANNEL_SUCCESS,
+} from "../../../transport/channels/_wire.ts";
+import { memoryTable } from "./_memory_transport.ts";
+
+Deno.test("Channel.request() throws what a bad value causes, ends nothing, and waits for no answer to it", () => {
+  const { transport, say, broken, openChannel } = memoryTable();
+  const channel = openChannel();
+  const answers: [string, boolean][] = [];
+  assertThrows(
+    () =>
+      channel.request("pty-req", ["xterm", 2 ** 40], (granted) => {
+        answers.push(["bad", granted]);
+      }),
+    RangeError,
+  );
+  assertEquals(transport.sent, []);
+  channel.request("env", ["A", "b"], (granted) => {
+    answers.push(["good", granted]);
+  });
+  assertEquals(transport.taken(), [CHANNEL_REQUEST]);
+  say(CHANNEL_SUCCESS, channel.id);
+  assertEquals(answers, [["good", true]]);
+  assertEquals(broken, []);
+});
+
+Deno.test("Channel gives answers to requests in their order, and passes over one that nobody asked for", () => {
+  const { say, openChannel } = memoryTable();
+  const channel = openChannel();
+  const answers: string[] = [];
+  for (const name of ["a", "b", "c"]) {
+    channel.request("env", [name, ""], (granted) => {
+      answers.push(`${name} ${granted}`);
+    });
+  }
+  say(CHANNEL_SUCCESS, channel.id);
+  say(CHANNEL_FAILURE, channel.id);
+  say(CHANNEL_SUCCESS, channel.id);
+  say(CHANNEL_FAILURE, channel.id);
+  assertEquals(answers, ["a true", "b false", "c true"]);
+});
+
+Deno.test("Channel tells all who wait for its end, once, whether it was abandoned or not", () => {
+  for (const isAbandoned of [false, true]) {
+    const { say, openChannel } = memoryTable();
+    const channel = openChannel();
+    const told: string[] = [];
+    channel.whenEnded(() => told.push("a"));
+    channel.whenEnded(() => told.push("b"));
+    if (isAbandoned) channel.close();
+    say(CHANNEL_CLOSE, channel.id);
+    say(CHANNEL_CLOSE, channel.id);
+    channel.whenEnded(() => told.push("late"));
+    assertEquals(told, ["a", "b", "late"]);
+  }
+});
+
+Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once", () => {
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel();
+  channel.eof();
+  channel.eof();
+  assertEquals(transport.taken(), [CHANNEL_EOF]);
+  channel.close();
+  channel.tell("window-change", [80, 24, 0, 0]);
+  channel.request("env", ["A", "b"], () => {});
+  channel.signal("TERM");
+  channel.write(new Uint8Array(10));
+  channel.close();
+  say(CHANNEL_REQUEST, channel.id, "keepalive@openssh.com", true);
+  say(CHANNEL_CLOSE, channel.id);
+  assertEquals(transport.taken(), [CHANNEL_CLOSE]);
+});
