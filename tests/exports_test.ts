@@ -168,6 +168,7 @@ const POOL = `
 
 const SSH2 = `
   Ssh2Connector
+  Ssh2ConnectorOptions
 `;
 
 const SSH_CONFIG = `

@@ -159,6 +159,7 @@ Deno.test("the library runs without Deno, and without syntax that Node 20 lacks"
 
 /** Packages of npm, and the one place where each is used. */
 const PLACES: Readonly<Record<string, string>> = {
+  "@noble/post-quantum": "transport/ssh2/dial/_kem.ts",
   "@opentelemetry/api": "pool/otel/",
   ssh2: "transport/",
   "yocto-spinner": "pool/progress.ts",

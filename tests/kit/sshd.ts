@@ -22,6 +22,21 @@ import { delimiter, join } from "node:path";
 import { userInfo } from "node:os";
 import type { SshHost } from "../../transport/host/host.ts";
 
+/**
+ * The folder that packages of OpenSSH 10 were unpacked to, as `.ci/run` does;
+ * `undefined` if there is none.
+ */
+export const openssh10: string | undefined =
+  Deno.env.get("SSHPOOL_OPENSSH_10") || undefined;
+
+/** What to tell whoever sees a test ignored that needs it. */
+export const openssh10Hint =
+  "unpack openssh-server of Debian's bookworm-backports with dpkg -x, and " +
+  "name the folder in SSHPOOL_OPENSSH_10";
+
+/** Whether every sshd of the tests is the one of OpenSSH 10. */
+const isAlways10 = Deno.env.get("SSHPOOL_SSHD") === "10";
+
 /** The path of sshd, which has to be absolute; `undefined` if there is none. */
 export const sshdPath: string | undefined = findSshd();
 
@@ -59,6 +74,11 @@ export interface SshdOptions {
    * @default {"VERBOSE"}
    */
   logLevel?: "VERBOSE" | "DEBUG1" | "DEBUG2" | "DEBUG3";
+  /**
+   * Which sshd: the one of {@linkcode openssh10}, or the installed one unless
+   * `SSHPOOL_SSHD=10` is set.
+   */
+  version?: "10";
 }
 
 /** The unprivileged account that a root's sshd lets in; made once, kept. */
@@ -209,7 +229,7 @@ export class Sshd implements AsyncDisposable {
     if (this.#port === 0) this.#port = freePort();
     await Deno.writeTextFile(join(this.dir, "sshd_config"), this.#config());
     const before = (await this.log()).length;
-    const process = new Deno.Command(sshdPath!, {
+    const process = new Deno.Command(this.#is10 ? sshd10() : sshdPath!, {
       args: [
         "-D",
         "-f",
@@ -255,11 +275,16 @@ export class Sshd implements AsyncDisposable {
     clearTimeout(late);
   }
 
+  get #is10(): boolean {
+    return isAlways10 || this.#parts.options.version === "10";
+  }
+
   #config(): string {
     const { options } = this.#parts;
     const types = options.hostKeyTypes ?? ["ed25519"];
     return [
       ...options.config ?? [],
+      ...this.#is10 ? config10() : [],
       `Port ${this.port}`,
       `ListenAddress ${options.listen ?? "127.0.0.1"}`,
       ...types.map((type) => `HostKey ${join(this.dir, `host_${type}`)}`),
@@ -284,6 +309,21 @@ export class Sshd implements AsyncDisposable {
       "",
     ].join("\n");
   }
+}
+
+function sshd10(): string {
+  if (openssh10 === undefined) throw new Error(`No sshd: ${openssh10Hint}`);
+  return join(openssh10, "usr/sbin/sshd");
+}
+
+/** It is not in its place; and failed logins are part of most tests. */
+function config10(): string[] {
+  const folder = join(openssh10 ?? "", "usr/lib/openssh");
+  return [
+    `SshdSessionPath ${join(folder, "sshd-session")}`,
+    `SshdAuthPath ${join(folder, "sshd-auth")}`,
+    "PerSourcePenalties no",
+  ];
 }
 
 function findSshd(): string | undefined {

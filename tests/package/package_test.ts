@@ -79,7 +79,10 @@ packageTest(
     assertEquals(made.repository.type, "git");
     assert(made.repository.url.startsWith("git+https://github.com/"));
     assert(made.description.length > 40 && made.keywords.includes("ssh"));
-    assertEquals(made.dependencies, { ssh2: "1.17.0" });
+    assertEquals(made.dependencies, {
+      "@noble/post-quantum": "^0.7.1",
+      ssh2: "1.17.0",
+    });
     // What a sub-path alone needs is installed by those who use it.
     for (const name of Object.keys(made.peerDependencies ?? {})) {
       assertEquals(made.peerDependenciesMeta[name], { optional: true });

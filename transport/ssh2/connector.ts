@@ -4,8 +4,15 @@
  * @module
  */
 
-import type { Connection, ConnectOptions, Connector } from "../connector.ts";
-import type { ResolvedHost } from "../host/host.ts";
+import type {
+  Connection,
+  ConnectOptions,
+  Connector,
+  Notice,
+} from "../connector.ts";
+import { hostName, type ResolvedHost } from "../host/host.ts";
+import { flag } from "../options/rules.ts";
+import { OptionTable } from "../options/table.ts";
 import { KeyCache } from "./auth/key_cache.ts";
 import { loadFor, loadOnce } from "./dial/load.ts";
 
@@ -16,6 +23,29 @@ import { loadFor, loadOnce } from "./dial/load.ts";
  */
 const loadDial = loadOnce(() => import("./dial/dial.ts"));
 
+/** The code of the notice about a key exchange that quantum computers break. */
+const NOT_POST_QUANTUM = "not-post-quantum";
+
+/** Options for {@linkcode Ssh2Connector}. */
+export interface Ssh2ConnectorOptions {
+  /**
+   * Gives a notice with the code `not-post-quantum`, once for each host, when
+   * its server has no post-quantum key exchange: what is recorded of such a
+   * connection can be read once there are quantum computers.
+   *
+   * Of OpenSSH that is every server before 9.9, whose only such method is
+   * another one (sntrup761x25519-sha512).
+   *
+   * @default {false}
+   */
+  readonly warnNotPostQuantum?: boolean;
+}
+
+const OPTIONS = new OptionTable<Ssh2ConnectorOptions>(
+  "make the connector",
+  { warnNotPostQuantum: flag },
+);
+
 /**
  * Connects with ssh2, in this process: no program is started, and it works
  * wherever there are sockets.
@@ -23,7 +53,8 @@ const loadDial = loadOnce(() => import("./dial/dial.ts"));
  * It tries keys before it asks the server what it would take (a round trip
  * less), turns Nagle's algorithm off (40 ms less for each command), and prefers
  * the cipher that is fastest on the runtime at hand. ssh2 is loaded at the first
- * dial.
+ * dial. Keys are agreed on with `mlkem768x25519-sha256` where the server has it
+ * (OpenSSH from 9.9 on): no later quantum computer can read what was recorded.
  *
  * A connector keeps the last hundred private keys that it decrypted, so that a
  * passphrase is asked for once. They can be collected with the connector. No
@@ -45,6 +76,19 @@ const loadDial = loadOnce(() => import("./dial/dial.ts"));
 export class Ssh2Connector implements Connector {
   /** So that a passphrase is asked for once, and not for every dial. */
   readonly #keys = new KeyCache();
+  /** The hosts whose key exchange was told of; none at all without the option. */
+  readonly #told: Set<string> | undefined;
+
+  /**
+   * Makes the connector.
+   *
+   * @param options What to tell of.
+   * @throws {TypeError} If an option is unknown or of the wrong type.
+   */
+  constructor(options: Ssh2ConnectorOptions = {}) {
+    const { warnNotPostQuantum = false } = OPTIONS.check(options);
+    this.#told = warnNotPostQuantum ? new Set() : undefined;
+  }
 
   /**
    * Opens one connection.
@@ -65,6 +109,21 @@ export class Ssh2Connector implements Connector {
     const { timeoutMs = 20_000 } = options;
     const { Dial } = await loadFor(loadDial, host, { ...options, timeoutMs });
     const spentMs = performance.now() - startedAt;
-    return await new Dial(host, options, this.#keys).run(spentMs);
+    const { onNotice } = options;
+    const told = onNotice === undefined ? options : {
+      ...options,
+      onNotice: (notice: Notice) => {
+        if (this.#isNews(host, notice)) onNotice(notice);
+      },
+    };
+    return await new Dial(host, told, this.#keys).run(spentMs);
+  }
+
+  #isNews(host: ResolvedHost, { code }: Notice): boolean {
+    if (code !== NOT_POST_QUANTUM) return true;
+    const name = hostName(host);
+    if (this.#told === undefined || this.#told.has(name)) return false;
+    this.#told.add(name);
+    return true;
   }
 }

@@ -4,4 +4,4 @@
  * @module
  */
 
-export { Ssh2Connector } from "./connector.ts";
+export { Ssh2Connector, type Ssh2ConnectorOptions } from "./connector.ts";

@@ -16,7 +16,7 @@ export interface PlainServerOptions {
   /** What it sends before its banner, and as its banner. */
   readonly greeting?: string;
   /** Given each message that is no KEXINIT; gives what to answer. */
-  readonly answer?: (message: Buffer) => Buffer | undefined;
+  readonly answer?: (message: Buffer) => Buffer | Buffer[] | undefined;
 }
 
 /** Starts it on a free port of 127.0.0.1. */
@@ -66,7 +66,7 @@ function serve(
       const message = buffer.subarray(5, end - buffer[4]!);
       buffer = buffer.subarray(end);
       const reply = message[0] === 20 ? undefined : answer?.(message);
-      if (reply !== undefined) socket.write(packet(reply));
+      for (const message of [reply ?? []].flat()) socket.write(packet(message));
     }
   });
 }

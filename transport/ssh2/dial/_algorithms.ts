@@ -14,6 +14,8 @@ import {
   type ResolvedHost,
 } from "../../host/host.ts";
 import { matchPattern } from "../../host/pattern.ts";
+import { STAND_IN } from "./_hybrid_kex.ts";
+import { HYBRIDS } from "./_kem.ts";
 import type { NoCommonAlgorithm } from "./_kex_init.ts";
 
 /** The runtimes whose cipher speeds differ. */
@@ -29,6 +31,7 @@ interface Catalogue {
 
 const ALL_KEXES: Catalogue = {
   defaults: [
+    ...HYBRIDS.map(({ name }) => name),
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
     "ecdh-sha2-nistp256",
@@ -178,19 +181,24 @@ function hashOf(name: string): string {
   return (hash ?? "").replace("sha2-", "sha");
 }
 
+/** Names of each kind, best first. */
+export type OfferedAlgorithms = Readonly<
+  Record<"kex" | "hostKey" | "cipher" | "mac", readonly string[]>
+>;
+
 /**
  * The algorithms to offer to a host.
  *
  * @param host The host, whose `algorithms` are applied over the defaults.
  * @param knownHostKeyAlgorithms Types of the host keys known for it: they are
  *   asked for first, as OpenSSH does, so that a known key is the one shown.
- * @returns The lists, in the form that ssh2 takes.
+ * @returns The lists.
  * @throws {DialError} With phase `config` if a list has nothing that ssh2 has.
  */
 export function algorithmsFor(
   host: ResolvedHost,
   knownHostKeyAlgorithms: readonly string[] = [],
-): Ssh2Algorithms {
+): OfferedAlgorithms {
   const asked = host.algorithms ?? {};
   const resolve = (
     field: string,
@@ -198,14 +206,33 @@ export function algorithmsFor(
     of: Catalogue,
   ) => resolveList(host, field, list, of);
   const hostKey = resolve("hostKey", asked.hostKey, HOST_KEY);
-  const lists = {
+  return {
     kex: resolve("kex", asked.kex, KEX),
     cipher: resolve("cipher", asked.cipher, CIPHER),
-    hmac: resolve("mac", asked.mac, MAC),
+    mac: resolve("mac", asked.mac, MAC),
     // A list of the caller's own stands as it is, as in OpenSSH.
-    serverHostKey: isReplacement(asked.hostKey)
+    hostKey: isReplacement(asked.hostKey)
       ? hostKey
       : knownFirst(hostKey, knownHostKeyAlgorithms),
+  };
+}
+
+/**
+ * The lists in the form that ssh2 takes, which throws for a name that it does
+ * not have: hybrids are offered behind its back.
+ *
+ * @param offered The lists.
+ * @returns The lists without hybrids.
+ */
+export function ssh2Algorithms(offered: OfferedAlgorithms): Ssh2Algorithms {
+  const { kex, cipher, mac, hostKey } = offered;
+  const known = kex.filter((name) => !HYBRIDS.some((it) => it.name === name));
+  const lists = {
+    // It takes no empty list.
+    kex: known.length > 0 ? known : [STAND_IN],
+    cipher,
+    hmac: mac,
+    serverHostKey: hostKey,
     compress: ["none"],
   };
   // The names are checked against the catalogues above: ssh2's own types.

@@ -8,6 +8,7 @@
 import { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import type { RawOnPayload, RawProtocol } from "../fence/internals.ts";
 import { checkNumbers } from "./_exchange_numbers.ts";
+import type { HybridOffer } from "./_hybrid_kex.ts";
 import {
   findMismatch,
   type NoCommonAlgorithm,
@@ -30,15 +31,22 @@ export interface ExchangeObserver {
 export class Exchanges {
   readonly #protocol: RawProtocol;
   readonly #observer: ExchangeObserver;
+  readonly #hybrids: HybridOffer | undefined;
 
   /**
    * @param protocol ssh2's protocol object, in the turn in which the client's
    *   `connect()` was called, before others wrap its `_onPayload`.
    * @param observer Told of what ends the connection.
+   * @param hybrids Offers the methods that ssh2 does not have.
    */
-  constructor(protocol: RawProtocol, observer: ExchangeObserver) {
+  constructor(
+    protocol: RawProtocol,
+    observer: ExchangeObserver,
+    hybrids?: HybridOffer,
+  ) {
     this.#protocol = protocol;
     this.#observer = observer;
+    this.#hybrids = hybrids;
     const onPayload = protocol._onPayload;
     protocol._onPayload = (payload) => {
       if (payload[0] !== KEXINIT) return onPayload(payload);
@@ -80,18 +88,26 @@ export class Exchanges {
     payload: Uint8Array,
     onPayload: RawOnPayload,
   ): ReturnType<RawOnPayload> {
-    if (payload[0] === KEXINIT) this.#compare(payload);
-    else this.#check(payload);
+    if (payload[0] === KEXINIT) return this.#begin(payload, onPayload);
+    this.#check(payload);
     return onPayload(payload);
   }
 
-  #compare(payload: Uint8Array): void {
+  #begin(
+    payload: Uint8Array,
+    onPayload: RawOnPayload,
+  ): ReturnType<RawOnPayload> {
     const theirs = readKexInit(payload);
-    if (theirs === undefined) return; // ssh2 says that it is malformed
+    // ssh2 says that it is malformed.
+    if (theirs === undefined) return onPayload(payload);
     const mismatch = findMismatch(ownOffer(this.#protocol._offer), theirs);
-    if (mismatch === undefined) return;
-    this.#observer.onMismatch(mismatch);
-    throw mismatch;
+    if (mismatch !== undefined) {
+      this.#observer.onMismatch(mismatch);
+      throw mismatch;
+    }
+    return this.#hybrids === undefined
+      ? onPayload(payload)
+      : this.#hybrids.read(payload, theirs.kex, onPayload);
   }
 
   #check(payload: Uint8Array): void {

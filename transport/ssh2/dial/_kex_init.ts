@@ -8,11 +8,10 @@ import { serverText } from "../../session/server_text.ts";
 import { ByteReader } from "../_bytes.ts";
 import type { RawOffer } from "../fence/internals.ts";
 
-/** Behind the message number and the cookie. */
-const LISTS_AT = 17;
+/** Where the lists begin: behind the message number and the cookie. */
+export const LISTS_AT = 17;
 /** The most names of a server that a message shows. */
 const MAX_SHOWN = 24;
-/** They stand among the key exchange methods and are none. */
 const MARKER = /^(ext-info|kex-strict)-/;
 /** Ciphers that need no MAC. */
 const IS_SEALED = /gcm@openssh\.com$|^chacha20-poly1305@/;
@@ -50,6 +49,18 @@ export function readKexInit(payload: Uint8Array): KexOffer | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Where the list of key exchange methods ends, in a KEXINIT that is whole. */
+export function kexListEnd(payload: Uint8Array): number {
+  const reader = new ByteReader(payload);
+  reader.take(LISTS_AT);
+  return LISTS_AT + 4 + reader.uint32();
+}
+
+/** Whether it stands among the key exchange methods and is none. */
+export function isMarker(name: string): boolean {
+  return MARKER.test(name);
 }
 
 /** Our own offer, as ssh2 holds it. */
@@ -121,11 +132,11 @@ export function agreed(
   ours: readonly string[],
   theirs: readonly string[],
 ): string | undefined {
-  return ours.find((name) => !MARKER.test(name) && theirs.includes(name));
+  return ours.find((name) => !isMarker(name) && theirs.includes(name));
 }
 
 function listed(names: readonly string[]): string {
-  const shown = names.filter((it) => !MARKER.test(it));
+  const shown = names.filter((it) => !isMarker(it));
   const text = shown.slice(0, MAX_SHOWN).map((it) => serverText(it, 64));
   if (shown.length > MAX_SHOWN) text.push("and more");
   return text.join(", ") || "none";

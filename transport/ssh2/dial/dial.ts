@@ -15,8 +15,15 @@ import { hostName, type ResolvedHost } from "../../host/host.ts";
 import { prepareHostKeyCheck } from "../../host_key/policy.ts";
 import type { HostKeyCheck } from "../../host_key/check.ts";
 import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
-import { algorithmsFor, mismatchHint } from "./_algorithms.ts";
+import {
+  algorithmsFor,
+  mismatchHint,
+  type OfferedAlgorithms,
+  ssh2Algorithms,
+} from "./_algorithms.ts";
 import { Exchanges } from "./_exchanges.ts";
+import { HybridOffer, type LoadedHybrid } from "./_hybrid_kex.ts";
+import { HYBRIDS } from "./_kem.ts";
 import type { NoCommonAlgorithm } from "./_kex_init.ts";
 import type { KeyCache } from "../auth/key_cache.ts";
 import { Authenticator } from "../auth/authenticator.ts";
@@ -37,6 +44,10 @@ export interface DialTuning {
   /** How long the connection waits for what. */
   readonly times?: Partial<Times>;
 }
+
+/** The code of the notice that a later quantum computer could read it all. */
+export const NOT_POST_QUANTUM = "not-post-quantum";
+const POST_QUANTUM = /^(mlkem|sntrup)/;
 
 /** What the message of a deadline says was under way. */
 const DOING: Record<DialPhase, string> = {
@@ -72,6 +83,8 @@ export class Dial {
   });
   readonly #tuning: DialTuning;
   #check: HostKeyCheck | undefined;
+  #algorithms: OfferedAlgorithms | undefined;
+  #hybrids: readonly LoadedHybrid[] = [];
 
   /**
    * @param host The host.
@@ -135,7 +148,14 @@ export class Dial {
     await this.#auth.prepare();
     await prepareCiphers();
     this.#stop.signal.throwIfAborted();
+    this.#algorithms = algorithmsFor(
+      this.#host,
+      this.#check.hostKeyAlgorithms,
+    );
+    const hybrids = this.#loadHybrids(this.#algorithms);
+    hybrids.catch(() => {}); // said below
     const socket = await this.#openSocket();
+    this.#hybrids = await hybrids;
     this.#stop.signal.throwIfAborted();
     const transport = await this.#handshake(socket);
     const {
@@ -159,6 +179,29 @@ export class Dial {
       },
       onNotice: this.#options.onNotice,
     });
+  }
+
+  /** Beside looking up the host and connecting. */
+  #loadHybrids({ kex }: OfferedAlgorithms): Promise<LoadedHybrid[]> {
+    const offered = HYBRIDS.filter(({ name }) => kex.includes(name));
+    return Promise.all(offered.map(async (hybrid) => {
+      try {
+        return { ...hybrid, kem: await hybrid.load() };
+      } catch (cause) {
+        throw new DialError(
+          "config",
+          `${this.#cannot()}: what ${hybrid.name} needs cannot be loaded: ` +
+            firstLine(cause),
+          {
+            host: this.#name,
+            cause,
+            hint: "Install the dependencies of @sshpool/sshpool; " +
+              "@noble/post-quantum is one of them. Without post-quantum key " +
+              `exchange: algorithms: { kex: "-${hybrid.name}" }`,
+          },
+        );
+      }
+    }));
   }
 
   async #openSocket(): Promise<Duplex> {
@@ -194,7 +237,10 @@ export class Dial {
         else judgement.then(fail);
       };
       client.on("error", (error) => this.#lastError = serverError(error));
-      client.once("handshake", () => this.#phase = "auth");
+      client.once("handshake", ({ kex }) => {
+        this.#phase = "auth";
+        if (!POST_QUANTUM.test(kex)) this.#tellClassical(kex);
+      });
       client.once("ready", () => {
         this.#guard.ready();
         socket.off("close", onEnd);
@@ -215,16 +261,24 @@ export class Dial {
     });
   }
 
+  #tellClassical(kex: string): void {
+    this.#options.onNotice?.({
+      code: NOT_POST_QUANTUM,
+      message:
+        `The keys for ${JSON.stringify(this.#name)} were agreed on with ` +
+        `${kex}: who records the connection can read it once there are ` +
+        "quantum computers",
+    });
+  }
+
   #connect(client: Client, socket: Duplex): Ssh2Transport {
+    const algorithms = this.#algorithms!;
     client.connect({
       ...this.#auth.connectConfig,
       sock: socket,
       readyTimeout: 0, // the deadline is ours
       keepaliveInterval: 0, // and so is the keepalive
-      algorithms: algorithmsFor(
-        this.#host,
-        this.#check?.hostKeyAlgorithms,
-      ),
+      algorithms: ssh2Algorithms(algorithms),
       authHandler: (methods, partial, next) =>
         this.#auth.handler(methods, partial, (attempt) => {
           this.#guard.credentialSent();
@@ -234,10 +288,13 @@ export class Dial {
     });
     const raw = internalsOf(client);
     endCiphers(raw._protocol);
+    const hybrids = this.#hybrids.length === 0
+      ? undefined
+      : new HybridOffer(raw._protocol, algorithms.kex, this.#hybrids);
     const { readFirst } = new Exchanges(raw._protocol, {
       onViolation: (violation) => this.#violation ??= violation,
       onMismatch: (mismatch) => this.#mismatch = mismatch,
-    });
+    }, hybrids);
     this.#auth.attach(client);
     const transport = new Ssh2Transport(client, raw, socket);
     const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
@@ -356,4 +413,9 @@ export class Dial {
   #cannot(): string {
     return `Cannot connect to ${JSON.stringify(this.#name)}`;
   }
+}
+
+function firstLine(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.split("\n", 1)[0]!;
 }

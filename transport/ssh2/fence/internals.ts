@@ -20,6 +20,8 @@
  * - Key exchanges. ssh2 never starts one itself, however much was sent.
  * - Logins. ssh2 has no certificates (mscdex/ssh2#551) and no security keys,
  *   and asks about each key before it signs: one more round trip.
+ * - Post-quantum key exchange (mscdex/ssh2#1471): the object of curve25519 is
+ *   given other keys.
  * - Ciphers, in Deno. ssh2 leaves ciphers behind that are never collected.
  *
  * @module
@@ -57,27 +59,49 @@ export interface RawDecipher extends RawCipher {
   _onPayload: RawOnPayload;
 }
 
-/** One key exchange. */
+/**
+ * One key exchange. What can be written is written for a hybrid, to the object
+ * that ssh2 makes for curve25519.
+ */
 export interface RawKeyExchange {
   readonly sessionID: Buffer;
-  readonly negotiated: { readonly kex: string };
+  readonly negotiated: { kex: string };
+  /** What messages call it. */
+  type: string;
+  /** The hash of the exchange. */
+  hashName: string;
+  /** The server's KEXINIT, for the exchange hash. */
+  _remoteKexinit: Uint8Array;
+  generateKeys(): void;
+  /** What the client sends. */
+  getPublicKey(): Buffer;
+  /** What the server sent, as the exchange hash has it. */
+  convertPublicKey(reply: Buffer): Buffer;
+  /** The shared secret, as the exchange hash has it behind its length. */
+  computeSecret(reply: Buffer): Buffer | Error;
   /** The group, once it is known; only Diffie-Hellman without curves has one. */
   getDHParams?(): { readonly prime: Buffer } | undefined;
 }
 
 /** Names of algorithms. */
 export interface RawNames {
-  readonly array: readonly string[];
+  array: readonly string[];
 }
 
 /** The names of one direction. */
 export interface RawDirection {
   readonly cipher: RawNames;
   readonly mac: RawNames;
+  readonly compress: RawNames;
+  readonly lang: RawNames;
 }
 
-/** What a side offers: an instance of ssh2's `KexInit`. */
+/**
+ * What a side offers, an instance of ssh2's `KexInit`: the bytes that are sent
+ * are made by its constructor, the arrays are what is agreed on.
+ */
 export interface RawOffer {
+  readonly constructor: new (names: unknown) => RawOffer;
   readonly lists: {
     readonly kex: RawNames;
     readonly serverHostKey: RawNames;
@@ -171,7 +195,7 @@ export interface RawProtocol {
   /** Replaced at each KEXINIT of the server. */
   readonly _kex: RawKeyExchange;
   /** What each of our KEXINITs says. */
-  readonly _offer: RawOffer;
+  _offer: RawOffer;
   /** Our offer, while keys are exchanged: nothing else may be sent then. */
   readonly _kexinit: Buffer | undefined;
   /** Reads what arrived; ssh2 calls it for each chunk. */

@@ -27,7 +27,10 @@ const CLIENT_MEMBERS: Members = {
   "_protocol._destruct": FUNCTION,
   "_protocol._handlers.USERAUTH_FAILURE": FUNCTION,
   "_protocol._kexinit": MAYBE,
+  "_protocol._offer.constructor": FUNCTION,
   "_protocol._offer.lists.cs.cipher.array": OBJECT,
+  "_protocol._offer.lists.cs.compress.array": OBJECT,
+  "_protocol._offer.lists.cs.lang.array": OBJECT,
   "_protocol._offer.lists.cs.mac.array": OBJECT,
   "_protocol._offer.lists.kex.array": OBJECT,
   "_protocol._offer.lists.sc.cipher.array": OBJECT,
@@ -42,6 +45,18 @@ const CLIENT_MEMBERS: Members = {
   "_protocol.authPK": FUNCTION,
   "_protocol.parse": FUNCTION,
   "_protocol.rekey": FUNCTION,
+};
+
+/** What the object of an exchange by curve25519 has, before it is started. */
+const KEY_EXCHANGE_MEMBERS: Members = {
+  "_remoteKexinit": OBJECT,
+  "computeSecret": FUNCTION,
+  "convertPublicKey": FUNCTION,
+  "generateKeys": FUNCTION,
+  "getPublicKey": FUNCTION,
+  "hashName": "string",
+  "negotiated.kex": "string",
+  "type": "string",
 };
 
 /** What the ciphers have that are mended in Deno; see `ciphers.ts`. */
@@ -102,6 +117,16 @@ export function checkInternals(client: object): void {
   // Elsewhere nothing about them is changed.
   if ("Deno" in globalThis) checkCiphers(version);
   if (version !== BUILT_FOR) throw mismatch(version);
+}
+
+/**
+ * Checks the object of a key exchange, which is not there at the first check.
+ *
+ * @param exchange The object, for curve25519.
+ * @throws {Ssh2VersionError} If it is not as declared.
+ */
+export function checkKeyExchange(exchange: object): void {
+  check(BUILT_FOR, exchange, KEY_EXCHANGE_MEMBERS, "KeyExchange.");
 }
 
 function check(
