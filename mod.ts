@@ -16,9 +16,27 @@
  */
 
 import { setDefaultConnector } from "./pool/defaults.ts";
+import type { ConnectionPoolOptions } from "./pool/options.ts";
+import type { Connector } from "./transport/connector.ts";
+import { OpenSshConnector } from "./transport/openssh/connector.ts";
+import { RoutingConnector } from "./transport/routing_connector.ts";
 import { Ssh2Connector } from "./transport/ssh2/connector.ts";
 
-setDefaultConnector(() => new Ssh2Connector());
+setDefaultConnector(defaultConnector);
+
+/** ssh2, and the machine's own `ssh` for hosts that name it. */
+function defaultConnector({ config }: ConnectionPoolOptions): Connector {
+  // `ssh` reads no other files than the pool. It takes one file at most.
+  const files = config === false ? [] : config?.files;
+  return new RoutingConnector({
+    ssh2: new Ssh2Connector(),
+    openssh: new OpenSshConnector(
+      files === undefined
+        ? {}
+        : { configFile: files.length === 1 ? files[0]! : false },
+    ),
+  });
+}
 
 export {
   type AcquireOptions,

@@ -14,13 +14,15 @@ import { SshConfigResolver } from "../transport/ssh_config/resolver.ts";
 import type { ConnectionPoolOptions } from "./options.ts";
 
 let poolsMade = 0;
-let makeConnector: (() => Connector) | undefined;
+let makeConnector: ((options: ConnectionPoolOptions) => Connector) | undefined;
 
 /**
  * Sets what makes the connector of pools that are given none. For the main
  * entry point, so that `./pool` alone needs no npm package.
  */
-export function setDefaultConnector(make: () => Connector): void {
+export function setDefaultConnector(
+  make: (options: ConnectionPoolOptions) => Connector,
+): void {
   makeConnector = make;
 }
 
@@ -32,7 +34,7 @@ export function setDefaultConnector(make: () => Connector): void {
 export function partsOf(
   options: ConnectionPoolOptions,
 ): { name: string; connector: Connector; resolver: HostResolver } {
-  const connector = options.connector ?? makeConnector?.();
+  const connector = options.connector ?? makeConnector?.(options);
   if (connector === undefined) {
     throw new TypeError(
       "Cannot create the pool: connector is undefined, must be an object with " +

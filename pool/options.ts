@@ -73,8 +73,9 @@ export interface ConnectionPoolOptions {
   /** What telemetry calls the pool. Default: `sshpool-1` for the first one, and so on. */
   readonly name?: string;
   /**
-   * Makes the connections. Default: an `Ssh2Connector`. With the entry point
-   * `./pool` alone there is no default.
+   * Makes the connections. Default: a `RoutingConnector` with an
+   * `Ssh2Connector`, and an `OpenSshConnector` for hosts whose `transport` is
+   * `"openssh"`. With the entry point `./pool` alone there is no default.
    */
   readonly connector?: Connector;
   /**

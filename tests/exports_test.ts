@@ -116,6 +116,7 @@ const POOL = `
   RemoteForwardOptions
   RemoteListener
   RemoteProcess
+  RoutingConnector
   ResolveOptions
   ResolvedHost
   RetryCause
@@ -164,6 +165,11 @@ const POOL = `
   parseTarget
   startSftp
   upload
+`;
+
+const OPENSSH = `
+  OpenSshConnector
+  OpenSshConnectorOptions
 `;
 
 const SSH2 = `
@@ -231,6 +237,7 @@ const PROGRESS = `
 /** What each entry point exports. */
 const NAMES: Record<string, string> = {
   ".": POOL + SSH2 + SSH_CONFIG,
+  "./openssh": OPENSSH,
   "./otel": OTEL,
   "./pool": POOL,
   "./progress": PROGRESS,

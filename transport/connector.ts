@@ -35,6 +35,13 @@ import type { ForwardTarget } from "./host/target.ts";
  */
 export interface Connector {
   /**
+   * Whether `host.alias` decides how a host is reached, and is no mere label.
+   * Then hosts that differ in it do not share connections.
+   *
+   * @default {false}
+   */
+  readonly usesAlias?: boolean;
+  /**
    * Opens one connection.
    *
    * @param host Where to and as whom, with nothing left to look up.

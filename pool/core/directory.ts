@@ -32,6 +32,7 @@ export class Directory {
   readonly #makeLane: (host: ResolvedHost, key: string) => Lane;
   readonly #onNotice: (host: HostLike, notice: Notice) => void;
   readonly #signal: AbortSignal;
+  readonly #usesAlias: boolean;
   readonly #byKey = new Map<string, Lane>();
   readonly #byString = new Map<string, Lane>();
   readonly #byObject = new WeakMap<object, Memo>();
@@ -46,11 +47,13 @@ export class Directory {
     makeLane: (host: ResolvedHost, key: string) => Lane,
     onNotice: (host: HostLike, notice: Notice) => void,
     signal: AbortSignal,
+    usesAlias: boolean,
   ) {
     this.#resolver = resolver;
     this.#makeLane = makeLane;
     this.#onNotice = onNotice;
     this.#signal = signal;
+    this.#usesAlias = usesAlias;
   }
 
   /** Every lane. */
@@ -122,7 +125,7 @@ export class Directory {
 
   /** The lane of a host with nothing left to look up. */
   laneOf(host: ResolvedHost): Lane {
-    const key = poolKey(host);
+    const key = poolKey(host, this.#usesAlias);
     return this.#byKey.get(key) ??
       this.#adopt(this.#makeLane(discreet(host), key));
   }

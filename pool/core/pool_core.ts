@@ -88,6 +88,7 @@ export class PoolCore implements CallContext {
           notice,
         }),
       this.#closing.signal,
+      connector.usesAlias ?? false,
     );
   }
 

@@ -21,10 +21,12 @@ let lastFunctionId = 0;
  * keys; also those that differ in a field that merely tunes: a connection
  * shared by mistake is an authentication bypass, one too many is not. Only
  * `alias` is left out where it is a label and nothing more: a `proxyCommand`
- * may contain it as `%n`.
+ * may contain it as `%n`, and a `transport` may look it up.
+ *
+ * @param usesAlias Whether the alias is no mere label, whatever the host is.
  */
-export function poolKey(host: ResolvedHost): string {
-  const text = serialize(withoutLabels(host), functionId);
+export function poolKey(host: ResolvedHost, usesAlias = false): string {
+  const text = serialize(usesAlias ? host : withoutLabels(host), functionId);
   return `${hostName(host)}#${digest(text)}`;
 }
 
@@ -48,7 +50,9 @@ export function poolKeyWithoutFunctions(
 function withoutLabels({ alias, jump, ...rest }: ResolvedHost): object {
   return {
     ...rest,
-    ...(rest.proxyCommand === undefined ? {} : { alias }),
+    ...(rest.proxyCommand === undefined && rest.transport === undefined
+      ? {}
+      : { alias }),
     ...(jump === undefined ? {} : { jump: jump.map(withoutLabels) }),
   };
 }

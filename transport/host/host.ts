@@ -203,6 +203,14 @@ export interface SshHost {
   /** The local address to connect from. */
   readonly bindAddress?: string;
 
+  /**
+   * Which connector of a {@linkcode RoutingConnector} connects, by its name.
+   * The main entry point has `"ssh2"`, the default, and `"openssh"`: the `ssh`
+   * of this machine, with all that it can do to log in. It looks up `alias` in
+   * its own configuration too, so hosts with different aliases do not share a
+   * connection. Any other connector does not read this.
+   */
+  readonly transport?: string;
   /** The deadline of a dial, in milliseconds. Default: the pool's. */
   readonly dialTimeoutMs?: number;
   /** Time between keepalive probes, in milliseconds; 0 for none. Default: the pool's. */

@@ -14,6 +14,7 @@ const SHOWN: ReadonlySet<string> = new Set([
   "alias",
   "hostKeyAlias",
   "jump",
+  "transport",
 ]);
 
 /** What Node, Deno and Bun ask an object for when they print it. */

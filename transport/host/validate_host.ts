@@ -160,6 +160,7 @@ const FIELDS = new OptionTable<SshHost>("use the host", {
     "an object of strings, with names that have no =",
     isEnv,
   )),
+  transport: text,
   // A hop may be an object with a password in it.
   jump: secret(accepting(
     "a host, or an array of hosts",

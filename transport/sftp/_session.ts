@@ -1,4 +1,3 @@
-import { abortable } from "../abort.ts";
 import { seconds } from "./_attributes.ts";
 import { SftpCall } from "./_call.ts";
 import {
@@ -9,8 +8,7 @@ import {
 } from "./_diagnose.ts";
 import { makeFolders, readDir, remove, removeTree } from "./_folders.ts";
 import { openFile } from "./_open_file.ts";
-import { makeLink } from "./_links.ts";
-import { PROTOCOL, type Protocol } from "./_protocol.ts";
+import type { Protocol } from "./_protocol.ts";
 import { readFile } from "./_read_ahead.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
 import type { SftpCallOptions, SftpFile } from "./file.ts";
@@ -41,10 +39,6 @@ export class SftpSession implements Sftp {
     this.#protocol = protocol;
   }
 
-  get [PROTOCOL](): Protocol {
-    return this.#protocol;
-  }
-
   get isClosed(): boolean {
     return this.#protocol.requests.isEnded;
   }
@@ -58,14 +52,16 @@ export class SftpSession implements Sftp {
   }
 
   open(path: string, options: SftpOpenOptions = {}): Promise<SftpFile> {
-    return this.#run("open", path, options, (call) => openFile(call, options));
+    return this.#run(() =>
+      openFile(this.#call("open", path, options), options)
+    );
   }
 
   readFile(
     path: string,
     options: SftpCallOptions = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#run("read", path, options, readFile);
+    return this.#run(() => readFile(this.#call("read", path, options)));
   }
 
   async readTextFile(
@@ -77,23 +73,21 @@ export class SftpSession implements Sftp {
     return decoder.decode(await this.readFile(path, options));
   }
 
-  async writeFile(
+  writeFile(
     path: string,
     data: Uint8Array | ReadableStream<Uint8Array>,
     options: SftpWriteFileOptions = {},
   ): Promise<void> {
-    checkContent(data);
-    const { atomic = false, append = false } = options;
-    if (atomic && append) {
-      throw new TypeError("Cannot write a file: atomic excludes append");
-    }
-    const write = atomic ? writeFileAtomically : writeFile;
-    await this.#run(
-      "write",
-      path,
-      options,
-      (call) => write(call, data, options),
-    );
+    return this.#run(() => {
+      checkContent(data);
+      const { atomic = false, append = false } = options;
+      if (atomic && append) {
+        throw new TypeError("Cannot write a file: atomic excludes append");
+      }
+      const write = atomic ? writeFileAtomically : writeFile;
+      const call = this.#call("write", path, options);
+      return write(call, data, options);
+    });
   }
 
   writeTextFile(
@@ -105,49 +99,44 @@ export class SftpSession implements Sftp {
   }
 
   stat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(
-      "stat",
-      path,
-      options,
-      (call) => call.stat(PacketType.STAT),
+    return this.#run(() =>
+      this.#call("stat", path, options).stat(PacketType.STAT)
     );
   }
 
   lstat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(
-      "lstat",
-      path,
-      options,
-      (call) => call.stat(PacketType.LSTAT),
+    return this.#run(() =>
+      this.#call("lstat", path, options).stat(PacketType.LSTAT)
     );
   }
 
-  async *readDir(
+  readDir(
     path: string,
     options: SftpCallOptions = {},
-  ): AsyncGenerator<SftpDirEntry, void, undefined> {
-    const call = this.#call("read folder", path, options);
-    yield* readDir(await this.#expanded(call));
+  ): AsyncIterableIterator<SftpDirEntry> {
+    return readDir(this.#call("read folder", path, options));
   }
 
   mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {
-    const { recursive = false, mode } = options;
-    return this.#run(
-      "make folder",
-      path,
-      options,
-      (call) =>
-        recursive ? makeFolders(call, mode) : diagnosed(
-          call,
-          () => call.entry(PacketType.MKDIR, mode),
-          lookForExisting,
-        ),
-    );
+    return this.#run(() => {
+      const call = this.#call("make folder", path, options);
+      if (options.recursive) {
+        return makeFolders(call, options.mode);
+      }
+      return diagnosed(
+        call,
+        () => call.entry(PacketType.MKDIR, options.mode),
+        lookForExisting,
+      );
+    });
   }
 
   remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
-    const { recursive = false } = options;
-    return this.#run("remove", path, options, recursive ? removeTree : remove);
+    return this.#run(() =>
+      (options.recursive ? removeTree : remove)(
+        this.#call("remove", path, options),
+      )
+    );
   }
 
   rename(
@@ -155,11 +144,11 @@ export class SftpSession implements Sftp {
     to: string,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("rename", from, options, async (call) => {
+    return this.#run(() => {
       checkPath(to);
-      const { path } = await this.#expanded(call.at(to));
-      const run = () => call.rename(path);
-      await diagnosed(call, run, lookAtTarget(path));
+      const call = this.#call("rename", from, options);
+      const run = () => call.rename(to);
+      return diagnosed(call, run, lookAtTarget(to));
     });
   }
 
@@ -168,27 +157,23 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("make link", path, options, (call) => {
+    return this.#run(() => {
       checkPath(target);
-      return diagnosed(call, () => makeLink(call, target), lookForExisting);
+      const call = this.#call("make link", path, options);
+      const run = () => call.symlink(target);
+      return diagnosed(call, run, lookForExisting);
     });
   }
 
   readLink(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(
-      "read link",
-      path,
-      options,
-      (call) => call.name(PacketType.READLINK),
+    return this.#run(() =>
+      this.#call("read link", path, options).name(PacketType.READLINK)
     );
   }
 
   realPath(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(
-      "resolve",
-      path,
-      options,
-      (call) => call.name(PacketType.REALPATH),
+    return this.#run(() =>
+      this.#call("resolve", path, options).name(PacketType.REALPATH)
     );
   }
 
@@ -197,7 +182,9 @@ export class SftpSession implements Sftp {
     mode: number,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("chmod", path, options, (call) => call.setStat({ mode }));
+    return this.#run(() =>
+      this.#call("chmod", path, options).setStat({ mode })
+    );
   }
 
   chown(
@@ -206,7 +193,8 @@ export class SftpSession implements Sftp {
     gid: number | null,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("chown", path, options, async (call) => {
+    return this.#run(async () => {
+      const call = this.#call("chown", path, options);
       const old = uid === null || gid === null
         ? await call.stat(PacketType.STAT)
         : undefined;
@@ -224,12 +212,14 @@ export class SftpSession implements Sftp {
     mtime: number | Date,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("utime", path, options, (call) => {
+    return this.#run(() => {
       const times = {
         atime: seconds("atime", atime),
         mtime: seconds("mtime", mtime),
       };
-      return call.setStat({ times });
+      return this.#call("utime", path, options).setStat({
+        times,
+      });
     });
   }
 
@@ -238,7 +228,8 @@ export class SftpSession implements Sftp {
     length = 0,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run("truncate", path, options, (call) => {
+    return this.#run(() => {
+      const call = this.#call("truncate", path, options);
       const run = () => call.setStat({ size: length });
       return diagnosed(call, run, lookForFolder);
     });
@@ -248,11 +239,8 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<SftpFileSystemInfo> {
-    return this.#run(
-      "stat file system",
-      path,
-      options,
-      (call) => call.fileSystem(),
+    return this.#run(() =>
+      this.#call("stat file system", path, options).fileSystem()
     );
   }
 
@@ -271,34 +259,9 @@ export class SftpSession implements Sftp {
     return new SftpCall(this.#protocol, action, path, { signal, effects });
   }
 
-  /** Runs an operation; a wrong argument is a rejection as well. */
-  async #run<T>(
-    action: string,
-    path: string,
-    options: SftpCallOptions,
-    operation: (call: SftpCall) => Promise<T>,
-  ): Promise<T> {
-    const call = this.#call(action, path, options);
-    // Not one turn later: what is asked for in one turn goes out in one piece.
-    if (!path.startsWith("~")) return await operation(call);
-    return await operation(await this.#expanded(call));
-  }
-
-  /** Leads `~` home, as a shell does. */
-  async #expanded(call: SftpCall): Promise<SftpCall> {
-    const [, name, rest = ""] = /^~([^/]*)(\/[^]*)?$/.exec(call.path) ?? [];
-    if (name === undefined) return call;
-    if (name !== "") {
-      const canExpand = this.#protocol.has("expand-path@openssh.com", "1");
-      return canExpand ? call.at(await call.expand()) : call;
-    }
-    this.#protocol.home ??= new SftpCall(this.#protocol, call.action, ".")
-      .name(PacketType.REALPATH).catch((error) => {
-        this.#protocol.home = undefined;
-        throw error;
-      });
-    const home = await abortable(this.#protocol.home, call.signal);
-    return call.at(rest === "" ? home : home.replace(/\/$/, "") + rest);
+  /** Makes a wrong argument a rejection as well. */
+  async #run<T>(operation: () => Promise<T>): Promise<T> {
+    return await operation();
   }
 }
 

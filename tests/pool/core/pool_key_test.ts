@@ -40,6 +40,7 @@ const variants: {
   proxyCommand: ["nc a", "nc b"],
   addressFamily: [4, 6],
   bindAddress: ["10.0.0.1", "10.0.0.2"],
+  transport: ["openssh", "ssh2"],
   dialTimeoutMs: [1_000, 2_000],
   keepaliveIntervalMs: [1_000, 2_000],
   keepaliveCountMax: [1, 2],

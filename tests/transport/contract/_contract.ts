@@ -4,7 +4,6 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
 import type { Connection, Connector } from "../../../transport/connector.ts";
 import type { ResolvedHost, SshHost } from "../../../transport/host/host.ts";
 import {
@@ -12,6 +11,7 @@ import {
   EmbeddedServer,
   MemoryConnector,
 } from "../../../transport/testing/mod.ts";
+import { noSsh, sshHint } from "../../kit/ssh.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 
 /** A connector with a server behind it that allows two sessions. */
@@ -66,13 +66,66 @@ export const resolved = ({ jump: _, ...host }: SshHost): ResolvedHost => ({
   ...host,
 });
 
-// Looked for, so that the treaty can be tested over whatever is there.
-const ssh2 = new URL("../../../transport/ssh2/connector.ts", import.meta.url);
-const noSsh2 = !existsSync(ssh2);
-
 export async function ssh2Connector(): Promise<Connector> {
-  const { Ssh2Connector } = await import(ssh2.href);
+  const { Ssh2Connector } = await import("../../../transport/ssh2/mod.ts");
   return new Ssh2Connector();
+}
+
+async function openSshConnector(): Promise<Connector> {
+  const { OpenSshConnector } = await import(
+    "../../../transport/openssh/mod.ts"
+  );
+  return new OpenSshConnector({ configFile: false });
+}
+
+type Site = Omit<Rig, "connector">;
+
+async function embeddedSite(): Promise<Site> {
+  const server = await EmbeddedServer.start({
+    maxSessions: 2,
+    commands,
+    acceptEnv,
+  });
+  const sockets = await openFolder();
+  return {
+    host: resolved(server.host()),
+    folder: "/home/ops",
+    sockets,
+    lose: () => server.dropAll(),
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      await Deno.remove(sockets, { recursive: true });
+    },
+  };
+}
+
+async function sshdSite(): Promise<Site> {
+  const sshd = await startSshd({ maxSessions: 2 });
+  const folder = await openFolder();
+  return {
+    host: resolved(sshd.host()),
+    folder,
+    sockets: folder,
+    lose: () => sshd.kill(),
+    async [Symbol.asyncDispose]() {
+      await sshd[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+function over(
+  name: string,
+  connector: () => Promise<Connector>,
+  site: () => Promise<Site>,
+): Pick<Adapter, "name" | "start"> {
+  return {
+    name,
+    start: async () => {
+      const made = await connector();
+      return Object.assign(await site(), { connector: made });
+    },
+  };
 }
 
 export const adapters: Adapter[] = [{
@@ -99,46 +152,20 @@ export const adapters: Adapter[] = [{
     return Promise.resolve(rig);
   },
 }, {
-  name: "ssh2 over EmbeddedServer",
-  ignore: noSsh2,
-  async start() {
-    const server = await EmbeddedServer.start({
-      maxSessions: 2,
-      commands,
-      acceptEnv,
-    });
-    const sockets = await openFolder();
-    return {
-      connector: await ssh2Connector(),
-      host: resolved(server.host()),
-      folder: "/home/ops",
-      sockets,
-      lose: () => server.dropAll(),
-      async [Symbol.asyncDispose]() {
-        await server.close();
-        await Deno.remove(sockets, { recursive: true });
-      },
-    };
-  },
+  ...over("ssh2 over EmbeddedServer", ssh2Connector, embeddedSite),
+  ignore: false,
 }, {
-  name: "ssh2 over sshd",
-  ignore: noSsh2 || noSshd,
+  ...over("ssh2 over sshd", ssh2Connector, sshdSite),
+  ignore: noSshd,
   hint: sshdHint,
-  async start() {
-    const sshd = await startSshd({ maxSessions: 2 });
-    const folder = await openFolder();
-    return {
-      connector: await ssh2Connector(),
-      host: resolved(sshd.host()),
-      folder,
-      sockets: folder,
-      lose: () => sshd.kill(),
-      async [Symbol.asyncDispose]() {
-        await sshd[Symbol.asyncDispose]();
-        await Deno.remove(folder, { recursive: true });
-      },
-    };
-  },
+}, {
+  ...over("openssh over EmbeddedServer", openSshConnector, embeddedSite),
+  ignore: noSsh,
+  hint: sshHint,
+}, {
+  ...over("openssh over sshd", openSshConnector, sshdSite),
+  ignore: noSsh || noSshd,
+  hint: noSsh ? sshHint : sshdHint,
 }];
 
 /** A test of the treaty over every adapter and every server. */

@@ -21,7 +21,6 @@ export class FakeServer {
   /** Set to make every write wait for it. */
   room: Promise<void> | undefined;
   readonly transport: SftpTransport;
-  #handles = 0;
   #receive: (bytes: Uint8Array) => void = () => {};
   #ended: (error?: Error) => void = () => {};
 
@@ -79,8 +78,7 @@ export class FakeServer {
     );
   }
 
-  /** Gives out a handle: a new one, if the test names none. */
-  handle(id: number, name = `h${++this.#handles}`): void {
+  handle(id: number, name = "h"): void {
     this.packet(PacketType.HANDLE, ...u32(id), ...string(name));
   }
 

@@ -1,0 +1,235 @@
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import type { Notice } from "../../../transport/connector.ts";
+import {
+  AuthenticationError,
+  type DialError,
+  type DialPhase,
+  HostKeyError,
+} from "../../../transport/errors.ts";
+import { DialLog } from "../../../transport/openssh/_log.ts";
+
+const TO_TCP = ["debug1: Connecting to db1 [10.0.0.1] port 22."];
+const TO_BANNER = [...TO_TCP, "debug1: Connection established."];
+const TO_KEX = [
+  ...TO_BANNER,
+  "debug1: Remote protocol version 2.0, remote software version OpenSSH_9.2p1 Debian-2",
+];
+const TO_KEY = [
+  ...TO_KEX,
+  "debug1: kex: algorithm: sntrup761x25519-sha512",
+  "debug1: kex: host key algorithm: ssh-ed25519",
+  "debug1: kex: server->client cipher: aes128-ctr MAC: hmac-sha1 compression: none",
+  "debug1: kex: client->server cipher: chacha20-poly1305@openssh.com MAC: <implicit> compression: none",
+  "debug1: Server host key: ssh-ed25519 SHA256:abc",
+];
+const TO_AUTH = [...TO_KEY, "debug1: SSH2_MSG_NEWKEYS received"];
+
+function read(lines: readonly string[]): { log: DialLog; notices: Notice[] } {
+  const notices: Notice[] = [];
+  const log = new DialLog("ops@db1:22", (notice) => notices.push(notice));
+  for (const line of lines) assertEquals(log.read(line), false, line);
+  return { log, notices };
+}
+
+/** The end of a log, the phase of its error, and whether it is throttling. */
+const failures: readonly [
+  name: string,
+  lines: readonly string[],
+  phase: DialPhase,
+  throttled: boolean,
+][] = [
+  [
+    "an unknown name",
+    [
+      "ssh: Could not resolve hostname nosuch: Name or service not known",
+    ],
+    "dns",
+    false,
+  ],
+  [
+    "a port where nobody listens",
+    [
+      ...TO_TCP,
+      "ssh: connect to host db1 port 1: Connection refused",
+    ],
+    "tcp",
+    false,
+  ],
+  [
+    "an unknown option",
+    [
+      "command-line: line 0: Bad configuration option: nosuch",
+    ],
+    "config",
+    false,
+  ],
+  [
+    "a bad cipher",
+    [
+      "command-line line 0: Bad SSH2 cipher spec 'none'.",
+    ],
+    "config",
+    false,
+  ],
+  [
+    "a server that hangs up without a word",
+    [
+      ...TO_BANNER,
+      "kex_exchange_identification: Connection closed by remote host",
+      "Connection closed by 10.0.0.1 port 22",
+    ],
+    "banner",
+    true,
+  ],
+  [
+    "a server that names its limit",
+    [
+      ...TO_BANNER,
+      "debug1: kex_exchange_identification: banner line 0: Exceeded MaxStartups",
+      "kex_exchange_identification: Connection closed by remote host",
+    ],
+    "banner",
+    true,
+  ],
+  [
+    "a server that says something else",
+    [
+      ...TO_BANNER,
+      "debug1: kex_exchange_identification: banner line 0: 220 mail ESMTP",
+      "kex_exchange_identification: Connection closed by remote host",
+    ],
+    "banner",
+    false,
+  ],
+  [
+    "a server that speaks another protocol",
+    [
+      ...TO_BANNER,
+      "kex_exchange_identification: banner line contains invalid characters",
+      "banner exchange: Connection to 10.0.0.1 port 80: invalid format",
+    ],
+    "banner",
+    false,
+  ],
+  [
+    "no common algorithm",
+    [
+      ...TO_KEX,
+      "Unable to negotiate with 10.0.0.1 port 22: no matching cipher found. Their offer: x",
+    ],
+    "kex",
+    false,
+  ],
+];
+
+for (const [name, lines, phase, throttled] of failures) {
+  Deno.test(`DialLog tells ${name} by phase ${phase}${throttled ? ", throttled" : ""}`, () => {
+    const error = read(lines).log.failure(255);
+    assertEquals([error.phase, error.throttled], [phase, throttled]);
+    assertEquals(error.host, "ops@db1:22");
+    const said = lines.at(-1)!.replace(/^ssh: /, "");
+    assertEquals(error.message, `Cannot connect to "ops@db1:22": ${said}`);
+  });
+}
+
+const keys: readonly [HostKeyError["reason"], readonly string[]][] = [
+  ["unknown", [
+    "No ED25519 host key is known for db1 and you have requested strict checking.",
+    "Host key verification failed.",
+  ]],
+  ["mismatch", [
+    "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+    "Offending ED25519 key in /home/ops/.ssh/known_hosts:3",
+    "Host key for db1 has changed and you have requested strict checking.",
+    "Host key verification failed.",
+  ]],
+  ["revoked", [
+    "@       WARNING: REVOKED HOST KEY DETECTED!               @",
+    "The ED25519 host key for db1 is marked as revoked.",
+    "Host key verification failed.",
+  ]],
+];
+
+for (const [reason, lines] of keys) {
+  Deno.test(`DialLog tells a host key that is refused as ${reason}, with its fingerprint`, () => {
+    const error = read([...TO_KEY, ...lines]).log.failure(255);
+    assertInstanceOf(error, HostKeyError);
+    assertEquals([error.reason, error.fingerprint], [reason, "SHA256:abc"]);
+    assertEquals(
+      error.location,
+      reason === "mismatch" ? "/home/ops/.ssh/known_hosts:3" : undefined,
+    );
+  });
+}
+
+Deno.test("DialLog tells a refused login with what was offered and tried", () => {
+  const error: DialError = read([
+    ...TO_AUTH,
+    "debug1: Authentications that can continue: publickey,password",
+    "debug1: Next authentication method: publickey",
+    "debug1: Offering public key: /k1 ED25519 SHA256:x agent",
+    "debug1: Authentications that can continue: publickey,password",
+    "debug1: Trying private key: /k2",
+    "debug1: Authentications that can continue: publickey,password",
+    "debug1: Trying private key: /not-there",
+    "debug1: Next authentication method: password",
+    "ops@db1: Permission denied (publickey,password).",
+  ]).log.failure(255);
+  assertInstanceOf(error, AuthenticationError);
+  assertEquals(error.offered, ["publickey", "password"]);
+  assertEquals(error.tried, ["publickey /k1", "publickey /k2", "password"]);
+});
+
+Deno.test("DialLog knows the server's software and what the key exchange agreed on", () => {
+  const { log } = read(TO_AUTH);
+  assertEquals(log.software, "OpenSSH_9.2p1 Debian-2");
+  assertEquals(log.algorithms, {
+    kex: "sntrup761x25519-sha512",
+    hostKey: "ssh-ed25519",
+    cipher: "chacha20-poly1305@openssh.com",
+    mac: "<implicit>",
+  });
+  assertEquals(read(TO_KEX).log.algorithms, undefined);
+});
+
+Deno.test("DialLog gives a notice of an added key, of a touch that is waited for, and of a key that others may read", () => {
+  const { notices } = read([
+    ...TO_KEY,
+    "Warning: Permanently added 'db1' (ED25519) to the list of known hosts.",
+    "Confirm user presence for key ED25519-SK SHA256:k",
+    "Permissions 0644 for '/k' are too open.",
+    "This private key will be ignored.",
+  ]);
+  assertEquals(notices.map(({ code }) => code), [
+    "host-key-accepted",
+    "touch-security-key",
+    "key-not-used",
+  ]);
+  assertEquals(notices[0]!.message.includes("SHA256:abc"), true);
+  assertEquals(notices[2]!.message.includes("'/k' are too open"), true);
+});
+
+Deno.test("DialLog makes what a server says safe to print", () => {
+  const error = read([...TO_BANNER, "say \x1b[2J\x07"]).log.failure(255);
+  assertEquals(
+    error.message,
+    'Cannot connect to "ops@db1:22": say \\x1b[2J\\x07',
+  );
+});
+
+Deno.test("DialLog says so where ssh ended without a word", () => {
+  assertEquals(
+    new DialLog("db1").failure(255).message,
+    'Cannot connect to "db1": ssh ended with code 255 and said nothing',
+  );
+});
+
+Deno.test("DialLog.read() says when ssh is ready, and forgets the login then", () => {
+  const { log } = read([...TO_AUTH, "Welcome!"]);
+  assertEquals(log.lastWords, "Welcome!");
+  assertEquals(log.read("debug1: Entering interactive session."), true);
+  log.forgetLogin();
+  assertEquals(log.lastWords, "");
+  log.read("Transferred: sent 3340, received 3212 bytes, in 0.7 seconds");
+  assertEquals(log.lastWords, "");
+});

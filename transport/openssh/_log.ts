@@ -1,0 +1,279 @@
+/**
+ * What `ssh -v` says, as the step of a dial, its error and its notices.
+ *
+ * @module
+ */
+
+import type { ConnectionAlgorithms, Notice } from "../connector.ts";
+import {
+  AuthenticationError,
+  DialError,
+  type DialErrorOptions,
+  type DialPhase,
+  HostKeyError,
+} from "../errors.ts";
+import { serverText } from "../session/server_text.ts";
+
+/** How many lines are kept that are no debugging. */
+const MAX_SAID = 50;
+const MAX_LINE = 300;
+const THROTTLING = /maxstartups|not allowed at this time|too many/i;
+/** The end of a master that went as it should. */
+const CHATTER = /^(Authenticated (to|using) |Transferred: |Bytes per second: )/;
+
+type HostKeyReason = HostKeyError["reason"];
+
+/** What the message of a deadline says was under way. */
+export const DOING: Readonly<Record<DialPhase, string>> = {
+  config: "starting ssh",
+  dns: "looking up the host name",
+  tcp: "connecting",
+  proxy: "waiting for the proxy",
+  banner: "waiting for the server's banner",
+  kex: "exchanging keys",
+  hostkey: "verifying the host key",
+  auth: "authenticating",
+  timeout: "waiting",
+};
+
+/** Reads the log of one connection, line by line. */
+export class DialLog {
+  readonly #host: string;
+  readonly #onNotice: (notice: Notice) => void;
+  #phase: DialPhase = "config";
+  #software = "";
+  readonly #algorithms: Record<string, string> = {};
+  #keyType = "";
+  #fingerprint = "";
+  #offered: string[] = [];
+  readonly #tried: string[] = [];
+  /** A key that is sent without asking first; the server's answer follows. */
+  #unasked: string | undefined;
+  /** What came before the banner, in place of SSH. */
+  #greeting = "";
+  #said: string[] = [];
+  #location: string | undefined;
+  #hostKey: HostKeyReason | undefined;
+
+  /**
+   * @param host The name of the host, for messages.
+   * @param onNotice Gets what is worth a line in a log.
+   */
+  constructor(host: string, onNotice: (notice: Notice) => void = () => {}) {
+    this.#host = host;
+    this.#onNotice = onNotice;
+  }
+
+  /** The step that is under way. */
+  get phase(): DialPhase {
+    return this.#phase;
+  }
+
+  /** How the server calls itself, such as `OpenSSH_9.2p1`; `""` if unknown. */
+  get software(): string {
+    return this.#software;
+  }
+
+  /** What the key exchange agreed on; `undefined` before. */
+  get algorithms(): ConnectionAlgorithms | undefined {
+    const { kex, hostKey, cipher, mac } = this.#algorithms;
+    return kex === undefined || hostKey === undefined ||
+        cipher === undefined || mac === undefined
+      ? undefined
+      : { kex, hostKey, cipher, mac };
+  }
+
+  /** The last thing that was said and is no debugging; `""` for nothing. */
+  get lastWords(): string {
+    return this.#said.at(-1) ?? "";
+  }
+
+  /** The key that the server showed: its type and its `SHA256:...`; empty before. */
+  get shownKey(): { readonly type: string; readonly fingerprint: string } {
+    return { type: this.#keyType, fingerprint: this.#fingerprint };
+  }
+
+  /** What the log said until the login does not explain a later end. */
+  forgetLogin(): void {
+    this.#said = [];
+  }
+
+  /**
+   * Reads the next line.
+   *
+   * @returns Whether ssh says that it is ready.
+   */
+  read(line: string): boolean {
+    if (!line.startsWith("debug1: ")) {
+      if (line.trim() !== "" && !CHATTER.test(line)) this.#hear(line.trim());
+      return false;
+    }
+    const text = line.slice("debug1: ".length);
+    if (text.startsWith("Entering interactive session")) return true;
+    this.#advance(text);
+    this.#note(text);
+    return false;
+  }
+
+  #advance(text: string): void {
+    if (text.startsWith("Connecting to ")) this.#phase = "tcp";
+    else if (text.startsWith("Executing proxy command")) this.#phase = "proxy";
+    else if (text.startsWith("Connection established")) this.#phase = "banner";
+    else if (text.startsWith("SSH2_MSG_NEWKEYS received")) this.#phase = "auth";
+    const version = /remote software version (\S.*)$/.exec(text)?.[1];
+    if (version !== undefined) {
+      this.#software = serverText(version, 255);
+      this.#phase = "kex";
+    }
+    const shown = /^Server host key: (\S+) (\S+)/.exec(text);
+    if (shown !== null) {
+      [, this.#keyType = "", this.#fingerprint = ""] = shown;
+      this.#phase = "hostkey";
+    }
+    const banner = /^kex_exchange_identification: banner line \d+: (.*)/
+      .exec(text)?.[1];
+    if (banner !== undefined) this.#greeting += `${banner} `;
+  }
+
+  /** Algorithms, and what was tried to log in. */
+  #note(text: string): void {
+    const agreed = /^kex: (algorithm|host key algorithm): (\S+)/.exec(text);
+    if (agreed !== null) {
+      const name = agreed[1] === "algorithm" ? "kex" : "hostKey";
+      this.#algorithms[name] = agreed[2]!;
+    }
+    const cipher = /^kex: client->server cipher: (\S+) MAC: (\S+)/.exec(text);
+    if (cipher !== null) {
+      this.#algorithms.cipher = cipher[1]!;
+      this.#algorithms.mac = cipher[2]!;
+    }
+    const offered = /^Authentications that can continue: (.*)/.exec(text)?.[1];
+    if (offered !== undefined) {
+      this.#offered = offered.split(",").map((it) => serverText(it, 64));
+      if (this.#unasked !== undefined) this.#tried.push(this.#unasked);
+      this.#unasked = undefined;
+    }
+    const key = /^(Offering public|Trying private) key: (\S+)/.exec(text);
+    if (key !== null) {
+      const tried = `publickey ${key[2]}`;
+      if (key[1] === "Offering public") this.#tried.push(tried);
+      this.#unasked = key[1] === "Offering public" ? undefined : tried;
+    }
+    const method = /^Next authentication method: (\S+)/.exec(text)?.[1];
+    if (method !== undefined && method !== "publickey") {
+      this.#tried.push(method);
+    }
+  }
+
+  /** A line that is meant for a person. */
+  #hear(line: string): void {
+    this.#said.push(serverText(line, MAX_LINE));
+    if (this.#said.length > MAX_SAID) this.#said.shift();
+    if (/HOST IDENTIFICATION HAS CHANGED/.test(line)) {
+      this.#hostKey = "mismatch";
+    } else if (/REVOKED HOST KEY|revoked/.test(line)) this.#hostKey = "revoked";
+    else if (/^No \S+ host key is known/.test(line)) this.#hostKey = "unknown";
+    const place = /^Offending .* key in (.+:\d+)$/.exec(line)?.[1];
+    if (place !== undefined) this.#location = place;
+    this.#tell(line);
+  }
+
+  #tell(line: string): void {
+    const added = /^Warning: Permanently added '([^']+)' \((\S+)\)/.exec(line);
+    if (added !== null) {
+      this.#onNotice({
+        code: "host-key-accepted",
+        message: `ssh added the host key ${added[2]} ${this.#fingerprint} of ` +
+          `${JSON.stringify(added[1])} to known_hosts`,
+      });
+    } else if (/^Confirm user presence for key /.test(line)) {
+      this.#onNotice({
+        code: "touch-security-key",
+        message: `${serverText(line, MAX_LINE)} for ` +
+          JSON.stringify(this.#host),
+      });
+    } else if (/^This private key will be ignored/.test(line)) {
+      const which = this.#said.findLast((it) => /too open/.test(it)) ?? "";
+      this.#onNotice({
+        code: "key-not-used",
+        message: `A private key is not used: ${which}`,
+      });
+    }
+  }
+
+  /**
+   * Makes the error of a dial that failed.
+   *
+   * @param code The exit code of ssh.
+   */
+  failure(code: number | null): DialError {
+    const last = this.lastWords.replace(/^ssh: /, "") ||
+      `ssh ended with code ${code} and said nothing`;
+    const message = `Cannot connect to ${JSON.stringify(this.#host)}: ${last}`;
+    const options: DialErrorOptions = {
+      host: this.#host,
+      cause: new Error(this.#said.join("\n") || last),
+    };
+    if (/^Host key verification failed|host key is known for /.test(last)) {
+      return this.#refusedKey(options);
+    }
+    if (
+      /Permission denied|Too many authentication fail|No more authenticat/
+        .test(last)
+    ) {
+      const list = /Permission denied \((.*)\)/.exec(last)?.[1];
+      return new AuthenticationError(message, {
+        ...options,
+        tried: this.#tried,
+        offered: list?.split(",") ?? this.#offered,
+      });
+    }
+    return this.#plain(last, message, options);
+  }
+
+  #plain(
+    last: string,
+    message: string,
+    options: DialErrorOptions,
+  ): DialError {
+    if (/Could not resolve hostname/.test(last)) {
+      return new DialError("dns", message, options);
+    }
+    if (
+      /^(command-line|\S+:?) line \d+:|Bad configuration|terminating,/.test(
+        last,
+      )
+    ) {
+      return new DialError("config", message, options);
+    }
+    if (/^connect to host /.test(last)) {
+      return new DialError("tcp", message, options);
+    }
+    // Not what speaks another protocol: waiting does not make it an sshd.
+    const throttled = this.#phase === "banner" &&
+      !/invalid format|unexpected|banner line/i.test(last) &&
+      (this.#greeting === "" || THROTTLING.test(this.#greeting));
+    return new DialError(this.#phase, message, { ...options, throttled });
+  }
+
+  #refusedKey(options: DialErrorOptions): HostKeyError {
+    const why = this.#said.findLast((it) => /host key is known/.test(it)) ??
+      (this.#hostKey === "mismatch"
+        ? "it has changed. Either somebody is on the path, or the key was " +
+          "replaced: then remove the line"
+        : this.#hostKey === "revoked"
+        ? "it is revoked"
+        : "ssh does not trust it");
+    const at = this.#location === undefined ? "" : ` (${this.#location})`;
+    return new HostKeyError(
+      `Cannot trust the host key ${this.#fingerprint} of ` +
+        `${JSON.stringify(this.#host)}: ${why.replace(/\.$/, "")}${at}`,
+      {
+        ...options,
+        fingerprint: this.#fingerprint,
+        reason: this.#hostKey ?? "refused",
+        location: this.#location,
+      },
+    );
+  }
+}

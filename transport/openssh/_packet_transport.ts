@@ -1,0 +1,171 @@
+/**
+ * A master of OpenSSH as a carrier of messages: its proxy mode.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
+import {
+  HEAD,
+  type PacketTransport,
+  type TransportListener,
+} from "../channels/packet_transport.ts";
+import { SocketTunnel } from "../channels/socket_tunnel.ts";
+import type {
+  ClosedReason,
+  ConnectionAlgorithms,
+  RemoteListener,
+  Tunnel,
+} from "../connector.ts";
+import type { ForwardTarget } from "../host/target.ts";
+import type { Control } from "./_control.ts";
+import type { Master } from "./_master.ts";
+import { openRemoteForward } from "./_remote_forward.ts";
+
+/** Messages of the connection protocol. */
+const FIRST = 80;
+const LAST = 100;
+
+/** What `ssh` says last when the server hung up. */
+const BY_SERVER =
+  /^Connection to .* closed by remote host|^Received disconnect/;
+
+/**
+ * One proxied control connection. The socket is never paused: the master drops
+ * what it cannot deliver, so windows alone hold a server back.
+ */
+export class MuxTransport implements PacketTransport {
+  readonly hasGlobalRequests = false;
+  readonly software: string;
+  readonly algorithms: ConnectionAlgorithms | undefined;
+  readonly #master: Master;
+  readonly #socket: Socket;
+  readonly #control: Control;
+  #listener: TransportListener | undefined;
+  #isOver = false;
+  #error: Error | undefined;
+  #batch: Buffer[] | undefined;
+  /** Called at the end: listeners of remote forwards. */
+  readonly #forwards = new Set<() => void>();
+
+  /**
+   * @param master The master, which ends with this.
+   * @param control A connection to it in proxy mode.
+   */
+  constructor(master: Master, control: Control) {
+    this.#master = master;
+    this.#control = control;
+    this.#socket = control.socket;
+    this.software = master.log.software;
+    this.algorithms = master.log.algorithms;
+  }
+
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  start(listener: TransportListener): void {
+    this.#listener = listener;
+    this.#control.onFrame = (frame) => {
+      // The first byte is the length of a padding that is not there.
+      const type = frame[1] ?? 0;
+      if (this.#isOver || type < FIRST || type > LAST) return;
+      try {
+        listener.onPayload(frame.subarray(1));
+      } catch (error) {
+        this.destroy(error as Error);
+      }
+    };
+    this.#socket.on("error", (error) => this.#error ??= error);
+    for (const event of ["end", "close"]) {
+      this.#socket.on(event, () => this.#end());
+    }
+    if (this.#socket.destroyed) queueMicrotask(() => this.#end());
+  }
+
+  alloc(payloadBytes: number): Buffer {
+    const packet = Buffer.allocUnsafe(HEAD + payloadBytes);
+    packet.writeUInt32BE(payloadBytes + 1, 0);
+    packet[4] = 0;
+    return packet;
+  }
+
+  send(packet: Buffer): void {
+    if (this.#isOver || this.#socket.destroyed) return;
+    if (this.#batch !== undefined) this.#batch.push(packet);
+    else this.#socket.write(packet);
+  }
+
+  together(write: () => void): void {
+    if (this.#batch !== undefined) return write();
+    const batch: Buffer[] = this.#batch = [];
+    try {
+      write();
+    } finally {
+      this.#batch = undefined;
+      if (batch.length > 0) this.send(Buffer.concat(batch));
+    }
+  }
+
+  listen(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<RemoteListener> {
+    return openRemoteForward(this.#master, {
+      listen,
+      onConnection,
+      signal,
+      tunnelOf: (socket) => new SocketTunnel(socket),
+      onEnd: (end) => {
+        this.#forwards.add(end);
+        if (this.#isOver) end();
+        return () => void this.#forwards.delete(end);
+      },
+    });
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  destroy(error: Error): void {
+    this.#error ??= error;
+    queueMicrotask(() => this.#end());
+  }
+
+  async close(): Promise<void> {
+    this.#stopUse();
+    await this.#master.stop();
+  }
+
+  #stopUse(): void {
+    this.#isOver = true;
+    this.#socket.destroy();
+    for (const end of [...this.#forwards]) end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#stopUse();
+    // What ssh says of its end comes by another pipe.
+    void this.#master.stop()
+      .then(() => this.#listener?.onEnd(this.#reason()));
+  }
+
+  #reason(): ClosedReason {
+    const error = this.#error;
+    if (error !== undefined) {
+      return { kind: "lost", message: error.message, cause: error };
+    }
+    const said = this.#master.log.lastWords;
+    return BY_SERVER.test(said)
+      ? { kind: "remote", message: said }
+      : { kind: "lost", message: said || "ssh has ended" };
+  }
+}
