@@ -21,7 +21,7 @@ import {
   Status,
 } from "./packets.ts";
 import { decodeText } from "./names.ts";
-import type { Protocol } from "./_protocol.ts";
+import type { LinkOrder, Protocol } from "./_protocol.ts";
 import type { Effects, RequestOptions } from "./_requests.ts";
 
 /** An open file or folder on the server. */
@@ -106,6 +106,7 @@ export class SftpCall {
 
   /** CLOSE. */
   close(handle: Handle): Promise<void> {
+    this.protocol.handles.closing(handle);
     return this.#status(new PacketWriter(PacketType.CLOSE).bytes(handle));
   }
 
@@ -195,12 +196,13 @@ export class SftpCall {
     type: typeof PacketType.REALPATH | typeof PacketType.READLINK,
   ): Promise<string> {
     const packet = new PacketWriter(type).text(this.path);
-    const answer = await this.#answer(packet, PacketType.NAME);
-    const [first] = this.protocol.parse(() => readNames(answer));
-    if (first === undefined) {
-      throw this.protocol.broken("no name where one is due");
-    }
-    return first.name;
+    return this.#name(await this.#answer(packet, PacketType.NAME));
+  }
+
+  /** The extension `expand-path@openssh.com`: what `~` stands for. */
+  async expand(): Promise<string> {
+    const packet = extended("expand-path@openssh.com").text(this.path);
+    return this.#name(await this.#answer(packet, PacketType.NAME));
   }
 
   /** REMOVE, RMDIR or MKDIR. */
@@ -224,10 +226,12 @@ export class SftpCall {
     return this.#change(packet.text(this.path).text(to));
   }
 
-  /** SYMLINK. OpenSSH has the target first, and other servers follow it. */
-  symlink(target: string): Promise<void> {
-    const packet = new PacketWriter(PacketType.SYMLINK).text(target);
-    return this.#change(packet.text(this.path));
+  /** SYMLINK. */
+  symlink(target: string, order: LinkOrder = "target first"): Promise<void> {
+    const paths = [target, this.path];
+    if (order === "link first") paths.reverse();
+    const packet = new PacketWriter(PacketType.SYMLINK);
+    return this.#change(packet.text(paths[0]!).text(paths[1]!));
   }
 
   /** The extension `hardlink@openssh.com`. */
@@ -256,19 +260,34 @@ export class SftpCall {
     return this.protocol.parse(() => readFileSystem(answer));
   }
 
+  #name(answer: PacketReader): string {
+    const [first] = this.protocol.parse(() => readNames(answer));
+    if (first !== undefined) return first.name;
+    throw this.protocol.broken("no name where one is due");
+  }
+
   async #handle(packet: PacketWriter, changes: boolean): Promise<Handle> {
     const answer = await this.#answer(packet, PacketType.HANDLE, {
       changes,
       onLateAnswer: (late) => {
-        if (late.type === PacketType.HANDLE) this.closeUnobserved(late.bytes());
+        if (late.type !== PacketType.HANDLE) return;
+        this.closeUnobserved(this.#take(late));
       },
     });
     if (changes && this.effects) this.effects.isDone = true;
-    const handle = this.protocol.parse(() => answer.bytes());
+    return this.#take(answer);
+  }
+
+  /** Takes a handle out of an answer. */
+  #take(answer: PacketReader): Handle {
+    const handle = this.protocol.parse(() => answer.bytes()).slice();
     if (handle.length > MAX_HANDLE_BYTES) {
       throw this.protocol.broken(`a handle of ${handle.length} bytes`);
     }
-    return handle.slice();
+    if (this.protocol.handles.opened(handle, this.path)) return handle;
+    throw this.protocol.broken(
+      "it gave out a handle that is open for another file, so that their contents would be mixed up",
+    );
   }
 
   async #answer(

@@ -5,6 +5,7 @@ import {
   protocolError,
 } from "./packets.ts";
 import { decodeText } from "./names.ts";
+import { OpenHandles } from "./_handles.ts";
 import { Requests } from "./_requests.ts";
 import type { SftpTransport } from "./transport.ts";
 
@@ -20,6 +21,22 @@ function chunkBytes(limit: number): number {
   return Math.min(limit, MAX_CHUNK_BYTES);
 }
 
+/** Which of its two paths SYMLINK has first. */
+export type LinkOrder = "target first" | "link first";
+
+/** What a transfer needs of a session beside its files; see {@linkcode protocolOf}. */
+export const PROTOCOL: unique symbol = Symbol("SFTP protocol");
+
+/**
+ * Returns what a session runs on.
+ *
+ * @param sftp The session.
+ * @returns `undefined` if the session is none of this library.
+ */
+export function protocolOf(sftp: object): Protocol | undefined {
+  return (sftp as { [PROTOCOL]?: Protocol })[PROTOCOL];
+}
+
 /** One session: its requests, and what its server can do. */
 export class Protocol {
   /** The host, as `user@host:port`, for errors. */
@@ -32,6 +49,11 @@ export class Protocol {
   maxReadBytes: number = DEFAULT_CHUNK_BYTES;
   /** What one WRITE sends at most, in bytes. */
   maxWriteBytes: number = DEFAULT_CHUNK_BYTES;
+  /** What the server has open. */
+  readonly handles: OpenHandles = new OpenHandles();
+  /** The home folder, once it was asked for. */
+  home: Promise<string> | undefined;
+  #linkOrder: LinkOrder | undefined;
   readonly #extensions = new Map<string, string>();
 
   /**
@@ -71,6 +93,16 @@ export class Protocol {
     return this.has("fsync@openssh.com", "1");
   }
 
+  /** The order of the paths of SYMLINK; `undefined` while it is not known. */
+  get linkOrder(): LinkOrder | undefined {
+    const isOpenSsh = this.has("lsetstat@openssh.com", "1");
+    return this.#linkOrder ?? (isOpenSsh ? "target first" : undefined);
+  }
+
+  set linkOrder(order: LinkOrder) {
+    this.#linkOrder = order;
+  }
+
   async #failed(): Promise<never> {
     await this.requests.ended;
     throw this.requests.endError();
@@ -94,6 +126,9 @@ export class Protocol {
         answer.u64(); // the largest packet
         this.maxReadBytes = chunkBytes(answer.u64());
         this.maxWriteBytes = chunkBytes(answer.u64());
+        const handles = answer.u64();
+        // One is left for the folder that is listed meanwhile.
+        if (handles > 0) this.handles.allow(handles - 1);
       });
     }).catch(() => {});
   }

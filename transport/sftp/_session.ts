@@ -1,3 +1,4 @@
+import { abortable } from "../abort.ts";
 import { seconds } from "./_attributes.ts";
 import { SftpCall } from "./_call.ts";
 import {
@@ -8,7 +9,8 @@ import {
 } from "./_diagnose.ts";
 import { makeFolders, readDir, remove, removeTree } from "./_folders.ts";
 import { openFile } from "./_open_file.ts";
-import type { Protocol } from "./_protocol.ts";
+import { makeLink } from "./_links.ts";
+import { PROTOCOL, type Protocol } from "./_protocol.ts";
 import { readFile } from "./_read_ahead.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
 import type { SftpCallOptions, SftpFile } from "./file.ts";
@@ -39,6 +41,10 @@ export class SftpSession implements Sftp {
     this.#protocol = protocol;
   }
 
+  get [PROTOCOL](): Protocol {
+    return this.#protocol;
+  }
+
   get isClosed(): boolean {
     return this.#protocol.requests.isEnded;
   }
@@ -52,16 +58,14 @@ export class SftpSession implements Sftp {
   }
 
   open(path: string, options: SftpOpenOptions = {}): Promise<SftpFile> {
-    return this.#run(() =>
-      openFile(this.#call("open", path, options), options)
-    );
+    return this.#run("open", path, options, (call) => openFile(call, options));
   }
 
   readFile(
     path: string,
     options: SftpCallOptions = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#run(() => readFile(this.#call("read", path, options)));
+    return this.#run("read", path, options, readFile);
   }
 
   async readTextFile(
@@ -73,21 +77,23 @@ export class SftpSession implements Sftp {
     return decoder.decode(await this.readFile(path, options));
   }
 
-  writeFile(
+  async writeFile(
     path: string,
     data: Uint8Array | ReadableStream<Uint8Array>,
     options: SftpWriteFileOptions = {},
   ): Promise<void> {
-    return this.#run(() => {
-      checkContent(data);
-      const { atomic = false, append = false } = options;
-      if (atomic && append) {
-        throw new TypeError("Cannot write a file: atomic excludes append");
-      }
-      const write = atomic ? writeFileAtomically : writeFile;
-      const call = this.#call("write", path, options);
-      return write(call, data, options);
-    });
+    checkContent(data);
+    const { atomic = false, append = false } = options;
+    if (atomic && append) {
+      throw new TypeError("Cannot write a file: atomic excludes append");
+    }
+    const write = atomic ? writeFileAtomically : writeFile;
+    await this.#run(
+      "write",
+      path,
+      options,
+      (call) => write(call, data, options),
+    );
   }
 
   writeTextFile(
@@ -99,44 +105,49 @@ export class SftpSession implements Sftp {
   }
 
   stat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(() =>
-      this.#call("stat", path, options).stat(PacketType.STAT)
+    return this.#run(
+      "stat",
+      path,
+      options,
+      (call) => call.stat(PacketType.STAT),
     );
   }
 
   lstat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(() =>
-      this.#call("lstat", path, options).stat(PacketType.LSTAT)
+    return this.#run(
+      "lstat",
+      path,
+      options,
+      (call) => call.stat(PacketType.LSTAT),
     );
   }
 
-  readDir(
+  async *readDir(
     path: string,
     options: SftpCallOptions = {},
-  ): AsyncIterableIterator<SftpDirEntry> {
-    return readDir(this.#call("read folder", path, options));
+  ): AsyncGenerator<SftpDirEntry, void, undefined> {
+    const call = this.#call("read folder", path, options);
+    yield* readDir(await this.#expanded(call));
   }
 
   mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {
-    return this.#run(() => {
-      const call = this.#call("make folder", path, options);
-      if (options.recursive) {
-        return makeFolders(call, options.mode);
-      }
-      return diagnosed(
-        call,
-        () => call.entry(PacketType.MKDIR, options.mode),
-        lookForExisting,
-      );
-    });
+    const { recursive = false, mode } = options;
+    return this.#run(
+      "make folder",
+      path,
+      options,
+      (call) =>
+        recursive ? makeFolders(call, mode) : diagnosed(
+          call,
+          () => call.entry(PacketType.MKDIR, mode),
+          lookForExisting,
+        ),
+    );
   }
 
   remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
-    return this.#run(() =>
-      (options.recursive ? removeTree : remove)(
-        this.#call("remove", path, options),
-      )
-    );
+    const { recursive = false } = options;
+    return this.#run("remove", path, options, recursive ? removeTree : remove);
   }
 
   rename(
@@ -144,11 +155,11 @@ export class SftpSession implements Sftp {
     to: string,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(() => {
+    return this.#run("rename", from, options, async (call) => {
       checkPath(to);
-      const call = this.#call("rename", from, options);
-      const run = () => call.rename(to);
-      return diagnosed(call, run, lookAtTarget(to));
+      const { path } = await this.#expanded(call.at(to));
+      const run = () => call.rename(path);
+      await diagnosed(call, run, lookAtTarget(path));
     });
   }
 
@@ -157,23 +168,27 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(() => {
+    return this.#run("make link", path, options, (call) => {
       checkPath(target);
-      const call = this.#call("make link", path, options);
-      const run = () => call.symlink(target);
-      return diagnosed(call, run, lookForExisting);
+      return diagnosed(call, () => makeLink(call, target), lookForExisting);
     });
   }
 
   readLink(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(() =>
-      this.#call("read link", path, options).name(PacketType.READLINK)
+    return this.#run(
+      "read link",
+      path,
+      options,
+      (call) => call.name(PacketType.READLINK),
     );
   }
 
   realPath(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(() =>
-      this.#call("resolve", path, options).name(PacketType.REALPATH)
+    return this.#run(
+      "resolve",
+      path,
+      options,
+      (call) => call.name(PacketType.REALPATH),
     );
   }
 
@@ -182,9 +197,7 @@ export class SftpSession implements Sftp {
     mode: number,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(() =>
-      this.#call("chmod", path, options).setStat({ mode })
-    );
+    return this.#run("chmod", path, options, (call) => call.setStat({ mode }));
   }
 
   chown(
@@ -193,8 +206,7 @@ export class SftpSession implements Sftp {
     gid: number | null,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(async () => {
-      const call = this.#call("chown", path, options);
+    return this.#run("chown", path, options, async (call) => {
       const old = uid === null || gid === null
         ? await call.stat(PacketType.STAT)
         : undefined;
@@ -212,14 +224,12 @@ export class SftpSession implements Sftp {
     mtime: number | Date,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(() => {
+    return this.#run("utime", path, options, (call) => {
       const times = {
         atime: seconds("atime", atime),
         mtime: seconds("mtime", mtime),
       };
-      return this.#call("utime", path, options).setStat({
-        times,
-      });
+      return call.setStat({ times });
     });
   }
 
@@ -228,8 +238,7 @@ export class SftpSession implements Sftp {
     length = 0,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    return this.#run(() => {
-      const call = this.#call("truncate", path, options);
+    return this.#run("truncate", path, options, (call) => {
       const run = () => call.setStat({ size: length });
       return diagnosed(call, run, lookForFolder);
     });
@@ -239,8 +248,11 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): Promise<SftpFileSystemInfo> {
-    return this.#run(() =>
-      this.#call("stat file system", path, options).fileSystem()
+    return this.#run(
+      "stat file system",
+      path,
+      options,
+      (call) => call.fileSystem(),
     );
   }
 
@@ -259,9 +271,34 @@ export class SftpSession implements Sftp {
     return new SftpCall(this.#protocol, action, path, { signal, effects });
   }
 
-  /** Makes a wrong argument a rejection as well. */
-  async #run<T>(operation: () => Promise<T>): Promise<T> {
-    return await operation();
+  /** Runs an operation; a wrong argument is a rejection as well. */
+  async #run<T>(
+    action: string,
+    path: string,
+    options: SftpCallOptions,
+    operation: (call: SftpCall) => Promise<T>,
+  ): Promise<T> {
+    const call = this.#call(action, path, options);
+    // Not one turn later: what is asked for in one turn goes out in one piece.
+    if (!path.startsWith("~")) return await operation(call);
+    return await operation(await this.#expanded(call));
+  }
+
+  /** Leads `~` home, as a shell does. */
+  async #expanded(call: SftpCall): Promise<SftpCall> {
+    const [, name, rest = ""] = /^~([^/]*)(\/[^]*)?$/.exec(call.path) ?? [];
+    if (name === undefined) return call;
+    if (name !== "") {
+      const canExpand = this.#protocol.has("expand-path@openssh.com", "1");
+      return canExpand ? call.at(await call.expand()) : call;
+    }
+    this.#protocol.home ??= new SftpCall(this.#protocol, call.action, ".")
+      .name(PacketType.REALPATH).catch((error) => {
+        this.#protocol.home = undefined;
+        throw error;
+      });
+    const home = await abortable(this.#protocol.home, call.signal);
+    return call.at(rest === "" ? home : home.replace(/\/$/, "") + rest);
   }
 }
 

@@ -21,6 +21,7 @@ export class FakeServer {
   /** Set to make every write wait for it. */
   room: Promise<void> | undefined;
   readonly transport: SftpTransport;
+  #handles = 0;
   #receive: (bytes: Uint8Array) => void = () => {};
   #ended: (error?: Error) => void = () => {};
 
@@ -78,7 +79,8 @@ export class FakeServer {
     );
   }
 
-  handle(id: number, name = "h"): void {
+  /** Gives out a handle: a new one, if the test names none. */
+  handle(id: number, name = `h${++this.#handles}`): void {
     this.packet(PacketType.HANDLE, ...u32(id), ...string(name));
   }
 

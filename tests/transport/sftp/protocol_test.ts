@@ -6,7 +6,10 @@ import { mock } from "node:test";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { decodeFileName } from "../../../transport/sftp/names.ts";
-import { PacketType } from "../../../transport/sftp/packets.ts";
+import {
+  type PacketReader,
+  PacketType,
+} from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
@@ -682,4 +685,62 @@ Deno.test("Sftp shows the beginning of what a server says, and does not decode t
   const error = await assertRejects(() => sftp.stat("f"), SftpError);
   assert(error.message.length < 400, `${error.message.length}`);
   sftp.close();
+});
+
+Deno.test("Sftp ends the session when a handle is given out that is open for another file", async () => {
+  let opens = 0;
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) {
+      opens++;
+      return server.handle(id, "the same");
+    }
+    server.status(id, 0);
+  });
+  const sftp = await startSftp(server.transport);
+  // The same file twice, or one after the other, is no fault.
+  const [a, again] = await Promise.all([sftp.open("a"), sftp.open("a")]);
+  await Promise.all([a.close(), again.close()]);
+  await (await sftp.open("b")).close();
+  await sftp.open("a");
+  const error = await assertRejects(
+    () => sftp.open("b"),
+    SftpError,
+    "a handle that is open for another file",
+  );
+  assertEquals([error.code, opens], ["SSH_SFTP_PROTOCOL", 5]);
+  assertEquals(sftp.isClosed, true);
+});
+
+Deno.test("Sftp makes the links of a server that has the paths of SYMLINK in the order of the draft", async () => {
+  const links = new Map<string, string>();
+  let isOther = false;
+  const text = (body: PacketReader) => decodeFileName(body.bytes());
+  const server = new FakeServer(({ type, id, body }, server) => {
+    if (type === PacketType.SYMLINK) {
+      const [first, second] = [text(body), text(body)];
+      if (isOther) links.set(second, first);
+      else links.set(first, second);
+      return server.status(id, 0);
+    }
+    const path = text(body);
+    if (type === PacketType.REMOVE) {
+      return server.status(id, links.delete(path) ? 0 : 2);
+    }
+    const target = links.get(path);
+    if (target === undefined) return server.status(id, 2);
+    const entry = [...string(target), ...string(""), ...u32(0)];
+    server.packet(PacketType.NAME, ...u32(id), ...u32(1), ...entry);
+  });
+  for (const order of [false, true]) {
+    isOther = order;
+    links.clear();
+    const sftp = await startSftp(server.transport);
+    await sftp.symlink("target", "folder/one");
+    await sftp.symlink("target", "folder/two");
+    assertEquals([...links], [
+      ["folder/one", "target"],
+      ["folder/two", "target"],
+    ]);
+    sftp.close();
+  }
 });

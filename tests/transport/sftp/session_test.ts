@@ -1,6 +1,7 @@
 // The Sftp session against OpenSSH's sftp-server.
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { userInfo } from "node:os";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import type { SftpErrorCode } from "../../../transport/sftp/errors.ts";
 import { ConnectionLostError, SshError } from "../../../transport/errors.ts";
@@ -655,4 +656,22 @@ test("SftpFile.writeFrom() fails at once when a write fails, the session is lost
   const lost = file.writeFrom(idleSource(), 0);
   server.kill();
   await assertRejects(() => lost, SshError);
+});
+
+Deno.test({
+  name: "Sftp leads ~ and ~/x home, and takes a file called ~ by ./~",
+  ignore: noServer,
+  async fn() {
+    const { username, homedir } = userInfo();
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    const home = await sftp.realPath(".");
+    assertEquals(await sftp.realPath("~"), home);
+    assertEquals(await sftp.realPath("~/no-such"), `${home}/no-such`);
+    assertEquals(await sftp.realPath(`~${username}/x`), `${homedir}/x`);
+    await assertCode(() => sftp.rename("~/no", "~/such"), "SSH_SFTP_NOT_FOUND");
+    await sftp.writeTextFile(`${dir}/~`, "y");
+    assertEquals(await sftp.readTextFile(`${dir}/~`), "y");
+    assertEquals((await list(home)).includes("~"), false);
+  },
 });

@@ -22,6 +22,7 @@ async function uploadTo(
     const server = new FakeServer(({ type, id }, server) => {
       const answer = () => server.status(id, 0);
       if (type === PacketType.OPEN) server.handle(id);
+      else if (type === PacketType.READLINK) server.status(id, 2);
       else if (type === PacketType.FSTAT) {
         const sizeOf0 = [...u32(1), ...u32(0), ...u32(0)];
         server.packet(PacketType.ATTRS, ...u32(id), ...sizeOf0);
