@@ -11,7 +11,7 @@ import {
   PlainResolver,
 } from "../transport/host/resolver.ts";
 import { SshConfigResolver } from "../transport/ssh_config/resolver.ts";
-import type { ConnectionPoolOptions } from "./options.ts";
+import { checkOptions, type ConnectionPoolOptions } from "./options.ts";
 
 let poolsMade = 0;
 let makeConnector: ((options: ConnectionPoolOptions) => Connector) | undefined;
@@ -29,11 +29,13 @@ export function setDefaultConnector(
 /**
  * The name, the connector and the resolver of a pool.
  *
- * @throws {TypeError} If there is no connector, or a default is malformed.
+ * @throws {TypeError | RangeError} If an option is unknown or wrong, or there
+ * is no connector.
  */
 export function partsOf(
   options: ConnectionPoolOptions,
 ): { name: string; connector: Connector; resolver: HostResolver } {
+  checkOptions(options);
   const connector = options.connector ?? makeConnector?.(options);
   if (connector === undefined) {
     throw new TypeError(

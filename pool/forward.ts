@@ -16,6 +16,7 @@ import {
 } from "../transport/forward/listen.ts";
 import { RemoteForward } from "../transport/forward/remote.ts";
 import * as rules from "../transport/options/rules.ts";
+import { showType } from "../transport/options/show_value.ts";
 import { Field, OptionTable } from "../transport/options/table.ts";
 import {
   type ForwardTarget,
@@ -134,6 +135,11 @@ const TABLES = {
 const isType = rules.oneOf(...Object.keys(TABLES));
 
 function checkOptions(options: PoolForwardOptions): PoolForwardOptions {
+  if (
+    options !== undefined && (typeof options !== "object" || options === null)
+  ) {
+    new Field("forward", "options").wrong(showType(options), "an object");
+  }
   const { type } = (options ?? {}) as { type?: unknown };
   isType(type, new Field("forward", "type"));
   return TABLES[type as PoolForwardOptions["type"]].check(options);

@@ -60,5 +60,7 @@ export type {
 export { ConnectionPool } from "./pool.ts";
 export type { HostDefaults } from "../transport/host/defaults.ts";
 export * from "../transport/mod.ts";
-export type { SshConfigOptions } from "../transport/ssh_config/config.ts";
-export type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
+export type {
+  SshConfigOptions,
+  SshConfigResolverOptions,
+} from "../transport/ssh_config/config.ts";

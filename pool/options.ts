@@ -14,9 +14,9 @@ import {
   count,
   objectWith,
   plainText,
+  signal,
 } from "../transport/options/rules.ts";
 import {
-  Field,
   OptionTable,
   type Rule,
   type Rules,
@@ -27,8 +27,12 @@ import type {
   ShellOptions as ConnectionShellOptions,
   SpawnOptions as ConnectionSpawnOptions,
 } from "../transport/process.ts";
-import type { TransferOptions } from "../transport/sftp/transfer/options.ts";
-import type { SshConfigResolverOptions } from "../transport/ssh_config/resolver.ts";
+import {
+  TRANSFER_OPTIONS,
+  type TransferOptions,
+} from "../transport/sftp/transfer/options.ts";
+import { RESOLVER_OPTIONS } from "../transport/ssh_config/option_tables.ts";
+import type { SshConfigResolverOptions } from "../transport/ssh_config/config.ts";
 import type { HostResolver } from "../transport/host/resolver.ts";
 import type { PoolObserver } from "./telemetry/events.ts";
 
@@ -300,11 +304,13 @@ const BACKOFF_OPTIONS = new OptionTable<BackoffOptions>(
   rulesOf(BACKOFF),
 );
 
+const CONFIG_RULE = RESOLVER_OPTIONS.asRule("false or an object");
+
 const POOL_OPTIONS = new OptionTable<ConnectionPoolOptions>("create the pool", {
   name: plainText,
   connector: objectWith("connect"),
   resolver: objectWith("resolve"),
-  config: anything,
+  config: (value, at) => value === false ? value : CONFIG_RULE(value, at),
   defaults: anything,
   observer: callback,
   ...rulesOf(NUMBERS),
@@ -342,33 +348,50 @@ function filled<Name extends string>(
   return all;
 }
 
-/**
- * Checks the wait of one call, which overrides the pool's.
- *
- * @throws {TypeError | RangeError} If it is not a duration.
- */
+const ACQUIRE: Rules<AcquireOptions> = { signal, acquireTimeoutMs: time };
+
+/** Of the calls that wait for a connection or a slot and have no other options. */
+export const ACQUIRE_OPTIONS = new OptionTable<AcquireOptions>(
+  "make the call",
+  ACQUIRE,
+  { synonyms: { timeout: "acquireTimeoutMs", timeoutms: "acquireTimeoutMs" } },
+);
+
+/** Of `ConnectionPool.upload()` and `download()`. */
+export const POOL_TRANSFER_OPTIONS: OptionTable<PoolTransferOptions> =
+  TRANSFER_OPTIONS.with("copy", ACQUIRE);
+
+const CLOSE_OPTIONS = new OptionTable<CloseOptions>("close the pool", {
+  drainTimeoutMs: time,
+}, {
+  synonyms: {
+    drain: "drainTimeoutMs",
+    timeout: "drainTimeoutMs",
+    timeoutms: "drainTimeoutMs",
+  },
+});
+
+/** How long one call waits, which overrides the pool's. */
 export function acquireTimeout(
   limits: Limits,
-  options: { readonly acquireTimeoutMs?: number | undefined },
+  { acquireTimeoutMs = limits.acquireTimeoutMs }: {
+    readonly acquireTimeoutMs?: number | undefined;
+  },
 ): number {
-  return timeout("acquireTimeoutMs", limits, options);
+  return acquireTimeoutMs;
 }
 
 /**
- * Checks the wait of `close()`, which overrides the pool's.
+ * Checks the options of `close()`.
  *
- * @throws {TypeError | RangeError} If it is not a duration.
+ * @returns How long it waits, which overrides the pool's.
+ * @throws {TypeError | RangeError} If an option is unknown or wrong.
  */
-export function drainTimeout(limits: Limits, options: CloseOptions): number {
-  return timeout("drainTimeoutMs", limits, options);
-}
-
-function timeout<Name extends "acquireTimeoutMs" | "drainTimeoutMs">(
-  name: Name,
+export function drainTimeout(
   limits: Limits,
-  options: { readonly [name in Name]?: number | undefined },
+  options: CloseOptions | undefined,
 ): number {
-  const value = options[name];
-  if (value === undefined) return limits[name];
-  return time(value, new Field("make the call", name)) as number;
+  const { drainTimeoutMs = limits.drainTimeoutMs } = CLOSE_OPTIONS
+    .check(options);
+  return drainTimeoutMs;
 }

@@ -22,6 +22,8 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import type { Spinner } from "yocto-spinner";
+import { accepting } from "../transport/options/rules.ts";
+import { OptionTable } from "../transport/options/table.ts";
 import type { FanOutProgress } from "./fan_out.ts";
 
 export type { FanOutProgress };
@@ -62,16 +64,15 @@ export interface TerminalProgressOptions {
 export function terminalProgress(
   options: TerminalProgressOptions = {},
 ): (progress: FanOutProgress) => void {
-  const { label } = options;
-  if (label !== undefined && typeof label !== "string") {
-    throw new TypeError(
-      `Cannot show progress: label is a ${typeof label}, must be a string`,
-    );
-  }
+  const { label } = OPTIONS.check(options);
   if (!process.stderr.isTTY) return () => {};
   const display = new Display(label === undefined ? "" : `${label}: `);
   return (progress) => display.show(progress);
 }
+
+const OPTIONS = new OptionTable<TerminalProgressOptions>("show progress", {
+  label: accepting("a string", (value) => typeof value === "string"),
+});
 
 /** One line of a terminal. */
 class Display {

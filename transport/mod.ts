@@ -17,7 +17,11 @@ export type {
 export * from "./host/host.ts";
 export { type HostParts, parseHost } from "./host/host_string.ts";
 export * from "./process.ts";
-export * from "./host/resolver.ts";
+export {
+  type HostResolver,
+  PlainResolver,
+  type ResolveOptions,
+} from "./host/resolver.ts";
 export { RoutingConnector } from "./routing_connector.ts";
 export * from "./session/errors.ts";
 export * from "./sftp/mod.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SIGNAL_OPTIONS } from "../../transport/connect_options.ts";
 import type { Command } from "../../transport/command/command.ts";
 import type {
   ClosedReason,
@@ -94,7 +95,12 @@ export class SharedConnection implements Connection {
 
   sftp(options?: { readonly signal?: AbortSignal }): Promise<Sftp> {
     const place = this.#place;
-    return sftp(this.#context, { place, signal: options?.signal });
+    try {
+      const { signal } = SIGNAL_OPTIONS.check(options);
+      return sftp(this.#context, { place, signal });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   forwardOut(

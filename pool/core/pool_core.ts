@@ -193,7 +193,7 @@ export class PoolCore implements CallContext {
   }
 
   /** Drains and ends the pool; see `ConnectionPool.close()`. */
-  close(options: CloseOptions = {}): Promise<void> {
+  close(options?: CloseOptions): Promise<void> {
     const drainMs = drainTimeout(this.limits, options);
     if (this.#closed === undefined) {
       // A deferred promise first: closing calls back into the pool, which must
@@ -201,7 +201,7 @@ export class PoolCore implements CallContext {
       let done!: () => void;
       this.#closed = new Promise((resolve) => done = resolve);
       this.#close(drainMs).then(done);
-    } else if (options.drainTimeoutMs !== undefined) {
+    } else if (options?.drainTimeoutMs !== undefined) {
       this.#limitDrain(drainMs);
     }
     return this.#closed;

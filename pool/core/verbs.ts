@@ -55,12 +55,14 @@ import {
   type PoolTunnel,
 } from "../forward.ts";
 import { Lease } from "../lease.ts";
-import type {
-  AcquireOptions,
-  ExecOptions,
-  PoolTransferOptions,
-  ShellOptions,
-  SpawnOptions,
+import {
+  ACQUIRE_OPTIONS,
+  type AcquireOptions,
+  type ExecOptions,
+  POOL_TRANSFER_OPTIONS,
+  type PoolTransferOptions,
+  type ShellOptions,
+  type SpawnOptions,
 } from "../options.ts";
 
 /** The verbs of one pool. */
@@ -78,6 +80,18 @@ export class Verbs {
     options?: AcquireOptions,
     parent?: Operation,
   ): Promise<Connection> {
+    return options === undefined
+      ? this.#shared(host, options, parent)
+      : rejecting(() => {
+        return this.#shared(host, ACQUIRE_OPTIONS.check(options), parent);
+      });
+  }
+
+  #shared(
+    host: HostLike,
+    options: AcquireOptions | undefined,
+    parent: Operation | undefined,
+  ): Promise<Connection> {
     const pooled = this.#core.known(host)?.open[0];
     if (pooled?.isUsable && options?.signal?.aborted !== true) {
       pooled.markShared();
@@ -94,11 +108,16 @@ export class Verbs {
   }
 
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
+    return rejecting(() => this.#acquire(host, options));
+  }
+
+  #acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
     if (options === undefined && !isTraced("acquire")) {
       const pooled = this.#core.known(host)?.tryTake("command");
       if (pooled !== undefined) return Promise.resolve(this.#lease(pooled));
     }
-    const call: Call = { ...options, name: "acquire", place: this.#at(host) };
+    const given = ACQUIRE_OPTIONS.check(options);
+    const call: Call = { ...given, name: "acquire", place: this.#at(host) };
     return onLane(this.#core, call, async (lane, wait) => {
       const { signal, operation } = wait;
       const free = lane.tryTake("command");
@@ -134,7 +153,10 @@ export class Verbs {
   }
 
   sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
-    return sftp(this.#core, { ...options, place: this.#at(host) });
+    return rejecting(() => {
+      const given = ACQUIRE_OPTIONS.check(options);
+      return sftp(this.#core, { ...given, place: this.#at(host) });
+    });
   }
 
   upload(
@@ -170,10 +192,13 @@ export class Verbs {
     target: string | ForwardTarget,
     options?: AcquireOptions,
   ): Promise<PoolTunnel> {
-    return this.#through("connect", host, async (operation) => {
+    return rejecting(() => {
+      const given = ACQUIRE_OPTIONS.check(options);
       const to = parseTarget(target);
-      const get = () => this.getConnection(host, options, operation);
-      return await openThrough(get, to, options?.signal);
+      return this.#through("connect", host, (operation) => {
+        const get = () => this.#shared(host, given, operation);
+        return openThrough(get, to, given.signal);
+      });
     });
   }
 
@@ -210,9 +235,16 @@ export class Verbs {
     hosts: Iterable<HostLike>,
     options?: AcquireOptions,
   ): Promise<WarmResult[]> {
+    return rejecting(() => this.#warm(hosts, ACQUIRE_OPTIONS.check(options)));
+  }
+
+  #warm(
+    hosts: Iterable<HostLike>,
+    options: AcquireOptions,
+  ): Promise<WarmResult[]> {
     return Promise.all(Array.from(hosts, async (host) => {
       try {
-        await this.getConnection(host, options);
+        await this.#shared(host, options, undefined);
         return withHost(host, { ok: true });
       } catch (error) {
         return withHost(host, { ok: false, error });
@@ -223,19 +255,23 @@ export class Verbs {
   #transfer(
     name: "upload" | "download",
     host: HostLike,
-    { acquireTimeoutMs, ...options }: PoolTransferOptions,
+    given: PoolTransferOptions,
     copy: (sftp: Sftp, options: TransferOptions) => Promise<TransferResult>,
   ): Promise<TransferResult> {
-    const { signal } = options;
-    const place = this.#at(host);
-    return this.#through(name, host, async (parent) => {
-      const call = { place, signal, acquireTimeoutMs, parent };
-      const session = await sftp(this.#core, call);
-      try {
-        return await copy(session, options);
-      } finally {
-        session.close();
-      }
+    return rejecting(() => {
+      const { acquireTimeoutMs, ...options } = POOL_TRANSFER_OPTIONS
+        .check(given);
+      const { signal } = options;
+      const place = this.#at(host);
+      return this.#through(name, host, async (parent) => {
+        const call = { place, signal, acquireTimeoutMs, parent };
+        const session = await sftp(this.#core, call);
+        try {
+          return await copy(session, options);
+        } finally {
+          session.close();
+        }
+      });
     });
   }
 
@@ -277,5 +313,14 @@ export class Verbs {
         return this.#core.find(host);
       },
     };
+  }
+}
+
+/** Makes what a call throws a rejection: who awaits it looks in one place. */
+function rejecting<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return call();
+  } catch (error) {
+    return Promise.reject(error);
   }
 }

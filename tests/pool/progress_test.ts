@@ -158,6 +158,6 @@ Deno.test("terminalProgress() refuses a label that is no text", () => {
   assertThrows(
     () => terminalProgress({ label: 5 as unknown as string }),
     TypeError,
-    "label is a number, must be a string",
+    "label is 5, must be a string",
   );
 });

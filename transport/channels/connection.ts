@@ -10,6 +10,7 @@ import {
   checkSpawn,
 } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
+import { SIGNAL_OPTIONS } from "../connect_options.ts";
 import type {
   ClosedReason,
   Connection,
@@ -195,33 +196,38 @@ export class ChannelConnection implements Connection {
     return await this.#start(shellRequest(options), options);
   }
 
-  forwardOut(
+  async forwardOut(
     target: ForwardTarget,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
-    if (this.isClosed) return Promise.reject(this.#lost("open a tunnel"));
-    return openTunnel(this.#channels, target, {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    if (this.isClosed) throw this.#lost("open a tunnel");
+    return await openTunnel(this.#channels, target, {
       host: this.#name,
       lost: (doing) => this.#lost(doing),
-      signal: options.signal,
+      signal,
     });
   }
 
-  sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
-    if (this.isClosed) return Promise.reject(this.#lost("start SFTP"));
-    return openSftp(this.#context, options.signal);
+  async sftp(
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Sftp> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    if (this.isClosed) throw this.#lost("start SFTP");
+    return await openSftp(this.#context, signal);
   }
 
-  forwardIn(
+  async forwardIn(
     listen: ForwardTarget,
     onConnection: (tunnel: Tunnel) => void,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
     const doing = `listen on ${JSON.stringify(targetName(listen))}`;
-    if (this.isClosed) return Promise.reject(this.#lost(doing));
+    if (this.isClosed) throw this.#lost(doing);
     const { transport } = this.#channels;
     if (transport.listen !== undefined) {
-      return transport.listen(listen, onConnection, options.signal);
+      return await transport.listen(listen, onConnection, signal);
     }
     this.#remoteForwards ??= new RemoteForwards({
       table: this.#channels,
@@ -229,7 +235,7 @@ export class ChannelConnection implements Connection {
       lost: (doing) => this.#lost(doing),
       closed: this.closed,
     });
-    return this.#remoteForwards.listen(listen, onConnection, options.signal);
+    return await this.#remoteForwards.listen(listen, onConnection, signal);
   }
 
   close(): Promise<void> {

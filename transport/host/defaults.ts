@@ -7,11 +7,9 @@
 import { discreet } from "./redacted.ts";
 import { withLookupHint } from "./lookup_hint.ts";
 import type { HostLike, ResolvedHost, SshHost } from "./host.ts";
-import {
-  type HostResolver,
-  PlainResolver,
-  type ResolveOptions,
-} from "./resolver.ts";
+import type { HostResolver, ResolveOptions } from "./resolver.ts";
+import { frozenCopy, HOST_ADVICE, HOST_RULES } from "./validate_host.ts";
+import { OptionTable } from "../options/table.ts";
 
 /** The fields of a host, without those that say which host it is. */
 export type HostDefaults = Omit<
@@ -19,8 +17,16 @@ export type HostDefaults = Omit<
   "hostname" | "port" | "user" | "alias" | "jump"
 >;
 
+const { hostname: _, port: __, user: ___, alias: ____, jump: _____, ...RULES } =
+  HOST_RULES;
 /** Fields that say which host it is, and so have no default. */
 const OWN_FIELDS = ["hostname", "port", "user", "alias", "jump"];
+
+const DEFAULTS = new OptionTable<HostDefaults>("use the defaults", RULES, {
+  ...HOST_ADVICE,
+  elsewhere: (name) =>
+    OWN_FIELDS.includes(name) ? "it says which host it is" : undefined,
+});
 
 /**
  * Fills the gaps that a resolver leaves.
@@ -34,15 +40,8 @@ export function withDefaults(
   resolver: HostResolver,
   defaults: HostDefaults,
 ): HostResolver {
-  for (const field of OWN_FIELDS) {
-    if (field in defaults) {
-      throw new TypeError(
-        `Cannot use the defaults: ${field} is not allowed, it says which host it is`,
-      );
-    }
-  }
-  const { hostname: _, port: __, user: ___, ...checked } = new PlainResolver()
-    .resolve({ hostname: "defaults", user: "defaults", ...defaults });
+  const checked: Record<string, unknown> = {};
+  DEFAULTS.read(defaults, (name, value) => checked[name] = frozenCopy(value));
   const fill = (host: ResolvedHost): ResolvedHost =>
     withLookupHint(
       host,

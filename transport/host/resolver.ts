@@ -8,6 +8,8 @@ import type { Notice } from "../connector.ts";
 import type { HostLike, ResolvedHost } from "./host.ts";
 import { parseHost } from "./host_string.ts";
 import { resolveHost } from "./resolve.ts";
+import { callback, signal } from "../options/rules.ts";
+import { OptionTable } from "../options/table.ts";
 
 /** Options for {@linkcode HostResolver.resolve}. */
 export interface ResolveOptions {
@@ -20,6 +22,12 @@ export interface ResolveOptions {
    */
   readonly signal?: AbortSignal;
 }
+
+/** What the options of a resolver may hold. */
+export const RESOLVE_OPTIONS = new OptionTable<ResolveOptions>(
+  "resolve the host",
+  { onNotice: callback, signal },
+);
 
 /** Turns what a caller names into a host with nothing left to look up. */
 export interface HostResolver {
@@ -82,12 +90,13 @@ export class PlainResolver implements HostResolver {
    * Resolves a host.
    *
    * @param host A string or an object.
-   * @param _options Not used: there is nothing to notice.
+   * @param options Not used but for their check: there is nothing to notice.
    * @returns A frozen copy, with user, port and hops filled in.
    * @throws {TypeError} If the host is malformed, if its hops lead back to it,
    * or if it names no user and the local user's name cannot be read.
    */
-  resolve(host: HostLike, _options?: ResolveOptions): ResolvedHost {
+  resolve(host: HostLike, options?: ResolveOptions): ResolvedHost {
+    RESOLVE_OPTIONS.check(options);
     return resolveHost(host, (text) => parseHost(text));
   }
 }

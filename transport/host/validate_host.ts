@@ -9,7 +9,12 @@ import { MAX_TIMER_MS } from "../abort.ts";
 import type { Algorithms, SshHost } from "./host.ts";
 import { accepting, flag, secret } from "../options/rules.ts";
 import { showType } from "../options/show_value.ts";
-import { Field, OptionTable } from "../options/table.ts";
+import {
+  Field,
+  OptionTable,
+  type Rules,
+  type TableAdvice,
+} from "../options/table.ts";
 
 // deno-lint-ignore no-control-regex -- control characters are what is refused
 const CONTROL = /[\x00-\x1f\x7f]/;
@@ -111,7 +116,8 @@ const ALGORITHMS = new OptionTable<Algorithms>("use the host", {
   hostKey: names,
 }, { noun: "field" });
 
-const FIELDS = new OptionTable<SshHost>("use the host", {
+/** What the fields of a host may hold. */
+export const HOST_RULES: Rules<SshHost> = {
   hostname: accepting(
     "a host name or an IP address (without user, brackets or port)",
     isHostname,
@@ -185,7 +191,16 @@ const FIELDS = new OptionTable<SshHost>("use the host", {
     "an integer, 0 or more",
     isInteger(0, Number.MAX_SAFE_INTEGER),
   ),
-}, { noun: "field", synonyms: SYNONYMS });
+};
+
+/** What an unknown field is told. */
+export const HOST_ADVICE: TableAdvice = { noun: "field", synonyms: SYNONYMS };
+
+const FIELDS = new OptionTable<SshHost>(
+  "use the host",
+  HOST_RULES,
+  HOST_ADVICE,
+);
 
 /**
  * Checks a host object, and gives a copy that its owner can no longer change:
@@ -216,7 +231,8 @@ export function checkedHost(host: SshHost): SshHost {
   return Object.freeze(copy) as unknown as SshHost;
 }
 
-function frozenCopy(value: unknown): unknown {
+/** Copies a value that was checked; its owner can no longer change it. */
+export function frozenCopy(value: unknown): unknown {
   // A typed array with elements cannot be frozen, only copied.
   if (value instanceof Uint8Array) return Uint8Array.from(value);
   if (Array.isArray(value)) return Object.freeze(value.map(frozenCopy));

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { CONNECT_OPTIONS } from "../connect_options.ts";
 import { abortable, Deadline } from "../abort.ts";
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
 import { DialError } from "../errors.ts";
@@ -80,7 +81,7 @@ export class OpenSshConnector implements Connector {
    * Opens one connection.
    *
    * @param host Where to and as whom.
-   * @param options The signal, the deadline, keepalive (in whole seconds), and
+   * @param given The signal, the deadline, keepalive (in whole seconds), and
    *   a tunnel.
    * @returns The connection, authenticated.
    * @throws {DialError} If it fails; the phase says where. It is `"config"` if
@@ -90,8 +91,9 @@ export class OpenSshConnector implements Connector {
    */
   async connect(
     host: ResolvedHost,
-    options: ConnectOptions = {},
+    given: ConnectOptions = {},
   ): Promise<Connection> {
+    const options = CONNECT_OPTIONS.check(given);
     const { signal, timeoutMs = 20_000, tunnel } = options;
     const name = hostName(host);
     let doing = () => "starting ssh";

@@ -91,11 +91,8 @@ export const byteLimit: Rule = numeric(
   (value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0),
 );
 
-/** The permissions of a file, as a number such as `0o644`. */
-export const fileMode: Rule = numeric(
-  "a whole number from 0 to 4095 (0o7777)",
-  (value) => Number.isInteger(value) && value >= 0 && value <= 0o7777,
-);
+/** The permissions of a file, such as `0o644`; the bits of its kind may come along. */
+export const fileMode: Rule = wholeNumber(0, 0o177777);
 
 /** Text that is not empty and has no NUL character. */
 export const plainText: Rule = accepting(

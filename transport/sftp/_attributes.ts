@@ -40,7 +40,7 @@ function checkNumber(
   if (value === undefined) return;
   if (Number.isInteger(value) && value >= 0 && value <= highest) return;
   throw new RangeError(
-    `Cannot set ${name} to ${value}: allowed are whole numbers from 0 to ${highest}`,
+    `Cannot set ${name}: it is ${value}, must be a whole number from 0 to ${highest}`,
   );
 }
 

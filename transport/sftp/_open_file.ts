@@ -2,6 +2,12 @@ import { cleanedUp, settledWithin } from "./_clean_up.ts";
 import { diagnosed, lookForExisting, lookForFolder } from "./_diagnose.ts";
 import { seconds } from "./_attributes.ts";
 import type { Handle, SftpCall } from "./_call.ts";
+import {
+  ATTRIBUTES,
+  CALL_OPTIONS,
+  RANGE_OPTIONS,
+  WRITE_FROM_OPTIONS,
+} from "./_option_tables.ts";
 import { readAhead } from "./_read_ahead.ts";
 import { WriteBehind, writeSource } from "./_write_behind.ts";
 import type {
@@ -57,10 +63,10 @@ export class OpenFile implements SftpFile {
     offset: number,
     options: SftpCallOptions = {},
   ): Promise<number | null> {
+    const call = this.#call("read", options);
     if (into.length === 0) return 0;
     let filled = 0;
     const range = { offset, end: offset + into.length };
-    const call = this.#call("read", options);
     for await (
       const piece of readAhead(call, this.handle, range)
     ) {
@@ -84,8 +90,8 @@ export class OpenFile implements SftpFile {
   readRange(
     options: SftpRangeOptions = {},
   ): AsyncIterableIterator<Uint8Array> {
-    const call = this.#call("read", options);
-    return readAhead(call, this.handle, options);
+    const range = RANGE_OPTIONS.check(options);
+    return readAhead(this.#begin("read", range), this.handle, range);
   }
 
   async writeFrom(
@@ -93,7 +99,8 @@ export class OpenFile implements SftpFile {
     offset: number,
     options: SftpWriteFromOptions = {},
   ): Promise<void> {
-    const call = this.#call("write", options);
+    const { onSent, ...given } = WRITE_FROM_OPTIONS.check(options);
+    const call = this.#begin("write", given);
     const writer = new WriteBehind(call, this.handle, offset);
     const pieces = source[Symbol.asyncIterator]();
     try {
@@ -105,12 +112,12 @@ export class OpenFile implements SftpFile {
       await settledWithin(SOURCE_END_MS, ended);
       throw error;
     }
-    await writer.finish(options.onSent);
+    await writer.finish(onSent);
   }
 
-  stat(options: SftpCallOptions = {}): Promise<SftpFileInfo> {
+  async stat(options: SftpCallOptions = {}): Promise<SftpFileInfo> {
     const call = this.#call("stat", options);
-    return call.stat(PacketType.FSTAT, this.handle);
+    return await call.stat(PacketType.FSTAT, this.handle);
   }
 
   async truncate(length = 0, options: SftpCallOptions = {}): Promise<void> {
@@ -124,9 +131,10 @@ export class OpenFile implements SftpFile {
   }
 
   async setAttributes(
-    { mode, times }: SftpAttributes,
+    attributes: SftpAttributes,
     options: SftpCallOptions = {},
   ): Promise<void> {
+    const { mode, times } = ATTRIBUTES.check(attributes);
     const call = this.#call("set attributes of", options);
     const changes = {
       mode,
@@ -139,13 +147,14 @@ export class OpenFile implements SftpFile {
   }
 
   async sync(options: SftpCallOptions = {}): Promise<boolean> {
+    const call = this.#call("sync", options);
     if (!this.#opened.protocol.has("fsync@openssh.com", "1")) return false;
-    await this.#call("sync", options).sync(this.handle);
+    await call.sync(this.handle);
     return true;
   }
 
   close(): Promise<void> {
-    const call = this.#call("close", {});
+    const call = this.#begin("close", {});
     this.#closing ??= call.close(this.handle);
     return this.#closing;
   }
@@ -154,13 +163,17 @@ export class OpenFile implements SftpFile {
     await cleanedUp(this.close());
   }
 
-  #call(action: string, { signal }: SftpCallOptions): SftpCall {
+  #call(action: string, options: SftpCallOptions): SftpCall {
+    return this.#begin(action, CALL_OPTIONS.check(options));
+  }
+
+  #begin(action: string, { signal }: SftpCallOptions): SftpCall {
     return this.#opened.at(this.path, action).withSignal(signal);
   }
 
   #makeReadable(): ReadableStream<Uint8Array> {
     const stop = new AbortController();
-    const call = this.#call("read", { signal: stop.signal });
+    const call = this.#begin("read", { signal: stop.signal });
     const pieces = readAhead(call, this.handle);
     const finish = async (reason?: unknown) => {
       stop.abort(reason);
@@ -185,7 +198,7 @@ export class OpenFile implements SftpFile {
 
   #makeWritable(): WritableStream<Uint8Array> {
     const stop = new AbortController();
-    const call = this.#call("write", { signal: stop.signal });
+    const call = this.#begin("write", { signal: stop.signal });
     const writer = new WriteBehind(
       call,
       this.handle,

@@ -10,6 +10,13 @@ import {
 import { makeFolders, readDir, remove, removeTree } from "./_folders.ts";
 import { openFile } from "./_open_file.ts";
 import { makeLink } from "./_links.ts";
+import {
+  CALL_OPTIONS,
+  MKDIR_OPTIONS,
+  OPEN_OPTIONS,
+  REMOVE_OPTIONS,
+  WRITE_FILE_OPTIONS,
+} from "./_option_tables.ts";
 import { PROTOCOL, type Protocol } from "./_protocol.ts";
 import { readFile } from "./_read_ahead.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
@@ -27,6 +34,7 @@ import type {
 } from "./options.ts";
 import { PacketType } from "./packets.ts";
 import type { Sftp } from "./sftp.ts";
+import type { OptionTable } from "../options/table.ts";
 
 /** A session over the requests of one channel. */
 export class SftpSession implements Sftp {
@@ -58,7 +66,7 @@ export class SftpSession implements Sftp {
   }
 
   open(path: string, options: SftpOpenOptions = {}): Promise<SftpFile> {
-    return this.#run("open", path, options, (call) => openFile(call, options));
+    return this.#run("open", path, options, openFile, OPEN_OPTIONS);
   }
 
   readFile(
@@ -82,18 +90,15 @@ export class SftpSession implements Sftp {
     data: Uint8Array | ReadableStream<Uint8Array>,
     options: SftpWriteFileOptions = {},
   ): Promise<void> {
-    checkContent(data);
-    const { atomic = false, append = false } = options;
-    if (atomic && append) {
-      throw new TypeError("Cannot write a file: atomic excludes append");
-    }
-    const write = atomic ? writeFileAtomically : writeFile;
-    await this.#run(
-      "write",
-      path,
-      options,
-      (call) => write(call, data, options),
-    );
+    await this.#run("write", path, options, (call, given) => {
+      checkContent(data);
+      const { atomic = false, append = false } = given;
+      if (atomic && append) {
+        throw new TypeError("Cannot write a file: atomic excludes append");
+      }
+      const write = atomic ? writeFileAtomically : writeFile;
+      return write(call, data, given);
+    }, WRITE_FILE_OPTIONS);
   }
 
   writeTextFile(
@@ -126,28 +131,30 @@ export class SftpSession implements Sftp {
     path: string,
     options: SftpCallOptions = {},
   ): AsyncGenerator<SftpDirEntry, void, undefined> {
-    const call = this.#call("read folder", path, options);
+    const given = CALL_OPTIONS.check(options);
+    const call = this.#call("read folder", path, given);
     yield* readDir(await this.#expanded(call));
   }
 
   mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {
-    const { recursive = false, mode } = options;
-    return this.#run(
-      "make folder",
-      path,
-      options,
-      (call) =>
-        recursive ? makeFolders(call, mode) : diagnosed(
-          call,
-          () => call.entry(PacketType.MKDIR, mode),
-          lookForExisting,
-        ),
-    );
+    return this.#run("make folder", path, options, (call, given) => {
+      const { recursive = false, mode } = given;
+      return recursive ? makeFolders(call, mode) : diagnosed(
+        call,
+        () => call.entry(PacketType.MKDIR, mode),
+        lookForExisting,
+      );
+    }, MKDIR_OPTIONS);
   }
 
   remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
-    const { recursive = false } = options;
-    return this.#run("remove", path, options, recursive ? removeTree : remove);
+    return this.#run(
+      "remove",
+      path,
+      options,
+      (call, { recursive }) => recursive ? removeTree(call) : remove(call),
+      REMOVE_OPTIONS,
+    );
   }
 
   rename(
@@ -272,16 +279,20 @@ export class SftpSession implements Sftp {
   }
 
   /** Runs an operation; a wrong argument is a rejection as well. */
-  async #run<T>(
+  async #run<T, Options extends SftpCallOptions>(
     action: string,
     path: string,
-    options: SftpCallOptions,
-    operation: (call: SftpCall) => Promise<T>,
+    options: Options,
+    operation: (call: SftpCall, given: Options) => Promise<T>,
+    table: OptionTable<Options> = CALL_OPTIONS as unknown as OptionTable<
+      Options
+    >,
   ): Promise<T> {
-    const call = this.#call(action, path, options);
+    const given = table.check(options);
+    const call = this.#call(action, path, given);
     // Not one turn later: what is asked for in one turn goes out in one piece.
-    if (!path.startsWith("~")) return await operation(call);
-    return await operation(await this.#expanded(call));
+    if (!path.startsWith("~")) return await operation(call, given);
+    return await operation(await this.#expanded(call), given);
   }
 
   /** Leads `~` home, as a shell does. */

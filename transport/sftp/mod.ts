@@ -17,5 +17,9 @@ export { decodeFileName, encodeFileName, isUnicodeFileName } from "./names.ts";
 export * from "./options.ts";
 export * from "./transport.ts";
 export { download } from "./transfer/download.ts";
-export * from "./transfer/options.ts";
+export type {
+  TransferOptions,
+  TransferProgress,
+  TransferResult,
+} from "./transfer/options.ts";
 export { upload } from "./transfer/upload.ts";

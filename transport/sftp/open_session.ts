@@ -5,6 +5,8 @@
  */
 
 import { onAbort } from "../abort.ts";
+import { plainText, signal as abortSignal } from "../options/rules.ts";
+import { OptionTable } from "../options/table.ts";
 import { Protocol } from "./_protocol.ts";
 import { SftpSession } from "./_session.ts";
 import type { SftpCallOptions } from "./file.ts";
@@ -16,6 +18,11 @@ export interface SftpOptions extends SftpCallOptions {
   /** The name of the host for errors, as `user@host:port`. */
   readonly host?: string | undefined;
 }
+
+const OPTIONS = new OptionTable<SftpOptions>("start SFTP", {
+  signal: abortSignal,
+  host: plainText,
+});
 
 /**
  * Starts an SFTP session on a byte channel.
@@ -38,8 +45,9 @@ export interface SftpOptions extends SftpCallOptions {
  */
 export async function startSftp(
   transport: SftpTransport,
-  { signal, host }: SftpOptions = {},
+  options: SftpOptions = {},
 ): Promise<Sftp> {
+  const { signal, host } = OPTIONS.check(options);
   if (signal?.aborted) {
     transport.close();
     throw signal.reason;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { CONNECT_OPTIONS } from "../connect_options.ts";
 import type {
   Connection,
   ConnectOptions,
@@ -94,7 +95,7 @@ export class Ssh2Connector implements Connector {
    * Opens one connection.
    *
    * @param host Where to and as whom.
-   * @param options The signal, the deadline, keepalive, and a tunnel.
+   * @param given The signal, the deadline, keepalive, and a tunnel.
    * @returns The connection, authenticated.
    * @throws {DialError} If it fails; the phase says where. It is `"config"` if
    *   ssh2 cannot be loaded, which the next dial tries again.
@@ -103,8 +104,9 @@ export class Ssh2Connector implements Connector {
    */
   async connect(
     host: ResolvedHost,
-    options: ConnectOptions = {},
+    given: ConnectOptions = {},
   ): Promise<Connection> {
+    const options = CONNECT_OPTIONS.check(given);
     const startedAt = performance.now();
     const { timeoutMs = 20_000 } = options;
     const { Dial } = await loadFor(loadDial, host, { ...options, timeoutMs });

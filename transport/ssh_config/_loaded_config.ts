@@ -9,6 +9,7 @@ import { Evaluation, type Query, type World } from "./_evaluate.ts";
 import { type Loaded, signature } from "./_load.ts";
 import { notHonoured } from "./_not_honoured.ts";
 import type { Block, ParsedFile } from "./_parser.ts";
+import { COMPUTE_OPTIONS } from "./option_tables.ts";
 import { hasWildcard, matchPattern } from "../host/pattern.ts";
 import { toHost } from "./_to_host.ts";
 
@@ -52,7 +53,8 @@ export class LoadedConfig implements SshConfig {
   }
 
   compute(name: string, options: ComputeOptions = {}): SshConfigResult {
-    return this.computeWith(this.#world.exec, { name, ...options });
+    const given = COMPUTE_OPTIONS.check(options);
+    return this.computeWith(this.#world.exec, { name, ...given });
   }
 
   /**

@@ -33,6 +33,17 @@ export interface SshConfigOptions {
   readonly home?: string;
 }
 
+/** Options for `SshConfigResolver`. */
+export interface SshConfigResolverOptions extends SshConfigOptions {
+  /**
+   * How long files are taken to be unchanged before they are looked at again,
+   * in milliseconds.
+   *
+   * @default {1_000}
+   */
+  readonly recheckMs?: number;
+}
+
 /** Options for {@linkcode SshConfig.compute}. */
 export interface ComputeOptions {
   /** The user that the caller named: it wins over the configuration's. */

@@ -11,12 +11,14 @@ import type { World } from "./_evaluate.ts";
 import { loadFiles, type Root } from "./_load.ts";
 import { LoadedConfig } from "./_loaded_config.ts";
 import { runCommandSync } from "./_match_exec.ts";
+import { CONFIG_OPTIONS } from "./option_tables.ts";
 
 /**
  * Reads a configuration, with all that it includes.
  *
  * @param options Which files, and what they may do.
  * @returns The configuration.
+ * @throws {TypeError} If an option is unknown or wrong.
  * @throws {SshConfigError} If a file cannot be read, is open to be written by
  * others, or has a line that OpenSSH would refuse. It names file and line.
  *
@@ -27,10 +29,10 @@ import { runCommandSync } from "./_match_exec.ts";
  * for (const name of (await loadSshConfig()).hosts()) console.log(name);
  * ```
  */
-export function loadSshConfig(
+export async function loadSshConfig(
   options: SshConfigOptions = {},
 ): Promise<SshConfig> {
-  return loadConfig(options);
+  return await loadConfig(CONFIG_OPTIONS.check(options));
 }
 
 /** As {@linkcode loadSshConfig}, for the resolver. */

@@ -69,12 +69,10 @@ export type {
   ComputeOptions,
   SshConfig,
   SshConfigOptions,
+  SshConfigResolverOptions,
   SshConfigResult,
 } from "./config.ts";
 export { SshConfigError, type SshConfigErrorOptions } from "./errors.ts";
 export { loadSshConfig } from "./load_config.ts";
 export { notHonouredKeywords } from "./keywords.ts";
-export {
-  SshConfigResolver,
-  type SshConfigResolverOptions,
-} from "./resolver.ts";
+export { SshConfigResolver } from "./resolver.ts";

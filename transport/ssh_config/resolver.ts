@@ -7,27 +7,26 @@
 import type { HostLike, ResolvedHost, SshHost } from "../host/host.ts";
 import { parseHost } from "../host/host_string.ts";
 import { abortable } from "../abort.ts";
-import type { HostResolver, ResolveOptions } from "../host/resolver.ts";
+import {
+  type HostResolver,
+  RESOLVE_OPTIONS,
+  type ResolveOptions,
+} from "../host/resolver.ts";
 import { setLookupHint } from "../host/lookup_hint.ts";
 import { nearestNames } from "../options/nearest.ts";
 import { hasString, resolveHost } from "../host/resolve.ts";
 import { checkedHost } from "../host/validate_host.ts";
-import type { SshConfig, SshConfigOptions, SshConfigResult } from "./config.ts";
+import type {
+  SshConfig,
+  SshConfigOptions,
+  SshConfigResolverOptions,
+  SshConfigResult,
+} from "./config.ts";
 import { SshConfigError } from "./errors.ts";
 import { loadConfig } from "./load_config.ts";
 import type { AskCommand, LoadedConfig } from "./_loaded_config.ts";
 import { MatchCommands } from "./_match_exec.ts";
-
-/** Options for {@linkcode SshConfigResolver}. */
-export interface SshConfigResolverOptions extends SshConfigOptions {
-  /**
-   * How long files are taken to be unchanged before they are looked at again,
-   * in milliseconds.
-   *
-   * @default {1_000}
-   */
-  readonly recheckMs?: number;
-}
+import { RESOLVER_OPTIONS } from "./option_tables.ts";
 
 const MAX_MEMO = 50_000;
 
@@ -67,25 +66,11 @@ export class SshConfigResolver implements HostResolver {
    * Makes a resolver. No file is read yet.
    *
    * @param options Which files, and what they may do.
-   * @throws {TypeError} If `files` is no array of paths.
-   * @throws {RangeError} If `recheckMs` is negative.
+   * @throws {TypeError | RangeError} If an option is unknown or wrong.
    */
   constructor(options: SshConfigResolverOptions = {}) {
-    const { recheckMs = 1_000, ...rest } = options;
-    if (!(recheckMs >= 0)) {
-      throw new RangeError(
-        `Cannot make the resolver: recheckMs is ${recheckMs}, must be 0 or more`,
-      );
-    }
-    const { files } = rest;
-    const ok = files === undefined ||
-      (Array.isArray(files) && files.every((f) => typeof f === "string" && f));
-    if (!ok) {
-      throw new TypeError(
-        "Cannot make the resolver: files must be an array of paths",
-      );
-    }
-    this.#options = files === undefined ? rest : { ...rest, files: [...files] };
+    const { recheckMs = 1_000, ...rest } = RESOLVER_OPTIONS.check(options);
+    this.#options = rest;
     this.#recheckMs = recheckMs;
   }
 
@@ -93,7 +78,7 @@ export class SshConfigResolver implements HostResolver {
    * Resolves a host.
    *
    * @param host A string to look up, or an object.
-   * @param options Who is told of notices, each once; and the caller's signal.
+   * @param given Who is told of notices, each once; and the caller's signal.
    * An abort ends this caller's wait and its commands of `Match exec`. Files
    * that are being read for several callers are read to the end.
    * @returns A frozen copy with everything filled in. A promise of it if files
@@ -103,8 +88,9 @@ export class SshConfigResolver implements HostResolver {
    */
   resolve(
     host: HostLike,
-    options: ResolveOptions = {},
+    given: ResolveOptions = {},
   ): ResolvedHost | Promise<ResolvedHost> {
+    const options = RESOLVE_OPTIONS.check(given);
     if (!hasString(host)) return resolveHost(host, parseHost);
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);

@@ -32,11 +32,25 @@ export function connect(
 /** A test over one connection to a server in this process. */
 export function embeddedTest(
   name: string,
-  options: EmbeddedServerOptions & ConnectOptions,
+  {
+    timeoutMs,
+    keepaliveIntervalMs,
+    keepaliveCountMax,
+    channelOpenTimeoutMs,
+    onNotice,
+    ...script
+  }: EmbeddedServerOptions & ConnectOptions,
   fn: (connection: Connection, server: EmbeddedServer) => Promise<void>,
 ): void {
   Deno.test(name, async () => {
-    await using server = await EmbeddedServer.start(options);
+    await using server = await EmbeddedServer.start(script);
+    const options = {
+      timeoutMs,
+      keepaliveIntervalMs,
+      keepaliveCountMax,
+      channelOpenTimeoutMs,
+      onNotice,
+    } as ConnectOptions;
     await using connection = await connect(server.host(), options);
     await fn(connection, server);
   });

@@ -332,7 +332,7 @@ Deno.test("new SshConfigResolver() refuses options that do not fit", () => {
   assertThrows(
     () => new SshConfigResolver({ files: "x" as unknown as [] }),
     TypeError,
-    "files must be",
+    'files is "x", must be an array of paths',
   );
 });
 

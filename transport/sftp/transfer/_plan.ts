@@ -1,5 +1,3 @@
-import * as rules from "../../options/rules.ts";
-import { OptionTable } from "../../options/table.ts";
 import { ConnectionLostError, SshError } from "../../errors.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import type {
@@ -136,24 +134,6 @@ export async function copyAll(
   await Promise.all(running);
   options.signal?.throwIfAborted();
   if (failure !== undefined) throw failure.error;
-}
-
-const OPTIONS = new OptionTable<TransferOptions>("copy", {
-  signal: rules.signal,
-  concurrency: rules.count,
-  preserve: rules.flag,
-  symlinks: rules.oneOf("copy", "skip"),
-  resume: rules.flag,
-  onProgress: rules.callback,
-});
-
-/**
- * Checks the options of a transfer.
- *
- * @throws {TypeError | RangeError} If one is unknown or wrong.
- */
-export function checkTransferOptions(options: TransferOptions): void {
-  OPTIONS.check(options);
 }
 
 /**

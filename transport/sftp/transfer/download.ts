@@ -13,7 +13,6 @@ import { downloadFile, downloadLink } from "./_download_file.ts";
 import { lookIfThere } from "./_local.ts";
 import {
   checkPaths,
-  checkTransferOptions,
   copyAll,
   type Item,
   type Plan,
@@ -21,7 +20,11 @@ import {
   transferError,
 } from "./_plan.ts";
 import { remoteInfo } from "./_remote.ts";
-import type { TransferOptions, TransferResult } from "./options.ts";
+import {
+  TRANSFER_OPTIONS,
+  type TransferOptions,
+  type TransferResult,
+} from "./options.ts";
 
 /**
  * Copies a file or a tree of a server.
@@ -54,7 +57,7 @@ import type { TransferOptions, TransferResult } from "./options.ts";
  * @param local What it is to be here: the path itself, not the folder that it
  * goes into. Folders above that of a file must exist. A folder that exists
  * keeps what else it has.
- * @param options The signal, concurrency, attributes, links, resuming.
+ * @param given The signal, concurrency, attributes, links, resuming.
  * @returns What was copied.
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
@@ -63,9 +66,9 @@ export async function download(
   sftp: Sftp,
   remote: string,
   local: string,
-  options: TransferOptions = {},
+  given: TransferOptions = {},
 ): Promise<TransferResult> {
-  checkTransferOptions(options);
+  const options = TRANSFER_OPTIONS.check(given);
   const { signal } = options;
   signal?.throwIfAborted();
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };

@@ -4,6 +4,9 @@
  * @module
  */
 
+import { callback, count, flag, oneOf, signal } from "../../options/rules.ts";
+import { OptionTable } from "../../options/table.ts";
+
 /** Options for `upload` and `download`. */
 export interface TransferOptions {
   /**
@@ -76,3 +79,16 @@ export interface TransferResult {
    */
   readonly skipped: readonly string[];
 }
+
+/** What the options of a transfer may hold. */
+export const TRANSFER_OPTIONS = new OptionTable<TransferOptions>(
+  "copy",
+  {
+    signal,
+    concurrency: count,
+    preserve: flag,
+    symlinks: oneOf("copy", "skip"),
+    resume: flag,
+    onProgress: callback,
+  },
+);

@@ -11,14 +11,17 @@ import { entriesOf, type LocalEntry, lookAt } from "./_local.ts";
 import {
   afterChanges,
   checkPaths,
-  checkTransferOptions,
   copyAll,
   type Item,
   type Plan,
   Tally,
 } from "./_plan.ts";
 import { uploadFile, uploadLink } from "./_upload_file.ts";
-import type { TransferOptions, TransferResult } from "./options.ts";
+import {
+  TRANSFER_OPTIONS,
+  type TransferOptions,
+  type TransferResult,
+} from "./options.ts";
 
 /**
  * Copies a local file or a tree to a server.
@@ -43,7 +46,7 @@ import type { TransferOptions, TransferResult } from "./options.ts";
  * @param remote What it is to be on the server: the path itself, not the
  * folder that it goes into. Folders above that of a file must exist. A folder
  * that exists keeps what else it has.
- * @param options The signal, concurrency, attributes, links, resuming.
+ * @param given The signal, concurrency, attributes, links, resuming.
  * @returns What was copied.
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
@@ -52,9 +55,9 @@ export async function upload(
   sftp: Sftp,
   local: string,
   remote: string,
-  options: TransferOptions = {},
+  given: TransferOptions = {},
 ): Promise<TransferResult> {
-  checkTransferOptions(options);
+  const options = TRANSFER_OPTIONS.check(given);
   options.signal?.throwIfAborted();
   const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
   await addToPlan(plan, await lookAt(local), remote, options);

@@ -11,6 +11,8 @@ import {
   type FileErrorCode,
   type ServedFiles,
 } from "../sftp_server/served_files.ts";
+import { callback, plainText } from "../../options/rules.ts";
+import { OptionTable } from "../../options/table.ts";
 import { kindOf, MemoryTree, NEW_FILE, TypeBits } from "./_memory_tree.ts";
 
 /** A file, a folder or a link, and what is known of it. */
@@ -52,6 +54,11 @@ export interface MemoryFilesOptions {
    */
   readonly now?: () => number;
 }
+
+const OPTIONS = new OptionTable<MemoryFilesOptions>("make the files", {
+  home: plainText,
+  now: callback,
+});
 
 /**
  * A file system in memory: folders, files and symbolic links, each with a mode
@@ -99,11 +106,13 @@ export class MemoryFiles {
    *
    * @param content What is in it from the first.
    * @param options Its home and its clock.
+   * @throws {TypeError} If an option is unknown or wrong.
    * @throws {FileError} If a path is none, or two paths exclude each other.
    */
   constructor(content: MemoryContent = {}, options: MemoryFilesOptions = {}) {
-    this.home = options.home ?? "/home/ops";
-    this.#tree = new MemoryTree(this.home, options.now);
+    const { home = "/home/ops", now } = OPTIONS.check(options);
+    this.home = home;
+    this.#tree = new MemoryTree(home, now);
     this.mkdir(this.home);
     for (const [path, entry] of Object.entries(content)) {
       this.#put(path, entry);

@@ -9,6 +9,7 @@ import {
   checkShellOptions,
   checkSpawn,
 } from "../../command/call_options.ts";
+import { SIGNAL_OPTIONS } from "../../connect_options.ts";
 import { type Command, commandLine } from "../../command/command.ts";
 import type {
   ClosedReason,
@@ -188,8 +189,9 @@ export class MemoryConnection implements ScriptedConnection {
 
   /** Starts an SFTP session on the files of the host. */
   async sftp(
-    options: { readonly signal?: AbortSignal } = {},
+    given: { readonly signal?: AbortSignal } = {},
   ): Promise<Sftp> {
+    const options = SIGNAL_OPTIONS.check(given);
     this.#called("sftp", "", options);
     const { files } = this.#parts;
     return await openMemorySftp(this.#channels, files, options.signal);
@@ -202,8 +204,9 @@ export class MemoryConnection implements ScriptedConnection {
    */
   async forwardOut(
     target: ForwardTarget,
-    options: { readonly signal?: AbortSignal } = {},
+    given: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
+    const options = SIGNAL_OPTIONS.check(given);
     this.#forwarded("forwardOut", target, options);
     return await this.#forward().open(target, options.signal);
   }
@@ -215,8 +218,9 @@ export class MemoryConnection implements ScriptedConnection {
   async forwardIn(
     listen: ForwardTarget,
     onConnection: (tunnel: Tunnel) => void,
-    options: { readonly signal?: AbortSignal } = {},
+    given: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
+    const options = SIGNAL_OPTIONS.check(given);
     this.#forwarded("forwardIn", listen, options);
     return await this.#forward().listen(listen, onConnection, options.signal);
   }

@@ -5,6 +5,7 @@
  */
 
 import { onAbort } from "../../abort.ts";
+import { CONNECT_OPTIONS } from "../../connect_options.ts";
 import type { ConnectOptions, Connector } from "../../connector.ts";
 import { DialError, SshError } from "../../errors.ts";
 import { hostName, type ResolvedHost } from "../../host/host.ts";
@@ -13,6 +14,7 @@ import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/gate.ts";
 import { explain } from "./_errors.ts";
 import { MemoryHosts } from "./_host.ts";
+import { MEMORY_OPTIONS } from "../_option_tables.ts";
 import { MemoryConnection } from "./memory_connection.ts";
 import type {
   MemoryCall,
@@ -84,8 +86,10 @@ export class MemoryConnector implements Connector {
    * Makes a connector.
    *
    * @param options The script; without one everything works, at once.
+   * @throws {TypeError | RangeError} If an option is unknown or wrong.
    */
   constructor(options: MemoryConnectorOptions = {}) {
+    MEMORY_OPTIONS.check(options);
     this.options = options;
   }
 
@@ -93,14 +97,15 @@ export class MemoryConnector implements Connector {
    * Opens a connection, when the script says so.
    *
    * @param host Where to and as whom.
-   * @param options The signal, the deadline and the tunnel; all are honoured.
+   * @param given The signal, the deadline and the tunnel; all are honoured.
    * @returns The connection.
    * @throws {DialError} If the script says so, or the deadline is over.
    */
   async connect(
     host: ResolvedHost,
-    options: ConnectOptions = {},
+    given: ConnectOptions = {},
   ): Promise<MemoryConnection> {
+    const options = CONNECT_OPTIONS.check(given);
     const name = hostName(host);
     const attempt = (this.dialsByHost.get(name) ?? 0) + 1;
     this.dialsByHost.set(name, attempt);

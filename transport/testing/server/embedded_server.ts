@@ -16,6 +16,7 @@ import type { ServedFiles } from "../sftp_server/served_files.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { DiskFiles } from "../files/disk_files.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
+import { SERVER_OPTIONS } from "../_option_tables.ts";
 import type { SshServer } from "./_ssh_server.ts";
 
 /**
@@ -122,10 +123,12 @@ export class EmbeddedServer implements AsyncDisposable {
    *
    * @param options The script and the switches.
    * @returns The server, listening.
+   * @throws {TypeError | RangeError} If an option is unknown or wrong.
    */
   static async start(
     options: EmbeddedServerOptions = {},
   ): Promise<EmbeddedServer> {
+    SERVER_OPTIONS.check(options);
     const { SshServer } = await import("./_ssh_server.ts");
     await SshServer.prepare();
     const server = new EmbeddedServer(options, SshServer);

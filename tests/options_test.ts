@@ -1,0 +1,427 @@
+// Every object of options that a user can pass, at every border that takes it:
+// a name that is unknown and a value that does not fit are errors that say what
+// is wrong and what is allowed, and nothing was done by then. A type of options
+// that is exported and is not here fails a test.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+import {
+  ConnectionPool,
+  download,
+  loadSshConfig,
+  PlainResolver,
+  Ssh2Connector,
+  SshConfigResolver,
+  startSftp,
+  upload,
+} from "../mod.ts";
+import { instrument } from "../pool/otel/mod.ts";
+import { terminalProgress } from "../pool/progress.ts";
+import { OpenSshConnector } from "../transport/openssh/mod.ts";
+import {
+  EmbeddedServer,
+  MemoryConnector,
+  MemoryFiles,
+} from "../transport/testing/mod.ts";
+
+const HOST = "ops@web-1";
+const RESOLVED = { hostname: "127.0.0.1", port: 1, user: "ops" };
+const PATH = "/home/ops/file";
+
+/** What the calls are made on. */
+async function makeSite() {
+  const connector = new MemoryConnector();
+  const pool = new ConnectionPool({ connector });
+  const other = new MemoryConnector();
+  const connection = await other.connect(RESOLVED);
+  const sftp = await connection.sftp();
+  await sftp.writeTextFile(PATH, "old");
+  const file = await sftp.open(PATH, { read: true, write: true });
+  let requests = 0;
+  other.options.onSftpRequest = () => {
+    requests++;
+    return "ok";
+  };
+  return {
+    connector,
+    pool,
+    host: pool.host(HOST),
+    connection,
+    sftp,
+    file,
+    config: await loadSshConfig({ files: [] }),
+    /** What was done so far: nothing, if all is well. */
+    done: () => [connector.dials, other.channelsOpened, other.dials, requests],
+    async [Symbol.asyncDispose]() {
+      await file.close();
+      await pool.close();
+      await connection.close();
+    },
+  };
+}
+
+type Site = Awaited<ReturnType<typeof makeSite>>;
+// deno-lint-ignore no-explicit-any -- what is passed is what the types forbid
+type Wrong = any;
+
+/** A border: it is given the options. `true` before it if it gives no promise. */
+type Border =
+  | ((site: Site, options: Wrong) => Promise<unknown>)
+  | readonly [true, (site: Site, options: Wrong) => unknown];
+
+interface Case {
+  /** An option that there is, and a value that it may not have. */
+  readonly wrong: Readonly<Record<string, unknown>>;
+  readonly borders: readonly Border[];
+}
+
+/** Options with others that they need; what is no object stays what it is. */
+const joined = (base: object, o: Wrong) =>
+  typeof o === "object" ? { ...base, ...o } : o;
+const local = { type: "local", listen: 0, to: "db:5432" };
+const dynamic = { type: "dynamic", listen: 0 };
+const remote = { type: "remote", listen: 0, to: "127.0.0.1:80" };
+const nothing = { close: () => {} } as Wrong;
+
+const acquire: Case = {
+  wrong: { acquireTimeoutMs: -1, signal: null },
+  borders: [
+    ({ pool }, o) => pool.acquire(HOST, o),
+    ({ pool }, o) => pool.getConnection(HOST, o),
+    ({ pool }, o) => pool.sftp(HOST, o),
+    ({ pool }, o) => pool.connect(HOST, "db:5432", o),
+    ({ pool }, o) => pool.warm([HOST], o),
+    ({ host }, o) => host.acquire(o),
+    ({ host }, o) => host.getConnection(o),
+    ({ host }, o) => host.sftp(o),
+    ({ host }, o) => host.connect("db:5432", o),
+  ],
+};
+const forward: Case = {
+  wrong: { signal: 5, onError: "x" },
+  borders: [local, dynamic, remote].map((type) => ({ pool }, o) =>
+    pool.forward(HOST, joined(type, o))
+  ),
+};
+
+const CASES: Readonly<Record<string, Case>> = {
+  AcquireOptions: acquire,
+  BackoffOptions: {
+    wrong: { factor: 0, initialMs: "1s" },
+    borders: [[true, ({ connector }, backoff) => {
+      return new ConnectionPool({ connector, backoff });
+    }]],
+  },
+  CloseOptions: {
+    wrong: { drainTimeoutMs: -1 },
+    borders: [({ pool }, o) => pool.close(o)],
+  },
+  ComputeOptions: {
+    wrong: { port: 0, user: 5 },
+    borders: [[true, ({ config }, o) => config.compute("web-1", o)]],
+  },
+  ConnectOptions: {
+    wrong: { timeoutMs: 0, keepaliveCountMax: -1, tunnel: {} },
+    borders: [
+      (_, o) => new MemoryConnector().connect(RESOLVED, o),
+      (_, o) => new Ssh2Connector().connect(RESOLVED, o),
+      (_, o) => new OpenSshConnector().connect(RESOLVED, o),
+    ],
+  },
+  ConnectionPoolOptions: {
+    wrong: { maxConnections: 0, observer: {}, config: 5, defaults: 5 },
+    borders: [[true, ({ connector }, o) => {
+      return new ConnectionPool(joined({ connector }, o));
+    }]],
+  },
+  DynamicForwardOptions: {
+    wrong: { handshakeTimeoutMs: 0, maxConnections: 0 },
+    borders: [({ pool }, o) => pool.forward(HOST, joined(dynamic, o))],
+  },
+  EmbeddedServerOptions: {
+    wrong: { maxSessions: -1, shell: true, hostKeys: "x" },
+    borders: [(_, o) => EmbeddedServer.start(o)],
+  },
+  ExecOptions: {
+    wrong: { timeoutMs: 0, check: 1, stdin: 5 },
+    borders: [({ connection }, o) => connection.exec("true", o)],
+  },
+  FanOutCommandOptions: {
+    wrong: { concurrency: 0 },
+    borders: [[true, ({ pool }, o) => pool.fanOut([HOST], "true", o)]],
+  },
+  FanOutExecOptions: {
+    wrong: { timeoutMs: 0, check: 1 },
+    borders: [[true, ({ pool }, exec) => {
+      return pool.fanOut([HOST], "true", { exec });
+    }]],
+  },
+  FanOutOptions: {
+    wrong: { concurrency: 0, onProgress: {} },
+    borders: [[true, ({ pool }, o) => pool.fanOut([HOST], () => 1, o)]],
+  },
+  ForwardOptions: forward,
+  HostDefaults: {
+    wrong: { dialTimeoutMs: 0, hostKey: "any" },
+    borders: [[true, ({ connector }, defaults) => {
+      return new ConnectionPool({ connector, defaults });
+    }]],
+  },
+  InstrumentOptions: {
+    wrong: { recordCommands: 1 },
+    borders: [[true, (_, o) => instrument(o)]],
+  },
+  ListenLocalOptions: forward,
+  ListenSocksOptions: forward,
+  LocalForwardOptions: {
+    wrong: { maxConnections: 0, replaceSocket: 1 },
+    borders: [({ host }, o) => host.forward(joined(local, o))],
+  },
+  MemoryConnectorOptions: {
+    wrong: { dialMs: -1, commands: 5, onDial: "ok" },
+    borders: [[true, (_, o) => new MemoryConnector(o)]],
+  },
+  MemoryFilesOptions: {
+    wrong: { home: "", now: 5 },
+    borders: [[true, (_, o) => new MemoryFiles({}, o)]],
+  },
+  OpenSshConnectorOptions: {
+    wrong: { persistMs: 0, askpass: 1 },
+    borders: [[true, (_, o) => new OpenSshConnector(o)]],
+  },
+  PoolExecOptions: {
+    wrong: { idempotent: 1, acquireTimeoutMs: -1, env: [] },
+    borders: [
+      ({ pool }, o) => pool.exec(HOST, "true", o),
+      ({ host }, o) => host.exec("true", o),
+    ],
+  },
+  PoolForwardOptions: forward,
+  PoolShellOptions: {
+    wrong: { columns: 0, acquireTimeoutMs: -1 },
+    borders: [
+      ({ pool }, o) => pool.shell(HOST, o),
+      ({ host }, o) => host.shell(o),
+    ],
+  },
+  PoolSpawnOptions: {
+    wrong: { cwd: "", acquireTimeoutMs: -1 },
+    borders: [
+      ({ pool }, o) => pool.spawn(HOST, "true", o),
+      ({ host }, o) => host.spawn("true", o),
+    ],
+  },
+  PoolTransferOptions: {
+    wrong: { concurrency: 0, acquireTimeoutMs: -1, symlinks: "follow" },
+    borders: [
+      ({ pool }, o) => pool.upload(HOST, "deno.json", "/tmp/x", o),
+      ({ pool }, o) => pool.download(HOST, PATH, "/no/such/folder/x", o),
+      ({ host }, o) => host.upload("deno.json", "/tmp/x", o),
+      ({ host }, o) => host.download(PATH, "/no/such/folder/x", o),
+    ],
+  },
+  PtyOptions: {
+    wrong: { columns: 0, term: "" },
+    borders: [
+      ({ pool }, pty) => pool.exec(HOST, "true", { pty }),
+      ({ connection }, pty) => connection.spawn("true", { pty }),
+    ],
+  },
+  RemoteForwardOptions: {
+    wrong: { onError: 5 },
+    borders: [({ pool }, o) => pool.forward(HOST, joined(remote, o))],
+  },
+  ResolveOptions: {
+    wrong: { onNotice: 5, signal: {} },
+    borders: [
+      [true, (_, o) => new PlainResolver().resolve(HOST, o)],
+      [true, (_, o) => new SshConfigResolver({ files: [] }).resolve(HOST, o)],
+    ],
+  },
+  SessionOptions: {
+    wrong: { envMode: "x", onOpen: 5 },
+    borders: [
+      ({ connection }, o) => connection.exec("true", o),
+      ({ connection }, o) => connection.spawn("true", o),
+      ({ connection }, o) => connection.shell(o),
+    ],
+  },
+  SftpCallOptions: {
+    wrong: { signal: null },
+    borders: [
+      ({ sftp }, o) => sftp.readFile(PATH, o),
+      ({ sftp }, o) => sftp.readTextFile(PATH, o),
+      ({ sftp }, o) => sftp.stat(PATH, o),
+      ({ sftp }, o) => sftp.lstat(PATH, o),
+      ({ sftp }, o) => sftp.readDir("/", o).next(),
+      ({ sftp }, o) => sftp.rename(PATH, "/x", o),
+      ({ sftp }, o) => sftp.symlink(PATH, "/x", o),
+      ({ sftp }, o) => sftp.readLink(PATH, o),
+      ({ sftp }, o) => sftp.realPath(PATH, o),
+      ({ sftp }, o) => sftp.chmod(PATH, 0o600, o),
+      ({ sftp }, o) => sftp.chown(PATH, 0, 0, o),
+      ({ sftp }, o) => sftp.utime(PATH, 0, 0, o),
+      ({ sftp }, o) => sftp.truncate(PATH, 0, o),
+      ({ sftp }, o) => sftp.statFileSystem(PATH, o),
+      ({ file }, o) => file.readAt(new Uint8Array(1), 0, o),
+      ({ file }, o) => file.writeAt(new Uint8Array(1), 0, o),
+      ({ file }, o) => file.stat(o),
+      ({ file }, o) => file.truncate(0, o),
+      ({ file }, o) => file.chmod(0o600, o),
+      ({ file }, o) => file.setAttributes({ mode: 0o600 }, o),
+      ({ file }, o) => file.sync(o),
+      ({ connection }, o) => connection.sftp(o),
+      ({ connection }, o) => connection.forwardOut({ path: "/x" }, o),
+      ({ connection }, o) => connection.forwardIn({ path: "/x" }, nothing, o),
+    ],
+  },
+  SftpMkdirOptions: {
+    wrong: { recursive: 1, mode: -1 },
+    borders: [({ sftp }, o) => sftp.mkdir("/tmp/new", o)],
+  },
+  SftpOpenOptions: {
+    wrong: { write: 1, mode: "rw" },
+    borders: [({ sftp }, o) => sftp.open(PATH, o)],
+  },
+  SftpOptions: {
+    wrong: { host: "" },
+    borders: [(_, o) => startSftp(nothing, o)],
+  },
+  SftpRangeOptions: {
+    wrong: { offset: -1, end: 1.5, reuse: 1 },
+    borders: [[true, ({ file }, o) => file.readRange(o)]],
+  },
+  SftpRemoveOptions: {
+    wrong: { recursive: 1 },
+    borders: [({ sftp }, o) => sftp.remove(PATH, o)],
+  },
+  SftpWriteFileOptions: {
+    wrong: { atomic: 1, mode: -1 },
+    borders: [
+      ({ sftp }, o) => sftp.writeTextFile(PATH, "new", o),
+      ({ sftp }, o) => sftp.writeFile(PATH, new Uint8Array(1), o),
+    ],
+  },
+  SftpWriteFromOptions: {
+    wrong: { onSent: 5 },
+    borders: [({ file }, o) => file.writeFrom(nothing, 0, o)],
+  },
+  ShellOptions: {
+    wrong: { rows: 0, term: "" },
+    borders: [({ connection }, o) => connection.shell(o)],
+  },
+  SpawnOptions: {
+    wrong: { login: 1, cwd: "" },
+    borders: [({ connection }, o) => connection.spawn("true", o)],
+  },
+  Ssh2ConnectorOptions: {
+    wrong: { warnNotPostQuantum: 1 },
+    borders: [[true, (_, o) => new Ssh2Connector(o)]],
+  },
+  SshConfigOptions: {
+    wrong: { files: "x", allowMatchExec: 1 },
+    borders: [(_, o) => loadSshConfig(o)],
+  },
+  SshConfigResolverOptions: {
+    wrong: { files: [5], recheckMs: -1, home: "" },
+    borders: [
+      [true, (_, o) => new SshConfigResolver(o)],
+      [true, ({ connector }, o) => {
+        return new ConnectionPool({ connector, config: o });
+      }],
+    ],
+  },
+  SudoOptions: {
+    wrong: { user: "", password: 5 },
+    borders: [
+      ({ pool }, sudo) => pool.exec(HOST, "true", { sudo }),
+      ({ connection }, sudo) => connection.spawn("true", { sudo }),
+    ],
+  },
+  TerminalProgressOptions: {
+    wrong: { label: 5 },
+    borders: [[true, (_, o) => terminalProgress(o)]],
+  },
+  TransferOptions: {
+    wrong: { concurrency: 0, resume: "yes" },
+    borders: [
+      ({ sftp }, o) => upload(sftp, "deno.json", "/tmp/x", o),
+      ({ sftp }, o) => download(sftp, PATH, "/no/such/folder/x", o),
+    ],
+  },
+};
+
+/** The error of a call. It is a rejection wherever the call gives a promise. */
+async function errorOf(
+  site: Site,
+  border: Border,
+  options: unknown,
+): Promise<Error> {
+  if (typeof border !== "function") {
+    try {
+      border[1](site, options);
+    } catch (error) {
+      return error as Error;
+    }
+    throw new Error(`It did not throw: ${border[1]}`);
+  }
+  const error = await border(site, options).then(() => undefined, (e) => e);
+  if (error === undefined) throw new Error(`It did not reject: ${border}`);
+  return error as Error;
+}
+
+for (const [type, { wrong, borders }] of Object.entries(CASES)) {
+  Deno.test(`${type} with a name that is unknown, or with a wrong value, is an error before anything is done`, async () => {
+    await using site = await makeSite();
+    const before = site.done();
+    for (const border of borders) {
+      const unknown = await errorOf(site, border, { sshpoolTypo: 1 });
+      assert(unknown instanceof TypeError, String(unknown));
+      assertStringIncludes(unknown.message, "sshpoolTypo");
+      assertStringIncludes(unknown.message, "allowed are ");
+      for (const [name, value] of Object.entries(wrong)) {
+        const typo = `${name}x`;
+        const mistyped = await errorOf(site, border, { [typo]: value });
+        assertStringIncludes(mistyped.message, typo);
+        assertStringIncludes(mistyped.message, `did you mean "${name}"?`);
+        const error = await errorOf(site, border, { [name]: value });
+        assert(
+          error instanceof TypeError || error instanceof RangeError,
+          String(error),
+        );
+        assertStringIncludes(error.message, `${name}`);
+        assertStringIncludes(error.message, " is ");
+        assertStringIncludes(error.message, "must be ");
+      }
+      const none = await errorOf(site, border, 5);
+      assertStringIncludes(none.message, "number");
+      assertStringIncludes(none.message, "must be ");
+    }
+    assertEquals(site.done(), before);
+  });
+}
+
+Deno.test("each type of options that is exported is held to that", async () => {
+  const entries = Object.values(config.exports).map((path) =>
+    new URL(path, new URL("../", import.meta.url)).href
+  );
+  const names = new Set<string>();
+  for (const entry of entries) {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["doc", "--json", entry],
+    }).output();
+    const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
+      nodes: Record<string, { symbols: readonly { readonly name: string }[] }>;
+    };
+    for (const { symbols } of Object.values(nodes)) {
+      for (const { name } of symbols) names.add(name);
+    }
+  }
+  const ofErrors = /ErrorOptions$/;
+  const options = [...names]
+    .filter((name) => /(Options|Defaults)$/.test(name) && !ofErrors.test(name));
+  assert(options.length > 30);
+  assertEquals(options.filter((name) => CASES[name] === undefined), []);
+  const gone = Object.keys(CASES).filter((name) => !names.has(name));
+  assertEquals(gone, [], "these are no longer exported");
+});

@@ -1,0 +1,33 @@
+/**
+ * What the options of a connection and of its calls may hold, over any adapter.
+ *
+ * @module
+ */
+
+import type { ConnectOptions } from "./connector.ts";
+import {
+  callback,
+  duration,
+  objectWith,
+  signal,
+  wholeNumber,
+} from "./options/rules.ts";
+import { OptionTable } from "./options/table.ts";
+
+const time = duration({ zero: true });
+
+/** Of {@linkcode Connector.connect}. */
+export const CONNECT_OPTIONS = new OptionTable<ConnectOptions>("connect", {
+  signal,
+  timeoutMs: duration({ zero: false }),
+  keepaliveIntervalMs: time,
+  keepaliveCountMax: wholeNumber(0),
+  channelOpenTimeoutMs: time,
+  tunnel: objectWith("close"),
+  onNotice: callback,
+}, { synonyms: { timeout: "timeoutMs", dialtimeoutms: "timeoutMs" } });
+
+/** Of the calls of a connection that take a signal and nothing else. */
+export const SIGNAL_OPTIONS = new OptionTable<
+  { readonly signal?: AbortSignal }
+>("use the connection", { signal });

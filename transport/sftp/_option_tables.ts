@@ -1,0 +1,100 @@
+/**
+ * What the options of the operations on files may hold.
+ *
+ * @module
+ */
+
+import {
+  callback,
+  fileMode,
+  flag,
+  signal,
+  wholeNumber,
+} from "../options/rules.ts";
+import { OptionTable, type Rule } from "../options/table.ts";
+import type {
+  SftpAttributes,
+  SftpCallOptions,
+  SftpRangeOptions,
+  SftpWriteFromOptions,
+} from "./file.ts";
+import type {
+  SftpMkdirOptions,
+  SftpOpenOptions,
+  SftpRemoveOptions,
+  SftpWriteFileOptions,
+} from "./options.ts";
+
+const bytes = wholeNumber(0);
+
+/** Of `Sftp.open()`. */
+export const OPEN_OPTIONS = new OptionTable<SftpOpenOptions>("open the file", {
+  signal,
+  read: flag,
+  write: flag,
+  append: flag,
+  truncate: flag,
+  create: flag,
+  createNew: flag,
+  mode: fileMode,
+});
+
+/** Of `Sftp.writeFile()` and `writeTextFile()`. */
+export const WRITE_FILE_OPTIONS = new OptionTable<SftpWriteFileOptions>(
+  "write the file",
+  {
+    signal,
+    append: flag,
+    create: flag,
+    createNew: flag,
+    mode: fileMode,
+    atomic: flag,
+  },
+);
+
+/** Of `Sftp.mkdir()`. */
+export const MKDIR_OPTIONS = new OptionTable<SftpMkdirOptions>(
+  "make the folder",
+  { signal, recursive: flag, mode: fileMode },
+);
+
+/** Of `Sftp.remove()`. */
+export const REMOVE_OPTIONS = new OptionTable<SftpRemoveOptions>(
+  "remove the file",
+  { signal, recursive: flag },
+);
+
+/** Of all other operations. */
+export const CALL_OPTIONS = new OptionTable<SftpCallOptions>(
+  "work on the file",
+  { signal },
+);
+
+/** Of `SftpFile.readRange()`. */
+export const RANGE_OPTIONS = new OptionTable<SftpRangeOptions>(
+  "read the file",
+  { signal, onSent: callback, offset: bytes, end: bytes, reuse: flag },
+);
+
+/** Of `SftpFile.writeFrom()`. */
+export const WRITE_FROM_OPTIONS = new OptionTable<SftpWriteFromOptions>(
+  "write the file",
+  { signal, onSent: callback },
+);
+
+const time: Rule = (value, at) =>
+  typeof value === "number" || value instanceof Date
+    ? value
+    : at.reject(value, "a Date or a number of seconds since 1970");
+
+/** Of `SftpFile.setAttributes()`. */
+export const ATTRIBUTES = new OptionTable<SftpAttributes>(
+  "set the attributes",
+  {
+    mode: fileMode,
+    times: new OptionTable<NonNullable<SftpAttributes["times"]>>(
+      "set the attributes",
+      { atime: time, mtime: time },
+    ).asRule("an object with atime and mtime"),
+  },
+);
