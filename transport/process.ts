@@ -115,6 +115,29 @@ export interface SpawnOptions extends SessionOptions {
    * @default {false}
    */
   readonly sudo?: boolean | SudoOptions;
+  /**
+   * What the command reads. Streams and iterables (a Node `Readable` is one)
+   * may yield bytes or text; if one yields anything else, the command is
+   * stopped and the call rejects with a `TypeError`. A stream is locked once
+   * the command was sent, and cancelled if the command ends before it has read
+   * all.
+   *
+   * Of a process, remote or a `Deno.ChildProcess`, standard output is read. If
+   * that process fails, the command is stopped before it sees an end of file,
+   * and rejects with the failure of the process.
+   *
+   * Default: nothing. `exec` sends end of file at once; with `spawn` the caller
+   * writes to `RemoteProcess.stdin`, which is locked if there is a source.
+   */
+  readonly stdin?: StdinSource;
+  /**
+   * Fail with a `CommandError` unless the command exits with code 0: `exec`
+   * rejects; of a process `status`, `output()`, `text()` and `lines()` do, and
+   * both outputs end with the error once all is read.
+   *
+   * @default {false}
+   */
+  readonly check?: boolean;
 }
 
 /** What a command can read. */
@@ -124,7 +147,8 @@ export type StdinSource =
   | ArrayBuffer
   | Blob
   | ReadableStream<Uint8Array | string>
-  | AsyncIterable<Uint8Array | string>;
+  | AsyncIterable<Uint8Array | string>
+  | Pick<RemoteProcess, "stdout" | "status">;
 
 /** How output is returned: decoded as UTF-8, or as it came. */
 export type OutputEncoding = "text" | "bytes";
@@ -139,25 +163,11 @@ export interface ExecOptions<
   Encoding extends OutputEncoding = OutputEncoding,
 > extends SpawnOptions {
   /**
-   * What the command reads. Streams and iterables (a Node `Readable` is one)
-   * may yield bytes or text; if one yields anything else, the command is
-   * stopped and the call rejects with a `TypeError`. A stream is locked once
-   * the command was sent, and cancelled if the command ends before it has read
-   * all. Default: nothing, and end of file at once.
-   */
-  readonly stdin?: StdinSource;
-  /**
    * How output is returned: decoded as UTF-8, or as it came.
    *
    * @default {"text"}
    */
   readonly encoding?: Encoding;
-  /**
-   * Reject with a `CommandError` unless the command exits with code 0.
-   *
-   * @default {false}
-   */
-  readonly check?: boolean;
   /**
    * How long the command may run once its channel is asked for, in
    * milliseconds, up to 2147483647. Then it is stopped as on abort, and the call rejects with an
@@ -223,20 +233,23 @@ export interface ExecResult<T = string> extends CommandStatus {
  * over it, stops the process.
  */
 export interface RemoteProcess extends AsyncDisposable {
-  /** What the process reads. Closing it is end of file, also after the process has ended. */
+  /**
+   * What the process reads. Closing it is end of file, also after the process
+   * has ended. Locked if the option `stdin` has a source.
+   */
   readonly stdin: WritableStream<Uint8Array>;
-  /** What it writes to standard output. Errors if the connection is lost. */
+  /** What it writes to standard output. Errors if the connection is lost, or as `check` says. */
   readonly stdout: ReadableStream<Uint8Array>;
-  /** What it writes to standard error. Errors if the connection is lost. */
+  /** What it writes to standard error. Errors if the connection is lost, or as `check` says. */
   readonly stderr: ReadableStream<Uint8Array>;
   /**
    * Settles when the channel is closed, by when its slot is free.
    *
    * Rejects with a `ConnectionLostError` if the connection ended first, with a
    * `ChannelClosedError` if the server did not say how the process ended, with
-   * the signal's reason after an abort, and with an `AbortError` if standard
-   * output was cancelled or the process disposed. No unhandled rejection if
-   * unread.
+   * the signal's reason after an abort, with an `AbortError` if standard output
+   * was cancelled or the process disposed, and with `check: true` with a
+   * `CommandError`. No unhandled rejection if unread.
    */
   readonly status: Promise<CommandStatus>;
   /** Closes standard input, and collects both outputs and the status. */
@@ -247,6 +260,7 @@ export interface RemoteProcess extends AsyncDisposable {
    * unless somebody else has begun to read it.
    *
    * @throws {ConnectionLostError} If the connection ends first.
+   * @throws {CommandError} With `check: true`, if the exit code is not 0.
    */
   lines(): AsyncIterable<string>;
   /**
@@ -254,6 +268,7 @@ export interface RemoteProcess extends AsyncDisposable {
    * is read along and discarded, unless somebody else has begun to read it.
    *
    * @throws {ConnectionLostError} If the connection ends first.
+   * @throws {CommandError} With `check: true`, if the exit code is not 0.
    */
   text(): Promise<string>;
   /**

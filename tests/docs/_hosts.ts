@@ -42,6 +42,11 @@ const COMMANDS: Commands = {
   whoami: ({ host }) => ({ stdout: `${host.split("@")[0]}\n` }),
   deploy: { code: 4, stderr: "no space left\n" },
   tail: follow,
+  "tar -cz /srv/site": { stdout: "an archive" },
+  "tar -xzC /": async ({ stdin }) => {
+    const archive = await new Response(stdin).text();
+    return { code: archive === "an archive" ? 0 : 2 };
+  },
   psql: readInput,
   backup: neverEnd,
 };

@@ -107,7 +107,6 @@ for (const [name, expected] of Object.entries({ ...SCRIPTED, ...ON_BOTH })) {
       privateKey,
     });
     await home.write(".ssh/id_deploy", deployKey.private);
-    await home.write("dump.sql", "drop table users;");
     await writeSite(home);
     const here = `hostname: "127.0.0.1", port: ${port}`;
     check(

@@ -250,10 +250,9 @@ export class ChannelConnection implements Connection {
     request: SessionRequest,
     options: SessionOptions,
   ): Promise<RemoteProcess> {
-    const { signal } = options;
     const { stallMs } = this.#context;
     return startProcess(
-      { signal, pty: request.pty, stallMs },
+      { host: this.#name, options, pty: request.pty, stallMs },
       (listener) => new Session(this.#context, request, options, listener),
     );
   }

@@ -71,12 +71,12 @@ const SPAWN: Rules<SpawnOptions> = {
   cwd: plainText,
   login: flag,
   sudo,
+  stdin,
+  check: flag,
 };
 const EXEC: Rules<ExecOptions> = {
   ...SPAWN,
-  stdin,
   encoding: oneOf("text", "bytes"),
-  check: flag,
   timeoutMs: duration({ zero: false }),
   killGraceMs: duration({ zero: true }),
   maxOutputBytes: byteLimit,

@@ -70,7 +70,10 @@ export class CommandError extends SshError {
     this.#result = options.result;
   }
 
-  /** All that `exec()` gives without `check`; bytes if it was asked for bytes. */
+  /**
+   * All that `exec()` gives without `check`; bytes if it was asked for bytes. Of
+   * a process that `spawn()` gave, there is only the end of standard error.
+   */
   get result(): ExecResult<string | Uint8Array> {
     return this.#result;
   }

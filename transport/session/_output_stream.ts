@@ -80,15 +80,20 @@ export class OutputStream {
     return !this.isFull;
   }
 
-  /** Nothing more will come. */
-  end(): void {
+  /**
+   * Nothing more will come.
+   *
+   * @param error What the reader gets once it has read all.
+   */
+  end(error?: Error): void {
     if (!this.#close()) return;
-    if (this.#dropped === 0) return this.#controller.close();
-    this.#lastError = new Error(
+    this.#lastError = this.#dropped === 0 ? error : new Error(
       `Cannot read the rest of the output: ${this.#dropped} bytes came after ` +
         "kill() while nobody read them, and were dropped",
+      error === undefined ? {} : { cause: error },
     );
-    this.#failWhenRead();
+    if (this.#lastError === undefined) this.#controller.close();
+    else this.#failWhenRead();
   }
 
   /** It broke off. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { joinBytes } from "../bytes.ts";
 import { CommandError } from "../command/errors.ts";
 import type { ExecResult } from "../process.ts";
 import { serverText } from "./server_text.ts";
@@ -26,13 +27,45 @@ export function checkExit(
   result: ExecResult<string | Uint8Array>,
   host: string,
 ): void {
-  if (result.success) return;
+  if (!result.success) throw exitError(result, host);
+}
+
+/**
+ * Makes the error for a command that did not exit with code 0.
+ *
+ * @param result How it ended, and what it wrote.
+ * @param host The name of the host; absent for a process of this machine.
+ */
+export function exitError(
+  result: ExecResult<string | Uint8Array>,
+  host?: string,
+): CommandError {
   const tail = lastWords(result.stderr);
-  throw new CommandError(
-    `The command on ${JSON.stringify(host)} ${ending(result)}` +
-      (tail === "" ? "" : `: ${tail}`),
-    { host, result, ...hint(result.code) },
+  const what = host === undefined
+    ? "The process that stdin reads"
+    : `The command on ${JSON.stringify(host)}`;
+  return new CommandError(
+    `${what} ${ending(result)}${tail === "" ? "" : `: ${tail}`}`,
+    { host, result, ...host !== undefined && hint(result.code) },
   );
+}
+
+/** The end of an output, as much of it as a message looks at. */
+export class OutputTail {
+  #bytes: Uint8Array = new Uint8Array();
+
+  /** Takes a piece; it is copied. */
+  add(chunk: Uint8Array): void {
+    const all = chunk.length < MAX_TAIL_BYTES
+      ? joinBytes([this.#bytes, chunk])
+      : chunk;
+    this.#bytes = all.slice(-MAX_TAIL_BYTES);
+  }
+
+  /** What came last, as text. */
+  text(): string {
+    return decoder.decode(this.#bytes);
+  }
 }
 
 function ending({ code, signal }: ExecResult<unknown>): string {

@@ -23,7 +23,7 @@ import type {
   RemoteSession,
   SessionListener,
 } from "./remote_session.ts";
-import { type ByteSource, openStdin } from "../command/stdin.ts";
+import { InputFeed } from "./_input_feed.ts";
 
 /**
  * Runs a command.
@@ -60,7 +60,7 @@ class Execution implements SessionListener {
   readonly #session: RemoteSession;
   readonly #output: OutputCollector;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stdin: ByteSource | undefined;
+  #feed: InputFeed | undefined;
 
   constructor(
     host: string,
@@ -92,21 +92,8 @@ class Execution implements SessionListener {
   onSent(): void {
     const { stdin } = this.#options;
     if (stdin === undefined) return this.#session.endInput();
-    try {
-      const input = openStdin(stdin);
-      if (input instanceof Uint8Array) return this.#sendAll(input);
-      this.#stdin = input;
-      void this.#feed(input);
-    } catch (error) {
-      // Somebody took the stream after it was checked.
-      this.#session.stop(error);
-    }
-  }
-
-  #sendAll(bytes: Uint8Array): void {
-    const pending = this.#session.write(bytes);
-    if (pending === undefined) this.#session.endInput();
-    else pending.then(() => this.#session.endInput());
+    this.#feed = new InputFeed(this.#session);
+    this.#feed.start(stdin);
   }
 
   onStdout(chunk: Uint8Array): boolean {
@@ -180,20 +167,7 @@ class Execution implements SessionListener {
 
   #release(): void {
     clearTimeout(this.#timer);
-    // A command may end before it has read all that it was given.
-    this.#stdin?.cancel();
-  }
-
-  async #feed(input: ByteSource): Promise<void> {
-    try {
-      while (!this.#session.isOver) {
-        const piece = await input.next();
-        if (piece === undefined) return this.#session.endInput();
-        await this.#session.write(piece);
-      }
-    } catch (error) {
-      this.#session.stop(error);
-    }
+    this.#feed?.cancel();
   }
 }
 

@@ -11,7 +11,12 @@ import type {
   ExecResult,
   PtyOptions,
   RemoteProcess,
+  SpawnOptions,
+  StdinSource,
 } from "../process.ts";
+import { type FeedingProcess, whenSucceeded } from "./_byte_source.ts";
+import { exitError, OutputTail } from "./check_exit.ts";
+import { InputFeed } from "./_input_feed.ts";
 import { collectOutput, linesOf, textOf } from "./process_reads.ts";
 import type {
   MakeSession,
@@ -28,7 +33,10 @@ const REQUESTS: readonly string[] = ["USR1", "USR2"];
 
 /** What is known of a process before it is started. */
 export interface ProcessParts {
-  readonly signal?: AbortSignal | undefined;
+  /** The name of the host, for messages. */
+  readonly host: string;
+  /** The options of the command, checked. */
+  readonly options: Pick<SpawnOptions, "check" | "signal" | "stdin">;
   /** Its terminal, if it has one. */
   readonly pty: PtyOptions | undefined;
   /**
@@ -49,7 +57,7 @@ export function startProcess(
   session: MakeSession,
 ): Promise<RemoteProcess> {
   return new Promise((resolve, reject) => {
-    parts.signal?.throwIfAborted();
+    parts.options.signal?.throwIfAborted();
     const process = new SessionProcess(parts, session, {
       resolve: () => resolve(process),
       reject,
@@ -69,13 +77,19 @@ interface Started {
   readonly reject: (reason: unknown) => void;
 }
 
-class SessionProcess implements RemoteProcess {
+class SessionProcess implements FeedingProcess {
   readonly stdin: WritableStream<Uint8Array>;
   readonly status: Promise<CommandStatus>;
   readonly #out: OutputStream;
   readonly #err: OutputStream;
   readonly #session: RemoteSession;
   readonly #started: Started;
+  readonly #host: string;
+  /** Whether a failure is an error of the streams and of the status. */
+  readonly #isChecked: boolean;
+  readonly #source: StdinSource | undefined;
+  readonly #lastWords = new OutputTail();
+  #feed: InputFeed | undefined;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
   #size: Size;
@@ -83,10 +97,13 @@ class SessionProcess implements RemoteProcess {
   #inputError: unknown;
 
   constructor(
-    { pty, stallMs }: ProcessParts,
+    { host, options, pty, stallMs }: ProcessParts,
     session: MakeSession,
     started: Started,
   ) {
+    this.#host = host;
+    this.#isChecked = options.check === true;
+    this.#source = options.stdin;
     this.#started = started;
     this.status = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -106,6 +123,8 @@ class SessionProcess implements RemoteProcess {
       close: () => this.#session.endInput(),
       abort: () => this.#session.endInput(),
     });
+    // The source writes, and nobody else.
+    if (this.#source !== undefined) this.stdin.getWriter();
     this.#session = session(this.#listener());
   }
 
@@ -131,6 +150,11 @@ class SessionProcess implements RemoteProcess {
 
   text(): Promise<string> {
     return textOf(this);
+  }
+
+  async [whenSucceeded](): Promise<void> {
+    const status = await this.status;
+    if (!status.success) throw this.#failure(status);
   }
 
   kill(signal = "TERM"): void {
@@ -192,12 +216,15 @@ class SessionProcess implements RemoteProcess {
   #listener(): SessionListener {
     return {
       onStarted: () => this.#started.resolve(),
-      onSent() {},
+      onSent: () => this.#onSent(),
       onStdout: (chunk: Uint8Array) => this.#out.push(chunk),
-      onStderr: (chunk: Uint8Array) => this.#err.push(chunk),
+      onStderr: (chunk: Uint8Array) => {
+        this.#lastWords.add(chunk);
+        return this.#err.push(chunk);
+      },
       onEof: () => {
-        this.#out.end();
-        this.#err.end();
+        // Whether that is a good end is not known yet.
+        if (!this.#isChecked) this.#endOutputs();
       },
       onFinished: (status) => this.#onFinished(status),
       onFailed: (reason) => this.#onFailed(reason),
@@ -205,16 +232,39 @@ class SessionProcess implements RemoteProcess {
     };
   }
 
+  #onSent(): void {
+    if (this.#source === undefined) return;
+    this.#feed = new InputFeed(this.#session);
+    this.#feed.start(this.#source);
+  }
+
   #onFinished(status: CommandStatus): void {
+    this.#feed?.cancel();
     this.#started.resolve();
-    this.#out.end();
-    this.#err.end();
     // A writer is told; closing the input of a process that has ended is fine.
     this.#inputError = new TypeError("The process has ended");
-    this.#resolve(status);
+    if (this.#isChecked && !status.success) {
+      const error = this.#failure(status);
+      this.#endOutputs(error);
+      this.#reject(error);
+    } else {
+      this.#endOutputs();
+      this.#resolve(status);
+    }
+  }
+
+  #failure(status: CommandStatus): Error {
+    const output = { stdout: "", stderr: this.#lastWords.text() };
+    return exitError({ ...status, ...output }, this.#host);
+  }
+
+  #endOutputs(error?: Error): void {
+    this.#out.end(error);
+    this.#err.end(error);
   }
 
   #onFailed(reason: unknown): void {
+    this.#feed?.cancel();
     this.#started.reject(reason);
     this.#out.fail(reason);
     this.#err.fail(reason);

@@ -36,8 +36,7 @@ export async function* linesOf(
 
 /** Closes standard input, and reads standard output as text. */
 export async function textOf(process: Outputs): Promise<string> {
-  closeInput(process);
-  discardErrors(process);
+  readAlong(process);
   return newDecoder().decode(await collectBytes(process.stdout));
 }
 
@@ -86,4 +85,10 @@ function closeInput({ stdin }: Outputs): void {
 /** An output that nobody reads would stop the process in the end. */
 function discardErrors({ stderr }: Outputs): void {
   if (!stderr.locked) stderr.pipeTo(new WritableStream()).catch(() => {});
+}
+
+/** Closes standard input and discards standard error, for a reader of standard output alone. */
+export function readAlong(process: Outputs): void {
+  closeInput(process);
+  discardErrors(process);
 }

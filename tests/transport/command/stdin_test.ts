@@ -1,12 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { PassThrough, Readable } from "node:stream";
-import {
-  isRepeatable,
-  openStdin,
-  stdinFault,
-} from "../../../transport/command/stdin.ts";
+import { isRepeatable, stdinFault } from "../../../transport/command/stdin.ts";
+import { CommandError } from "../../../transport/command/errors.ts";
 import type { StdinSource } from "../../../transport/process.ts";
+import { openStdin } from "../../../transport/session/_byte_source.ts";
 
 async function read(source: unknown): Promise<string> {
   const opened = openStdin(source as StdinSource);
@@ -268,4 +266,32 @@ Deno.test("isRepeatable() knows what can be sent twice", () => {
   for (const it of [ReadableStream.from(["a"]), pieces("a")]) {
     assertEquals(isRepeatable(it as StdinSource), false);
   }
+});
+
+/** A process of Deno, without starting one. */
+function localProcess(code: number) {
+  return {
+    stdout: ReadableStream.from([bytes]),
+    status: Promise.resolve({ success: code === 0, code, signal: null }),
+  };
+}
+
+Deno.test("openStdin() reads a process of this machine, and throws if it failed", async () => {
+  assertEquals(stdinFault(localProcess(0)), undefined);
+  assertEquals(await read(localProcess(0)), "x é y");
+  const error = await assertRejects(
+    () => read(localProcess(2)),
+    CommandError,
+    "The process that stdin reads failed with exit code 2",
+  );
+  assertEquals([error.exitCode, error.host, error.hint], [
+    2,
+    undefined,
+    undefined,
+  ]);
+  assertEquals(isRepeatable(localProcess(0)), false);
+  assertEquals(
+    stdinFault({ status: Promise.resolve(), stdout: null }),
+    "an object",
+  );
 });

@@ -41,6 +41,10 @@ const commands: Commands = {
     code: 3,
   },
   "kill -KILL $$": { signal: "KILL" },
+  "cat; exit 5": async ({ stdin, write }) => {
+    for await (const chunk of stdin) await write(chunk);
+    return { code: 5 };
+  },
   "echo so far; sleep 60": async ({ write, signal }) => {
     await write("so far\n");
     await new Promise((resolve) => signal.addEventListener("abort", resolve));

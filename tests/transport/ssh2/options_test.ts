@@ -245,7 +245,7 @@ embeddedTest(
       connection.exec("x".repeat(300_000)),
       connection.exec("ls", { idempotent: true } as never),
       connection.spawn("ls", { cwd: "" }),
-      connection.spawn("ls", { stdin: "x" } as never),
+      connection.spawn("ls", { stdin: 5 } as never),
       connection.shell!({ rows: 0 }),
       connection.shell!({ pty: true } as never),
     ];

@@ -337,7 +337,7 @@ export class MemoryConnection implements ScriptedConnection {
   ): Promise<RemoteProcess> {
     if (this.isClosed) throw this.#channels.closed();
     return startProcess(
-      { signal: options.signal, pty: request.pty, stallMs: STALL_MS },
+      { host: this.#name, options, pty: request.pty, stallMs: STALL_MS },
       (listener) =>
         new MemorySession(this.#channels, request, options, listener),
     );
