@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import type { SshHost } from "../mod.ts";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
+import { noSsh, sshHint } from "./kit/ssh.ts";
 import { noSshd, sshdHint, startSshd } from "./kit/sshd.ts";
 
 const program = new URL("kit/least_permissions.ts", import.meta.url).pathname;
@@ -126,6 +127,39 @@ Deno.test({
       ),
       ENOUGH,
     );
+  },
+});
+
+Deno.test({
+  name: noSsh || noSshd
+    ? `a host over ssh needs the program, its variables and a folder (${sshHint})`
+    : "a host over ssh needs the program, its variables and a folder",
+  ignore: noSsh || noSshd,
+  async fn() {
+    await using sshd = await startSshd();
+    const task: Task = {
+      host: { ...sshd.host(), transport: "openssh" },
+      config: false,
+    };
+    const least = [
+      "--allow-run=ssh",
+      "--allow-env",
+      "--allow-net",
+      "--allow-read=/tmp",
+      "--allow-write=/tmp",
+    ];
+    const env = { TMPDIR: "/tmp" };
+    assertEquals(await runWith(least, task, env), ENOUGH);
+    for (const flag of least) {
+      const { out, err } = await runWith(
+        least.filter((it) => it !== flag),
+        task,
+        env,
+      );
+      assertEquals(out, "", flag);
+      // What is missing is named.
+      assertEquals(err.includes(flag.split("=")[0]!), true, `${flag}: ${err}`);
+    }
   },
 });
 

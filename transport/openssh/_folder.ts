@@ -11,6 +11,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allowed } from "../host/local_user.ts";
+import { Control, TERMINATE } from "./_control.ts";
 import { hasSafeCharacters } from "./options.ts";
 
 /** Six characters are added. */
@@ -23,6 +24,13 @@ const NAME = /^sshpool\.[A-Za-z0-9]{6}$/;
 const MAX_BASE_BYTES = 103 - 17 - "/sshpool.XXXXXX/c".length;
 /** A folder without a socket may be one that was made just now. */
 const FRESH_MS = 60_000;
+/** How long a master may take to hear that it is to end, in milliseconds. */
+const ANSWER_MS = 1000;
+
+/** The socket of ssh, in the folder of a connection. */
+export const MASTER_SOCKET = "c";
+/** That of the process which started it: it listens as long as the process lives. */
+export const OWNER_SOCKET = "s";
 
 /** Makes the folders of one connector. */
 export class Folders {
@@ -82,7 +90,10 @@ export async function removeFolder(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true }).catch(() => {});
 }
 
-/** Removes the folders in which nobody listens any more. */
+/**
+ * Removes the folders whose process has ended, and ends the ssh that it left:
+ * that one waits for the commands which run over it.
+ */
 async function sweep(base: string, own: string): Promise<void> {
   try {
     const { uid } = await lstat(own);
@@ -90,7 +101,9 @@ async function sweep(base: string, own: string): Promise<void> {
     await Promise.all(
       names.filter((name) => NAME.test(name)).map(async (name) => {
         const path = join(base, name);
-        if (path !== own && await isLeft(path, uid)) await removeFolder(path);
+        if (path === own || !await isLeft(path, uid)) return;
+        await endMaster(join(path, MASTER_SOCKET));
+        await removeFolder(path);
       }),
     );
   } catch {
@@ -102,16 +115,22 @@ async function isLeft(path: string, uid: number): Promise<boolean> {
   try {
     const stats = await lstat(path);
     if (!stats.isDirectory() || stats.uid !== uid) return false;
-    const sockets: string[] = [];
-    for (const name of await readdir(path)) {
-      const file = join(path, name);
-      if ((await lstat(file)).isSocket()) sockets.push(file);
-    }
-    if (sockets.length === 0) return Date.now() - stats.mtimeMs > FRESH_MS;
-    return (await Promise.all(sockets.map(isDead))).every((it) => it);
+    const names = await readdir(path);
+    return names.includes(OWNER_SOCKET)
+      ? await isDead(join(path, OWNER_SOCKET))
+      : Date.now() - stats.mtimeMs > FRESH_MS;
   } catch {
     // It is gone, or not ours to look into.
     return false;
+  }
+}
+
+async function endMaster(path: string): Promise<void> {
+  try {
+    const control = await Control.open(path, { answerMs: ANSWER_MS });
+    await control.ask(TERMINATE).finally(() => control.close());
+  } catch {
+    // It has ended already.
   }
 }
 

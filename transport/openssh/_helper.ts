@@ -12,6 +12,7 @@ import process from "node:process";
 import type { Duplex } from "node:stream";
 import { streamOfTunnel } from "../forward/tunnel_stream.ts";
 import type { Tunnel } from "../connector.ts";
+import { OWNER_SOCKET } from "./_folder.ts";
 import { serveStreams } from "./_private_stream.ts";
 
 /** Longer than any question and any key. */
@@ -32,7 +33,8 @@ export class Helper {
   readonly #folder: string;
   /** The command that joins its streams with one of our sockets. */
   readonly #join: (socket: string) => string;
-  readonly #servers: Server[] = [];
+  #server: Server | undefined;
+  #tunnelServer: Server | undefined;
 
   /**
    * @param folder The private folder.
@@ -45,15 +47,14 @@ export class Helper {
 
   /** Begins to listen. It tells others that this process is alive, too. */
   async start(answers: HelperAnswers): Promise<void> {
-    const server = await serveStreams(
+    this.#server = await serveStreams(
       this.#socket,
       (stream) => serveRequest(stream, answers),
     );
-    this.#servers.push(server);
   }
 
   get #socket(): string {
-    return join(this.#folder, "s");
+    return join(this.#folder, OWNER_SOCKET);
   }
 
   /** A KnownHostsCommand that asks about the key which the server showed. */
@@ -87,7 +88,7 @@ export class Helper {
   /** The ProxyCommand that leads through a tunnel of ours. */
   async lead(tunnel: Tunnel): Promise<string> {
     const path = join(this.#folder, "t");
-    const server = await serveStreams(path, (near) => {
+    this.#tunnelServer = await serveStreams(path, (near) => {
       const far = streamOfTunnel(tunnel);
       for (const it of [near, far]) {
         it.once("close", () => {
@@ -97,13 +98,21 @@ export class Helper {
       }
       near.pipe(far).pipe(near);
     });
-    this.#servers.push(server);
     return this.#join(path);
+  }
+
+  /** The dial is over: it listens on, but does not keep the process alive. */
+  rest(): void {
+    this.#server?.unref();
+    this.#tunnelServer?.close();
+    this.#tunnelServer = undefined;
   }
 
   /** Stops listening: what is joined already stays so. */
   close(): void {
-    for (const server of this.#servers.splice(0)) server.close();
+    this.#server?.close();
+    this.#server = undefined;
+    this.rest();
   }
 }
 

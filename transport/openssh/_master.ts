@@ -27,7 +27,7 @@ import {
   PROXY,
   TERMINATE,
 } from "./_control.ts";
-import { type Folders, removeFolder } from "./_folder.ts";
+import { type Folders, MASTER_SOCKET, removeFolder } from "./_folder.ts";
 import type { FrameField } from "./_frames.ts";
 import { Helper } from "./_helper.ts";
 import { type HostKeyPlan, hostKeyPlan } from "./_host_key.ts";
@@ -70,6 +70,7 @@ export class Master {
   #plan: HostKeyPlan | undefined;
   #child: ChildProcess | undefined;
   #hasExited = false;
+  #exit: Promise<void> = Promise.resolve();
   #endOfLog: Promise<void> = Promise.resolve();
   #lastPath = 0;
   #stopping: Promise<void> | undefined;
@@ -145,7 +146,7 @@ export class Master {
   }
 
   get #socket(): string {
-    return join(this.#folder!, "c");
+    return join(this.#folder!, MASTER_SOCKET);
   }
 
   async #start(signal: AbortSignal): Promise<void> {
@@ -253,8 +254,11 @@ export class Master {
         this.#child = child;
         child.unref();
         this.#endOfLog = this.#read(child, resolve);
+        let exited = () => {};
+        this.#exit = new Promise((resolve) => exited = resolve);
         child.once("exit", (code) => {
           this.#hasExited = true;
+          exited();
           // It has gone to the background. Else its end is the end of the log,
           // unless a program that it started lives on and holds it open.
           const wait = code === 0 ? undefined : LOG_MS;
@@ -303,7 +307,7 @@ export class Master {
   /** What was for the dial alone goes. */
   async #afterLogin(): Promise<void> {
     this.log.forgetLogin();
-    this.#helper?.close();
+    this.#helper?.rest();
     await this.#plan?.accepted?.(this.log);
     for (const path of this.#questions?.keyFiles ?? []) {
       await rm(path, { force: true });
@@ -354,7 +358,7 @@ export class Master {
     if (child !== undefined) {
       if (!this.#hasExited) killGroup(child);
       await this.#ask({ answerMs: STOP_MS }, TERMINATE).catch(() => {});
-      await within(this.#endOfLog, STOP_MS);
+      await within(Promise.all([this.#exit, this.#endOfLog]), STOP_MS);
       child.stderr?.destroy();
     }
     if (this.#folder !== undefined) await removeFolder(this.#folder);

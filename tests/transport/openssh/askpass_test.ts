@@ -155,7 +155,7 @@ sshdTest(
   async ({ connect, folder }, sshd) => {
     await using connection = await connect(sshd.host());
     const [own] = readdirSync(folder);
-    assertEquals(readdirSync(join(folder, own!)), ["c"]);
+    assertEquals(readdirSync(join(folder, own!)).sort(), ["c", "s"]);
     assertEquals((await connection.exec("true")).code, 0);
   },
 );
