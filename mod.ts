@@ -50,6 +50,7 @@ export {
   type DiagnosticEvent,
   type DiagnosticPool,
   type DynamicForwardOptions,
+  type FanOut,
   type FanOutCommandOptions,
   type FanOutExecOptions,
   type FanOutOptions,

@@ -10,7 +10,13 @@ import type { OutputEncoding } from "../transport/process.ts";
 import type { ExecOptions } from "./options.ts";
 
 /** Options of {@linkcode ConnectionPool.fanOut}. */
-export interface FanOutOptions {
+export interface FanOutOptions<Entry = HostLike> {
+  /**
+   * Gives the host of an entry, where the entries are no hosts but have one:
+   * `fanOut(inventory, work, { host: (entry) => entry.ssh })`. The work and the
+   * results have the entry. Default: the entries are hosts.
+   */
+  readonly host?: (entry: Entry) => HostLike;
   /**
    * Hosts that are worked on at once. A host whose result the loop is still
    * looking at counts, too: with 1, no host is begun before the loop has come
@@ -36,7 +42,8 @@ export interface FanOutOptions {
 /** Options of {@linkcode ConnectionPool.fanOut} with a command. */
 export interface FanOutCommandOptions<
   Encoding extends OutputEncoding = "text",
-> extends FanOutOptions {
+  Entry = HostLike,
+> extends FanOutOptions<Entry> {
   /** How the command is run on each host. */
   readonly exec?: FanOutExecOptions<Encoding>;
 }
@@ -77,10 +84,10 @@ export interface FanOutProgress {
  * How the work on one host went. A `host` that is an object is not enumerable:
  * it may hold credentials, which do not belong in print.
  */
-export type FanOutResult<T> =
+export type FanOutResult<T, Entry = HostLike> =
   | {
-    /** The host, as the caller gave it. */
-    readonly host: HostLike;
+    /** The host, or the entry that has it, as the caller gave it. */
+    readonly host: Entry;
     /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
     readonly name: string;
     /** The work succeeded. A command succeeds with any exit code, unless `check` is set. */
@@ -89,8 +96,8 @@ export type FanOutResult<T> =
     readonly value: T;
   }
   | {
-    /** The host, as the caller gave it. */
-    readonly host: HostLike;
+    /** The host, or the entry that has it, as the caller gave it. */
+    readonly host: Entry;
     /** Its name: the string, the object's `alias`, or `user@hostname:port`. */
     readonly name: string;
     /** The work failed. */
@@ -99,11 +106,24 @@ export type FanOutResult<T> =
     readonly error: unknown;
   };
 
-/** The work on one host. Its signal aborts when the fan-out is left. */
-export type FanOutWork<T> = (
-  host: HostLike,
+/**
+ * The work on one host, or on an entry that has one. Its signal aborts when the
+ * fan-out is left.
+ */
+export type FanOutWork<T, Entry = HostLike> = (
+  host: Entry,
   signal: AbortSignal,
 ) => T | Promise<T>;
+
+/**
+ * A fan-out, which begins when it is looped over, or awaited: `for await` gives
+ * each result when it is there, and `await` all of them in the order of the
+ * hosts. It is good for one of the two.
+ */
+export interface FanOut<T, Entry = HostLike>
+  extends
+    AsyncIterable<FanOutResult<T, Entry>>,
+    PromiseLike<FanOutResult<T, Entry>[]> {}
 
 /** How warming one host went. */
 export interface WarmResult {

@@ -30,6 +30,7 @@ export type {
   RetryCause,
 } from "./telemetry/events.ts";
 export type {
+  FanOut,
   FanOutCommandOptions,
   FanOutExecOptions,
   FanOutOptions,

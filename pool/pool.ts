@@ -22,9 +22,9 @@ import { Verbs } from "./core/verbs.ts";
 import { partsOf } from "./defaults.ts";
 import type { PoolStats } from "./telemetry/events.ts";
 import type {
+  FanOut,
   FanOutCommandOptions,
   FanOutOptions,
-  FanOutResult,
   FanOutWork,
   WarmResult,
 } from "./fan_out.ts";
@@ -287,17 +287,34 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /** Works on many hosts, several at once, and yields each result when it is there. */
-  fanOut<T>(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-    work: FanOutWork<T>,
-    options?: FanOutOptions,
-  ): AsyncIterable<FanOutResult<T>>;
+  fanOut<T, Entry extends HostLike = HostLike>(
+    hosts: Iterable<Entry> | AsyncIterable<Entry>,
+    work: FanOutWork<T, Entry>,
+    options?: FanOutOptions<Entry>,
+  ): FanOut<T, Entry>;
+  /** Works on entries that have a host, such as those of an inventory. */
+  fanOut<T, Entry>(
+    entries: Iterable<Entry> | AsyncIterable<Entry>,
+    work: FanOutWork<T, Entry>,
+    options: FanOutOptions<Entry> & { host: (entry: Entry) => HostLike },
+  ): FanOut<T, Entry>;
   /** Runs a command on many hosts in the same way, and collects its output. */
-  fanOut<Encoding extends OutputEncoding = "text">(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
+  fanOut<
+    Encoding extends OutputEncoding = "text",
+    Entry extends HostLike = HostLike,
+  >(
+    hosts: Iterable<Entry> | AsyncIterable<Entry>,
     command: Command,
-    options?: FanOutCommandOptions<Encoding>,
-  ): AsyncIterable<FanOutResult<ExecResult<Output<Encoding>>>>;
+    options?: FanOutCommandOptions<Encoding, Entry>,
+  ): FanOut<ExecResult<Output<Encoding>>, Entry>;
+  /** Runs a command on the hosts of entries. */
+  fanOut<Encoding extends OutputEncoding = "text", Entry = unknown>(
+    entries: Iterable<Entry> | AsyncIterable<Entry>,
+    command: Command,
+    options: FanOutCommandOptions<Encoding, Entry> & {
+      host: (entry: Entry) => HostLike;
+    },
+  ): FanOut<ExecResult<Output<Encoding>>, Entry>;
   /**
    * Works on many hosts, several at once, and yields each result when it is
    * there. The failure of one host is its result and stops nothing.
@@ -310,7 +327,8 @@ export class ConnectionPool implements AsyncDisposable {
    * @param work A command, or a function, whose signal aborts when the loop is
    * left.
    * @param options How many at once, how a command is run, progress, abort.
-   * @returns The results as they come; to be iterated once.
+   * @returns The results: `for await` gives them as they come, `await` gives all
+   * in the order of the hosts. For one of the two, once.
    * @throws {TypeError | RangeError} If an argument is wrong; nothing has run.
    * @throws {PoolClosedError} From the loop, if the pool closes before all hosts
    * were begun.
@@ -326,12 +344,25 @@ export class ConnectionPool implements AsyncDisposable {
    *   console.log(result.name, result.ok ? result.value.stdout : result.error);
    * }
    * ```
+   *
+   * @example Entries of an inventory, and all results at once
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   *
+   * const inventory = [{ role: "web", ssh: "ops@a" }, { role: "db", ssh: "ops@b" }];
+   * await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+   * const results = await pool.fanOut(inventory, "echo up", {
+   *   host: (entry) => entry.ssh,
+   * });
+   * for (const { host, ok } of results) console.log(host.role, ok);
+   * ```
    */
   fanOut(
-    hosts: Iterable<HostLike> | AsyncIterable<HostLike>,
-    work: FanOutWork<unknown> | Command,
-    options?: FanOutCommandOptions<OutputEncoding>,
-  ): AsyncIterable<FanOutResult<unknown>> {
+    hosts: Iterable<unknown> | AsyncIterable<unknown>,
+    work: FanOutWork<unknown, never> | Command,
+    options?: FanOutCommandOptions<OutputEncoding, never>,
+  ): FanOut<unknown, unknown> {
     return this.#verbs.fanOut(hosts, work, options);
   }
 

@@ -59,6 +59,7 @@ const POOL = `
   ExecResult
   ExecTimeoutError
   ExecTimeoutErrorOptions
+  FanOut
   FanOutCommandOptions
   FanOutExecOptions
   FanOutOptions

@@ -16,12 +16,8 @@ import {
 import { OptionTable } from "../../transport/options/table.ts";
 import type { ExecResult, OutputEncoding } from "../../transport/process.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
-import { type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
-import type {
-  FanOutCommandOptions,
-  FanOutResult,
-  FanOutWork,
-} from "../fan_out.ts";
+import { type EntryWork, type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
+import type { FanOutCommandOptions, FanOutWork } from "../fan_out.ts";
 import { EXEC_NAMES, type ExecOptions } from "../options.ts";
 
 /** What a fan-out needs of its pool. */
@@ -37,9 +33,10 @@ export interface FanOutPool {
 }
 
 /** Its options, with output of any kind. */
-type Options = FanOutCommandOptions<OutputEncoding>;
+type Options = FanOutCommandOptions<OutputEncoding, unknown>;
 
 const OPTIONS = new OptionTable<Options>("fan out", {
+  host: callback,
   concurrency: count,
   signal,
   onProgress: callback,
@@ -54,17 +51,16 @@ const OPTIONS = new OptionTable<Options>("fan out", {
 export function fanOut<T>(
   pool: FanOutPool,
   hosts: FanOutHosts,
-  work: FanOutWork<T> | Command,
-  options: Options = {},
-): AsyncIterableIterator<FanOutResult<T>> {
+  work: FanOutWork<T, never> | Command,
+  options?: Options,
+): FanOutRun<T> {
   checkHosts(hosts);
   const { concurrency = 100, exec, ...rest } = OPTIONS.check(options);
   return new FanOutRun({
+    ...rest,
     hosts,
-    work: workOf(pool, work, exec) as FanOutWork<T>,
+    work: workOf(pool, work, exec) as EntryWork<T>,
     concurrency,
-    signal: rest.signal,
-    onProgress: rest.onProgress,
     closing: pool.closing,
   });
 }
@@ -82,11 +78,13 @@ function checkHosts(hosts: FanOutHosts): void {
 
 function workOf(
   pool: FanOutPool,
-  work: FanOutWork<unknown> | Command,
+  work: FanOutWork<unknown, never> | Command,
   exec: Options["exec"],
-): FanOutWork<unknown> {
+): EntryWork<unknown> {
   if (typeof work === "function") {
-    if (exec === undefined) return work;
+    if (exec === undefined) {
+      return (entry, _host, signal) => work(entry as never, signal);
+    }
     throw new TypeError(
       "Cannot fan out: the option exec has no effect with a function, give its options to exec() there",
     );
@@ -109,6 +107,6 @@ function workOf(
     );
   }
   const options = { ...call.options, ...call.own };
-  return (host, signal) =>
+  return (_entry, host, signal) =>
     pool.exec(host, call.command, { ...options, signal });
 }

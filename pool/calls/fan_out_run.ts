@@ -12,25 +12,35 @@ import type {
   FanOutOptions,
   FanOutProgress,
   FanOutResult,
-  FanOutWork,
 } from "../fan_out.ts";
 
 /** How long work that does not react to its signal is waited for. */
 const LEAVE_GRACE_MS = 1_000;
 
-/** The hosts of a fan-out. */
-export type FanOutHosts = Iterable<HostLike> | AsyncIterable<HostLike>;
+/** The hosts of a fan-out, or entries that have one. */
+export type FanOutHosts = Iterable<unknown> | AsyncIterable<unknown>;
+
+/** The work on one entry, whose host is known. */
+export type EntryWork<T> = (
+  entry: unknown,
+  host: HostLike,
+  signal: AbortSignal,
+) => T | Promise<T>;
 
 /** What a fan-out is made of. */
 export interface FanOutParts<T> {
   readonly hosts: FanOutHosts;
-  readonly work: FanOutWork<T>;
+  readonly work: EntryWork<T>;
   readonly concurrency: number;
-  readonly signal: AbortSignal | undefined;
-  readonly onProgress: FanOutOptions["onProgress"];
+  readonly host?: FanOutOptions<unknown>["host"];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: FanOutOptions["onProgress"];
   /** Aborts when the pool begins to close. */
   readonly closing: AbortSignal;
 }
+
+/** How the work on one entry went. */
+type Result<T> = FanOutResult<T, unknown>;
 
 /** How a fan-out ends: without an error, or with this one. */
 interface End {
@@ -39,7 +49,7 @@ interface End {
 
 /** A call of `next()` that waits. */
 interface Caller<T> {
-  resolve(result: IteratorResult<FanOutResult<T>, undefined>): void;
+  resolve(result: IteratorResult<Result<T>, undefined>): void;
   reject(error: unknown): void;
 }
 
@@ -53,13 +63,14 @@ interface Caller<T> {
  *                  at most `concurrency` hosts, until the loop
  *                  comes back from the result
  */
-export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
+export class FanOutRun<T>
+  implements AsyncIterableIterator<Result<T>>, PromiseLike<Result<T>[]> {
   readonly #parts: FanOutParts<T>;
   readonly #stop = new AbortController();
-  readonly #results: FanOutResult<T>[] = [];
+  readonly #results: Result<T>[] = [];
   readonly #callers: Caller<T>[] = [];
   #unwatch: (() => void)[] = [];
-  #source: Iterator<HostLike> | AsyncIterator<HostLike> | undefined;
+  #source: Iterator<unknown> | AsyncIterator<unknown> | undefined;
   #isAsking = false;
   #isExhausted = false;
   #begun = 0;
@@ -75,6 +86,9 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
   #over: Promise<void> | undefined;
   #isOver = false;
   #onIdle = (): void => {};
+  /** Where the results stand among the hosts, if the fan-out is awaited. */
+  #positions: Map<Result<T>, number> | undefined;
+  #all: Promise<Result<T>[]> | undefined;
 
   constructor(parts: FanOutParts<T>) {
     this.#parts = parts;
@@ -84,7 +98,27 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
     return this;
   }
 
-  async next(): Promise<IteratorResult<FanOutResult<T>, undefined>> {
+  /** Runs it to its end; the results are in the order of the hosts. */
+  then<A = Result<T>[], B = never>(
+    onFulfilled?: ((results: Result<T>[]) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#all ??= this.#collect();
+    return this.#all.then(onFulfilled, onRejected);
+  }
+
+  async #collect(): Promise<Result<T>[]> {
+    if (this.#source !== undefined || this.#end !== undefined) {
+      throw new TypeError(
+        "Cannot await the fan-out: it is being looped over, must be one of both",
+      );
+    }
+    const positions = this.#positions = new Map<Result<T>, number>();
+    for (let it = await this.next(); !it.done; it = await this.next());
+    return [...positions].sort(([, a], [, b]) => a - b).map(([it]) => it);
+  }
+
+  async next(): Promise<IteratorResult<Result<T>, undefined>> {
     this.#seen = this.#given;
     try {
       return await new Promise((resolve, reject) => {
@@ -97,7 +131,7 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
     }
   }
 
-  async return(): Promise<IteratorResult<FanOutResult<T>, undefined>> {
+  async return(): Promise<IteratorResult<Result<T>, undefined>> {
     if (this.#end !== undefined) this.#takeError(); // nobody asks for it
     else this.#leave({});
     await this.#over;
@@ -171,7 +205,7 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
   }
 
   #ask(): void {
-    const took = (next: IteratorResult<HostLike>) => this.#took(next);
+    const took = (next: IteratorResult<unknown>) => this.#took(next);
     const failed = (value: unknown) => this.#tookError({ value });
     try {
       const next = this.#source!.next();
@@ -187,7 +221,7 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
     }
   }
 
-  #took(next: IteratorResult<HostLike>): void {
+  #took(next: IteratorResult<unknown>): void {
     if (this.#noMore !== undefined) return; // too late, the source was closed
     if (!next.done) return this.#begin(next.value);
     const wasKnown = this.#total !== undefined;
@@ -200,9 +234,10 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
     this.#noMore ??= { error };
   }
 
-  #begin(host: HostLike): void {
-    this.#begun++;
-    settle(host, this.#parts.work, this.#stop.signal).then((result) => {
+  #begin(entry: unknown): void {
+    const position = this.#begun++;
+    settle(entry, this.#parts, this.#stop.signal).then((result) => {
+      this.#positions?.set(result, position);
       this.#done++;
       if (!result.ok) this.#failed++;
       if (this.#end === undefined) this.#results.push(result);
@@ -294,20 +329,23 @@ export class FanOutRun<T> implements AsyncIterableIterator<FanOutResult<T>> {
 }
 
 async function settle<T>(
-  host: HostLike,
-  work: FanOutWork<T>,
+  entry: unknown,
+  { work, host: hostOf }: FanOutParts<T>,
   signal: AbortSignal,
-): Promise<FanOutResult<T>> {
+): Promise<Result<T>> {
+  let host = entry as HostLike;
   try {
-    return withHost(host, { ok: true, value: await work(host, signal) });
+    if (hostOf !== undefined) host = hostOf(entry);
+    const value = await work(entry, host, signal);
+    return withHost(entry, { ok: true, value }, host);
   } catch (error) {
-    return withHost(host, { ok: false, error });
+    return withHost(entry, { ok: false, error }, host);
   }
 }
 
 function iterate(
   hosts: FanOutHosts,
-): Iterator<HostLike> | AsyncIterator<HostLike> {
+): Iterator<unknown> | AsyncIterator<unknown> {
   return Symbol.asyncIterator in hosts
     ? hosts[Symbol.asyncIterator]()
     : hosts[Symbol.iterator]();

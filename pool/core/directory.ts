@@ -4,9 +4,14 @@
  * @module
  */
 
+import { urlAsText } from "../../transport/host/host_string.ts";
 import type { Notice } from "../../transport/connector.ts";
 import { discreet } from "../../transport/host/redacted.ts";
-import type { HostLike, ResolvedHost } from "../../transport/host/host.ts";
+import type {
+  HostLike,
+  ResolvedHost,
+  SshHost,
+} from "../../transport/host/host.ts";
 import type { HostResolver } from "../../transport/host/resolver.ts";
 import type { Lane } from "../lane/lane.ts";
 import { poolKey, poolKeyWithoutFunctions } from "./pool_key.ts";
@@ -36,7 +41,7 @@ export class Directory {
   readonly #byKey = new Map<string, Lane>();
   readonly #byString = new Map<string, Lane>();
   readonly #byObject = new WeakMap<object, Memo>();
-  readonly #resolving = new Map<HostLike, Promise<Lane>>();
+  readonly #resolving = new Map<string | SshHost, Promise<Lane>>();
   #pruneAt = FIRST_PRUNE;
   /** By their keys without functions; emptied once the notice was given. */
   readonly #withFunctions = new Map<string, string>();
@@ -62,7 +67,8 @@ export class Directory {
   }
 
   /** The lane, if it is known without any work. */
-  known(host: HostLike): Lane | undefined {
+  known(named: HostLike): Lane | undefined {
+    const host = urlAsText(named);
     if (typeof host === "string") return this.#byString.get(host);
     const memo = this.#byObject.get(host);
     // A caller that changes its object means another host: with the old
@@ -79,7 +85,8 @@ export class Directory {
    *
    * @throws {TypeError} If the host is malformed.
    */
-  find(host: HostLike): Lane | Promise<Lane> {
+  find(named: HostLike): Lane | Promise<Lane> {
+    const host = urlAsText(named);
     const lane = this.known(host);
     if (lane !== undefined && this.#mayReuse(host, lane)) {
       const current = this.current(lane);
@@ -89,14 +96,14 @@ export class Directory {
     return this.#resolving.get(host) ?? this.#resolve(host);
   }
 
-  #mayReuse(host: HostLike, lane: Lane): boolean {
+  #mayReuse(host: string | SshHost, lane: Lane): boolean {
     const isStable = this.#resolver.isStable?.(host) ?? true;
     if (isStable) return lane.isLive || typeof host !== "string";
     return lane.waiting === 0 &&
       lane.open.some((pooled) => pooled.hasRoom(lane.sessionLimit));
   }
 
-  #resolve(host: HostLike): Lane | Promise<Lane> {
+  #resolve(host: string | SshHost): Lane | Promise<Lane> {
     const copy = typeof host === "string" ? undefined : snapshot(host);
     const resolved = this.#resolver.resolve(host, {
       onNotice: (notice) => this.#onNotice(host, notice),
@@ -130,7 +137,11 @@ export class Directory {
       this.#adopt(this.#makeLane(discreet(host), key));
   }
 
-  #remember(host: HostLike, copy: unknown, resolved: ResolvedHost): Lane {
+  #remember(
+    host: string | SshHost,
+    copy: unknown,
+    resolved: ResolvedHost,
+  ): Lane {
     const lane = this.laneOf(resolved);
     this.#tellOfFunctions(host, resolved, lane.key);
     if (typeof host === "string") this.#byString.set(host, lane);
@@ -142,7 +153,11 @@ export class Directory {
    * A callback that is written into the host of each call is a new function
    * each time, and so each call gets a connection of its own.
    */
-  #tellOfFunctions(host: HostLike, resolved: ResolvedHost, key: string): void {
+  #tellOfFunctions(
+    host: string | SshHost,
+    resolved: ResolvedHost,
+    key: string,
+  ): void {
     if (this.#hasToldOfFunctions || typeof host === "string") return;
     const alike = poolKeyWithoutFunctions(resolved);
     if (alike === undefined) return;

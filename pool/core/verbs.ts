@@ -43,8 +43,8 @@ import type { PooledConnection } from "../connection/pooled_connection.ts";
 import { isTraced, type Operation, trace } from "../telemetry/tracing.ts";
 import type { OperationName } from "../telemetry/diagnostics.ts";
 import type {
+  FanOut,
   FanOutCommandOptions,
-  FanOutResult,
   FanOutWork,
   WarmResult,
 } from "../fan_out.ts";
@@ -221,14 +221,14 @@ export class Verbs {
 
   fanOut<T>(
     hosts: FanOutHosts,
-    work: FanOutWork<T> | Command,
-    options?: FanOutCommandOptions<"text" | "bytes">,
-  ): AsyncIterable<FanOutResult<T>> {
+    work: FanOutWork<T, never> | Command,
+    options?: FanOutCommandOptions<"text" | "bytes", never>,
+  ): FanOut<T, unknown> {
     const pool = {
       exec: this.exec.bind(this),
       closing: this.#core.closingSignal,
     };
-    return fanOut(pool, hosts, work, options);
+    return fanOut(pool, hosts, work, options as never);
   }
 
   warm(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlAsText } from "../../transport/host/host_string.ts";
 import { type HostLike, hostName } from "../../transport/host/host.ts";
 
 /**
@@ -19,7 +20,8 @@ export function hostLabel(host: HostLike): string {
   }
 }
 
-function labelOf(host: HostLike): string {
+function labelOf(named: HostLike): string {
+  const host = urlAsText(named);
   if (typeof host === "string") return withoutPassword(host);
   const { alias, hostname, user, port } = (host ?? {}) as {
     alias?: unknown;
@@ -38,23 +40,27 @@ function labelOf(host: HostLike): string {
 
 function withoutPassword(name: string): string {
   const at = name.lastIndexOf("@");
-  return name.slice(0, Math.max(at, 0)).includes(":")
-    ? name.slice(at + 1)
-    : name;
+  const user = name.slice(0, Math.max(at, 0)).replace(/^ssh:\/\//i, "");
+  return user.includes(":") ? name.slice(at + 1) : name;
 }
 
 /**
  * Adds the host to a result, as the caller named it, and its name. An object
  * may hold credentials: it is there for who asks, and not seen where a result
  * is printed, as results are.
+ *
+ * @param named What the caller gave, such as an entry of an inventory.
+ * @param result The result.
+ * @param host The host of it, for the name.
  */
-export function withHost<T extends object>(
-  host: HostLike,
+export function withHost<T extends object, Named>(
+  named: Named,
   result: T,
-): T & { readonly host: HostLike; readonly name: string } {
+  host: HostLike = named as HostLike,
+): T & { readonly host: Named; readonly name: string } {
   const name = hostLabel(host);
-  if (typeof host === "string") return { host, name, ...result };
-  return Object.defineProperty({ name, ...result }, "host", { value: host }) as
-    & T
-    & { readonly host: HostLike; readonly name: string };
+  if (typeof named === "string") return { host: named, name, ...result };
+  return Object.defineProperty({ name, ...result }, "host", {
+    value: named,
+  }) as T & { readonly host: Named; readonly name: string };
 }

@@ -78,13 +78,17 @@ export type HostKeyVerifier = (key: HostKey) => boolean | Promise<boolean>;
  * - a function: it decides;
  * - `"insecure-accept-any"`: anything is accepted, which lets whoever is on
  *   the path read and change everything. For throwaway test servers only.
+ *
+ * It may come from the environment or a file: any other string is a
+ * `TypeError` of the first call, before anything is dialled.
  */
 export type HostKeyPolicy =
   | "strict"
   | "accept-new"
   | "insecure-accept-any"
-  | `SHA256:${string}`
-  | ReadonlyArray<`SHA256:${string}`>
+  // As `string`, but an editor still offers the words above.
+  | (string & Record<never, never>)
+  | readonly string[]
   | HostKeyVerifier;
 
 /**
@@ -228,9 +232,9 @@ export type AuthMethod =
 
 /**
  * A host as `user@host:port` (IPv6 addresses in brackets), an alias of
- * ssh_config, or an object.
+ * ssh_config, a URL such as `new URL("ssh://ops@db1:2222")`, or an object.
  */
-export type HostLike = string | SshHost;
+export type HostLike = string | URL | SshHost;
 
 /** A host with nothing left to look up: defaults, aliases and hops are filled in. */
 export interface ResolvedHost extends SshHost {

@@ -5,6 +5,10 @@
  */
 
 import { isIPv6 } from "node:net";
+import { showValue } from "../options/show_value.ts";
+
+/** The most that the system takes (NI_MAXHOST), and what bounds the checks. */
+export const MAX_HOSTNAME = 1025;
 
 /** The parts of a host string; absent where the string does not say. */
 export interface HostParts {
@@ -18,7 +22,8 @@ export interface HostParts {
 
 /**
  * Parses `user@host:port`, where user and port may be absent, and an IPv6
- * address with a port stands in brackets. A leading `ssh://` is allowed.
+ * address with a port stands in brackets. A leading `ssh://` makes it a URL, in
+ * which special characters of the user are written as `%40`.
  *
  * @param text The string.
  * @returns Its parts; what the string does not say is absent.
@@ -43,13 +48,12 @@ export function parseHost(text: string): HostParts {
     );
   }
   let rest = text;
-  if (/^ssh:\/\//i.test(rest)) rest = rest.slice(6).replace(/\/$/, "");
+  const isUrl = /^ssh:\/\//i.test(rest);
+  if (isUrl) rest = rest.slice(6).replace(/\/$/, "");
   const bad = (why: string) =>
     // A string may hold "user:password@host": nothing of it but the part
     // after the last "@" is ever shown.
-    new TypeError(
-      `Cannot parse the host ${JSON.stringify(redact(rest))}: ${why}`,
-    );
+    new TypeError(`Cannot parse the host ${showValue(redact(rest))}: ${why}`);
   if (rest === "") throw bad("it is empty, must be like user@host:port");
   // deno-lint-ignore no-control-regex -- control characters are what is refused
   if (/[\s\x00-\x1f\x7f]/.test(rest)) {
@@ -60,6 +64,7 @@ export function parseHost(text: string): HostParts {
   if (at >= 0) {
     user = rest.slice(0, at);
     rest = rest.slice(at + 1);
+    if (isUrl) user = unescaped(user, bad);
     if (user === "") throw bad("the user before @ is empty");
     if (user.includes(":")) {
       throw bad("a password in it is not allowed, use the password option");
@@ -71,6 +76,25 @@ export function parseHost(text: string): HostParts {
     ...(user === undefined ? {} : { user }),
     ...(port === undefined ? {} : { port }),
   };
+}
+
+/**
+ * Gives a host that is a URL as a string.
+ *
+ * @param host The host.
+ * @returns Its text, which is parsed as any string; another host as it is.
+ */
+export function urlAsText<Host>(host: Host | URL): Host | string {
+  return host instanceof URL ? host.href : host;
+}
+
+/** In a URL, characters that would end the user are written as `%40`. */
+function unescaped(user: string, bad: (why: string) => TypeError): string {
+  try {
+    return decodeURIComponent(user);
+  } catch {
+    throw bad("the user before @ has a % that begins no escape");
+  }
 }
 
 function redact(text: string): string {
@@ -115,6 +139,9 @@ function checkHostname(
   bad: (why: string) => TypeError,
 ): void {
   if (hostname === "") throw bad("the host name is empty");
+  if (hostname.length > MAX_HOSTNAME) {
+    throw bad(`the host name is longer than ${MAX_HOSTNAME} characters`);
+  }
   if (hostname.includes(":") && !isAddress(hostname)) {
     throw bad(`${JSON.stringify(hostname)} is no IPv6 address`);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlAsText } from "./host_string.ts";
 import { discreet } from "./redacted.ts";
 import {
   type HostLike,
@@ -39,7 +40,7 @@ export function isResolved(host: HostLike): host is ResolvedHost {
 
 /** Whether a string occurs in a host: at its top, or among its hops. */
 export function hasString(host: HostLike, depth = 0): boolean {
-  if (typeof host === "string") return true;
+  if (typeof host === "string" || host instanceof URL) return true;
   if (isResolved(host) || depth > MAX_HOPS) return false;
   return jumpList(host?.jump).some((hop) => hasString(hop, depth + 1));
 }
@@ -50,11 +51,12 @@ export function resolveHost(host: HostLike, lookup: Lookup): ResolvedHost {
 }
 
 function resolve(
-  host: HostLike,
+  given: HostLike,
   lookup: Lookup,
   path: readonly HostLike[],
   tunnelled: boolean,
 ): ResolvedHost {
+  const host = urlAsText(given);
   if (isResolved(host)) return host;
   if (path.includes(host)) throw cycle(path, host);
   if (path.length > MAX_HOPS) throw tooLong(path);
@@ -142,5 +144,5 @@ function describe(host: HostLike | undefined): string {
   if (host === undefined) return "the host";
   // A string may be "user:password@host": only what follows the "@" is shown.
   if (typeof host === "string") return host.slice(host.lastIndexOf("@") + 1);
-  return hostName(host);
+  return host instanceof URL ? describe(host.href) : hostName(host);
 }

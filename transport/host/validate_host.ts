@@ -6,6 +6,7 @@
 
 import { isIPv6 } from "node:net";
 import { MAX_TIMER_MS } from "../abort.ts";
+import { MAX_HOSTNAME } from "./host_string.ts";
 import type { Algorithms, SshHost } from "./host.ts";
 import { accepting, flag, secret } from "../options/rules.ts";
 import { showType } from "../options/show_value.ts";
@@ -19,8 +20,6 @@ import {
 // deno-lint-ignore no-control-regex -- control characters are what is refused
 const CONTROL = /[\x00-\x1f\x7f]/;
 const HOSTNAME = /^(?!-)[\p{L}\p{N}\p{M}_.:%-]+$/u;
-/** The most that the system takes (NI_MAXHOST), and what bounds the checks. */
-const MAX_HOSTNAME = 1025;
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}=?$/;
 const METHODS = ["none", "publickey", "password", "keyboard-interactive"];
 const POLICIES = ["strict", "accept-new", "insecure-accept-any"];
@@ -64,7 +63,8 @@ function isEnv(value: unknown): boolean {
 }
 
 function isHostLike(value: unknown): boolean {
-  return typeof value === "string" || isPlainObject(value);
+  return typeof value === "string" || value instanceof URL ||
+    isPlainObject(value);
 }
 
 const paths = accepting("an array of paths", isList(isText));

@@ -61,7 +61,7 @@ export async function hostKeyPlan(
   host: ResolvedHost,
   { command, onNotice }: HostKeyContext,
 ): Promise<HostKeyPlan> {
-  const policy = host.hostKey ?? "strict";
+  const policy: unknown = host.hostKey ?? "strict";
   const common = {
     NoHostAuthenticationForLocalhost: "no",
     ...host.hostKeyAlias === undefined

@@ -5,7 +5,7 @@
  */
 
 import type { HostLike, ResolvedHost, SshHost } from "../host/host.ts";
-import { parseHost } from "../host/host_string.ts";
+import { parseHost, urlAsText } from "../host/host_string.ts";
 import { abortable } from "../abort.ts";
 import {
   type HostResolver,
@@ -77,7 +77,7 @@ export class SshConfigResolver implements HostResolver {
   /**
    * Resolves a host.
    *
-   * @param host A string to look up, or an object.
+   * @param named A string to look up, or an object.
    * @param given Who is told of notices, each once; and the caller's signal.
    * An abort ends this caller's wait and its commands of `Match exec`. Files
    * that are being read for several callers are read to the end.
@@ -87,10 +87,11 @@ export class SshConfigResolver implements HostResolver {
    * @throws {SshConfigError} If the configuration cannot be read or used.
    */
   resolve(
-    host: HostLike,
+    named: HostLike,
     given: ResolveOptions = {},
   ): ResolvedHost | Promise<ResolvedHost> {
     const options = RESOLVE_OPTIONS.check(given);
+    const host = urlAsText(named);
     if (!hasString(host)) return resolveHost(host, parseHost);
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -111,10 +112,11 @@ export class SshConfigResolver implements HostResolver {
    * Says whether the last answer for a host depends on files alone, and not on
    * a command of `Match exec`.
    *
-   * @param host A host that was resolved.
+   * @param named A host that was resolved.
    * @returns `false` if a command was asked. `resolve()` runs it again each time.
    */
-  isStable(host: HostLike): boolean {
+  isStable(named: HostLike): boolean {
+    const host = urlAsText(named);
     return typeof host === "string"
       ? !this.#memo.has(host) || this.#memo.get(host) !== undefined
       : !this.#unstableObjects.has(host);
@@ -155,7 +157,7 @@ export class SshConfigResolver implements HostResolver {
    * starts again. A command runs once for each call of `resolve()`.
    */
   #answer(
-    host: HostLike,
+    host: string | SshHost,
     config: LoadedConfig,
     inquiry: Inquiry,
   ): ResolvedHost | Promise<ResolvedHost> {
@@ -178,7 +180,7 @@ export class SshConfigResolver implements HostResolver {
   }
 
   #evaluate(
-    host: HostLike,
+    host: string | SshHost,
     config: LoadedConfig,
     { answers, options }: Inquiry,
   ): ResolvedHost {
@@ -196,7 +198,11 @@ export class SshConfigResolver implements HostResolver {
     return result;
   }
 
-  #remember(host: HostLike, result: ResolvedHost, isStable: boolean): void {
+  #remember(
+    host: string | SshHost,
+    result: ResolvedHost,
+    isStable: boolean,
+  ): void {
     if (typeof host !== "string") {
       if (isStable) this.#unstableObjects.delete(host);
       else this.#unstableObjects.add(host);

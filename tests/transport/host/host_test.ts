@@ -220,3 +220,77 @@ Deno.test("PlainResolver.resolve() shows no password that stands before an @, in
     }
   }
 });
+
+Deno.test("a host may be a URL, which means what its text means", () => {
+  const resolve = (url: string | URL) => new PlainResolver().resolve(url);
+  const cases = [
+    ["ssh://ops@db1:2222", { hostname: "db1", user: "ops", port: 2222 }],
+    ["ssh://ops@db1/", { hostname: "db1", user: "ops", port: 22 }],
+    ["ssh://ops@[::1]:2222", { hostname: "::1", user: "ops", port: 2222 }],
+    ["ssh://a%40b%5Cc@db1", { hostname: "db1", user: "a@b\\c", port: 22 }],
+  ] as const;
+  for (const [text, host] of cases) {
+    assertEquals<object>({ ...resolve(new URL(text)) }, host);
+    assertEquals<object>({ ...resolve(text) }, host);
+  }
+  const { jump } = new PlainResolver().resolve({
+    hostname: "db1",
+    user: "ops",
+    jump: new URL("ssh://ops@gate"),
+  });
+  assertEquals(jump?.map(hostName), ["ops@gate:22"]);
+  for (
+    const [text, why] of [
+      ["https://ops@db1", "/"],
+      ["ssh://ops:hunter2@db1", "a password in it is not allowed"],
+      ["ssh://ops@db1/home", "is not allowed in a host name"],
+      ["ssh://ops@db1?x", "is not allowed in a host name"],
+      ["ssh://a%@db1", "a % that begins no escape"],
+    ] as const
+  ) {
+    const error = assertThrows(() => resolve(new URL(text)), TypeError, why);
+    assert(!error.message.includes("hunter2"), error.message);
+  }
+});
+
+Deno.test("hostKey takes a string whose text is known at run time, and checks it then", () => {
+  const resolve = (hostKey: string) =>
+    new PlainResolver().resolve({ hostname: "db1", user: "ops", hostKey });
+  assertEquals(resolve("accept-new").hostKey, "accept-new");
+  assertThrows(
+    () => resolve("acceptnew"),
+    TypeError,
+    'hostKey is "acceptnew", must be "strict", "accept-new"',
+  );
+});
+
+/** How long a call takes at best, in milliseconds. */
+function fastest(call: () => unknown): number {
+  let best = Infinity;
+  for (let i = 0; i < 3; i++) {
+    const startedAt = performance.now();
+    call();
+    best = Math.min(best, performance.now() - startedAt);
+  }
+  return best;
+}
+
+Deno.test("a field of a host that is huge is refused in about the time that it takes to read it, and shown in part", () => {
+  const huge = ":".repeat(300_000);
+  const reading = Math.max(0.5, fastest(() => huge.split(":").length));
+  for (const field of ["hostname", "bindAddress", "agent", "hostKeyAlias"]) {
+    // A line feed is refused everywhere.
+    const host = { hostname: "db1", user: "ops", [field]: `${huge}\n` };
+    let message = "";
+    const took = fastest(() => {
+      message = assertThrows(() => new PlainResolver().resolve(host)).message;
+    });
+    assert(message.length < 500, `${message.length} characters`);
+    // With a square of the length it took a minute: 10,000 times as long.
+    assert(took < 200 * reading, `${field}: ${took} ms, reading ${reading} ms`);
+  }
+  for (const text of [huge, `[${huge}]`, `a@${huge}`, "%a".repeat(150_000)]) {
+    const took = fastest(() => assertThrows(() => parseHost(text)));
+    assert(took < 200 * reading, `${took} ms, reading takes ${reading} ms`);
+  }
+});
