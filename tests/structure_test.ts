@@ -161,6 +161,7 @@ Deno.test("the library runs without Deno, and without syntax that Node 20 lacks"
 const PLACES: Readonly<Record<string, string>> = {
   "@noble/post-quantum": "transport/ssh2/dial/_kem.ts",
   "@opentelemetry/api": "pool/otel/",
+  "bcrypt-pbkdf": "transport/ssh2/auth/_key_ciphers.ts",
   ssh2: "transport/",
   "yocto-spinner": "pool/progress.ts",
 };

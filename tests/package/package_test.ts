@@ -81,6 +81,7 @@ packageTest(
     assert(made.description.length > 40 && made.keywords.includes("ssh"));
     assertEquals(made.dependencies, {
       "@noble/post-quantum": "^0.7.1",
+      "bcrypt-pbkdf": "^1.0.2",
       ssh2: "1.17.0",
     });
     // What a sub-path alone needs is installed by those who use it.

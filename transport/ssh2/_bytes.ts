@@ -16,6 +16,16 @@ export class ByteReader {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  /** How many bytes are left. */
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  /** The next byte, which is not taken. */
+  peek(): number | undefined {
+    return this.#bytes[this.#at];
+  }
+
   /** A number of four bytes. */
   uint32(): number {
     return this.take(4).readUInt32BE(0);

@@ -8,42 +8,49 @@
  */
 
 import { Buffer } from "node:buffer";
-import {
-  createDecipheriv,
-  createHash,
-  createPrivateKey,
-  type KeyObject,
-} from "node:crypto";
+import type { KeyObject } from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2, { type ParsedKey } from "ssh2";
 import { ByteReader, string, uint32 } from "../_bytes.ts";
+import {
+  type Container,
+  decryptContainer,
+  decryptLegacy,
+  KeyFormatError,
+  openContainer,
+  openPkcs8,
+  plainContainer,
+  WrongPassphrase,
+} from "./_key_ciphers.ts";
 
-const MAGIC = "openssh-key-v1\0";
+/** A private key between its lines; ssh reads over what is around it. */
+const PEM =
+  /-----BEGIN ((?:[A-Z0-9]+ )*)PRIVATE KEY-----[\s\S]+?-----END \1PRIVATE KEY-----/;
+const PUTTY = /^PuTTY-User-Key-File-(\d+):/;
 const CONTAINER =
   /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END OPENSSH PRIVATE KEY-----/;
 const PKCS8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/;
 const LEGACY =
-  /^-----BEGIN (RSA|EC|DSA) PRIVATE KEY-----[ \t]*\r?\n((?:[\w-]+:.*\n)*)([\s\S]+?)-----END \1 PRIVATE KEY-----$/;
+  /^-----BEGIN (RSA|EC|DSA) PRIVATE KEY-----[ \t]*\n((?:[\w-]+:.*\n)*)([\s\S]+?)-----END \1 PRIVATE KEY-----$/;
 const PUBLIC_LINE =
   /^\s*((?:sk-)?(?:ssh|ecdsa)-[\w.@-]+)\s+([A-Za-z0-9+/]+={0,2})(?:\s|$)/;
 
-/**
- * More rounds are refused. ssh2 hashes in JavaScript and blocks the process:
- * the 24 rounds of ssh-keygen take 0.2 s, a forged number would never end.
- */
-const MAX_ROUNDS = 1000;
+/** What environment variables of CI hold in place of line ends. */
+const ESCAPED = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\\r?\\?n/;
 
-/** A key that cannot be used, whatever the passphrase. */
-class KeyFormatError extends Error {
-  override readonly name = "KeyFormatError";
+/** The key itself, with line ends of one kind. */
+function keyIn(text: string): string {
+  const unix = text.replace(/^\uFEFF/, "").replaceAll(/\r\n?/g, "\n").trim();
+  return PUTTY.test(unix) ? unix : PEM.exec(unix)?.[0] ?? unix;
 }
 
 /** Whether a private key needs a passphrase. */
 export function isEncrypted(text: string): boolean {
-  const container = openContainer(text);
+  const key = keyIn(text);
+  const container = containerIn(key);
   if (container !== undefined) return container.cipher !== "none";
-  return /BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type: 4,ENCRYPTED/m.test(text) ||
-    /^PuTTY-User-Key[\s\S]*^Encryption: (?!none)/m.test(text);
+  return /BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type: 4,ENCRYPTED/m.test(key) ||
+    /^PuTTY-User-Key[\s\S]*^Encryption: (?!none)/m.test(key);
 }
 
 /**
@@ -53,11 +60,41 @@ export function isEncrypted(text: string): boolean {
 export function publicBlob(text: string): Buffer | undefined {
   const line = PUBLIC_LINE.exec(text);
   if (line !== null) return Buffer.from(line[2] ?? "", "base64");
-  const container = openContainer(text);
+  const container = containerIn(keyIn(text));
   if (container !== undefined) return container.publicKey;
   if (!text.includes("PRIVATE KEY") || isEncrypted(text)) return undefined;
   const key = parsePrivate(text);
   return key instanceof Error ? undefined : key.getPublicSSH();
+}
+
+/**
+ * Says why a text cannot be a key before a passphrase is asked for.
+ *
+ * @param text The text.
+ * @returns The reason, if there is one.
+ */
+export function findUnreadable(text: string): KeyFormatError | undefined {
+  if (ESCAPED.test(text)) {
+    return new KeyFormatError(
+      'its line ends are the two characters "\\" and "n"',
+      'put the line ends back: text.replaceAll("\\\\n", "\\n")',
+    );
+  }
+  const key = keyIn(text);
+  const version = PUTTY.exec(key)?.[1];
+  if (version !== undefined && version !== "2") {
+    return new KeyFormatError(
+      `it is in version ${version} of PuTTY's format, which cannot be read`,
+      "convert it: puttygen KEY.ppk -O private-openssh -o KEYFILE",
+    );
+  }
+  if (/BEGIN SSH2 ENCRYPTED PRIVATE KEY/.test(text)) {
+    return new KeyFormatError(
+      "it is in the format of ssh.com, which cannot be read",
+      "convert it: puttygen KEY -O private-openssh -o KEYFILE",
+    );
+  }
+  return undefined;
 }
 
 /**
@@ -72,13 +109,13 @@ export function parsePrivate(
   passphrase?: string,
 ): ParsedKey | Error {
   try {
-    return readKey(text.trim(), passphrase);
+    const unreadable = findUnreadable(text);
+    if (unreadable !== undefined) return unreadable;
+    return readKey(keyIn(text), passphrase);
   } catch (error) {
     if (error instanceof KeyFormatError) return error;
     // If a passphrase was given, it is almost certainly the wrong one.
-    return passphrase === undefined
-      ? describe(error)
-      : new Error("wrong passphrase");
+    return passphrase === undefined ? describe(error) : new WrongPassphrase();
   }
 }
 
@@ -90,14 +127,12 @@ function readKey(text: string, passphrase: string | undefined): ParsedKey {
     const der = decryptLegacy(Buffer.from(body, "base64"), headers, passphrase);
     return parse(kind === "EC" ? ecContainer(der) : pem(kind, der));
   }
-  const opened = openContainer(text);
-  const rounds = opened?.rounds ?? 0;
-  if (rounds > MAX_ROUNDS) {
-    throw new KeyFormatError(
-      `its passphrase takes ${rounds} rounds, the limit is ${MAX_ROUNDS}`,
+  const opened = containerIn(text);
+  const key = opened === undefined || opened.cipher === "none"
+    ? parse(text, passphrase)
+    : parse(
+      container(opened.publicKey, decryptContainer(opened, passphrase ?? "")),
     );
-  }
-  const key = parse(text, passphrase);
   if (opened !== undefined && !opened.publicKey.equals(key.getPublicSSH())) {
     throw new KeyFormatError("its two parts are of different keys");
   }
@@ -128,38 +163,13 @@ function describe(error: unknown): Error {
   return error instanceof Error ? error : new Error("the format is not known");
 }
 
-interface Container {
-  readonly cipher: string;
-  /** How often the passphrase is hashed. */
-  readonly rounds: number;
-  readonly publicKey: Buffer;
-}
-
-function openContainer(text: string): Container | undefined {
+function containerIn(text: string): Container | undefined {
   const body = CONTAINER.exec(text)?.[1];
-  if (body === undefined) return undefined;
-  try {
-    const reader = new ByteReader(Buffer.from(body, "base64"));
-    if (reader.take(MAGIC.length).toString("latin1") !== MAGIC) {
-      return undefined;
-    }
-    const cipher = reader.string().toString();
-    reader.string(); // The key derivation.
-    const options = new ByteReader(reader.string());
-    const rounds = cipher === "none" ? 0 : (options.string(), options.uint32());
-    reader.uint32(); // The number of keys, of which OpenSSH writes one.
-    return { cipher, rounds, publicKey: reader.string() };
-  } catch {
-    return undefined; // Cut short: the parser reports it.
-  }
+  return body === undefined ? undefined : openContainer(body);
 }
 
 function fromPkcs8(text: string, passphrase: string | undefined): string {
-  const key = createPrivateKey({
-    key: text,
-    format: "pem",
-    ...(passphrase === undefined ? {} : { passphrase }),
-  });
+  const key = openPkcs8(text, passphrase);
   const type = key.asymmetricKeyType;
   if (type === "rsa") {
     return key.export({ type: "pkcs1", format: "pem" }).toString().trim();
@@ -169,38 +179,6 @@ function fromPkcs8(text: string, passphrase: string | undefined): string {
   }
   if (type === "ed25519") return edContainer(key);
   throw new KeyFormatError(`SSH has no keys of type ${type}`);
-}
-
-/**
- * Removes the encryption of RFC 1421. ssh2 would leave the padding after the
- * key, and Deno refuses such a key.
- */
-function decryptLegacy(
-  body: Buffer,
-  headers: string,
-  passphrase: string | undefined,
-): Buffer {
-  const info = /^DEK-Info: *([\w-]+),([0-9A-Fa-f]+)/m.exec(headers);
-  if (info === null) return body;
-  const [, cipher = "", hex = ""] = info;
-  const length = /^aes-(\d+)/i.exec(cipher)?.[1];
-  const keyLength = length === undefined ? 24 : Number(length) / 8;
-  const iv = Buffer.from(hex, "hex");
-  const secret = Buffer.concat([
-    Buffer.from(passphrase ?? ""),
-    iv.subarray(0, 8),
-  ]);
-  let key: Buffer = Buffer.alloc(0);
-  for (let last: Buffer = key; key.length < keyLength;) {
-    last = createHash("md5").update(last).update(secret).digest();
-    key = Buffer.concat([key, last]);
-  }
-  const decipher = createDecipheriv(
-    cipher.toLowerCase(),
-    key.subarray(0, keyLength),
-    iv,
-  );
-  return Buffer.concat([decipher.update(body), decipher.final()]);
 }
 
 function pem(kind: string, der: Buffer): string {
@@ -214,7 +192,7 @@ function edContainer(key: KeyObject): string {
   const publicKey = Buffer.from(x, "base64url");
   const both = Buffer.concat([Buffer.from(d, "base64url"), publicKey]);
   const blob = Buffer.concat([string("ssh-ed25519"), string(publicKey)]);
-  return container(blob, Buffer.concat([blob, string(both)]));
+  return container(blob, plainSecret(blob, string(both)));
 }
 
 interface Curve {
@@ -251,24 +229,23 @@ function ecContainer(sec1: Buffer): string {
     string(curve.name),
     string(point),
   ]);
-  return container(blob, Buffer.concat([blob, string(scalar)]));
+  return container(blob, plainSecret(blob, string(scalar)));
 }
 
-function container(blob: Buffer, fields: Buffer): string {
+/** The private part of a container, unencrypted. */
+function plainSecret(blob: Buffer, number: Buffer): Buffer {
   // Two equal numbers first, by which a wrong passphrase would be found.
-  const secret = Buffer.concat([uint32(0), uint32(0), fields, string("")]);
-  const padding = Buffer.of(1, 2, 3, 4, 5, 6, 7).subarray(
-    0,
-    -secret.length & 7,
-  );
-  const body = Buffer.concat([
-    Buffer.from(MAGIC),
-    string("none"),
-    string("none"),
+  const secret = Buffer.concat([
+    uint32(0),
+    uint32(0),
+    blob,
+    number,
     string(""),
-    uint32(1),
-    string(blob),
-    string(Buffer.concat([secret, padding])),
   ]);
-  return pem("OPENSSH", body);
+  const padding = Buffer.of(1, 2, 3, 4, 5, 6, 7);
+  return Buffer.concat([secret, padding.subarray(0, -secret.length & 7)]);
+}
+
+function container(blob: Buffer, secret: Buffer): string {
+  return pem("OPENSSH", plainContainer(blob, secret));
 }

@@ -14,7 +14,13 @@ import type { ParsedKey } from "ssh2";
 import { expandHome, localUid } from "../../host/local_user.ts";
 import type { Passphrase, PassphraseRequest } from "../../host/host.ts";
 import type { KeyCache } from "./key_cache.ts";
-import { isEncrypted, parsePrivate, publicBlob } from "./_key_formats.ts";
+import { KeyFormatError } from "./_key_ciphers.ts";
+import {
+  findUnreadable,
+  isEncrypted,
+  parsePrivate,
+  publicBlob,
+} from "./_key_formats.ts";
 import { isCertificate } from "./_wire.ts";
 
 /** The longest key file, in bytes: a key of 16384 bits takes 13 KB. */
@@ -229,12 +235,13 @@ async function decrypt(
   request: PassphraseRequest,
 ): Promise<ParsedKey> {
   const shown = JSON.stringify(request.key);
-  if (!isEncrypted(text)) {
-    const key = parsePrivate(text);
+  const unreadable = findUnreadable(text);
+  if (unreadable !== undefined || !isEncrypted(text)) {
+    const key = unreadable ?? parsePrivate(text);
     if (!(key instanceof Error)) return key;
     throw new KeyError(`Cannot use the key ${shown}: ${key.message}`, {
       cause: key,
-      ...looksLikeKey(text) ? {} : { hint: NO_KEY_HINT },
+      ...looksLikeKey(text) ? hintOf(key) : { hint: NO_KEY_HINT },
     });
   }
   if (passphrase === undefined) {
@@ -248,7 +255,14 @@ async function decrypt(
   if (!(key instanceof Error)) return key;
   throw new KeyError(`Cannot decrypt the key ${shown}: ${key.message}`, {
     cause: key,
+    ...hintOf(key),
   });
+}
+
+function hintOf(error: Error): { readonly hint?: string } {
+  return error instanceof KeyFormatError && error.hint !== undefined
+    ? { hint: error.hint }
+    : {};
 }
 
 async function ask(
