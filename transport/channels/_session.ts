@@ -182,13 +182,11 @@ export class Session implements ChannelObserver, RemoteSession {
   }
 
   unanswered(): void {
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
+    const isOpen = this.#channel.isConfirmed;
+    const what = isOpen ? doing(this.#request) : "open a channel";
     const why = "the server does not answer";
-    const mayHaveRun = this.#wasSent;
-    this.#fail(
-      mayHaveRun
-        ? this.#context.lost(doing(this.#request), { why, mayHaveRun })
-        : this.#context.lost("open a channel", { why }),
-    );
+    this.#fail(this.#context.lost(what, { why, mayHaveRun: this.#wasSent }));
   }
 
   closed(): void {

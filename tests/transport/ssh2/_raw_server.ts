@@ -20,6 +20,8 @@ export interface RawServerProtocol {
   _hostKeys: Record<string, unknown>;
   _decipher: { _onPayload(payload: Uint8Array): unknown };
   readonly _kex: unknown;
+  /** While keys are exchanged. */
+  readonly _kexinit: unknown;
   readonly _cipher: { encrypt(packet: Uint8Array): void };
   readonly _packetRW: {
     readonly write: {
@@ -68,6 +70,16 @@ export interface RawServerProtocol {
       amount: number,
     ) => void;
   };
+}
+
+/** Sends a message that ssh2 cannot write, or will not write now. */
+export function sendRaw(
+  { _packetRW: { write }, _cipher }: RawServerProtocol,
+  message: ArrayLike<number>,
+): void {
+  const packet = write.alloc(message.length, true);
+  packet.set(message, write.allocStartKEX);
+  _cipher.encrypt(write.finalize(packet, true));
 }
 
 /** A command on such a server. */

@@ -28,7 +28,8 @@ export interface ScriptedChannel {
   readonly index: number;
   /** The requests so far, as `type` or `type data`. */
   readonly seen: string[];
-  confirm(): void;
+  /** @param maxPacket The largest packet that it takes; default: 32 KiB. */
+  confirm(maxPacket?: number): void;
   succeed(): void;
   fail(): void;
   say(text: string | Uint8Array): void;
@@ -45,6 +46,8 @@ export interface Script {
   onOpen?(channel: ScriptedChannel): void;
   /** Default: grants each, and runs nothing. */
   onRequest?(channel: ScriptedChannel, request: ScriptedRequest): void;
+  /** The client has sent its end of file. */
+  onEof?(channel: ScriptedChannel): void;
   /** The client has sent its CLOSE. */
   onClose?(channel: ScriptedChannel): void;
 }
@@ -60,7 +63,8 @@ export function startScriptedServer(script: Script): Promise<RawServer> {
       const channel: ScriptedChannel = {
         index,
         seen: [],
-        confirm: () => protocol.channelOpenConfirm(id, index, 2 ** 21, 2 ** 15),
+        confirm: (maxPacket = 2 ** 15) =>
+          protocol.channelOpenConfirm(id, index, 2 ** 21, maxPacket),
         succeed: () => protocol.channelSuccess(id),
         fail: () => protocol.channelFailure(id),
         say: (text) => protocol.channelData(id, Buffer.from(text)),
@@ -101,7 +105,9 @@ export function startScriptedServer(script: Script): Promise<RawServer> {
       channels.get(index)!.seen.push(`data ${Buffer.from(data)}`);
     };
     handlers.CHANNEL_EOF = (_protocol, index) => {
-      channels.get(index)!.seen.push("eof");
+      const channel = channels.get(index)!;
+      channel.seen.push("eof");
+      script.onEof?.(channel);
     };
     handlers.CHANNEL_WINDOW_ADJUST = () => {};
   });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import type { RawProtocol } from "../fence/internals.ts";
 
 /** What one set of keys has carried, or may carry, in one direction. */
@@ -29,13 +30,23 @@ export const REKEY_LIMITS: RekeyLimits = {
   hard: { packets: 2 ** 31, bytes: 64 * GIB },
 };
 
-/** Exchanges keys again in time. */
+/**
+ * How often the server may ask for new keys: each exchange takes milliseconds
+ * of computing, in which nothing else of the process runs. sshd asks by volume
+ * or by time, so both earn exchanges; its `RekeyLimit` may be 64 KiB or 1 s.
+ */
+const SERVER_MAY = { atOnce: 20, eachMs: 500, eachBytes: 64 * 1024 };
+
+/** Exchanges keys again in time, and not too often. */
 export class Rekeying {
   readonly #protocol: RawProtocol;
   readonly #limits: RekeyLimits;
   readonly #inbound: Volume = { packets: 0, bytes: 0 };
   readonly #outbound: Volume = { packets: 0, bytes: 0 };
   #isDue = false;
+  /** Exchanges that the server has not used. */
+  #credit = SERVER_MAY.atOnce;
+  #creditAt = performance.now();
 
   /**
    * @param protocol ssh2's protocol object, in the turn in which the client's
@@ -59,12 +70,28 @@ export class Rekeying {
     };
   }
 
-  /** New keys are in use. */
+  /**
+   * New keys are in use.
+   *
+   * @throws {ProtocolViolation} If the server asks for them all the time.
+   */
   renewed(): void {
+    if (!this.#isDue) this.#charge();
     for (const carried of [this.#inbound, this.#outbound]) {
       carried.packets = carried.bytes = 0;
     }
     this.#isDue = false;
+  }
+
+  #charge(): void {
+    const { atOnce, eachMs, eachBytes } = SERVER_MAY;
+    const now = performance.now();
+    const earned = (now - this.#creditAt) / eachMs +
+      (this.#inbound.bytes + this.#outbound.bytes) / eachBytes;
+    this.#credit = Math.min(atOnce, this.#credit + earned) - 1;
+    this.#creditAt = now;
+    if (this.#credit >= 0) return;
+    throw new ProtocolViolation("the server asks for new keys again and again");
   }
 
   #count(carried: Volume, bytes: number): void {

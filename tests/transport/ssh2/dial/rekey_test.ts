@@ -13,27 +13,13 @@ import { Dial } from "../../../../transport/ssh2/dial/dial.ts";
 import type { RekeyLimits } from "../../../../transport/ssh2/dial/_rekey.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
-import { connect, rejection, resolved } from "../_kit.ts";
-import {
-  otherHostKey,
-  type RawServerProtocol,
-  startRawServer,
-} from "../_raw_server.ts";
+import { connect, rejection, resolved, until } from "../_kit.ts";
+import { otherHostKey, sendRaw, startRawServer } from "../_raw_server.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 
 const IGNORE = 2;
 const DEBUG = 4;
 const CHANNEL_DATA = 94;
-
-/** Sends a message past ssh2's queue, which holds all back meanwhile. */
-function sendNow(
-  { _packetRW: { write }, _cipher }: RawServerProtocol,
-  message: number[],
-): void {
-  const packet = write.alloc(message.length, true);
-  packet.set(message, write.allocStartKEX);
-  _cipher.encrypt(write.finalize(packet, true));
-}
 
 const CIPHERS: Record<string, SshHost["algorithms"] & object> = {
   "aes128-gcm": { cipher: "aes128-gcm@openssh.com" },
@@ -196,10 +182,10 @@ Deno.test("Connection takes what a server sends beside a later key exchange, as 
       get: () => current,
       set(exchange: unknown) {
         current = exchange;
-        sendNow(protocol, [IGNORE, ...string("padding")]);
-        sendNow(protocol, [DEBUG, 0, ...string("debug"), ...string("")]);
+        sendRaw(protocol, [IGNORE, ...string("padding")]);
+        sendRaw(protocol, [DEBUG, 0, ...string("debug"), ...string("")]);
         const data = [CHANNEL_DATA, ...uint32(id), ...string("meanwhile, ")];
-        sendNow(protocol, data);
+        sendRaw(protocol, data);
       },
     });
     protocol.rekey();
@@ -228,4 +214,36 @@ Deno.test("Connection ends when the server goes on without new keys", async () =
   const error = await rejection(connection.exec("true"));
   assertInstanceOf(error, ConnectionLostError);
   assertMatch(error.message, /did not answer to a new key exchange/);
+});
+
+sshdTest(
+  "Connection counts anew after each key exchange, and reaches no limit however long it lives",
+  async () => {
+    await using sshd = await startSshd({ logLevel: "DEBUG1" });
+    await using connection = await dial(
+      resolved(sshd.host()),
+      { packets: 60, bytes: Infinity },
+      { packets: 200, bytes: Infinity },
+    );
+    for (let n = 0; n < 100; n++) {
+      assertEquals((await connection.exec(`echo ${n}`)).stdout, `${n}\n`);
+    }
+    assert(await keyExchanges(sshd) >= 5, `${await keyExchanges(sshd)}`);
+  },
+);
+
+Deno.test("Connection ends when the server asks for new keys again and again", async () => {
+  await using server = await startRawServer();
+  await using connection = await connect(server.host);
+  const protocol = server.protocol();
+  let exchanges = 0;
+  for (; exchanges < 60 && !connection.isClosed; exchanges++) {
+    protocol.rekey();
+    await until(() => protocol._kexinit === undefined || connection.isClosed);
+  }
+  // One for each half of a second is not too many.
+  assert(exchanges >= 19 && connection.isClosed, `${exchanges}`);
+  const reason = await connection.closed;
+  assert(reason.kind === "lost", reason.kind);
+  assertMatch(reason.message, /asks for new keys again and again/);
 });
