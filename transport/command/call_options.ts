@@ -150,8 +150,26 @@ const NOTHING: Omit<CheckedCall<object>, "command"> = Object.freeze({
   own: Object.freeze({}),
 });
 
-/** Options that the pool has checked, so that the adapter need not. */
-const checked = new WeakSet<object>();
+/** A class that adds its fields to an object that there is. */
+class Marked {
+  constructor(object: object) {
+    return object;
+  }
+}
+
+/**
+ * Marks options that the pool has checked, so that the adapter need not. A
+ * private field is not seen and cannot be forged; a WeakSet, which says the
+ * same, took 40 % of the time of a warm `exec()`.
+ */
+class Checked extends Marked {
+  readonly #isChecked = true;
+
+  static has(object: unknown): boolean {
+    return typeof object === "object" && object !== null &&
+      #isChecked in object;
+  }
+}
 
 /**
  * Adds a callback to options that were checked. The adapter that gets them
@@ -170,9 +188,9 @@ export function whenOpened<Options extends SessionOptions>(
     opened();
     onOpen();
   };
-  const copy = Object.freeze({ ...options, onOpen: both });
-  checked.add(copy);
-  return copy;
+  const copy = { ...options, onOpen: both };
+  new Checked(copy);
+  return Object.freeze(copy);
 }
 
 function check<Options extends SpawnOptions | ShellOptions>(
@@ -183,7 +201,7 @@ function check<Options extends SpawnOptions | ShellOptions>(
   if (given === undefined) {
     return NOTHING as Omit<CheckedCall<Options>, "command">;
   }
-  if (checked.has(given)) return { options: given, own: NOTHING.own };
+  if (Checked.has(given)) return { options: given, own: NOTHING.own };
   const own: Record<string, unknown> = {};
   const options: Record<string, unknown> = {};
   const table = tableWith(kind, names);
