@@ -4,26 +4,13 @@
  * @module
  */
 
-import type { Connection, Tunnel } from "../transport/connector.ts";
-import { ConnectionLostError } from "../transport/errors.ts";
-import type { Forward, ForwardOptions } from "../transport/forward/forward.ts";
-import {
-  listenLocal,
-  type ListenLocalOptions,
-  listenSocks,
-  type ListenSocksOptions,
-  type OpenTunnel,
+import type { Tunnel } from "../transport/connector.ts";
+import type { ForwardOptions } from "../transport/forward/forward.ts";
+import type {
+  ListenLocalOptions,
+  ListenSocksOptions,
 } from "../transport/forward/listen.ts";
-import { RemoteForward } from "../transport/forward/remote.ts";
-import * as rules from "../transport/options/rules.ts";
-import { showType } from "../transport/options/show_value.ts";
-import { Field, OptionTable } from "../transport/options/table.ts";
-import {
-  type ForwardTarget,
-  parseListen,
-  parseTarget,
-} from "../transport/host/target.ts";
-import { isRefusal } from "./lane/backoff.ts";
+import type { ForwardTarget } from "../transport/host/target.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {}
@@ -62,126 +49,3 @@ export type PoolForwardOptions =
   | LocalForwardOptions
   | DynamicForwardOptions
   | RemoteForwardOptions;
-
-/** Gives a connection, which may be one that others use. */
-export type GetConnection = (signal?: AbortSignal) => Promise<Connection>;
-
-/** Opens a tunnel; once more if the connection was lost meanwhile. */
-export async function openThrough(
-  get: GetConnection,
-  target: ForwardTarget,
-  signal: AbortSignal | undefined,
-): Promise<PoolTunnel> {
-  try {
-    return disposable(await openOnce(get, target, signal));
-  } catch (error) {
-    if (!(error instanceof ConnectionLostError) || signal?.aborted) throw error;
-    // Nothing was sent to the target.
-    return disposable(await openOnce(get, target, signal));
-  }
-}
-
-async function openOnce(
-  get: GetConnection,
-  target: ForwardTarget,
-  signal: AbortSignal | undefined,
-): Promise<Tunnel> {
-  const connection = await get(signal);
-  if (connection.forwardOut === undefined) {
-    throw new TypeError(
-      "Cannot forward: the connector of the pool does not support it",
-    );
-  }
-  return await connection.forwardOut(target, signal ? { signal } : {});
-}
-
-function disposable(tunnel: Tunnel): PoolTunnel {
-  return Object.assign(tunnel, {
-    [Symbol.asyncDispose](): Promise<void> {
-      tunnel.close();
-      return tunnel.closed;
-    },
-  });
-}
-
-const COMMON = {
-  maxConnections: rules.count,
-  // Checked before it chooses the table.
-  type: rules.anything,
-  // The addresses are checked where they are parsed.
-  listen: rules.anything,
-  signal: rules.signal,
-  onError: rules.callback,
-};
-const LISTENER = {
-  ...COMMON,
-  replaceSocket: rules.flag,
-};
-const TABLES = {
-  local: new OptionTable<LocalForwardOptions>("forward", {
-    ...LISTENER,
-    to: rules.anything,
-  }),
-  dynamic: new OptionTable<DynamicForwardOptions>("forward", {
-    ...LISTENER,
-    handshakeTimeoutMs: rules.duration({ zero: false }),
-  }),
-  remote: new OptionTable<RemoteForwardOptions>("forward", {
-    ...COMMON,
-    to: rules.anything,
-  }),
-};
-
-const isType = rules.oneOf(...Object.keys(TABLES));
-
-function checkOptions(options: PoolForwardOptions): PoolForwardOptions {
-  if (
-    options !== undefined && (typeof options !== "object" || options === null)
-  ) {
-    new Field("forward", "options").wrong(showType(options), "an object");
-  }
-  const { type } = (options ?? {}) as { type?: unknown };
-  isType(type, new Field("forward", "type"));
-  return TABLES[type as PoolForwardOptions["type"]].check(options);
-}
-
-/** The forwards of a pool. */
-export class Forwards {
-  readonly #open = new Set<Forward>();
-
-  /** Starts one; it is closed with the pool. */
-  async start(
-    get: GetConnection,
-    given: PoolForwardOptions,
-  ): Promise<Forward> {
-    const options = checkOptions(given);
-    const open: OpenTunnel = (target, { signal }) =>
-      openThrough(get, target, signal);
-    const forward = options.type === "remote"
-      ? await RemoteForward.start({
-        get,
-        listen: parseListen(options.listen),
-        to: parseTarget(options.to),
-        options,
-        isFinal: isRefusal,
-      })
-      : await listen(open, options);
-    this.#open.add(forward);
-    forward.closed.then(() => this.#open.delete(forward));
-    return forward;
-  }
-
-  /** Closes all. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#open].map((forward) => forward.close()));
-  }
-}
-
-function listen(
-  open: OpenTunnel,
-  options: LocalForwardOptions | DynamicForwardOptions,
-): Promise<Forward> {
-  return options.type === "local"
-    ? listenLocal(open, options)
-    : listenSocks(open, options);
-}

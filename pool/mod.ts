@@ -46,7 +46,6 @@ export type {
   PoolTunnel,
   RemoteForwardOptions,
 } from "./forward.ts";
-export { HostHandle } from "./host_handle.ts";
 export { Lease } from "./lease.ts";
 export type {
   AcquireOptions,
@@ -58,7 +57,7 @@ export type {
   ShellOptions as PoolShellOptions,
   SpawnOptions as PoolSpawnOptions,
 } from "./options.ts";
-export { ConnectionPool } from "./pool.ts";
+export { ConnectionPool, HostHandle } from "./pool.ts";
 export type { HostDefaults } from "../transport/host/defaults.ts";
 export * from "../transport/mod.ts";
 export type {

@@ -1,5 +1,5 @@
 /**
- * The pool, as its users see it.
+ * The pool, and its handles for one host, as their users see them.
  *
  * @module
  */
@@ -17,8 +17,15 @@ import type {
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/host/target.ts";
+import { sh, type ShellValue } from "../transport/command/template.ts";
+import { acquire, getConnection, warm } from "./calls/acquire.ts";
+import { CallTarget } from "./calls/call.ts";
+import { exec, shell, spawn } from "./calls/commands.ts";
+import { fanOut } from "./calls/fan_out.ts";
+import { connect, forward } from "./calls/forward.ts";
+import { lendSftp } from "./calls/sftp_sessions.ts";
+import { download, upload } from "./calls/transfer.ts";
 import { PoolCore } from "./core/pool_core.ts";
-import { Verbs } from "./core/verbs.ts";
 import { partsOf } from "./defaults.ts";
 import type { PoolStats } from "./telemetry/events.ts";
 import type {
@@ -29,7 +36,6 @@ import type {
   WarmResult,
 } from "./fan_out.ts";
 import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
-import { HostHandle } from "./host_handle.ts";
 import type { Lease } from "./lease.ts";
 import type {
   AcquireOptions,
@@ -78,7 +84,6 @@ export class ConnectionPool implements AsyncDisposable {
   /** What telemetry calls this pool: the option `name`. */
   readonly name: string;
   readonly #core: PoolCore;
-  readonly #verbs: Verbs;
 
   /**
    * Makes a pool. Nothing is dialled and no file is read yet.
@@ -90,7 +95,6 @@ export class ConnectionPool implements AsyncDisposable {
     const { name, connector, resolver } = partsOf(options);
     this.#core = new PoolCore(this, options, connector, resolver);
     this.name = name;
-    this.#verbs = new Verbs(this.#core);
   }
 
   /** Live connections. */
@@ -111,7 +115,7 @@ export class ConnectionPool implements AsyncDisposable {
    * Nothing is thrown here: a wrong host is the error of its first call.
    */
   host(host: HostLike): HostHandle {
-    return new HostHandle(this.#verbs, host);
+    return new HostHandle(this.#core, host);
   }
 
   /**
@@ -124,7 +128,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
-    return this.#verbs.getConnection(host, options);
+    return getConnection(new CallTarget(this.#core, host), options);
   }
 
   /**
@@ -135,7 +139,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
-    return this.#verbs.acquire(host, options);
+    return acquire(new CallTarget(this.#core, host), options);
   }
 
   /**
@@ -161,7 +165,7 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options?: ExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    return this.#verbs.exec(host, command, options);
+    return exec(new CallTarget(this.#core, host), command, options);
   }
 
   /**
@@ -180,7 +184,7 @@ export class ConnectionPool implements AsyncDisposable {
     command: Command,
     options?: SpawnOptions,
   ): Promise<RemoteProcess> {
-    return this.#verbs.spawn(host, command, options);
+    return spawn(new CallTarget(this.#core, host), command, options);
   }
 
   /**
@@ -192,7 +196,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   shell(host: HostLike, options?: ShellOptions): Promise<RemoteProcess> {
-    return this.#verbs.shell(host, options);
+    return shell(new CallTarget(this.#core, host), options);
   }
 
   /**
@@ -205,7 +209,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
-    return this.#verbs.sftp(host, options);
+    return lendSftp(new CallTarget(this.#core, host), options);
   }
 
   /**
@@ -227,7 +231,7 @@ export class ConnectionPool implements AsyncDisposable {
     remote: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return this.#verbs.upload(host, local, remote, options);
+    return upload(new CallTarget(this.#core, host), local, remote, options);
   }
 
   /**
@@ -248,7 +252,7 @@ export class ConnectionPool implements AsyncDisposable {
     local: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return this.#verbs.download(host, remote, local, options);
+    return download(new CallTarget(this.#core, host), remote, local, options);
   }
 
   /**
@@ -266,7 +270,7 @@ export class ConnectionPool implements AsyncDisposable {
     target: string | ForwardTarget,
     options?: AcquireOptions,
   ): Promise<PoolTunnel> {
-    return this.#verbs.connect(host, target, options);
+    return connect(new CallTarget(this.#core, host), target, options);
   }
 
   /**
@@ -283,7 +287,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   forward(host: HostLike, options: PoolForwardOptions): Promise<Forward> {
-    return this.#verbs.forward(host, options);
+    return forward(new CallTarget(this.#core, host), options);
   }
 
   /** Works on many hosts, several at once, and yields each result when it is there. */
@@ -363,7 +367,7 @@ export class ConnectionPool implements AsyncDisposable {
     work: FanOutWork<unknown, never> | Command,
     options?: FanOutCommandOptions<OutputEncoding, never>,
   ): FanOut<unknown, unknown> {
-    return this.#verbs.fanOut(hosts, work, options);
+    return fanOut(this.#core, hosts, work, options as never);
   }
 
   /**
@@ -379,7 +383,7 @@ export class ConnectionPool implements AsyncDisposable {
     hosts: Iterable<HostLike>,
     options?: AcquireOptions,
   ): Promise<WarmResult[]> {
-    return this.#verbs.warm(hosts, options);
+    return warm(this.#core, hosts, options);
   }
 
   /**
@@ -414,9 +418,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {TypeError | RangeError} If `drainTimeoutMs` is no duration.
    */
   async close(options?: CloseOptions): Promise<void> {
-    const closed = this.#core.close(options);
-    await this.#verbs.forwards.close();
-    await closed;
+    await this.#core.close(options);
   }
 
   /** Ends the pool as `close()` does. */
@@ -428,4 +430,180 @@ export class ConnectionPool implements AsyncDisposable {
   stats(): PoolStats {
     return this.#core.stats();
   }
+}
+
+/**
+ * One host of a pool. Each verb is that of {@linkcode ConnectionPool} without
+ * its first parameter, and fails as that does. A handle holds no connection and
+ * needs no closing: make as many as you like.
+ *
+ * The verbs need no `this`: `const { $, exec } = pool.host("web-1")` works.
+ *
+ * @example Work with one host
+ * ```ts
+ * import { ConnectionPool } from "@sshpool/sshpool/pool";
+ * import { MemoryConnector } from "@sshpool/sshpool/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+ * const web = pool.host("ops@web-1");
+ * const { stdout } = await web.exec(["echo", "hello"]);
+ * assertEquals(stdout, "hello\n");
+ * ```
+ */
+export class HostHandle {
+  readonly #pool: PoolCore;
+  readonly #host: HostLike;
+
+  static {
+    const { constructor: _, ...verbs } = Object.getOwnPropertyDescriptors(
+      this.prototype,
+    );
+    for (const [name, verb] of Object.entries(verbs)) {
+      Object.defineProperty(this.prototype, name, boundVerb(name, verb.value));
+    }
+  }
+
+  /**
+   * Handles come from `ConnectionPool.host()`.
+   *
+   * @ignore
+   */
+  constructor(pool: PoolCore, host: HostLike) {
+    this.#pool = pool;
+    this.#host = host;
+  }
+
+  /** A connection to the host, shared by all callers. See {@linkcode ConnectionPool.getConnection}. */
+  getConnection(options?: AcquireOptions): Promise<Connection> {
+    return getConnection(new CallTarget(this.#pool, this.#host), options);
+  }
+
+  /** Borrows a slot. See {@linkcode ConnectionPool.acquire}. */
+  acquire(options?: AcquireOptions): Promise<Lease> {
+    return acquire(new CallTarget(this.#pool, this.#host), options);
+  }
+
+  /** Runs a command and collects its output. See {@linkcode ConnectionPool.exec}. */
+  exec<Encoding extends OutputEncoding = "text">(
+    command: Command,
+    options?: ExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
+    return exec(new CallTarget(this.#pool, this.#host), command, options);
+  }
+
+  /**
+   * Runs a command that is written as a template. Each value means itself: it
+   * is quoted, and an array becomes several words. See `sh`.
+   *
+   * @example Remove files whose names come from elsewhere
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const connector = new MemoryConnector({ commands: { rm: {} } });
+   * await using pool = new ConnectionPool({ connector });
+   * const web = pool.host("ops@web-1");
+   * await web.$`rm -f ${["a b.txt", "$(reboot)"]}`;
+   * assertEquals(connector.calls[0]?.command, "rm -f 'a b.txt' '$(reboot)'");
+   * ```
+   *
+   * @param strings The text of the template.
+   * @param values Its values.
+   * @returns How the command ended, and what it wrote as text.
+   * @throws {CommandError} If the exit code is not 0.
+   * @throws {TypeError} If a value cannot be quoted where it stands.
+   */
+  async $(
+    strings: TemplateStringsArray,
+    ...values: readonly ShellValue[]
+  ): Promise<ExecResult> {
+    return await this.exec(sh(strings, ...values), { check: true });
+  }
+
+  /** Starts a command and gives its streams. See {@linkcode ConnectionPool.spawn}. */
+  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
+    return spawn(new CallTarget(this.#pool, this.#host), command, options);
+  }
+
+  /** Starts a login shell in a terminal. See {@linkcode ConnectionPool.shell}. */
+  shell(options?: ShellOptions): Promise<RemoteProcess> {
+    return shell(new CallTarget(this.#pool, this.#host), options);
+  }
+
+  /** Gives an SFTP session. See {@linkcode ConnectionPool.sftp}. */
+  sftp(options?: AcquireOptions): Promise<Sftp> {
+    return lendSftp(new CallTarget(this.#pool, this.#host), options);
+  }
+
+  /** Copies a local file or a tree to the host. See {@linkcode ConnectionPool.upload}. */
+  upload(
+    local: string,
+    remote: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return upload(
+      new CallTarget(this.#pool, this.#host),
+      local,
+      remote,
+      options,
+    );
+  }
+
+  /** Copies a file or a tree of the host to this side. See {@linkcode ConnectionPool.download}. */
+  download(
+    remote: string,
+    local: string,
+    options?: PoolTransferOptions,
+  ): Promise<TransferResult> {
+    return download(
+      new CallTarget(this.#pool, this.#host),
+      remote,
+      local,
+      options,
+    );
+  }
+
+  /** Opens a byte stream from the host to a target. See {@linkcode ConnectionPool.connect}. */
+  connect(
+    target: string | ForwardTarget,
+    options?: AcquireOptions,
+  ): Promise<PoolTunnel> {
+    return connect(new CallTarget(this.#pool, this.#host), target, options);
+  }
+
+  /** Leads connections through the host. See {@linkcode ConnectionPool.forward}. */
+  forward(options: PoolForwardOptions): Promise<Forward> {
+    return forward(new CallTarget(this.#pool, this.#host), options);
+  }
+}
+
+/**
+ * A verb of a handle that is bound when it is first read: most handles use one
+ * or two of them, and to bind all took longer than a warm `getConnection()`.
+ */
+function boundVerb(
+  name: string,
+  // deno-lint-ignore ban-types
+  verb: Function,
+): PropertyDescriptor & ThisType<HostHandle> {
+  // Like a method: not shown by console.log(), and a test can replace it.
+  const define = (handle: object, value: unknown) =>
+    Object.defineProperty(handle, name, {
+      value,
+      configurable: true,
+      writable: true,
+    });
+  return {
+    configurable: true,
+    get() {
+      const bound = verb.bind(this);
+      define(this, bound);
+      return bound;
+    },
+    set(value) {
+      define(this, value);
+    },
+  };
 }

@@ -6,7 +6,6 @@
 
 import { checkExec } from "../../transport/command/call_options.ts";
 import type { Command } from "../../transport/command/command.ts";
-import type { HostLike } from "../../transport/host/host.ts";
 import {
   anything,
   callback,
@@ -14,23 +13,13 @@ import {
   signal,
 } from "../../transport/options/rules.ts";
 import { OptionTable } from "../../transport/options/table.ts";
-import type { ExecResult, OutputEncoding } from "../../transport/process.ts";
+import type { OutputEncoding } from "../../transport/process.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
 import { type EntryWork, type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
 import type { FanOutCommandOptions, FanOutWork } from "../fan_out.ts";
-import { EXEC_NAMES, type ExecOptions } from "../options.ts";
-
-/** What a fan-out needs of its pool. */
-export interface FanOutPool {
-  /** Runs a command. */
-  exec(
-    host: HostLike,
-    command: Command,
-    options: ExecOptions,
-  ): Promise<ExecResult<string | Uint8Array>>;
-  /** Aborts when the pool begins to close. */
-  readonly closing: AbortSignal;
-}
+import { EXEC_NAMES } from "../options.ts";
+import { type CallContext, CallTarget } from "./call.ts";
+import { exec } from "./commands.ts";
 
 /** Its options, with output of any kind. */
 type Options = FanOutCommandOptions<OutputEncoding, unknown>;
@@ -49,19 +38,19 @@ const OPTIONS = new OptionTable<Options>("fan out", {
  * @throws {TypeError | RangeError} If an argument is wrong.
  */
 export function fanOut<T>(
-  pool: FanOutPool,
+  pool: CallContext,
   hosts: FanOutHosts,
   work: FanOutWork<T, never> | Command,
   options?: Options,
 ): FanOutRun<T> {
   checkHosts(hosts);
-  const { concurrency = 100, exec, ...rest } = OPTIONS.check(options);
+  const { concurrency = 100, exec: given, ...rest } = OPTIONS.check(options);
   return new FanOutRun({
     ...rest,
     hosts,
-    work: workOf(pool, work, exec) as EntryWork<T>,
+    work: workOf(pool, work, given) as EntryWork<T>,
     concurrency,
-    closing: pool.closing,
+    closing: pool.closingSignal,
   });
 }
 
@@ -77,12 +66,12 @@ function checkHosts(hosts: FanOutHosts): void {
 }
 
 function workOf(
-  pool: FanOutPool,
+  pool: CallContext,
   work: FanOutWork<unknown, never> | Command,
-  exec: Options["exec"],
+  given: Options["exec"],
 ): EntryWork<unknown> {
   if (typeof work === "function") {
-    if (exec === undefined) {
+    if (given === undefined) {
       return (entry, _host, signal) => work(entry as never, signal);
     }
     throw new TypeError(
@@ -94,7 +83,7 @@ function workOf(
       `Cannot fan out: work is ${work}, must be a command or a function`,
     );
   }
-  const call = checkExec(work, exec, EXEC_NAMES);
+  const call = checkExec(work, given, EXEC_NAMES);
   const { signal, stdin } = call.options;
   if (signal !== undefined) {
     throw new TypeError(
@@ -108,5 +97,5 @@ function workOf(
   }
   const options = { ...call.options, ...call.own };
   return (_entry, host, signal) =>
-    pool.exec(host, call.command, { ...options, signal });
+    exec(new CallTarget(pool, host), call.command, { ...options, signal });
 }

@@ -9,9 +9,18 @@ import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
 import { shareSftp } from "../../transport/sftp/shared_session.ts";
 import type { Lane } from "../lane/lane.ts";
-import type { PoolContext } from "../lane/context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
-import { run, unsupported } from "./run.ts";
+import { ACQUIRE_OPTIONS, type AcquireOptions } from "../options.ts";
+import type { Operation } from "../telemetry/tracing.ts";
+import {
+  type CallContext,
+  CallTarget,
+  type CheckedAcquireOptions,
+  onLane,
+  rejecting,
+  type SftpLender,
+} from "./call.ts";
+import { run, type SlotJob, unsupported } from "./run.ts";
 import { AcquireTimeoutError } from "../errors.ts";
 import { acquireTimedOut } from "../lane/wait_error.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
@@ -52,17 +61,55 @@ class FileSession {
   }
 }
 
-/** Lends SFTP sessions on the connections of one lane. */
-export class FileSessions {
-  readonly #context: PoolContext;
+/** Lends an SFTP session. */
+export function lendSftp(
+  target: CallTarget,
+  options?: AcquireOptions,
+): Promise<Sftp> {
+  return rejecting(() => sftp(target, ACQUIRE_OPTIONS.check(options)));
+}
+
+/** The same with options that were checked, as a part of another call. */
+export function sftp(
+  target: CallTarget,
+  options: CheckedAcquireOptions,
+  parent?: Operation,
+): Promise<Sftp> {
+  const call = { ...options, name: "sftp", parent } as const;
+  return onLane(target, call, async (lane, wait) => {
+    const session = await target.pool.filesOf(lane).open(wait);
+    wait.operation?.holdUntil(session.closed);
+    return session;
+  });
+}
+
+/** The lane of sessions: known, and in use. */
+class LaneTarget extends CallTarget {
   readonly #lane: Lane;
+
+  constructor(pool: CallContext, lane: Lane) {
+    super(pool, lane.host);
+    this.#lane = lane;
+  }
+
+  override find(): Lane {
+    return this.#lane;
+  }
+}
+
+/** Lends SFTP sessions on the connections of one lane. */
+export class FileSessions implements SftpLender {
+  readonly #context: CallContext;
+  readonly #lane: Lane;
+  readonly #target: CallTarget;
   readonly #sessions = new Set<FileSession>();
   /** A session that is started; fails as it does, unless its caller has left. */
   #starting: Promise<unknown> | undefined;
 
-  constructor(context: PoolContext, lane: Lane) {
+  constructor(context: CallContext, lane: Lane) {
     this.#context = context;
     this.#lane = lane;
+    this.#target = new LaneTarget(context, lane);
   }
 
   /**
@@ -115,8 +162,11 @@ export class FileSessions {
   }
 
   #run(wait: WaitOptions): Promise<FileSession> {
-    const { signal } = wait;
-    return run(this.#context, this.#lane, {
+    const { signal, timeoutMs, operation } = wait;
+    const job: SlotJob<FileSession> = {
+      name: "sftp",
+      signal,
+      acquireTimeoutMs: timeoutMs,
       kind: "stream",
       start: async ({ sftp }, opened, pooled) => {
         if (sftp === undefined) throw unsupported(pooled.connection, "SFTP");
@@ -128,7 +178,8 @@ export class FileSessions {
         return new FileSession(session, pooled);
       },
       hold: ({ sftp }) => sftp.closed,
-    }, wait);
+    };
+    return run(this.#target, job, operation);
   }
 
   /** Waits for a session that another caller starts, and shares its failure. */

@@ -25,18 +25,13 @@ import type {
 } from "../../transport/process.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../../transport/host/target.ts";
-import {
-  type CallContext,
-  exec,
-  type Place,
-  sftp,
-  shell,
-  spawn,
-} from "./calls.ts";
+import { type CallContext, CallTarget } from "./call.ts";
+import { exec, shell, spawn } from "./commands.ts";
 import { withCallerStack } from "../telemetry/caller_stack.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import { unsupported } from "./run.ts";
+import { sftp } from "./sftp_sessions.ts";
 
 /**
  * A connection that many callers hold. Its channels take slots as those of
@@ -46,20 +41,12 @@ import { unsupported } from "./run.ts";
  * call rejects.
  */
 export class SharedConnection implements Connection {
-  readonly #context: CallContext;
   readonly #pooled: PooledConnection;
-  readonly #place: Place;
+  readonly #target: CallTarget;
 
   constructor(context: CallContext, lane: Lane, pooled: PooledConnection) {
-    this.#context = context;
     this.#pooled = pooled;
-    this.#place = {
-      host: this.host,
-      find: () => {
-        this.#check();
-        return lane;
-      },
-    };
+    this.#target = new SharedTarget(context, lane, pooled);
   }
 
   get host(): ResolvedHost {
@@ -82,22 +69,20 @@ export class SharedConnection implements Connection {
     command: Command,
     options?: ExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    return exec(this.#context, this.#place, command, options);
+    return exec(this.#target, command, options);
   }
 
   spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
-    return spawn(this.#context, this.#place, command, options);
+    return spawn(this.#target, command, options);
   }
 
   shell(options?: ShellOptions): Promise<RemoteProcess> {
-    return shell(this.#context, this.#place, options);
+    return shell(this.#target, options);
   }
 
   sftp(options?: { readonly signal?: AbortSignal }): Promise<Sftp> {
-    const place = this.#place;
     try {
-      const { signal } = SIGNAL_OPTIONS.check(options);
-      return sftp(this.#context, { place, signal });
+      return sftp(this.#target, SIGNAL_OPTIONS.check(options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -147,8 +132,8 @@ export class SharedConnection implements Connection {
   async #pinned<T extends { readonly closed: Promise<void> }>(
     open: (connection: Connection) => Promise<T>,
   ): Promise<T> {
-    this.#check();
     const pooled = this.#pooled;
+    checkLive(pooled);
     pooled.addPin();
     try {
       const opened = await open(pooled.connection);
@@ -159,13 +144,29 @@ export class SharedConnection implements Connection {
       throw withCallerStack(error);
     }
   }
+}
 
-  #check(): void {
-    if (!this.isClosed && this.#pooled.state !== "gone") return;
-    const { name } = this.#pooled;
-    throw new ConnectionLostError(
-      `Cannot use the connection to "${name}": it has ended`,
-      { host: name },
-    );
+/** The lane of a connection, as long as that lives. */
+class SharedTarget extends CallTarget {
+  readonly #lane: Lane;
+  readonly #pooled: PooledConnection;
+
+  constructor(pool: CallContext, lane: Lane, pooled: PooledConnection) {
+    super(pool, pooled.connection.host);
+    this.#lane = lane;
+    this.#pooled = pooled;
   }
+
+  override find(): Lane {
+    checkLive(this.#pooled);
+    return this.#lane;
+  }
+}
+
+function checkLive({ connection, state, name }: PooledConnection): void {
+  if (!connection.isClosed && state !== "gone") return;
+  throw new ConnectionLostError(
+    `Cannot use the connection to "${name}": it has ended`,
+    { host: name },
+  );
 }

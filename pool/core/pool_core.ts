@@ -6,9 +6,10 @@
 
 import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Connector } from "../../transport/connector.ts";
+import type { Forward } from "../../transport/forward/forward.ts";
 import type { HostLike, ResolvedHost } from "../../transport/host/host.ts";
 import type { HostResolver } from "../../transport/host/resolver.ts";
-import type { CallContext } from "../calls/calls.ts";
+import type { CallContext } from "../calls/call.ts";
 import { DialLimiter } from "../limits/dial_limiter.ts";
 import { Directory } from "./directory.ts";
 import { FileSessions } from "../calls/sftp_sessions.ts";
@@ -50,6 +51,7 @@ export class PoolCore implements CallContext {
   readonly sweeper: IdleSweeper;
   readonly connections: Set<PooledConnection> = new Set();
   readonly leases: LeaseTracker;
+  readonly forwards: Set<Forward> = new Set();
   readonly #directory: Directory;
   readonly #files = new WeakMap<Lane, FileSessions>();
   /** What is being closed; each settles in bounded time. */
@@ -122,7 +124,7 @@ export class PoolCore implements CallContext {
    * @throws {PoolClosedError} If the pool is closed meanwhile.
    * @throws The signal's reason on abort.
    */
-  async found(
+  async awaitLane(
     host: HostLike,
     lane: Promise<Lane>,
     { signal, timeoutMs }: WaitOptions,
@@ -211,6 +213,7 @@ export class PoolCore implements CallContext {
     this.#closing.abort(this.closedError());
     for (const lane of this.lanes) lane.reject(this.closedError(lane.name));
     for (const pooled of [...this.connections]) pooled.drain("requested");
+    const forwards = [...this.forwards].map((forward) => forward.close());
     if (this.connections.size > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {
         this.#endDrain = resolve;
@@ -223,6 +226,7 @@ export class PoolCore implements CallContext {
     this.sweeper.stop();
     this.leases.stop();
     clearTimeout(this.#serveTimer);
+    await Promise.all(forwards);
     while (this.#closings.size > 0) await Promise.all(this.#closings);
   }
 

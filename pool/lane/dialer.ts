@@ -16,7 +16,7 @@ import type { Permit } from "../limits/permits.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import { reasonOf } from "./reason.ts";
-import type { Operation } from "../telemetry/tracing.ts";
+import { isTraced, type Operation } from "../telemetry/tracing.ts";
 
 /** A connection, and the hop that it goes through, pinned. */
 export interface Dialled {
@@ -261,11 +261,12 @@ export class Dialer {
   }
 
   #trace(parent: Operation | undefined): Operation | undefined {
+    if (!isTraced("dial")) return undefined;
     const host = this.#host;
     const { telemetry } = this.#context;
-    const operation = telemetry.operation("dial", { host, parent });
-    operation?.found({ name: this.#name, host });
-    if (operation !== undefined) telemetry.dialBegan(operation);
+    const operation = telemetry.operation({ name: "dial", host, parent });
+    operation.setHost({ name: this.#name, host });
+    telemetry.dialBegan(operation);
     return operation;
   }
 

@@ -79,11 +79,11 @@ import {
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { flag, objectWith } from "../../transport/options/rules.ts";
 import { OptionTable } from "../../transport/options/table.ts";
-import { OPERATION_NAMES } from "../telemetry/tracing.ts";
-import type {
-  DiagnosticPool,
-  OperationEnd,
-  PoolOperation,
+import {
+  type DiagnosticPool,
+  OPERATION_NAMES,
+  type OperationEnd,
+  type PoolOperation,
 } from "../telemetry/diagnostics.ts";
 import { SCOPE } from "./_conventions.ts";
 import { Metrics } from "./_metrics.ts";

@@ -5,8 +5,8 @@
  */
 
 import { type Channel, channel } from "node:diagnostics_channel";
-import { isTraced, Operation, type OperationParts } from "./tracing.ts";
-import type { DiagnosticPool, OperationName } from "./diagnostics.ts";
+import { Operation, type OperationParts } from "./tracing.ts";
+import type { DiagnosticPool } from "./diagnostics.ts";
 import type {
   CloseCause,
   PoolCounters,
@@ -83,13 +83,9 @@ export class Telemetry {
     this.#later(() => CHANNELS[event.type].publish(message));
   }
 
-  /** An operation to be traced; `undefined` if nobody subscribes to it. */
-  operation(
-    name: OperationName,
-    parts: Omit<OperationParts, "pool">,
-  ): Operation | undefined {
-    if (!isTraced(name)) return undefined;
-    return new Operation(name, { ...parts, pool: this.#pool });
+  /** Makes an operation of this pool, to be traced. */
+  operation(parts: Omit<OperationParts, "pool">): Operation {
+    return new Operation({ ...parts, pool: this.#pool });
   }
 
   /** Tells of the start of a dial. */

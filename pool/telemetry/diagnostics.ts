@@ -68,6 +68,25 @@ export type OperationName =
   | "spawn"
   | "upload";
 
+/** Everything that is traced; a record, so that none can be left out. */
+const NAMES: Readonly<Record<OperationName, true>> = {
+  acquire: true,
+  connect: true,
+  dial: true,
+  download: true,
+  exec: true,
+  forward: true,
+  sftp: true,
+  shell: true,
+  spawn: true,
+  upload: true,
+};
+
+/** Everything that is traced. */
+export const OPERATION_NAMES: readonly OperationName[] = Object.keys(
+  NAMES,
+) as OperationName[];
+
 /** How something ended that a call had opened. */
 export interface OperationEnd {
   /** The exit code of a process; `null` if it has none. */

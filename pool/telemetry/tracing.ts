@@ -8,37 +8,21 @@ import { type Command, commandLine } from "../../transport/command/command.ts";
 import { type TracingChannel, tracingChannel } from "node:diagnostics_channel";
 import type { HostLike } from "../../transport/host/host.ts";
 import { hostLabel } from "./host_label.ts";
-import type {
-  DiagnosticPool,
-  OperationEnd,
-  OperationName,
-  PoolOperation,
+import {
+  type DiagnosticPool,
+  OPERATION_NAMES,
+  type OperationEnd,
+  type OperationName,
+  type PoolOperation,
 } from "./diagnostics.ts";
 
 type Tracing = TracingChannel<unknown, object>;
 
-const tracing = (name: OperationName): Tracing =>
-  tracingChannel(`sshpool:${name}`);
+const CHANNELS = Object.fromEntries(
+  OPERATION_NAMES.map((name) => [name, tracingChannel(`sshpool:${name}`)]),
+) as Readonly<Record<OperationName, Tracing>>;
 
-const CHANNELS: Readonly<Record<OperationName, Tracing>> = {
-  acquire: tracing("acquire"),
-  connect: tracing("connect"),
-  dial: tracing("dial"),
-  download: tracing("download"),
-  exec: tracing("exec"),
-  forward: tracing("forward"),
-  sftp: tracing("sftp"),
-  shell: tracing("shell"),
-  spawn: tracing("spawn"),
-  upload: tracing("upload"),
-};
-
-/** Everything that is traced. */
-export const OPERATION_NAMES: readonly OperationName[] = Object.keys(
-  CHANNELS,
-) as OperationName[];
-
-/** Whether anybody subscribes to an operation. */
+/** Returns whether anybody subscribes to an operation. */
 export function isTraced(name: OperationName): boolean {
   // Not `hasSubscribers` of the five: Node has it from 20.13 on.
   const { start, end, asyncStart, asyncEnd, error } = CHANNELS[name];
@@ -49,6 +33,7 @@ export function isTraced(name: OperationName): boolean {
 
 /** What an operation is about. */
 export interface OperationParts {
+  readonly name: OperationName;
   readonly pool: DiagnosticPool;
   readonly host: HostLike;
   readonly parent?: Operation | undefined;
@@ -83,10 +68,10 @@ export class Operation implements PoolOperation {
   declare error?: unknown;
   declare closed?: Promise<OperationEnd>;
   readonly #command: Command | undefined;
-  #giveBack: ((end: OperationEnd) => void) | undefined;
+  #release: ((end: OperationEnd) => void) | undefined;
 
-  constructor(name: OperationName, parts: OperationParts) {
-    this.name = name;
+  constructor(parts: OperationParts) {
+    this.name = parts.name;
     this.pool = parts.pool;
     this.host = hostLabel(parts.host);
     this.#command = parts.command;
@@ -97,33 +82,33 @@ export class Operation implements PoolOperation {
     return this.#command && commandLine(this.#command);
   }
 
-  /** The host was looked up. */
-  found({ name, host }: FoundHost): void {
+  /** Notes the host, once it is looked up. */
+  setHost({ name, host }: FoundHost): void {
     this.host = name;
     this.address = host.hostname;
     this.port = host.port;
     this.transport = host.proxyCommand === undefined ? "tcp" : "pipe";
   }
 
-  /** What ran on a slot has ended, or has opened something that will. */
-  ran(value: unknown, ended: Promise<unknown> | undefined): void {
-    if (ended !== undefined) return this.opened(ended);
+  /** Notes how what ran on a slot has ended, or when it will. */
+  setResult(value: unknown, ended: Promise<unknown> | undefined): void {
+    if (ended !== undefined) return this.holdUntil(ended);
     Object.assign(this, endOf(value));
   }
 
-  /** The call has opened something, which ends by itself. */
-  opened(ended: Promise<unknown>): void {
+  /** Holds `closed` open until what the call has opened has ended. */
+  holdUntil(ended: Promise<unknown>): void {
     this.closed = ended.then(endOf, (error): OperationEnd => ({ error }));
   }
 
-  /** The call has taken a slot. */
-  held(): void {
-    this.closed = new Promise((resolve) => this.#giveBack = resolve);
+  /** Holds `closed` open until `release()`. */
+  holdOpen(): void {
+    this.closed = new Promise((resolve) => this.#release = resolve);
   }
 
-  /** The slot, if one was taken, was given back. */
-  givenBack(): void {
-    this.#giveBack?.({});
+  /** Notes that the slot, if one was taken, was given back. */
+  release(): void {
+    this.#release?.({});
   }
 
   /** Tells of the start. */

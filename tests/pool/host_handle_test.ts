@@ -46,6 +46,25 @@ Deno.test("the verbs of a HostHandle work without it", async () => {
   assertEquals(kit.connector.dials, 1);
   const verbs = Object.getOwnPropertyNames(HostHandle.prototype)
     .filter((name) => name !== "constructor");
+  for (const name of verbs as (keyof HostHandle)[]) {
+    const verb = handle[name];
+    assertEquals(verb.name, `bound ${name}`);
+    assertEquals(handle[name] === verb, true, `${name} is the same each time`);
+  }
   assertEquals(Object.getOwnPropertyNames(handle).sort(), verbs.sort());
   assertEquals(Object.keys(handle), [], "console.log() shows no verbs");
+});
+
+Deno.test("a verb of a HostHandle can be replaced, before and after its first use", async () => {
+  await using kit = new Kit();
+  const { pool } = kit;
+  const [fresh, used] = [pool.host("ops@web-1"), pool.host("ops@web-1")];
+  await used.exec("true");
+  for (const handle of [fresh, used]) {
+    handle.exec = () => Promise.reject(new Error("replaced"));
+    await assertRejects(() => handle.exec("true"), Error, "replaced");
+    await assertRejects(() => handle.$`true`, Error, "replaced");
+    assertEquals(Object.keys(handle), []);
+  }
+  assertEquals((await pool.host("ops@web-1").exec("true")).code, 0);
 });

@@ -1,0 +1,109 @@
+/**
+ * `acquire()`, `getConnection()` and `warm()`: a slot or a connection, and
+ * nothing that runs on it.
+ *
+ * @module
+ */
+
+import type { Connection } from "../../transport/connector.ts";
+import type { HostLike } from "../../transport/host/host.ts";
+import type { PooledConnection } from "../connection/pooled_connection.ts";
+import type { WarmResult } from "../fan_out.ts";
+import { Lease } from "../lease.ts";
+import { ACQUIRE_OPTIONS, type AcquireOptions } from "../options.ts";
+import { withHost } from "../telemetry/host_label.ts";
+import { isTraced, type Operation } from "../telemetry/tracing.ts";
+import {
+  type Call,
+  type CallContext,
+  CallTarget,
+  type CheckedAcquireOptions,
+  onLane,
+  rejecting,
+} from "./call.ts";
+import { takeTold } from "./slot.ts";
+
+/** Lends a slot. */
+export function acquire(
+  target: CallTarget,
+  options?: AcquireOptions,
+): Promise<Lease> {
+  return rejecting(() => {
+    const { pool, host } = target;
+    if (options === undefined && !isTraced("acquire")) {
+      const pooled = pool.known(host)?.tryTake("command");
+      if (pooled !== undefined) {
+        return Promise.resolve(lease(pool, pooled, undefined));
+      }
+    }
+    const call: Call = { ...ACQUIRE_OPTIONS.check(options), name: "acquire" };
+    return onLane(target, call, async (lane, wait) => {
+      const { operation } = wait;
+      const { pooled } = await takeTold(lane, "command", wait, operation);
+      return lease(pool, pooled, operation);
+    });
+  });
+}
+
+function lease(
+  { leases }: CallContext,
+  pooled: PooledConnection,
+  operation: Operation | undefined,
+): Lease {
+  const disarm = leases.watch(pooled);
+  const group = leases.join(pooled);
+  if (operation === undefined) return new Lease(pooled, group, disarm);
+  return new Lease(pooled, group, () => {
+    disarm?.();
+    operation.release();
+  });
+}
+
+/** Returns the connection that everybody shares. */
+export function getConnection(
+  target: CallTarget,
+  options?: AcquireOptions,
+): Promise<Connection> {
+  return rejecting(() =>
+    sharedConnection(target, ACQUIRE_OPTIONS.check(options))
+  );
+}
+
+/** The same with options that were checked, as a part of another call. */
+export function sharedConnection(
+  target: CallTarget,
+  options: CheckedAcquireOptions,
+  parent?: Operation,
+): Promise<Connection> {
+  const pooled = target.pool.known(target.host)?.open[0];
+  if (pooled?.isUsable && options.signal?.aborted !== true) {
+    pooled.markShared();
+    // The same promise for everybody: a warm hand-out allocates nothing.
+    return pooled.shared;
+  }
+  const call: Call = { ...options, name: "acquire", parent };
+  return onLane(target, call, async (lane, wait) => {
+    if (wait.operation !== undefined) wait.operation.waited = true;
+    const pooled = await lane.acquire("shared", wait);
+    return pooled.shared;
+  });
+}
+
+/** Dials hosts ahead of need. */
+export function warm(
+  pool: CallContext,
+  hosts: Iterable<HostLike>,
+  options?: AcquireOptions,
+): Promise<WarmResult[]> {
+  return rejecting(() => {
+    const given = ACQUIRE_OPTIONS.check(options);
+    return Promise.all(Array.from(hosts, async (host) => {
+      try {
+        await sharedConnection(new CallTarget(pool, host), given);
+        return withHost(host, { ok: true });
+      } catch (error) {
+        return withHost(host, { ok: false, error });
+      }
+    }));
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * `exec()`, `spawn()` and `shell()`, of a pool and of a shared connection.
+ *
+ * @module
+ */
+
+import {
+  checkExec,
+  checkShellOptions,
+  checkSpawn,
+  whenOpened,
+} from "../../transport/command/call_options.ts";
+import type { Command } from "../../transport/command/command.ts";
+import { isRepeatable } from "../../transport/command/stdin.ts";
+import type {
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+} from "../../transport/process.ts";
+import {
+  EXEC_NAMES,
+  type ExecOptions,
+  type ShellOptions,
+  type SpawnOptions,
+  WAIT_NAMES,
+} from "../options.ts";
+import type { CallTarget } from "./call.ts";
+import { onSlot, unsupported } from "./run.ts";
+
+/** Runs a command, and collects its output. */
+export function exec<Encoding extends OutputEncoding>(
+  target: CallTarget,
+  command: Command,
+  given: ExecOptions<Encoding> | undefined,
+): Promise<ExecResult<Output<Encoding>>> {
+  return onSlot(target, () => {
+    const { command: line, options, own } = checkExec(
+      command,
+      given,
+      EXEC_NAMES,
+    );
+    return {
+      name: "exec",
+      command: line,
+      signal: options.signal,
+      acquireTimeoutMs: own.acquireTimeoutMs,
+      // A stream is used up by the first try.
+      idempotent: own.idempotent === true && isRepeatable(options.stdin),
+      kind: "command",
+      start: (connection, opened) =>
+        connection.exec(line, whenOpened(options, opened)),
+    };
+  });
+}
+
+/** Starts a command, which keeps its slot until it has ended. */
+export function spawn(
+  target: CallTarget,
+  command: Command,
+  given: SpawnOptions | undefined,
+): Promise<RemoteProcess> {
+  return onSlot(target, () => {
+    const { command: line, options, own } = checkSpawn(
+      command,
+      given,
+      WAIT_NAMES,
+    );
+    return {
+      name: "spawn",
+      command: line,
+      signal: options.signal,
+      acquireTimeoutMs: own.acquireTimeoutMs,
+      kind: "stream",
+      start: (connection, opened) =>
+        connection.spawn(line, whenOpened(options, opened)),
+      hold: ({ status }) => status,
+    };
+  });
+}
+
+/** Starts a shell, which keeps its slot until it has ended. */
+export function shell(
+  target: CallTarget,
+  given: ShellOptions | undefined,
+): Promise<RemoteProcess> {
+  return onSlot(target, () => {
+    const { options, own } = checkShellOptions(given, WAIT_NAMES);
+    return {
+      name: "shell",
+      signal: options.signal,
+      acquireTimeoutMs: own.acquireTimeoutMs,
+      kind: "stream",
+      start: (connection, opened) => {
+        if (connection.shell === undefined) {
+          throw unsupported(connection, "shells");
+        }
+        return connection.shell(whenOpened(options, opened));
+      },
+      hold: ({ status }) => status,
+    };
+  });
+}

@@ -1,0 +1,66 @@
+/**
+ * `upload()` and `download()`.
+ *
+ * @module
+ */
+
+import type { Sftp } from "../../transport/sftp/sftp.ts";
+import { download as downloadOver } from "../../transport/sftp/transfer/download.ts";
+import type {
+  TransferOptions,
+  TransferResult,
+} from "../../transport/sftp/transfer/options.ts";
+import { upload as uploadOver } from "../../transport/sftp/transfer/upload.ts";
+import { POOL_TRANSFER_OPTIONS, type PoolTransferOptions } from "../options.ts";
+import { type CallTarget, rejecting, tracedWhole } from "./call.ts";
+import { sftp } from "./sftp_sessions.ts";
+
+/** Copies a local file or a tree to the host. */
+export function upload(
+  target: CallTarget,
+  local: string,
+  remote: string,
+  options?: PoolTransferOptions,
+): Promise<TransferResult> {
+  return transfer(
+    target,
+    "upload",
+    options,
+    (sftp, options) => uploadOver(sftp, local, remote, options),
+  );
+}
+
+/** Copies a file or a tree of the host to this side. */
+export function download(
+  target: CallTarget,
+  remote: string,
+  local: string,
+  options?: PoolTransferOptions,
+): Promise<TransferResult> {
+  return transfer(
+    target,
+    "download",
+    options,
+    (sftp, options) => downloadOver(sftp, remote, local, options),
+  );
+}
+
+function transfer(
+  target: CallTarget,
+  name: "upload" | "download",
+  given: PoolTransferOptions | undefined,
+  copy: (sftp: Sftp, options: TransferOptions) => Promise<TransferResult>,
+): Promise<TransferResult> {
+  return rejecting(() => {
+    const { acquireTimeoutMs, ...options } = POOL_TRANSFER_OPTIONS.check(given);
+    const { signal } = options;
+    return tracedWhole(target, name, async (parent) => {
+      const session = await sftp(target, { signal, acquireTimeoutMs }, parent);
+      try {
+        return await copy(session, options);
+      } finally {
+        session.close();
+      }
+    });
+  });
+}
