@@ -61,6 +61,16 @@ export class ControlMaster implements AsyncDisposable {
     return this.#ssh([], [command]);
   }
 
+  /** Runs a command, and gives what it writes as it comes. */
+  output(command: string): ReadableStream<Uint8Array> {
+    return new Deno.Command("ssh", {
+      args: [...this.#options, this.#destination, command],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn().stdout;
+  }
+
   /** Runs commands of `sftp`, such as `put -r here there`. */
   async sftp(...commands: string[]): Promise<void> {
     const sftp = new Deno.Command("sftp", {
