@@ -110,6 +110,9 @@ export interface ConnectionPoolOptions {
    * Connections to one host. One that is too old for new channels counts until
    * its last one has ended; one that was discarded does not.
    *
+   * A host with `keyboardInteractive` has one by default: each login asks a
+   * person for a code.
+   *
    * @default {4}
    */
   readonly maxConnectionsPerHost?: number;
@@ -296,7 +299,11 @@ const BACKOFF: Numbers<keyof BackoffOptions> = {
 /** The numbers of {@linkcode ConnectionPoolOptions}, filled in and checked. */
 export type Limits = Readonly<
   & Record<NumberName, number>
-  & { backoff: Required<BackoffOptions> }
+  & {
+    backoff: Required<BackoffOptions>;
+    /** Of a host whose login asks a person. */
+    maxInteractiveConnectionsPerHost: number;
+  }
 >;
 
 const BACKOFF_OPTIONS = new OptionTable<BackoffOptions>(
@@ -335,6 +342,7 @@ export function checkOptions(options: ConnectionPoolOptions): Limits {
   const { backoff, ...given } = POOL_OPTIONS.check(options);
   return Object.freeze({
     ...filled(NUMBERS, given),
+    maxInteractiveConnectionsPerHost: given.maxConnectionsPerHost ?? 1,
     backoff: Object.freeze(filled(BACKOFF, backoff)),
   });
 }

@@ -209,8 +209,7 @@ export class Lane
   onExpired(pooled: PooledConnection): void {
     // At the cap there is no room for a successor. One that ends soon makes
     // room; one with a stream or a tunnel would keep callers waiting.
-    const { maxConnectionsPerHost } = this.#context.limits;
-    const isReplaceable = this.#connections.counted < maxConnectionsPerHost;
+    const isReplaceable = this.#connections.counted < this.#maxConnections;
     if (isReplaceable || !pooled.isHeld) pooled.drain("lifetime");
   }
 
@@ -340,11 +339,18 @@ export class Lane
     permits.withdraw(this);
   }
 
+  get #maxConnections(): number {
+    const { limits } = this.#context;
+    return this.host.keyboardInteractive === undefined
+      ? limits.maxConnectionsPerHost
+      : limits.maxInteractiveConnectionsPerHost;
+  }
+
   /** How many more dials the waiters justify. */
   #dialsWanted(): number {
     const { limits, isClosing } = this.#context;
     if (isClosing || this.waiting === 0) return 0;
-    const room = limits.maxConnectionsPerHost - this.#connections.counted -
+    const room = this.#maxConnections - this.#connections.counted -
       this.dialing;
     if (this.open.length + this.dialing === 0) {
       // The connection that a hop's tunnel is on may wait for this very dial.
@@ -360,8 +366,7 @@ export class Lane
 
   /** Whether one more slot may be taken that may be held for long. */
   #mayStream(): boolean {
-    const { maxConnectionsPerHost } = this.#context.limits;
-    const slots = maxConnectionsPerHost * this.#sessionLimit;
+    const slots = this.#maxConnections * this.#sessionLimit;
     const forCommands = Math.floor(slots * COMMAND_SHARE);
     return this.#connections.streams < slots - forCommands;
   }

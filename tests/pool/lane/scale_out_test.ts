@@ -24,6 +24,35 @@ Deno.test("ConnectionPool dials more connections for a queue that does not move,
   await Promise.all(all);
 });
 
+for (
+  const [limits, connections] of [[{}, 1], [
+    { maxConnectionsPerHost: 3 },
+    3,
+  ]] as const
+) {
+  Deno.test(`a host whose login asks a person has ${connections} of the connections that its queue could use, with ${JSON.stringify(limits)}`, async () => {
+    using time = new FakeTime();
+    const end = gate();
+    await using kit = new Kit(
+      { commands: { wait: () => end.promise } },
+      limits,
+    );
+    const asking = {
+      hostname: "db1",
+      keyboardInteractive: () => ["123456"],
+    };
+    const all = range(40).map(() => kit.pool.exec(asking, "wait"));
+    await time.advance(3_000);
+    assertEquals([kit.connector.dials, kit.pool.size], [
+      connections,
+      connections,
+    ]);
+    end.open();
+    await time.advance(1_000);
+    await Promise.all(all);
+  });
+}
+
 Deno.test("ConnectionPool dials no second connection for a queue that drains fast", async () => {
   using time = new FakeTime();
   await using kit = new Kit({}, { maxSessionsPerConnection: 2 });

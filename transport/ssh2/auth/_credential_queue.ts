@@ -13,6 +13,12 @@ const MAX_ATTEMPTS = 6;
 /** The most method names of a server that are kept. */
 const MAX_METHODS = 16;
 
+/**
+ * Asks what the server offers. It comes before a password that could be sent in
+ * two ways: one that is sent in the wrong one counts as a failed login.
+ */
+export const QUESTION: Credential = { method: "none" };
+
 /** What a server answered to a login attempt. */
 export interface Answer {
   /** The methods that can continue; `null` if it is not known. */
@@ -29,6 +35,7 @@ export class CredentialQueue {
   readonly #accepted: string[] = [];
   #offered: readonly string[] | undefined;
   #passwordSpent = false;
+  #hasAsked = false;
 
   /**
    * @param credentials The credentials, in order.
@@ -45,10 +52,19 @@ export class CredentialQueue {
     return this.#offered ?? [];
   }
 
+  /** Whether the server has accepted a credential, and wants more. */
+  get hasAccepted(): boolean {
+    return this.#accepted.length > 0;
+  }
+
   /** Takes the next credential that may be tried. */
   take(): Credential | undefined {
     const index = this.#credentials.findIndex((it) => this.#mayTry(it));
     if (index < 0) return undefined;
+    if (this.#needsQuestion(index)) {
+      this.#hasAsked = true;
+      return QUESTION;
+    }
     const [credential] = this.#credentials.splice(index, 1);
     if (credential?.method === "password") this.#passwordSpent = true;
     return credential;
@@ -56,10 +72,13 @@ export class CredentialQueue {
 
   /** Notes what the server answered. */
   settle(credential: Credential, label: string, answer: Answer): void {
-    if (answer.methods !== null) {
+    // Some servers answer "none" with no list at all, and take a password.
+    const isSilent = credential === QUESTION && answer.methods?.length === 0;
+    if (answer.methods !== null && !isSilent) {
       this.#offered = answer.methods.slice(0, MAX_METHODS)
         .map((it) => serverText(it, 64));
     }
+    if (credential === QUESTION) return;
     if (answer.partial !== true) {
       this.#refused.push(label);
       return;
@@ -101,6 +120,13 @@ export class CredentialQueue {
       );
     }
     return parts;
+  }
+
+  #needsQuestion(index: number): boolean {
+    if (this.#hasAsked || this.#offered !== undefined) return false;
+    const methods = this.#credentials.map((it) => it.method);
+    return methods[index] === "password" && !this.#hasCallback &&
+      methods.includes("keyboard-interactive");
   }
 
   #isOffered(method: string): boolean {

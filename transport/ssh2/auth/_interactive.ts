@@ -24,35 +24,48 @@ export type Conversation = (
   prompts: readonly Ssh2Prompt[],
 ) => Promise<string[]>;
 
+/** Options of {@linkcode startConversation}. */
+export interface ConversationOptions {
+  /** Gives the password of the host. */
+  readonly password: () => Promise<string>;
+  /** Whether the server has accepted another credential before. */
+  readonly isFurtherFactor: boolean;
+  /** Told of each question, and whether it got an answer. */
+  readonly onAsked: (question: string, isAnswered: boolean) => void;
+}
+
 /**
  * Starts a conversation with a keyboard-interactive server.
  *
- * The callback of the host answers. Without one the password does, but only to
- * a lone hidden question for a password, and only once: an old password is no
- * answer to "New password:", nor to "Verification code:".
+ * The callback of the host answers. Without one the password does, in whatever
+ * language it is asked for: but only to a first lone hidden question, and not to
+ * one for a code or a new password. After another credential was accepted it
+ * has to be a question for a password by name.
  *
  * @param host The host.
- * @param password Gives its password.
+ * @param options The password, and what went before.
  * @returns The handler of each round of questions.
  */
 export function startConversation(
   host: ResolvedHost,
-  password: () => Promise<string>,
+  { password, isFurtherFactor, onAsked }: ConversationOptions,
 ): Conversation {
-  let passwordGiven = false;
+  let hasAsked = false;
   return async (name, instructions, asked) => {
     const prompts = asked.map(({ prompt, echo }) => ({
       prompt,
       echo: echo === true,
     }));
+    const isFirst = !hasAsked;
+    hasAsked ||= prompts.length > 0;
     const { keyboardInteractive } = host;
     if (keyboardInteractive === undefined) {
-      if (passwordGiven || !asksForPassword(prompts)) {
-        return prompts.map(() => "");
-      }
-      passwordGiven = true;
-      return [await password()];
+      const isAnswered = host.password !== undefined && isFirst &&
+        asksForPassword(prompts, isFurtherFactor);
+      for (const { prompt } of prompts) onAsked(prompt, isAnswered);
+      return isAnswered ? [await password()] : prompts.map(() => "");
     }
+    for (const { prompt } of prompts) onAsked(prompt, true);
     const request = { name, instructions, prompts, host: hostName(host) };
     const answers = await guarded(
       "keyboardInteractive",
@@ -87,8 +100,25 @@ async function guarded<T>(name: string, ask: () => T | Promise<T>): Promise<T> {
   }
 }
 
-function asksForPassword(prompts: readonly InteractivePrompt[]): boolean {
+/** What a password must not answer: codes, new passwords, and those repeated. */
+const OTHER_SECRET = new RegExp(
+  [
+    /\b(codes?|token|pin|otp|totp|oath|passcode|challenge|response|factor|2fa)\b/,
+    /one[- ]?time|verif|authenticator|yubikey|einmal|usage unique|единораз|однораз/,
+    /\b(kode|código|codigo|codice|jeton|ficha)\b|код|токен|пин|コード|验证|驗證|認証|校验|動態|动态|令牌/,
+    /\b(new|neues?|nouveau|nueva|nuevo|nova|novo|nuova|nytt|nieuw)\s+([a-z]+\s+)?(unix\s+)?(pass|kenn|mot|contra|senha|palavra|wacht|lösen)/,
+    /\b(retype|re-?enter|again|confirm|repeat|wiederhol)/,
+    /нов|新/,
+  ].map((it) => it.source).join("|"),
+  "iu",
+);
+
+function asksForPassword(
+  prompts: readonly InteractivePrompt[],
+  isFurtherFactor: boolean,
+): boolean {
   const [only, ...more] = prompts;
   if (only === undefined || more.length > 0 || only.echo) return false;
-  return /passw/i.test(only.prompt) && !/\bnew\b/i.test(only.prompt);
+  if (OTHER_SECRET.test(only.prompt)) return false;
+  return !isFurtherFactor || /passw/i.test(only.prompt);
 }

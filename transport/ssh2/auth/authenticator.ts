@@ -17,6 +17,7 @@ import { abortable } from "../../abort.ts";
 import type { Notice } from "../../connector.ts";
 import { AuthenticationError, DialError } from "../../errors.ts";
 import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { serverText } from "../../session/server_text.ts";
 import { AgentClient } from "./_agent.ts";
 import { OneKeyAgent } from "./_one_key_agent.ts";
 import { revealPassword, startConversation } from "./_interactive.ts";
@@ -30,7 +31,7 @@ import {
   planCredentials,
   untriedHint,
 } from "./_plan.ts";
-import { type Answer, CredentialQueue } from "./_credential_queue.ts";
+import { type Answer, CredentialQueue, QUESTION } from "./_credential_queue.ts";
 import { KeyCache } from "./key_cache.ts";
 import type { KeyCredential } from "./_key_order.ts";
 import { KeyError } from "./_keys.ts";
@@ -43,6 +44,9 @@ import {
 
 /** ssh2 takes `false` for "nothing is left", which its types do not say. */
 const NOTHING_LEFT = false as unknown as AnyAuthMethod;
+
+/** So many questions of a server are kept. */
+const MAX_QUESTIONS = 4;
 
 /** Options for {@linkcode Authenticator}. */
 export interface AuthenticatorOptions {
@@ -69,6 +73,9 @@ export class Authenticator {
   #current: Credential | undefined;
   #answer: Answer | undefined;
   #disposed = false;
+  /** What the server asked, as parts of the error's message. */
+  readonly #questions: string[] = [];
+  #hasUnanswered = false;
   /** Whether no credential was found. */
   #hasNone = false;
 
@@ -171,11 +178,13 @@ export class Authenticator {
    */
   error(cause?: Error): AuthenticationError {
     // What was tried when the server hung up counts as refused.
-    const pending = this.#current === undefined ? [] : this.#tried.slice(-1);
+    const isPending = this.#current !== undefined && this.#current !== QUESTION;
+    const pending = isPending ? this.#tried.slice(-1) : [];
     const parts = [
       ...this.#queue.describe(pending),
       ...this.#problems.map((it) => it.message),
     ];
+    parts.push(...this.#questions);
     if (/too many auth/i.test(cause?.message ?? "")) {
       parts.push("the server allows no more attempts");
     }
@@ -217,6 +226,10 @@ export class Authenticator {
       it instanceof KeyError && it.hint !== undefined ? [it.hint] : []
     );
     if (hints.length > 0) return hints.at(-1);
+    if (this.#hasUnanswered) {
+      return "set keyboardInteractive, a function that answers the server's " +
+        "questions";
+    }
     return this.#hasNone && !isExplicit(this.#host)
       ? missingHint(this.#host)
       : untriedHint(this.#queue.offered, this.#tried);
@@ -230,9 +243,14 @@ export class Authenticator {
     const answer = this.#answer;
     this.#answer = undefined;
     const label = this.#tried.at(-1) ?? credential.method;
-    if (answer !== undefined) this.#queue.settle(credential, label, answer);
-    // Otherwise ssh2 or the agent gave up, and the server was not asked.
-    else this.#tried.pop();
+    if (credential === QUESTION) {
+      if (answer !== undefined) this.#queue.settle(credential, "", answer);
+    } else if (answer !== undefined) {
+      this.#queue.settle(credential, label, answer);
+    } else {
+      // ssh2 or the agent gave up, and the server was not asked.
+      this.#tried.pop();
+    }
   }
 
   async #proceed(next: (auth: AnyAuthMethod) => void): Promise<void> {
@@ -264,6 +282,7 @@ export class Authenticator {
     const { method } = credential;
     if (method === "publickey") return await this.#startKey(credential);
     const username = this.#host.user;
+    if (credential === QUESTION) return { type: "none", username };
     const password = method === "password" ? await this.#revealPassword() : "";
     this.#tried.push(method);
     if (method === "none") return { type: method, username };
@@ -301,10 +320,12 @@ export class Authenticator {
   }
 
   #prompt(): KeyboardInteractiveAuthMethod["prompt"] {
-    const converse = startConversation(
-      this.#host,
-      () => this.#revealPassword(),
-    );
+    const converse = startConversation(this.#host, {
+      password: () => this.#revealPassword(),
+      isFurtherFactor: this.#queue.hasAccepted,
+      onAsked: (question, isAnswered) =>
+        this.#noteQuestion(question, isAnswered),
+    });
     return (name, instructions, _language, prompts, finish) => {
       this.#race(converse(name, instructions, prompts)).then((answers) => {
         if (!this.#ended) finish(answers);
@@ -315,6 +336,16 @@ export class Authenticator {
         this.#finish?.();
       });
     };
+  }
+
+  /** For the error, if the login fails: what was asked is not known otherwise. */
+  #noteQuestion(question: string, isAnswered: boolean): void {
+    if (this.#questions.length >= MAX_QUESTIONS) return;
+    const shown = JSON.stringify(serverText(question.trim(), 100));
+    this.#questions.push(
+      isAnswered ? `it asked ${shown}` : `its question ${shown} got no answer`,
+    );
+    this.#hasUnanswered ||= !isAnswered;
   }
 
   #revealPassword(): Promise<string> {

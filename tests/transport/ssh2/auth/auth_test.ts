@@ -306,8 +306,8 @@ Deno.test("Authenticator reports whom the server refused, and no secret", async 
     "password",
   ]]);
   assertFalse(Deno.inspect(error).includes("s3cret"));
-  // A password is sent once: no "none" before it, nothing after it.
-  assertEquals(server.methods, ["password"]);
+  // A password is sent once, after "none" has asked in which way.
+  assertEquals(server.methods, ["none", "password"]);
 });
 
 Deno.test("Authenticator does not try what the server does not offer", async () => {
@@ -547,10 +547,13 @@ Deno.test("Authenticator answers a question for the password with the password",
   const { server: starting, answers } = asking("Password: ", "right");
   await using server = await starting;
   const { ok, tried } = await login({ ...server.host, password: "right" });
-  assertEquals([ok, answers, tried], [true, [["right"]], [
-    "password",
-    "keyboard-interactive",
-  ]]);
+  // "none" asks what it offers: a password that it does not take is a failure.
+  assertEquals([ok, answers, tried, server.methods], [
+    true,
+    [["right"]],
+    ["keyboard-interactive"],
+    ["none", "keyboard-interactive"],
+  ]);
 });
 
 Deno.test("Authenticator gives the password to no other question", async () => {
@@ -617,7 +620,7 @@ Deno.test("Authenticator has the error of a password function as its cause", asy
   assertStrictEquals(error.cause, cause);
   assertMatch(
     error.message,
-    /: no credential could be offered; The password function failed$/,
+    /: no credential could be offered; The password function failed; it offers password$/,
   );
   assertEquals([tried, notices.map((it) => it.code)], [[], [
     "credential-skipped",

@@ -11,10 +11,14 @@ import { join } from "node:path";
 import type { SshHost } from "../../../../transport/host/host.ts";
 import { authorize, bare, sshdTest } from "../../../integration/_kit.ts";
 import { startSshd } from "../../../kit/sshd.ts";
+import { AgentClient } from "../../../../transport/ssh2/auth/_agent.ts";
+import { planCredentials } from "../../../../transport/ssh2/auth/_plan.ts";
+import { keyPair } from "../../../../transport/testing/server/_keys.ts";
 import {
   fingerprintOf,
   keygen,
   login,
+  resolved,
   run,
   startAgent,
   startServer,
@@ -234,3 +238,40 @@ sshdTest(
     assertFalse(named.error.message.includes("id_ed25519"));
   },
 );
+
+Deno.test({
+  name:
+    "planCredentials() goes on without an agent that accepts and says nothing",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const dir = await Deno.makeTempDir({ prefix: "sshpool-auth-" });
+    const sockets: Deno.Conn[] = [];
+    const listener = Deno.listen({ transport: "unix", path: `${dir}/agent` });
+    const accepting = (async () => {
+      for await (const socket of listener) sockets.push(socket);
+    })();
+    const agent = new AgentClient(`${dir}/agent`);
+    try {
+      const problems: string[] = [];
+      const host = resolved({
+        hostname: "db1",
+        agent: `${dir}/agent`,
+        privateKey: keyPair("beside an agent").privateKey,
+      });
+      const plan = await planCredentials(
+        host,
+        agent,
+        ({ message }) => problems.push(message),
+      );
+      assertEquals(plan.map(({ method }) => method), ["publickey"]);
+      assertEquals(sockets.length, 1);
+      assertMatch(problems.join(), /^Cannot use the agent: /);
+    } finally {
+      agent.dispose();
+      listener.close();
+      await accepting;
+      for (const socket of sockets) socket.close();
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
