@@ -321,25 +321,32 @@ export class ChannelTable implements ChannelContext {
   /** The server may still open it: it is closed again then. */
   #onNotOpened(channel: Channel): void {
     const { openMs } = this.#options.timeouts;
-    this.#failed(`it did not answer a request for a channel in ${openMs} ms`);
-    this.#leave(channel, (observer) => observer.unanswered());
+    this.#failed(
+      `it did not answer a request for a channel in ${openMs} ms`,
+      () => this.#leave(channel, (observer) => observer.unanswered()),
+    );
   }
 
   #onNotAnswered({ channel }: Question): void {
     const { answerMs } = this.#options.timeouts;
-    this.#failed(`it did not answer a request on a channel in ${answerMs} ms`);
-    channel.onLate();
+    this.#failed(
+      `it did not answer a request on a channel in ${answerMs} ms`,
+      () => channel.onLate(),
+    );
   }
 
   /** Its slot is free for us; what the server makes of it, nobody knows. */
   #onNotClosed(channel: Channel): void {
     const { closeMs } = this.#options.timeouts;
-    this.#failed(`it did not close a channel in ${closeMs} ms`);
-    this.#leave(channel, (observer) => observer.closed());
+    this.#failed(
+      `it did not close a channel in ${closeMs} ms`,
+      () => this.#leave(channel, (observer) => observer.closed()),
+    );
   }
 
-  #failed(why: string): void {
+  #failed(why: string, tell: () => void): void {
     this.#failure ??= new Error(`the server does not answer: ${why}`);
+    tell();
     // Nobody is to use them any more, and the connection waits for their end.
     while ((this.spares?.count ?? 0) > 0) void this.spares?.close();
   }

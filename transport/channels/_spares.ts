@@ -49,6 +49,16 @@ class Spare implements ChannelObserver {
     return this.channel;
   }
 
+  /** Closes it, unused; whoever waits for its opening waits no more. */
+  close(): Promise<void> {
+    const why = "it is not needed any more";
+    this.#reject(this.#context.lost("open a channel", { why }));
+    return new Promise((resolve) => {
+      this.channel.whenEnded(resolve);
+      this.channel.close();
+    });
+  }
+
   opened(): void {
     this.#isOpen = true;
     this.#resolve();
@@ -120,10 +130,7 @@ export class Spares implements SpareChannels {
   close(): Promise<void> {
     const spare = this.#unused.pop();
     if (spare === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      spare.channel.whenEnded(resolve);
-      spare.channel.close();
-    });
+    return spare.close();
   }
 
   /** The channel of a spare, if there is one, for this observer. */
