@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { SshHost } from "../mod.ts";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
 import { noSsh, sshHint } from "./kit/ssh.ts";
+import { denoDir } from "./kit/child.ts";
 import { noSshd, sshdHint, startSshd } from "./kit/sshd.ts";
 
 const program = new URL("kit/least_permissions.ts", import.meta.url).pathname;
@@ -162,14 +163,6 @@ Deno.test({
     }
   },
 });
-
-/** The folder of Deno's cache. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json"],
-  }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
-}
 
 async function writeConfig(
   sshd: Awaited<ReturnType<typeof startSshd>>,

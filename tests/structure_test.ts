@@ -224,3 +224,29 @@ Deno.test("what is private in ssh2 is declared in one file, and what is private 
     .map(({ path }) => path);
   assertEquals(wrong, []);
 });
+
+/** What the tests and benches are made of: path and code. */
+const tests: File[] = [];
+for await (const path of sources("tests/")) tests.push(await read(path));
+
+/** What a process has once, and test files are threads of one process. */
+const SHARED =
+  /\b(Deno|process)\.(env\.(set|delete)|chdir|umask)\(|\bprocess\.env(\.\w+|\[[^\]]+\])\s*=[^=]|delete process\.env|\bDeno\.exitCode\s*=|\bprocess\.exitCode\s*=/;
+
+Deno.test("no test changes the environment, the folder or the umask that all test files share", () => {
+  const sample = "Deno.env.set(name, value)";
+  assertEquals(SHARED.test(sample), true);
+  const wrong = tests.filter(({ code }) =>
+    SHARED.test(code.replaceAll(`"${sample}"`, ""))
+  ).map(({ path }) => path);
+  assertEquals(wrong, [], "use runInChild() of tests/kit/child.ts");
+});
+
+Deno.test("all chance of a test is drawn from the seed of the run", () => {
+  const wrong = tests.filter(({ path, code }) =>
+    path !== "tests/kit/random.ts" && path !== "tests/structure_test.ts" &&
+    /new Random\([^)]*(Date|Math\.random|crypto)|env\.get\("SSHPOOL_SEED/
+      .test(code)
+  ).map(({ path }) => path);
+  assertEquals(wrong, []);
+});

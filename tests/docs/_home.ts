@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { denoDir } from "../kit/child.ts";
 import { pathOf } from "./_readme.ts";
 
 /** Where the hosts of the README are. */
@@ -109,13 +110,4 @@ Host web-1 web-2 web-3 db-1 gate
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.dir, { recursive: true });
   }
-}
-
-/** Where Deno keeps packages, which depends on `HOME` if nothing is said. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json"],
-    stdin: "null",
-  }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }

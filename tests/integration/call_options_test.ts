@@ -14,9 +14,7 @@ import {
   type MemoryConnectorOptions,
 } from "../../transport/testing/mod.ts";
 import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
-import { Random } from "../kit/random.ts";
-
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
+import { Random, replay, seed } from "../kit/random.ts";
 
 const NAMES = [
   "env",
@@ -128,7 +126,6 @@ async function walk(
   pool: ConnectionPool,
   host: HostLike,
   dials: () => number,
-  seed: number,
 ): Promise<void> {
   const random = new Random(seed);
   await pool.exec(host, "echo first");
@@ -141,7 +138,7 @@ async function walk(
     const options = Object.fromEntries(
       [other, one].map(({ name, make }) => [name, make()]),
     );
-    const what = `seed ${seed}: ${
+    const what = `${replay(seed)}: ${
       Deno.inspect(options, { strAbbreviateSize: 50 })
     }`;
     const good = (n: number) => pool.exec(host, `echo good-${n}`);
@@ -197,14 +194,14 @@ const OPTIONS = {
 Deno.test("ConnectionPool.exec() and spawn() with any option and any value hurts no other caller, on the embedded server", async () => {
   await using server = await EmbeddedServer.start();
   await using pool = new ConnectionPool(OPTIONS);
-  await walk(pool, server.host(), () => server.accepted, seed);
+  await walk(pool, server.host(), () => server.accepted);
 });
 
 Deno.test("ConnectionPool.exec() and spawn() with any option and any value hurts no other caller, in memory", async () => {
   const script: MemoryConnectorOptions = {};
   const connector = new MemoryConnector(script);
   await using pool = new ConnectionPool({ ...OPTIONS, connector });
-  await walk(pool, "ops@db1", () => connector.dials, seed);
+  await walk(pool, "ops@db1", () => connector.dials);
 });
 
 Deno.test({
@@ -222,7 +219,7 @@ Deno.test({
         if (event.type === "connected") dials++;
       },
     });
-    await walk(pool, server.host(), () => dials, seed);
+    await walk(pool, server.host(), () => dials);
     assertEquals(await server.acceptedConnections(), 1);
   },
 });

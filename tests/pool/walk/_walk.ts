@@ -16,7 +16,8 @@ import { Call, type CallKind, type CallParts } from "./_walk_calls.ts";
 import { check, checkEnd, checkRest } from "./_walk_checks.ts";
 import { hostsOf, Script, type WalkPlan } from "./_walk_script.ts";
 import { STEPS, Steps } from "./_walk_steps.ts";
-import type { Chance, VirtualTime } from "./_walk_time.ts";
+import type { Random } from "../../kit/random.ts";
+import type { VirtualTime } from "./_walk_time.ts";
 
 /** A lease that the walk holds. */
 export interface Held {
@@ -29,7 +30,7 @@ export interface Held {
 /** One life of a pool: from its making to the last thing after `close()`. */
 export class Walk {
   readonly plan: WalkPlan;
-  readonly chance: Chance;
+  readonly chance: Random;
   readonly time: VirtualTime;
   readonly script: Script;
   readonly pool: ConnectionPool;
@@ -56,7 +57,7 @@ export class Walk {
   #expected = 0;
   readonly #steps = new Steps(this);
 
-  constructor(plan: WalkPlan, chance: Chance, time: VirtualTime) {
+  constructor(plan: WalkPlan, chance: Random, time: VirtualTime) {
     this.plan = plan;
     this.chance = chance;
     this.time = time;
@@ -78,7 +79,7 @@ export class Walk {
   /** Takes so many steps, then closes and shared whether anything is left. */
   async run(steps: number): Promise<void> {
     for (let i = 0; i < steps; i++) await this.#step();
-    if (this.chance.is(0.5)) await this.#calm();
+    if (this.chance.chance(0.5)) await this.#calm();
     const drainTimeoutMs = this.chance.pick([0, 20, 500]) ?? 0;
     this.note(`close ${drainTimeoutMs}`);
     this.#isClosing = true;
@@ -122,7 +123,7 @@ export class Walk {
     // hand-out crosses an abort, a failure crosses a close.
     // With strays a step is one thing: the pool cannot tell a stray that is left
     // in the very turn in which another channel is refused.
-    const isCrowded = this.plan.strays !== true && this.chance.is(0.2);
+    const isCrowded = this.plan.strays !== true && this.chance.chance(0.2);
     const turns = isCrowded ? 2 + this.chance.below(4) : 1;
     for (let i = 1; i < turns; i++) {
       const kind = this.chance.weighted({ ...odds, pass: 0 });
@@ -148,7 +149,9 @@ export class Walk {
     more: Partial<CallParts> = {},
   ): { call: Call; options: ExecOptions } {
     const id = this.calls.length;
-    const controller = this.chance.is(0.4) ? new AbortController() : undefined;
+    const controller = this.chance.chance(0.4)
+      ? new AbortController()
+      : undefined;
     const wait = this.chance.weighted({ own: 4, none: 1, pool: 5 });
     const acquireTimeoutMs = wait === "own"
       ? 5 + this.chance.below(100)
@@ -170,7 +173,7 @@ export class Walk {
     this.open.add(call);
     if (call.parts.line !== undefined) this.#byLine.set(call.parts.line, call);
     this.note(`${call}`);
-    if (controller !== undefined && this.chance.is(0.03)) {
+    if (controller !== undefined && this.chance.chance(0.03)) {
       controller.abort(new Error(`Abort of #${id}, before it began`));
     }
     // A call without options takes the shortest way through the pool.

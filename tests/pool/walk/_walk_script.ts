@@ -16,7 +16,7 @@ import {
   type Outcome,
 } from "../../../transport/testing/mod.ts";
 import { findScript } from "../../../transport/testing/scripts/commands.ts";
-import type { Chance } from "./_walk_time.ts";
+import type { Random } from "../../kit/random.ts";
 
 /** The odds at one gate. `"slow"` goes on to another outcome. */
 export type Odds = Readonly<
@@ -121,9 +121,9 @@ export class Script {
   /** Connections whose `close()` never ends. */
   neverClosed = 0;
   readonly #plan: WalkPlan;
-  readonly #chance: Chance;
+  readonly #chance: Random;
 
-  constructor(plan: WalkPlan, chance: Chance, watcher: Watcher) {
+  constructor(plan: WalkPlan, chance: Random, watcher: Watcher) {
     this.#plan = plan;
     this.#chance = chance;
     const { gates } = plan;
@@ -168,7 +168,7 @@ export class Script {
 
   #outcome(
     odds: Odds | undefined,
-    error?: (chance: Chance) => Error,
+    error?: (chance: Random) => Error,
   ): Outcome {
     if (odds === undefined) return "ok";
     const kind = this.#chance.weighted(odds);
@@ -180,7 +180,7 @@ export class Script {
 
   #make(
     kind: keyof Odds,
-    error: (chance: Chance) => Error = () => new Injected("gate"),
+    error: (chance: Random) => Error = () => new Injected("gate"),
   ): Outcome {
     if (kind === "fail") return error(this.#chance);
     if (kind === "slow") return { delayMs: 1 + this.#chance.below(30) };
@@ -189,7 +189,7 @@ export class Script {
 }
 
 /** Any way in which a dial can fail. */
-function dialError(chance: Chance): Error {
+function dialError(chance: Random): Error {
   const cause = new Injected("dial");
   const kind = chance.weighted({ plain: 3, throttled: 3, refused: 1 });
   if (kind === "plain") return cause;

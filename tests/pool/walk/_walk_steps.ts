@@ -83,7 +83,7 @@ export class Steps {
         this.#walk.closedAt = Math.max(this.#walk.closedAt, this.#walk.step);
         return this.#walk.expect("closeAll", this.#walk.pool.closeAll());
       case "pass": {
-        const ms = this.#walk.chance.is(0.1)
+        const ms = this.#walk.chance.chance(0.1)
           ? this.#walk.chance.below(150)
           : this.#walk.chance.below(15);
         this.#walk.note(`pass ${ms}`);
@@ -93,10 +93,10 @@ export class Steps {
   }
 
   #exec(host: string, on?: Connection): void {
-    const idempotent = this.#walk.chance.is(0.2);
+    const idempotent = this.#walk.chance.chance(0.2);
     const { call, options } = this.#walk.begin("exec", host, {
       idempotent,
-      ...(this.#walk.chance.is(0.1)
+      ...(this.#walk.chance.chance(0.1)
         ? { timeoutMs: 10 + this.#walk.chance.below(80) }
         : {}),
     });

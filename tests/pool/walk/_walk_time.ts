@@ -2,49 +2,7 @@
 // passes only when the walk says so.
 
 import { setImmediate } from "node:timers";
-
-/** A small generator (mulberry32): the same seed gives the same numbers. */
-export class Chance {
-  #state: number;
-
-  constructor(readonly seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** From 0 up to 1, exclusive. */
-  next = (): number => {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-
-  /** A whole number from 0 up to `n`, exclusive. */
-  below(n: number): number {
-    return Math.floor(this.next() * n);
-  }
-
-  /** Whether something of this probability happens. */
-  is(probability: number): boolean {
-    return this.next() < probability;
-  }
-
-  /** One of these; `undefined` if there is none. */
-  pick<T>(items: readonly T[]): T | undefined {
-    return items[this.below(items.length)];
-  }
-
-  /** One of the names, by their weights. */
-  weighted<K extends string>(weights: Readonly<Partial<Record<K, number>>>): K {
-    const entries = Object.entries(weights) as [K, number][];
-    let left = this.next() * entries.reduce((sum, [, w]) => sum + w, 0);
-    for (const [name, weight] of entries) {
-      if ((left -= weight) < 0) return name;
-    }
-    return entries[0]![0];
-  }
-}
+import type { Random } from "../../kit/random.ts";
 
 interface Timer {
   readonly at: number;
@@ -69,7 +27,7 @@ export class VirtualTime implements Disposable {
   };
 
   /** @param stacks Note where each timer is set, which is slow. */
-  constructor(chance: Chance, stacks = false) {
+  constructor(chance: Random, stacks = false) {
     const real = this.#real;
     const start = real.now();
     globalThis.setTimeout = ((fn: () => void, ms = 0) => {
@@ -84,7 +42,7 @@ export class VirtualTime implements Disposable {
     }) as typeof clearTimeout;
     Date.now = () => start + this.now;
     performance.now = () => this.now;
-    Math.random = chance.next;
+    Math.random = () => chance.next();
   }
 
   /** Timers that are armed, as where they were set. */

@@ -1,16 +1,14 @@
 // Thousands of random steps, each followed by everything that must hold.
 //
-// To replay a failure: SSHPOOL_SEED=<the seed it printed>. For longer walks:
-// SSHPOOL_STEPS=<steps of each walk>.
+// For other walks: SSHPOOL_SEED=random. For longer ones: SSHPOOL_STEPS=<steps of
+// each>. What replays a failure is printed with it.
 
 import { assertEquals } from "@std/assert";
 import { Walk } from "./_walk.ts";
 import type { Odds, WalkPlan } from "./_walk_script.ts";
-import { Chance, VirtualTime } from "./_walk_time.ts";
+import { Random, replay, seed } from "../../kit/random.ts";
+import { VirtualTime } from "./_walk_time.ts";
 
-const seed = Number(
-  Deno.env.get("SSHPOOL_SEED") ?? Math.floor(Math.random() * 2 ** 31),
-);
 const steps = Number(Deno.env.get("SSHPOOL_STEPS") ?? 5_000);
 
 /** Steps in the life of one pool; a walk is several lives. */
@@ -185,7 +183,7 @@ async function live(
   seed: number,
   stray: readonly unknown[],
 ): Promise<string> {
-  const chance = new Chance(seed);
+  const chance = new Random(seed);
   using time = new VirtualTime(chance, Deno.env.has("SSHPOOL_STACKS"));
   const walk = new Walk(plan, chance, time);
   try {
@@ -195,9 +193,9 @@ async function live(
     return `${time.now} ms, ${walk.calls.length} calls, ${counters.opened} connections`;
   } catch (cause) {
     throw new Error(
-      `Walk "${plan.name}" failed in step ${walk.step}; replay with SSHPOOL_SEED=${seed} SSHPOOL_STEPS=1\n${
-        walk.trace.join("\n")
-      }\n${(cause as Error).message}`,
+      `Walk "${plan.name}" failed in step ${walk.step}; replay with ${
+        replay(seed)
+      } SSHPOOL_STEPS=1\n${walk.trace.join("\n")}\n${(cause as Error).message}`,
       { cause },
     );
   }

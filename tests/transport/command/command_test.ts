@@ -1,8 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { commandLine } from "../../../transport/command/command.ts";
-import { Random } from "../../kit/random.ts";
+import { casesOfRun, Random, replay, seed } from "../../kit/random.ts";
 
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 const onPosix = Deno.build.os !== "windows";
 
 Deno.test("commandLine() gives a string as it is", () => {
@@ -56,7 +55,7 @@ Deno.test({
       "%s",
     ];
     // Many argument lists for one shell: a process each would take long.
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < casesOfRun(20); round++) {
       const random = new Random(seed + round);
       const lists = Array.from(
         { length: 50 },
@@ -75,7 +74,7 @@ Deno.test({
       assertEquals(
         output.split("\x01").slice(0, -1),
         lists.flat(),
-        `seed ${seed + round}`,
+        replay(seed + round, true),
       );
     }
   },

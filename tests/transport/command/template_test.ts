@@ -1,8 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { sh } from "../../../transport/command/template.ts";
-import { Random } from "../../kit/random.ts";
+import { Random, replay, seed } from "../../kit/random.ts";
 
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
 const shells = ["/bin/dash", "/bin/bash", "/bin/sh"].filter(
   (path) => {
     try {
@@ -226,7 +225,7 @@ Deno.test({
       assertEquals(
         output.split("\x01").slice(0, -1),
         cases.flatMap(([, expected]) => expected),
-        `${shell}, seed ${seed}`,
+        `${shell}, ${replay(seed)}`,
       );
     }
   },
@@ -281,7 +280,7 @@ Deno.test({
       for await (const { name } of Deno.readDir(dir)) {
         if (!name.startsWith("ran-")) continue; // of a redirection
         const line = lines[Number(name.slice(4))];
-        throw new Error(`seed ${seed}: ${JSON.stringify(line)}`);
+        throw new Error(`${replay(seed)}: ${JSON.stringify(line)}`);
       }
     } finally {
       await Deno.remove(dir, { recursive: true });

@@ -5,9 +5,7 @@ import {
   type HostParts,
   parseHost,
 } from "../../../transport/host/host_string.ts";
-import { Random } from "../../kit/random.ts";
-
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
+import { casesOfRun, Random, replay, seed } from "../../kit/random.ts";
 
 const GOOD: readonly (readonly [string, HostParts])[] = [
   ["db1", { hostname: "db1" }],
@@ -117,7 +115,7 @@ Deno.test("parseHost() shows no password in its message", () => {
 });
 
 Deno.test("parseHost() reads back what hostName() writes", () => {
-  for (let at = 0; at < 2_000; at++) {
+  for (let at = 0; at < casesOfRun(2_000); at++) {
     const random = new Random(seed + at);
     const hostname = random.pick([
       () =>
@@ -134,7 +132,7 @@ Deno.test("parseHost() reads back what hostName() writes", () => {
       () => random.pick([..."abc@.-_\\$"]),
     ).join("");
     const parts = { hostname, user, port: 1 + random.below(65535) };
-    assertEquals(parseHost(hostName(parts)), parts, `seed ${seed + at}`);
+    assertEquals(parseHost(hostName(parts)), parts, replay(seed + at, true));
   }
 });
 
@@ -147,7 +145,7 @@ Deno.test("parseHost() answers or throws a TypeError, and answers safely, whatev
     "\u00e9",
     "\ud800",
   ];
-  for (let at = 0; at < 20_000; at++) {
+  for (let at = 0; at < casesOfRun(20_000); at++) {
     const random = new Random(seed + at);
     const text = Array.from(
       { length: random.below(12) },

@@ -6,9 +6,7 @@ import {
   matchPatterns,
   MAX_PATTERN_LENGTH,
 } from "../../../transport/host/pattern.ts";
-import { Random } from "../../kit/random.ts";
-
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
+import { Random, replay, seed } from "../../kit/random.ts";
 
 /** What `*` and `?` mean, written as plainly as can be. */
 function slow(text: string, pattern: string): boolean {
@@ -29,7 +27,7 @@ Deno.test("matchPattern() agrees with a slow matcher, for strings and for elemen
   for (let i = 0; i < 20_000; i++) {
     const [text, pattern] = [word("ab."), word("ab.*?")];
     const expected = slow(text, pattern);
-    const what = `SSHPOOL_SEED=${seed} ${JSON.stringify([text, pattern])}`;
+    const what = `${replay(seed)} ${JSON.stringify([text, pattern])}`;
     assertEquals(matchPattern(text, pattern), expected, what);
     const elements = [...pattern].map((it) =>
       it === "*" || it === "?" ? it : (char: string) => char === it

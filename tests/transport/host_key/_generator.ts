@@ -4,32 +4,9 @@
  * @module
  */
 
-import { Random } from "../../kit/random.ts";
+import type { Random } from "../../kit/random.ts";
 import { Buffer } from "node:buffer";
 import { createHash, createHmac } from "node:crypto";
-
-/** The seed of this run: `SSHPOOL_SEED`, or a fresh one. */
-export function seedOfRun(): number {
-  const given = Deno.env.get("SSHPOOL_SEED");
-  return given ? Number(given) : crypto.getRandomValues(new Uint32Array(1))[0]!;
-}
-
-/** How many cases to run: `SSHPOOL_CASES`, or a few. */
-export function casesOfRun(byDefault: number): number {
-  return Number(Deno.env.get("SSHPOOL_CASES") || byDefault);
-}
-
-/** Runs a body, and names the seed when it fails. */
-export async function withSeed(
-  body: (random: Random) => void | Promise<void>,
-): Promise<void> {
-  const seed = seedOfRun();
-  try {
-    await body(new Random(seed));
-  } catch (error) {
-    throw new Error(`Failed with SSHPOOL_SEED=${seed}`, { cause: error });
-  }
-}
 
 /** An ed25519 public key, as text after its type. */
 export function ed25519(bytes: Uint8Array): string {

@@ -1,6 +1,6 @@
 /** known_hosts against OpenSSH itself: `ssh-keygen -F`, and `ssh` at an sshd. */
 
-import type { Random } from "../../kit/random.ts";
+import { casesOfRun, type Random, withSeed } from "../../kit/random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { KnownHosts } from "../../../transport/host_key/lookup.ts";
@@ -9,13 +9,11 @@ import { HostKeyError } from "../../../transport/errors.ts";
 import type { HostKey } from "../../../transport/host/host.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import {
-  casesOfRun,
   ed25519,
   fingerprintOf,
   generateFile,
   NAMES,
   wire,
-  withSeed,
 } from "./_generator.ts";
 
 const noKeygen = await run("ssh-keygen", ["-?"]).then(() => false, () => true);

@@ -1,17 +1,15 @@
-import { Random } from "../../kit/random.ts";
+import { casesOfRun, Random, withSeed } from "../../kit/random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import { KnownHosts } from "../../../transport/host_key/lookup.ts";
 import { parseKnownHosts } from "../../../transport/host_key/parser.ts";
 import {
-  casesOfRun,
   ed25519,
   generateFile,
   hashedName,
   NAMES,
   wire,
-  withSeed,
 } from "./_generator.ts";
 
 const KEY = `ssh-ed25519 ${ed25519(new Uint8Array(32).fill(7))}`;

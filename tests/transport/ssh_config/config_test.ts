@@ -3,9 +3,12 @@ import {
   assertEquals,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import type { Notice } from "../../../transport/connector.ts";
+import { runInChild } from "../../kit/child.ts";
+import type { EnvironmentAnswer } from "./_environment_program.ts";
 import { Home, hostOf } from "./_home.ts";
 import {
   loadSshConfig,
@@ -234,43 +237,38 @@ Deno.test("SshConfigResolver.resolve() switches the agent off for IdentityAgent 
   assertEquals(host.agent, false);
 });
 
+/** What configurations make of a host, in a process with these variables. */
+function answersWith(
+  env: Readonly<Record<string, string | undefined>>,
+  texts: readonly string[],
+): Promise<EnvironmentAnswer[]> {
+  const program = new URL("./_environment_program.ts", import.meta.url);
+  return runInChild(program, texts, { env });
+}
+
 Deno.test("SshConfigResolver.resolve() reads IdentityAgent out of a variable", async () => {
-  Deno.env.set("SSHPOOL_TEST_AGENT", "/run/x");
-  try {
-    assertEquals(
-      (await hostOf("IdentityAgent $SSHPOOL_TEST_AGENT")).host.agent,
-      "/run/x",
-    );
-    assertEquals(
-      (await hostOf("IdentityAgent ${SSHPOOL_TEST_AGENT}/y")).host.agent,
-      "/run/x/y",
-    );
-  } finally {
-    Deno.env.delete("SSHPOOL_TEST_AGENT");
-  }
-  assertEquals(
-    (await hostOf("IdentityAgent $SSHPOOL_TEST_AGENT")).host.agent,
-    false,
-  );
-  await assertRejects(
-    () => hostOf("IdentityAgent ${SSHPOOL_TEST_AGENT}"),
-    SshConfigError,
-    "is not set",
-  );
+  const texts = [
+    "IdentityAgent $SSHPOOL_TEST_AGENT",
+    "IdentityAgent ${SSHPOOL_TEST_AGENT}",
+    "IdentityAgent ${SSHPOOL_TEST_AGENT}/y",
+  ];
+  const set = await answersWith({ SSHPOOL_TEST_AGENT: "/run/x" }, texts);
+  assertEquals(set.map(({ agent }) => agent), ["/run/x", "/run/x", "/run/x/y"]);
+  const unset = await answersWith({ SSHPOOL_TEST_AGENT: undefined }, texts);
+  assertEquals(unset[0]?.agent, false);
+  assertStringIncludes(unset[1]?.error ?? "", "is not set");
 });
 
 Deno.test("SshConfigResolver.resolve() sends variables that SendEnv names, minus those it takes back", async () => {
-  Deno.env.set("SSHPOOL_T_A", "1");
-  Deno.env.set("SSHPOOL_T_B", "2");
-  try {
-    const { host } = await hostOf("SendEnv SSHPOOL_T_*\nSetEnv SSHPOOL_T_B=3");
-    assertEquals(host.env, { SSHPOOL_T_A: "1", SSHPOOL_T_B: "3" });
-    const less = await hostOf("SendEnv SSHPOOL_T_A SSHPOOL_T_B\nSendEnv -*_A");
-    assertEquals(less.host.env, { SSHPOOL_T_B: "2" });
-  } finally {
-    Deno.env.delete("SSHPOOL_T_A");
-    Deno.env.delete("SSHPOOL_T_B");
-  }
+  const [all, less] = await answersWith(
+    { SSHPOOL_T_A: "1", SSHPOOL_T_B: "2" },
+    [
+      "SendEnv SSHPOOL_T_*\nSetEnv SSHPOOL_T_B=3",
+      "SendEnv SSHPOOL_T_A SSHPOOL_T_B\nSendEnv -*_A",
+    ],
+  );
+  assertEquals(all?.env, { SSHPOOL_T_A: "1", SSHPOOL_T_B: "3" });
+  assertEquals(less?.env, { SSHPOOL_T_B: "2" });
 });
 
 Deno.test("SshConfigResolver.resolve() refuses what would be less safe than ssh", async () => {

@@ -1,4 +1,4 @@
-import { Random } from "../../kit/random.ts";
+import { casesOfRun, Random, replay, seed } from "../../kit/random.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ResolvedHost } from "../../../transport/host/host.ts";
 import {
@@ -15,8 +15,7 @@ type Printed = ReadonlyMap<string, readonly string[]>;
 
 const SSH = "ssh";
 const hasSsh = await sshVersion() !== undefined;
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
-const cases = Number(Deno.env.get("SSHPOOL_CASES") ?? 300);
+const cases = casesOfRun(300);
 
 async function sshVersion(): Promise<string | undefined> {
   try {
@@ -264,7 +263,7 @@ async function runCase(
   } catch (error) {
     const text = [...files].map(([p, t]) => `--- ${p}\n${t}`).join("\n");
     throw new Error(
-      `SSHPOOL_SEED=${caseSeed} SSHPOOL_CASES=1 replays this\n${text}`,
+      `${replay(caseSeed, true)} replays this\n${text}`,
       { cause: error },
     );
   }

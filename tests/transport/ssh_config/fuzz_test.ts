@@ -4,11 +4,10 @@ import {
   SshConfigError,
 } from "../../../transport/ssh_config/mod.ts";
 import { parseFile } from "../../../transport/ssh_config/_parser.ts";
-import { Random } from "../../kit/random.ts";
+import { casesOfRun, Random, replay, seed } from "../../kit/random.ts";
 import { generateConfig } from "./_generator.ts";
 
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? Date.now() % 2 ** 31);
-const cases = Number(Deno.env.get("SSHPOOL_CASES") ?? 300);
+const cases = casesOfRun(300);
 
 const SPICE = [
   '"',
@@ -78,14 +77,17 @@ Deno.test("loadSshConfig() answers or throws an SshConfigError, whatever the fil
       } catch (error) {
         if (!(error instanceof SshConfigError)) {
           throw new Error(
-            `SSHPOOL_SEED=${seed + at} SSHPOOL_CASES=1\n${text}`,
+            `${replay(seed + at, true)}\n${text}`,
             {
               cause: error,
             },
           );
         }
       }
-      assert(performance.now() - startedAt < 5_000, `slow: seed ${seed + at}`);
+      assert(
+        performance.now() - startedAt < 5_000,
+        `slow: ${replay(seed + at, true)}`,
+      );
     }
   } finally {
     await Deno.remove(dir, { recursive: true });

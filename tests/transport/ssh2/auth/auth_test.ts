@@ -30,6 +30,8 @@ import {
   startServer,
   tempDir,
 } from "./_login.ts";
+import type { LoginAnswer } from "./_login_program.ts";
+import { runInChild } from "../../../kit/child.ts";
 
 /** A test against OpenSSH's own server, agent and keys. */
 function sshdTest(name: string, fn: (dir: string) => Promise<void>): void {
@@ -329,66 +331,44 @@ Deno.test("Authenticator does not try what the server does not offer", async () 
  * The home directory comes from the user database. Without the permission to
  * read that, it comes from HOME, which a test can set.
  */
-const OWN_HOME = {
-  env: true,
-  net: true,
-  read: true,
-  run: true,
-  write: true,
-  sys: false,
-} as const;
+const OWN_HOME: readonly string[] = ["env", "net", "read", "run", "write"]
+  .map((name) => `--allow-${name}`);
 
-/** Runs with another HOME and another SSH_AUTH_SOCK. */
-async function withEnv(
+/** Logs in to each host in a process with another HOME and SSH_AUTH_SOCK. */
+function logins(
   env: { HOME: string; SSH_AUTH_SOCK?: string },
-  fn: () => Promise<void>,
-): Promise<void> {
-  const names = ["HOME", "SSH_AUTH_SOCK"] as const;
-  const before = names.map((name) => Deno.env.get(name));
-  const set = (name: string, value: string | undefined) =>
-    value === undefined ? Deno.env.delete(name) : Deno.env.set(name, value);
-  for (const name of names) set(name, env[name]);
-  try {
-    await fn();
-  } finally {
-    names.forEach((name, i) => set(name, before[i]));
-  }
+  hosts: readonly SshHost[],
+  permissions: readonly string[] = OWN_HOME,
+): Promise<LoginAnswer[]> {
+  const program = new URL("./_login_program.ts", import.meta.url);
+  return runInChild(program, hosts, {
+    env: { SSH_AUTH_SOCK: undefined, ...env },
+    permissions,
+  });
 }
 
-Deno.test({
-  name: 'Authenticator tries "none" where there is nothing else',
-  permissions: OWN_HOME,
-  async fn() {
-    await using dir = await tempDir();
-    await using server = await startServer((context) => context.accept());
-    await withEnv({ HOME: dir.path }, async () => {
-      const { ok, tried } = await login(server.host);
-      assertEquals([ok, tried], [true, ["none"]]);
-    });
-  },
+Deno.test('Authenticator tries "none" where there is nothing else', async () => {
+  await using dir = await tempDir();
+  await using server = await startServer((context) => context.accept());
+  const [it] = await logins({ HOME: dir.path }, [server.host]);
+  assertEquals([it?.ok, it?.tried], [true, ["none"]]);
 });
 
-Deno.test({
-  name: "Authenticator hints at what to set where no key was found",
-  permissions: OWN_HOME,
-  async fn() {
-    await using dir = await tempDir();
-    await using server = await startServer(refuse(["publickey"]));
-    await withEnv({ HOME: dir.path }, async () => {
-      const hint = async (host: Partial<SshHost>) =>
-        (await login({ ...server.host, ...host })).error.hint ?? "";
-      assertMatch(
-        await hint({}),
-        /^no key was found \(there is none of ~\/\.ssh\/id_ed25519, .*; SSH_AUTH_SOCK is not set\): set identityFile, privateKey, password or agent$/,
-      );
-      assertStringIncludes(await hint({ agent: false }), "is switched off");
-    });
-    const socket = join(dir.path, "no-agent");
-    await withEnv({ HOME: dir.path, SSH_AUTH_SOCK: socket }, async () => {
-      const { error } = await login(server.host);
-      assertStringIncludes(error.hint ?? "", `the agent at ${socket} gave no`);
-    });
-  },
+Deno.test("Authenticator hints at what to set where no key was found", async () => {
+  await using dir = await tempDir();
+  await using server = await startServer(refuse(["publickey"]));
+  const { host } = server;
+  const hosts = [host, { ...host, agent: false }];
+  const [plain, off] = await logins({ HOME: dir.path }, hosts);
+  assertMatch(
+    plain?.hint ?? "",
+    /^no key was found \(there is none of ~\/\.ssh\/id_ed25519, .*; SSH_AUTH_SOCK is not set\): set identityFile, privateKey, password or agent$/,
+  );
+  assertStringIncludes(off?.hint ?? "", "is switched off");
+  const socket = join(dir.path, "no-agent");
+  const env = { HOME: dir.path, SSH_AUTH_SOCK: socket };
+  const [dead] = await logins(env, [host]);
+  assertStringIncludes(dead?.hint ?? "", `the agent at ${socket} gave no`);
 });
 
 Deno.test({
@@ -397,7 +377,6 @@ Deno.test({
       noKeygen ? ` (${keygenHint})` : ""
     }`,
   ignore: noKeygen,
-  permissions: OWN_HOME,
   async fn() {
     await using dir = await tempDir();
     await Deno.mkdir(join(dir.path, ".ssh"));
@@ -406,24 +385,26 @@ Deno.test({
     await using agent = await startAgent(dir.path);
     await agent.add(held);
     await using server = await startServer(refuse(["publickey", "password"]));
-    const tried = async (host: Partial<SshHost>) =>
-      (await login({ ...server.host, ...host })).tried;
-    const env = { HOME: dir.path, SSH_AUTH_SOCK: agent.path };
-    await withEnv(env, async () => {
-      const inAgent = `publickey agent key ${await fingerprintOf(held)}`;
-      const inFile = `publickey id_ed25519 ${await fingerprintOf(file)}`;
-      assertEquals(await tried({}), [inAgent, inFile]);
-      assertEquals(await tried({ agent: false }), [inFile]);
-      assertEquals(await tried({ agent: true }), [inAgent]);
-      assertEquals(await tried({ password: "x" }), ["password"]);
-      assertEquals(await tried({ identityFile: "~/.ssh/id_ed25519" }), [
-        inFile,
-        inAgent,
-      ]);
-      assertEquals(await tried({ privateKey: await Deno.readTextFile(file) }), [
-        `publickey privateKey ${await fingerprintOf(file)}`,
-      ]);
-    });
+    const print = await fingerprintOf(file);
+    const inAgent = `publickey agent key ${await fingerprintOf(held)}`;
+    const inFile = `publickey id_ed25519 ${print}`;
+    const privateKey = await Deno.readTextFile(file);
+    const expected: [Partial<SshHost>, string[]][] = [
+      [{}, [inAgent, inFile]],
+      [{ agent: false }, [inFile]],
+      [{ agent: true }, [inAgent]],
+      [{ password: "x" }, ["password"]],
+      [{ identityFile: "~/.ssh/id_ed25519" }, [inFile, inAgent]],
+      [{ privateKey }, [`publickey privateKey ${print}`]],
+    ];
+    const answers = await logins(
+      { HOME: dir.path, SSH_AUTH_SOCK: agent.path },
+      expected.map(([host]) => ({ ...server.host, ...host })),
+    );
+    assertEquals(
+      answers.map(({ tried }) => tried),
+      expected.map(([, tried]) => tried),
+    );
   },
 });
 
@@ -440,15 +421,14 @@ Deno.test({
     const print = await fingerprintOf(key);
     await using server = await startServer(refuse(["publickey"]));
     const { homedir } = userInfo();
-    await withEnv({ HOME: dir.path }, async () => {
-      const byDefault = await login(server.host);
-      assertFalse(byDefault.tried.join().includes(print));
-      const absent = `~/${crypto.randomUUID()}`;
-      const error = await login({ ...server.host, identityFile: absent })
-        .catch((error) => error);
-      const { cause } = error as Error;
-      assertStringIncludes(String(cause), `${homedir}${absent.slice(1)}`);
-    });
+    const absent = `~/${crypto.randomUUID()}`;
+    const [byDefault, named] = await logins({ HOME: dir.path }, [
+      server.host,
+      { ...server.host, identityFile: absent },
+    ], ["--allow-all"]);
+    assertEquals(byDefault?.cause, "");
+    assertFalse(byDefault?.tried.join().includes(print));
+    assertStringIncludes(named?.cause ?? "", `${homedir}${absent.slice(1)}`);
   },
 });
 

@@ -12,6 +12,7 @@ import ssh2 from "ssh2";
 import { DialError } from "../../../../transport/errors.ts";
 import type { SshHost } from "../../../../transport/host/host.ts";
 import { openProxyCommand } from "../../../../transport/ssh2/dial/_proxy_command.ts";
+import { runInChild } from "../../../kit/child.ts";
 import { resolved, startServer } from "../auth/_login.ts";
 
 const windows = Deno.build.os === "windows";
@@ -102,16 +103,11 @@ unixTest(
 );
 
 unixTest("openProxyCommand() fails if the shell cannot be run", async () => {
-  const shell = Deno.env.get("SHELL");
-  Deno.env.set("SHELL", "/no/such/shell");
-  try {
-    const { error } = await outcome(open("cat"));
-    assertInstanceOf(error, DialError);
-    assertMatch(error.message, /the proxy command cannot be run: /);
-  } finally {
-    if (shell === undefined) Deno.env.delete("SHELL");
-    else Deno.env.set("SHELL", shell);
-  }
+  const program = new URL("./_proxy_program.ts", import.meta.url);
+  const env = { SHELL: "/no/such/shell" };
+  const error = await runInChild<Error | null>(program, "cat", { env });
+  assertEquals(error?.name, "DialError");
+  assertMatch(error?.message ?? "", /the proxy command cannot be run: /);
 });
 
 unixTest(
