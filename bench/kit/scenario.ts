@@ -7,13 +7,7 @@
 
 import { Progress } from "./progress.ts";
 import { summarize, thin } from "../report/quantiles.ts";
-import {
-  addIgnored,
-  addRow,
-  reportAtEnd,
-  short,
-  supervised,
-} from "../report/report.ts";
+import { addIgnored, addRow, reportAtEnd, short } from "../report/report.ts";
 import type { Row } from "../report/table.ts";
 
 /** How many samples are kept for plots. */
@@ -34,7 +28,7 @@ export interface Scenario<T> {
   readonly baseline?: boolean;
   /** @default {false} */
   readonly ignore?: boolean;
-  /** Timed runs. Without `bench/run.ts`, `deno bench` adds one of its own. */
+  /** Timed runs. */
   readonly n: number;
   /**
    * Runs before the first timed one; 0 where a run is long and checks itself.
@@ -133,7 +127,7 @@ class Meter<T> {
   async call(b: Deno.BenchContext): Promise<void> {
     if (this.#rehearsals === undefined) return await this.#rehearse();
     // Nobody sees what `deno bench` makes of one call more.
-    if (supervised && this.#runs >= this.#spec.n) return;
+    if (this.#runs >= this.#spec.n) return;
     const { run, dials, check, fresh } = this.#spec;
     const fixture = await this.#open();
     const dialsBefore = dials?.(fixture) ?? 0;

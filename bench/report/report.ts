@@ -1,7 +1,7 @@
 /**
  * What a bench file found out: rows of a table, facts that are no times, and
- * claims that follow from the rows. Printed, or saved for whoever runs the
- * files, when the file has run.
+ * claims that follow from the rows. Saved for `bench/run.ts`, which prints it,
+ * when the file has run; it runs also where `deno bench` was typed.
  *
  * Environment: `SSHPOOL_BENCH_JSON=path` saves the findings, each file's under
  * its name; `SSHPOOL_BENCH_SHORT=1` makes a short run, which judges no claim;
@@ -10,16 +10,13 @@
  * @module
  */
 
-import { QUANTILE_RULE } from "./quantiles.ts";
-import { formatCount, formatTable, type Row, TABLE_RULE } from "./table.ts";
+import { formatCount, formatTable, type Row } from "./table.ts";
+import { runInstead } from "../kit/run_instead.ts";
 
 /** Whether to be quick rather than precise. */
 export const short: boolean = Deno.env.get("SSHPOOL_BENCH_SHORT") === "1";
 
-/**
- * Whether `bench/run.ts` runs this file: it prints what it finds in the saved
- * findings, and passes over the table of `deno bench`.
- */
+/** Whether `bench/run.ts` runs this file: else it is run in its place. */
 export const supervised: boolean =
   Deno.env.get("SSHPOOL_BENCH_SUPERVISED") === "1";
 
@@ -67,11 +64,12 @@ const ignored: string[] = [];
 let file = "bench";
 let title = "";
 
-/** Names the file in its report. */
+/** Names the file in its report. What `deno bench` runs ends here. */
 export function reportOf(
-  meta: { readonly filename?: string },
+  meta: { readonly filename?: string; readonly url?: string },
   about: string,
 ): void {
+  if (!supervised && Deno.mainModule === meta.url) runInstead(meta.url);
   file = meta.filename?.replace(/^.*[\\/]/, "") ?? file;
   title = about;
 }
@@ -145,29 +143,6 @@ function report(): void {
     ignored,
   };
   save(found);
-  if (supervised) return;
-  // deno-lint-ignore no-console -- a report is for reading; `deno bench` orders it
-  console.log(
-    [
-      "",
-      'The table above times whole runs; "deno task bench" prints the one below alone.',
-      formatFindings(found),
-      "",
-      TABLE_RULE,
-      QUANTILE_RULE,
-    ].join("\n"),
-  );
-  failIfMissed(found.claims);
-}
-
-function failIfMissed(verdicts: readonly Verdict[]): void {
-  const missed = verdicts.filter((verdict) => !verdict.holds);
-  if (missed.length === 0 || Deno.env.get("SSHPOOL_BENCH_STRICT") !== "1") {
-    return;
-  }
-  throw new Error(
-    `Claims that do not hold: ${missed.map((m) => m.text).join("; ")}`,
-  );
 }
 
 function judge(rows: ReadonlyMap<string, Row>): Verdict[] {

@@ -7,7 +7,11 @@ const bench = (name: string) =>
   new URL(`../../bench/${name}`, import.meta.url).href;
 
 /** Runs bench code with `bench/run.ts`, and gives what it wrote and found. */
-async function runBench(code: string, env: Record<string, string> = {}) {
+async function runBench(
+  code: string,
+  env: Record<string, string> = {},
+  command = ["run", "--allow-all", bench("run.ts")],
+) {
   const dir = await Deno.makeTempDir({ prefix: "sshpool-suite-" });
   try {
     const [file, json] = [join(dir, "made_up_bench.ts"), join(dir, "out.json")];
@@ -21,7 +25,7 @@ async function runBench(code: string, env: Record<string, string> = {}) {
        ${code}`,
     );
     const { code: exitCode, stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", bench("run.ts"), file],
+      args: [...command, file],
       env: { NO_COLOR: "1", ...env, SSHPOOL_BENCH_JSON: json },
       stderr: "null",
     }).output();
@@ -62,6 +66,32 @@ Deno.test("run.ts prints one table, of as many runs as were asked for", async ()
   assert(!output.includes("time/iter"), output);
   assertEquals(found.rows.map((row: { n: number }) => row.n), [3, 3]);
   assertEquals(found.rows[0].samples.length, 3);
+});
+
+Deno.test({
+  name: "deno bench prints the table of run.ts alone, and ends as it does",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const command = [
+      "bench",
+      "--allow-all",
+      "--no-check",
+      "--filter",
+      "/^one/",
+    ];
+    const { exitCode, output, found } = await runBench(
+      `${SCENARIO}
+       scenario({ name: "left out", n: 1, open: () => ({}), run: () => {} });`,
+      {},
+      command,
+    );
+    assertEquals(exitCode, 0);
+    assertEquals(output.match(/^\| scenario/gm)?.length, 1);
+    assert(!output.includes("time/iter"), output);
+    assertEquals(found.rows.map((row: { n: number }) => row.n), [3, 3]);
+    const broken = await runBench(`throw new Error("no start");`, {}, command);
+    assertEquals(broken.exitCode, 1);
+  },
 });
 
 Deno.test("run.ts judges claims in full runs alone, and fails by them if it is to be strict", async () => {

@@ -4,10 +4,8 @@
 import { assertEquals } from "@std/assert";
 import { commandLine, sentLine } from "../../../transport/command/command.ts";
 import { sh } from "../../../transport/command/template.ts";
-import { Random } from "../../kit/random.ts";
+import { Random, replay, seed } from "../../kit/random.ts";
 import { onShells, type Shell, SHELLS } from "../../kit/shells.ts";
-
-const seed = Number(Deno.env.get("SSHPOOL_SEED") ?? 20);
 
 /** What is special somewhere, and what was once read as a command. */
 const SPICE = [
@@ -80,7 +78,7 @@ onShells(
       const values = hardValues(random, spice);
       const lines = groups(values, 20)
         .map((group) => sentLine([...PRINT, ...group]));
-      assertEquals(await printed(shell, lines), values, `seed ${seed}`);
+      assertEquals(await printed(shell, lines), values, replay(seed));
     }
   },
 );
@@ -101,7 +99,7 @@ onShells(
       ...group,
       ...group.flatMap((v) => [`x${v}y`, `x ${v} y`, `x ${v} y`]),
     ]);
-    assertEquals(await printed(shell, lines), expected, `seed ${seed + 1}`);
+    assertEquals(await printed(shell, lines), expected, replay(seed));
   },
 );
 
