@@ -190,6 +190,11 @@ const SSH_CONFIG = `
 `;
 
 const TESTING = `
+  ContractAdapter
+  ContractOptions
+  ContractRig
+  connectorContract
+  contractCommands
   CommandContext
   CommandHandler
   CommandResult

@@ -1,10 +1,18 @@
 /**
  * Hosts for tests: {@linkcode MemoryConnector}, which needs no network, and
- * {@linkcode EmbeddedServer}, a real SSH server in the process.
+ * {@linkcode EmbeddedServer}, a real SSH server in the process; and
+ * {@linkcode connectorContract}, the tests that any adapter has to pass.
  *
  * @module
  */
 
+export {
+  connectorContract,
+  type ContractAdapter,
+  contractCommands,
+  type ContractOptions,
+  type ContractRig,
+} from "./contract/connector_contract.ts";
 export type {
   CommandContext,
   CommandHandler,
