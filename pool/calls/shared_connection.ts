@@ -9,6 +9,7 @@ import type { Command } from "../../transport/command/command.ts";
 import type {
   ClosedReason,
   Connection,
+  ConnectionAlgorithms,
   RemoteListener,
   Tunnel,
 } from "../../transport/connector.ts";
@@ -59,6 +60,14 @@ export class SharedConnection implements Connection {
 
   get closed(): Promise<ClosedReason> {
     return this.#pooled.connection.closed;
+  }
+
+  get serverSoftware(): string | undefined {
+    return this.#pooled.connection.serverSoftware;
+  }
+
+  get algorithms(): ConnectionAlgorithms | undefined {
+    return this.#pooled.connection.algorithms;
   }
 
   get openChannels(): number {

@@ -151,6 +151,7 @@ export class Dialer {
         const timeoutMs = Math.max(1, budgetMs - spentMs);
         const connection = await this.#connect(signal, timeoutMs, hop);
         outcome = "ok";
+        operation?.setConnection(connection);
         return { connection, hop };
       } catch (error) {
         hop?.removePin();

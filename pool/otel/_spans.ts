@@ -128,12 +128,17 @@ function describeEnd(
   operation: PoolOperation,
   end: OperationEnd,
 ): void {
-  const { waited, attempts } = operation;
+  const { waited, attempts, serverSoftware, algorithms } = operation;
   const { code, signal, error } = end;
   const isFailed = "error" in end;
   const attributes = {
     [ATTRIBUTE.waited]: waited,
     [ATTRIBUTE.attempts]: attempts,
+    [ATTRIBUTE.software]: serverSoftware,
+    [ATTRIBUTE.kex]: algorithms?.kex,
+    [ATTRIBUTE.hostKey]: algorithms?.hostKey,
+    [ATTRIBUTE.cipher]: algorithms?.cipher,
+    [ATTRIBUTE.mac]: algorithms?.mac,
     [ATTRIBUTE.exitCode]: code ?? exitCodeOf(error),
     [ATTRIBUTE.exitSignal]: signal ?? undefined,
     [ATTRIBUTE.errorType]: isFailed ? errorType(error) : undefined,

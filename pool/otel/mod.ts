@@ -34,6 +34,8 @@
  * | `process.command_line`, with `recordCommands`    | `exec`, `spawn`        |
  * | `ssh.acquire.waited`                             | `acquire`              |
  * | `ssh.dial.attempts`                              | `dial`                 |
+ * | `ssh.server.software`, such as `OpenSSH_9.2p1`   | `dial`                 |
+ * | `ssh.algorithm.kex`, `.host_key`, `.cipher`, `.mac` | `dial`              |
  *
  * What failed has the status `ERROR`. An exit code other than 0 is a failure
  * only with `check`, as everywhere in this library. There is no message of an

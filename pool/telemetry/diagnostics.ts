@@ -30,6 +30,7 @@
  * @module
  */
 
+import type { ConnectionAlgorithms } from "../../transport/connector.ts";
 import type { PoolEvent, PoolStats } from "./events.ts";
 
 /** The pool that tells something: the `ConnectionPool` itself. */
@@ -130,6 +131,10 @@ export interface PoolOperation {
   readonly waited?: boolean;
   /** Of `dial`: attempts so far. */
   readonly attempts?: number;
+  /** Of `dial`, once it has succeeded: how the server calls itself. */
+  readonly serverSoftware?: string;
+  /** Of `dial`, once it has succeeded: what the key exchange agreed on. */
+  readonly algorithms?: ConnectionAlgorithms;
   /** Of `exec`: the exit code. */
   readonly code?: number | null;
   /** Of `exec`: the signal that ended the command. */

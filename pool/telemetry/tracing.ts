@@ -5,6 +5,10 @@
  */
 
 import { type Command, commandLine } from "../../transport/command/command.ts";
+import type {
+  Connection,
+  ConnectionAlgorithms,
+} from "../../transport/connector.ts";
 import { type TracingChannel, tracingChannel } from "node:diagnostics_channel";
 import type { HostLike } from "../../transport/host/host.ts";
 import { hostLabel } from "./host_label.ts";
@@ -63,6 +67,8 @@ export class Operation implements PoolOperation {
   declare durationMs?: number;
   declare waited?: boolean;
   declare attempts?: number;
+  declare serverSoftware?: string;
+  declare algorithms?: ConnectionAlgorithms;
   declare code?: number | null;
   declare signal?: string | null;
   declare error?: unknown;
@@ -88,6 +94,17 @@ export class Operation implements PoolOperation {
     this.address = host.hostname;
     this.port = host.port;
     this.transport = host.proxyCommand === undefined ? "tcp" : "pipe";
+  }
+
+  /** Notes what a dial has reached, as far as the connector knows. */
+  setConnection(
+    { serverSoftware, algorithms }: Pick<
+      Connection,
+      "serverSoftware" | "algorithms"
+    >,
+  ): void {
+    if (serverSoftware !== undefined) this.serverSoftware = serverSoftware;
+    if (algorithms !== undefined) this.algorithms = algorithms;
   }
 
   /** Notes how what ran on a slot has ended, or when it will. */

@@ -346,3 +346,39 @@ otelTest("instrument() checks its options", () => {
     assertEquals(error.message, `Cannot instrument the pool: ${message}`);
   }
 });
+
+otelTest(
+  "instrument() says on the span of a dial what the server calls itself, and which algorithms were agreed on",
+  async () => {
+    await using recording = new Recording();
+    await using server = await EmbeddedServer.start();
+    await using pool = new ConnectionPool({
+      connector: new Ssh2Connector(),
+      config: false,
+    });
+    const algorithms = {
+      kex: "ecdh-sha2-nistp256",
+      cipher: "chacha20-poly1305@openssh.com",
+    };
+    await pool.exec({ ...server.host(), algorithms }, "true");
+    const connection = await pool.getConnection({
+      ...server.host(),
+      algorithms,
+    });
+    assert(connection.serverSoftware !== undefined);
+    assertEquals(connection.algorithms?.kex, "ecdh-sha2-nistp256");
+    const { attributes } = await recording.one("ssh dial");
+    assertEquals(
+      Object.entries(attributes).filter(([name]) =>
+        /^ssh\.(server|algorithm)/.test(name)
+      ),
+      [
+        ["ssh.server.software", connection.serverSoftware],
+        ["ssh.algorithm.kex", "ecdh-sha2-nistp256"],
+        ["ssh.algorithm.host_key", "ssh-ed25519"],
+        ["ssh.algorithm.cipher", "chacha20-poly1305@openssh.com"],
+        ["ssh.algorithm.mac", "<implicit>"],
+      ],
+    );
+  },
+);
