@@ -212,7 +212,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   PoolTransferOptions: {
-    wrong: { concurrency: 0, acquireTimeoutMs: -1, symlinks: "follow" },
+    wrong: { concurrency: 0, acquireTimeoutMs: -1, symlinks: "keep" },
     borders: [
       ({ pool }, o) => pool.upload(HOST, "deno.json", "/tmp/x", o),
       ({ pool }, o) => pool.download(HOST, PATH, "/no/such/folder/x", o),

@@ -134,10 +134,11 @@ export class OpenFile implements SftpFile {
     attributes: SftpAttributes,
     options: SftpCallOptions = {},
   ): Promise<void> {
-    const { mode, times } = ATTRIBUTES.check(attributes);
+    const { mode, owner, times } = ATTRIBUTES.check(attributes);
     const call = this.#call("set attributes of", options);
     const changes = {
       mode,
+      owner,
       times: times && {
         atime: seconds("atime", times.atime),
         mtime: seconds("mtime", times.mtime),

@@ -82,6 +82,7 @@ export const WRITE_FROM_OPTIONS = new OptionTable<SftpWriteFromOptions>(
   { signal, onSent: callback },
 );
 
+const id = wholeNumber(0);
 const time: Rule = (value, at) =>
   typeof value === "number" || value instanceof Date
     ? value
@@ -92,6 +93,10 @@ export const ATTRIBUTES = new OptionTable<SftpAttributes>(
   "set the attributes",
   {
     mode: fileMode,
+    owner: new OptionTable<NonNullable<SftpAttributes["owner"]>>(
+      "set the attributes",
+      { uid: id, gid: id },
+    ).asRule("an object with uid and gid"),
     times: new OptionTable<NonNullable<SftpAttributes["times"]>>(
       "set the attributes",
       { atime: time, mtime: time },

@@ -2,11 +2,12 @@ import { showType } from "../options/show_value.ts";
 import { abortable } from "../abort.ts";
 import { cleanedUp } from "./_clean_up.ts";
 import { diagnosed, lookAtTarget } from "./_diagnose.ts";
-import { aboutPath, operationError, SftpError } from "./errors.ts";
+import { aboutPath, operationError, quotedPath, SftpError } from "./errors.ts";
 import type { SftpFileInfo } from "./file_info.ts";
 import { type OpenFile, openFile } from "./_open_file.ts";
 import { PacketType } from "./packets.ts";
 import { SftpCall } from "./_call.ts";
+import { finished, unfinishedName } from "./_unfinished.ts";
 import { WriteBehind, writeSource } from "./_write_behind.ts";
 import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";
 
@@ -70,7 +71,10 @@ export async function writeFileAtomically(
     cancel(data, error);
     throw error;
   }
-  const temporary = call.at(temporaryPath(old.path));
+  const slash = old.path.lastIndexOf("/") + 1;
+  const [folder, name] = [old.path.slice(0, slash), old.path.slice(slash)];
+  const unfinished = unfinishedName(name);
+  const temporary = call.at(folder + unfinished);
   const mode = options.mode ?? old.mode;
   const how = {
     write: true,
@@ -78,10 +82,12 @@ export async function writeFileAtomically(
     ...(mode === undefined ? {} : { mode }),
   };
   let file: OpenFile | undefined;
+  let fate: "gone" | "left" = "gone";
   try {
     file = await openOrCancel(temporary, how, data);
     const opened = file;
     await writeAll(temporary, opened, data, [
+      () => setOwner(opened, old, call),
       ...setMode(opened, mode, call),
       () => opened.sync({ signal: call.signal }),
       () => abortable(opened.close(), call.signal),
@@ -89,9 +95,11 @@ export async function writeFileAtomically(
     // Not before all of that has succeeded.
     await moveInto(temporary, old.path, options.createNew ?? false);
   } catch (error) {
-    await discard(temporary, file);
+    fate = await discard(temporary, file) ? "gone" : "left";
     // The caller knows nothing of the temporary file.
     throw aboutPath(error, temporary.path, call);
+  } finally {
+    finished(unfinished, folder, fate);
   }
 }
 
@@ -99,19 +107,24 @@ export async function writeFileAtomically(
 async function discard(
   { protocol, path, signal }: SftpCall,
   file: OpenFile | undefined,
-): Promise<void> {
-  if (file === undefined && !signal?.aborted) return;
+): Promise<boolean> {
+  if (file === undefined && !signal?.aborted) return true;
   // Not with the signal of the call: it may be what ended the writing.
+  let isGone = false;
   const removing = new SftpCall(protocol, "remove", path);
   await cleanedUp(
     ...file === undefined ? [] : [file.close()],
-    removing.entry(PacketType.REMOVE),
+    removing.entry(PacketType.REMOVE).then(() => isGone = true, (error) => {
+      isGone = isNotFound(error);
+    }),
   );
+  return isGone;
 }
 
 interface Target {
   readonly path: string;
   readonly mode: number | undefined;
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Where the file is to be: at the end of a link, if the path is one. */
@@ -125,10 +138,46 @@ async function target(
   if (found.isDirectory) {
     throw operationError("SSH_SFTP_IS_A_DIRECTORY", call);
   }
-  if (!found.isSymlink) return { path: call.path, mode: permissions(found) };
+  if (!found.isSymlink) return { path: call.path, ...replaced(found, call) };
   const path = await call.name(PacketType.REALPATH);
   const real = await lookAt(call.at(path), create);
-  return { path, mode: real && permissions(real) };
+  return real === undefined
+    ? { path, mode: undefined }
+    : { path, ...replaced(real, call) };
+}
+
+/** What a file keeps when it is replaced. */
+function replaced(
+  info: SftpFileInfo,
+  { path, host }: SftpCall,
+): Omit<Target, "path"> {
+  const { mode, uid, gid, isFile } = info;
+  if (!isFile && mode !== null && mode > 0o7777) {
+    throw new SftpError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      `Cannot write ${quotedPath(path)} atomically: it is no regular file, ` +
+        "which a new file must not replace",
+      { path, host },
+    );
+  }
+  const owner = uid === null || gid === null ? undefined : { uid, gid };
+  return { mode: permissions(info), owner };
+}
+
+/** Keeps owner and group, where we may set them. */
+async function setOwner(
+  file: OpenFile,
+  { owner }: Target,
+  { signal }: SftpCall,
+): Promise<void> {
+  if (owner === undefined) return;
+  try {
+    await file.setAttributes({ owner }, { signal });
+  } catch (error) {
+    if (!(error instanceof SftpError) || error.status === undefined) {
+      throw error;
+    }
+  }
 }
 
 /** Gives `undefined` where there is nothing, if a file may be made there. */
@@ -224,12 +273,6 @@ async function pump(
   } finally {
     reader.releaseLock();
   }
-}
-
-/** A name beside a path that nothing else has. */
-export function temporaryPath(path: string): string {
-  const folder = path.slice(0, path.lastIndexOf("/") + 1);
-  return `${folder}.sshpool-${crypto.randomUUID()}.tmp`;
 }
 
 function permissions({ mode }: { mode: number | null }): number | undefined {

@@ -19,6 +19,8 @@ export interface SftpCallOptions {
 export interface SftpAttributes {
   /** The permissions, such as `0o644`. */
   readonly mode?: number | undefined;
+  /** Its owner and group, by number. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
   /** When it was last read and written, to the second. */
   readonly times?: {
     /** When it was last read: a date, or seconds since 1970. */

@@ -75,8 +75,9 @@ export interface SftpWriteFileOptions extends SftpCallOptions {
    * Write to a new file beside it, have the server put that on its disk
    * (`fsync@openssh.com`, where it has that), and give it the name: nobody
    * ever sees half of the content, and a failure leaves the old content. Needs
-   * `posix-rename@openssh.com` to replace a file. Permissions of the old file
-   * are kept, its owner is not; a link is followed first. Not with `append`.
+   * `posix-rename@openssh.com` to replace a file. The old file's permissions
+   * are kept, and its owner and group where they may be set; a link is followed
+   * first. What is no regular file is an error. Not with `append`.
    *
    * @default {false}
    */

@@ -1,18 +1,39 @@
-import { type FileHandle, open, rename, rm, symlink } from "node:fs/promises";
-import { basename, dirname, sep } from "node:path";
+import {
+  constants,
+  type FileHandle,
+  open,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  symlink,
+} from "node:fs/promises";
+import { posix } from "node:path";
 import type { SftpFile } from "../file.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { aboutFinalName, infoOf, lookIfThere, writeLocal } from "./_local.ts";
-import { countDone, isDone, isSameTail, partialPath } from "./_partial.ts";
+import { type Context, looksSame } from "./_copy_all.ts";
+import { folderOf, nameOf } from "./_copy_plan.ts";
+import {
+  aboutFinalName,
+  infoOf,
+  LOCAL_TARGET,
+  lookIfThere,
+  writeLocal,
+} from "./_local.ts";
 import {
   checkUnchanged,
-  type Context,
+  type Entry,
   type Item,
   type SourceInfo,
   transferError,
 } from "./_plan.ts";
 import { remoteInfo } from "./_remote.ts";
+import { isSameContent } from "./_same_content.ts";
+import { finished, isActive, takenUp, unfinishedName } from "../_unfinished.ts";
+
+/** A file that says that it is empty, as those of /proc do, has no more. */
+const MAX_UNSIZED_BYTES = 256 * 1024 * 1024;
 
 /** Copies one file of the server. */
 export async function downloadFile(
@@ -20,74 +41,345 @@ export async function downloadFile(
   item: Item,
   context: Context,
 ): Promise<void> {
-  const { signal, resume } = context;
+  const { signal, options, tally, failedOpens } = context;
+  const { from, info } = item;
   signal.throwIfAborted();
-  if (resume) {
-    const there = await lookIfThere(item.to);
-    if (there?.kind === "file" && isDone(item.info, there.info)) {
-      return countDone(item, context);
-    }
+  if (!Number.isSafeInteger(info.size)) {
+    const why = `the server says that it has ${info.size} bytes`;
+    throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
   }
-  const file = await sftp.open(item.from, { read: true, signal });
+  const aim = await aimAt(item, context);
+  const verdict = looksSame(info, aim.there, options);
+  if (verdict === "yes") return tally.same(from, info.size);
+  let file: SftpFile;
   try {
-    await downloadOpened(file, item, context);
+    file = await sftp.open(from, { read: true, signal });
+  } catch (error) {
+    failedOpens.add(error as object);
+    throw error;
+  }
+  try {
+    if (verdict === "compare" && await isThere(file, aim.to, info, signal)) {
+      return tally.same(from, info.size);
+    }
+    await new Download(file, item, aim, context).run();
   } finally {
     // Nothing was written through it, so nobody needs to wait for it.
     file.close().catch(() => {});
   }
 }
 
-async function downloadOpened(
+/** Where a file goes, and what is there. */
+interface Aim {
+  readonly to: string;
+  readonly there: Entry | null;
+}
+
+async function aimAt(item: Item, { options }: Context): Promise<Aim> {
+  const { from, to, isNamed = false } = item;
+  const there = item.there === undefined
+    ? await lookIfThere(to) ?? null
+    : item.there;
+  switch (there?.kind) {
+    case "folder":
+      if (isNamed) {
+        const into = `${to.replace(/\/+$/, "")}/${posix.basename(from)}`;
+        return { to: into, there: await lookIfThere(into) ?? null };
+      }
+      throw Object.assign(
+        new Error(`Cannot write ${JSON.stringify(to)}: is a folder`),
+        { code: "EISDIR", syscall: "open", path: to },
+      );
+    case "link": {
+      // In a tree it may be one that the server had made, and lead anywhere.
+      if (!isNamed || options.replaceLinks) return { to, there };
+      const real = await realpath(to).catch(async () =>
+        posix.resolve(folderOf(to), await readlink(to))
+      );
+      return { to: real, there: await lookIfThere(real) ?? null };
+    }
+    case "other":
+      throw transferError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        from,
+        "its target is there, and is no regular file",
+      );
+  }
+  return { to, there };
+}
+
+async function isThere(
   file: SftpFile,
-  { from, to, info }: Item,
-  context: Context,
-): Promise<void> {
-  const { signal, resume, tally } = context;
-  const looking = file.stat({ signal }).then(remoteInfo);
-  looking.catch(() => {}); // seen when it is waited for
-  // Without resuming, reading begins before the answer: see `Reading`.
-  const known = resume ? await looking : info;
-  const folder = dirname(to) + sep;
-  const partial = partialPath(folder, basename(to), known, resume);
-  const local = await openPartial(partial, context).catch((error) => {
-    throw aboutFinalName(to, error);
-  });
-  let isKept = resume;
-  let reading: Reading | undefined;
+  path: string,
+  { size }: SourceInfo,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const local = await open(path, "r");
   try {
-    const start = resume ? await resumeAt(file, local, known, signal) : 0;
+    return await isSameContent(file, local, size, signal);
+  } finally {
+    await local.close();
+  }
+}
+
+/** One file on its way from the server. */
+class Download {
+  readonly #file: SftpFile;
+  readonly #item: Item;
+  readonly #aim: Aim;
+  readonly #context: Context;
+  #reading: Reading | undefined;
+
+  constructor(file: SftpFile, item: Item, aim: Aim, context: Context) {
+    this.#file = file;
+    this.#item = item;
+    this.#aim = aim;
+    this.#context = context;
+  }
+
+  async run(): Promise<void> {
+    const { from } = this.#item;
+    const { options, tally } = this.#context;
+    const { there } = this.#aim;
+    try {
+      if (there?.kind === "device") await this.#writeInPlace("it is a device");
+      else if (options.write === "in-place") await this.#writeInPlace("");
+      else await this.#writeBeside();
+    } finally {
+      await this.#reading?.stop();
+    }
+    tally.copied(from);
+  }
+
+  async #writeBeside(): Promise<void> {
+    const { info } = this.#item;
+    const { signal, options: { resume = false } } = this.#context;
+    const { to, there } = this.#aim;
+    const looking = this.#look();
+    // Without resuming, reading begins before the answer: see `Reading`.
+    const known = resume ? await looking : info;
+    const part = await this.#takeUnfinished(known);
+    const name = part?.name ?? unfinishedName(nameOf(to), resume);
+    const folder = folderOf(to);
+    const path = folder + name;
+    let local = part?.local;
+    let fate: "kept" | "gone" = resume ? "kept" : "gone";
+    try {
+      try {
+        // Not readable by others before it has its permissions.
+        local ??= await open(path, "wx+", 0o600);
+      } catch (error) {
+        fate = "gone";
+        const { code } = error as NodeJS.ErrnoException;
+        const isDenied = code === "EACCES" || code === "EPERM";
+        if (isDenied && there?.kind === "file") {
+          finished(name, folder, "gone");
+          const why = "a new file may not be made in its folder";
+          return await this.#writeInPlace(why);
+        }
+        throw aboutFinalName(to, error);
+      }
+      const before = await this.#fill(local, part?.bytes ?? 0, known, looking)
+        .catch((error) => {
+          const { code } = error as { code?: unknown };
+          if (code === "SSH_SFTP_SOURCE_CHANGED") fate = "gone";
+          throw error;
+        });
+      await this.#setAttributes(local, before);
+      await local.close();
+      signal.throwIfAborted();
+      await rename(path, to).catch((error) => {
+        throw aboutFinalName(to, error);
+      });
+      fate = "gone";
+    } catch (error) {
+      await this.#reading?.stop();
+      await local?.close().catch(() => {});
+      if (fate === "gone") await rm(path, { force: true });
+      throw error;
+    } finally {
+      finished(name, folder, fate);
+    }
+  }
+
+  /** Opens an unfinished file that has the beginning of the source. */
+  async #takeUnfinished(
+    { size }: SourceInfo,
+  ): Promise<{ name: string; local: FileHandle; bytes: number } | undefined> {
+    const { from, to: named } = this.#item;
+    const { signal, options: { resume = false } } = this.#context;
+    const { to } = this.#aim;
+    if (!resume || to !== named) return undefined;
+    const folder = folderOf(to);
+    for (const name of this.#item.unfinished ?? []) {
+      if (isActive(name)) {
+        const why = "another copy of it to the same target is under way";
+        throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
+      }
+      takenUp(name);
+      const path = folder + name;
+      const local = await openNoLink(path);
+      const info = local === undefined ? undefined : await infoOf(local);
+      if (
+        local !== undefined && info !== undefined && info.size > 0 &&
+        info.size <= size &&
+        await isSameContent(this.#file, local, info.size, signal)
+      ) return { name, local, bytes: info.size };
+      // Nothing was written to it: it may be what a stranger has put there.
+      await local?.close();
+      await rm(path, { force: true });
+      finished(name, folder, "gone");
+    }
+    return undefined;
+  }
+
+  #look(): Promise<SourceInfo> {
+    const { signal } = this.#context;
+    const looking = this.#file.stat({ signal }).then(remoteInfo);
+    looking.catch(() => {}); // seen when it is waited for
+    return looking;
+  }
+
+  /** Writes the content, and checks that the source is what it was. */
+  async #fill(
+    local: FileHandle,
+    start: number,
+    known: SourceInfo,
+    looking: Promise<SourceInfo>,
+  ): Promise<SourceInfo> {
+    const { from } = this.#item;
+    const { to } = this.#aim;
+    const { signal, tally, isTree, options } = this.#context;
     if (start > 0) tally.add(from, start);
-    reading = new Reading(file, start, known, signal);
+    let reading = this.#reading = new Reading(this.#file, start, known, signal);
     const before = await looking;
     if (!isSame(known, before)) {
       // It changed since it was found, and nothing of it is written yet.
       await reading.stop();
-      reading = new Reading(file, start, before, signal);
+      reading = this.#reading = new Reading(this.#file, start, before, signal);
     }
     let offset = start;
     for await (const piece of reading.pieces()) {
       await writeLocal(local, piece, offset, to);
       offset += piece.length;
+      if (before.size === 0 && offset > MAX_UNSIZED_BYTES) {
+        throw transferError(
+          "SSH_SFTP_TRANSFER_REFUSED",
+          from,
+          `it says that it is empty, and has more than ${MAX_UNSIZED_BYTES} bytes`,
+        );
+      }
       tally.add(from, piece.length);
     }
     const after = await reading.infoAfter();
-    const { size } = await infoOf(local);
-    try {
-      checkUnchanged(from, before, after, size);
-    } catch (error) {
-      isKept = false;
-      throw error;
+    const size = this.#aim.there?.kind === "device"
+      ? offset
+      : (await infoOf(local)).size;
+    if (checkUnchanged(from, before, after, size, isTree)) {
+      tally.notice(
+        from,
+        "A file grew while it was copied: the copy ends where it ended before",
+      );
     }
-    await finish(local, before, context);
-    signal.throwIfAborted();
-    await rename(partial, to);
-  } catch (error) {
-    await reading?.stop();
-    await local.close().catch(() => {});
-    if (!isKept) await rm(partial, { force: true });
-    throw error;
+    if (
+      options.verify && !await isSameContent(this.#file, local, size, signal)
+    ) {
+      const why = "what was written of it is not what the server has";
+      throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
+    }
+    return before;
   }
-  tally.done(from);
+
+  /** Sets what the file has of its source, and of the file that it replaces. */
+  async #setAttributes(
+    local: FileHandle,
+    { mode, atime, mtime }: SourceInfo,
+  ): Promise<void> {
+    const { options: { preserve }, tally, signal } = this.#context;
+    const { to, there } = this.#aim;
+    const { from } = this.#item;
+    const old = there?.kind === "file" ? there : undefined;
+    if (old?.owner !== undefined) {
+      const { uid, gid } = await local.stat();
+      if (uid !== old.owner.uid || gid !== old.owner.gid) {
+        await local.chown(old.owner.uid, old.owner.gid).catch(() =>
+          tally.notice(
+            from,
+            "A replaced file does not keep its owner and group, which may not be set",
+          )
+        );
+      }
+    }
+    if (old?.names !== undefined && old.names > 1) {
+      tally.notice(
+        from,
+        "A replaced file had other names (hard links), which keep the old content",
+      );
+    }
+    const kept = preserve === true ? undefined : old?.info.mode;
+    if (kept !== undefined) await local.chmod(kept);
+    else if (preserve === true) {
+      if (mode !== undefined) await local.chmod(mode);
+    } else {
+      const wanted = preserve === false ? 0o666 : mode ?? 0o666;
+      await local.chmod(
+        wanted & ~await LOCAL_TARGET.umask(folderOf(to), signal),
+      );
+    }
+    if (preserve !== false && atime !== undefined && mtime !== undefined) {
+      await local.utimes(atime, mtime);
+    }
+  }
+
+  /** Writes the target itself. */
+  async #writeInPlace(why: string): Promise<void> {
+    const { from, info } = this.#item;
+    const { tally, options } = this.#context;
+    const { to, there } = this.#aim;
+    if (why !== "") {
+      tally.notice(
+        from,
+        `A file was written in place, so that others can see half of it: ${why}`,
+      );
+    }
+    await this.#reading?.stop();
+    const isDevice = there?.kind === "device";
+    const flags = constants.O_RDWR | (there === null ? constants.O_CREAT : 0) |
+      (isDevice ? 0 : constants.O_TRUNC);
+    const mode = options.preserve === false ? 0o666 : info.mode ?? 0o666;
+    const local = await open(to, flags, mode);
+    try {
+      const { mode, atime, mtime } = await this.#fill(
+        local,
+        0,
+        info,
+        this.#look(),
+      );
+      if (isDevice || options.preserve === false) return;
+      if (options.preserve === true && mode !== undefined) {
+        await local.chmod(mode);
+      }
+      if (atime !== undefined && mtime !== undefined) {
+        await local.utimes(atime, mtime).catch(() => {
+          tally.notice(from, "The time of a file that is not ours was not set");
+        });
+      }
+    } finally {
+      await local.close();
+    }
+  }
+}
+
+/** Opens a file to write to; `undefined` if it is a link or something else. */
+async function openNoLink(path: string): Promise<FileHandle | undefined> {
+  if ((await lookIfThere(path))?.kind !== "file") return undefined;
+  // Windows has no such flag.
+  const noFollow = constants.O_NOFOLLOW ?? 0;
+  try {
+    return await open(path, constants.O_RDWR | noFollow);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -158,51 +450,10 @@ function isSame(a: SourceInfo, b: SourceInfo): boolean {
   return a.size === b.size && a.mtime === b.mtime;
 }
 
-/** Opens the unfinished file; a link that somebody put there is an error. */
-async function openPartial(
-  partial: string,
-  { resume, preserve }: Context,
-): Promise<FileHandle> {
-  // Not readable by others before it has its permissions.
-  const mode = preserve ? 0o600 : 0o666;
-  if (resume && (await lookIfThere(partial))?.kind === "file") {
-    return await open(partial, "r+");
-  }
-  return await open(partial, "wx+", mode);
-}
-
-async function finish(
-  local: FileHandle,
-  { mode, atime, mtime }: SourceInfo,
-  { preserve }: Context,
-): Promise<void> {
-  if (preserve && mode !== undefined) await local.chmod(mode);
-  if (preserve && atime !== undefined && mtime !== undefined) {
-    await local.utimes(atime, mtime);
-  }
-  await local.close();
-}
-
-/** Where to go on with an unfinished file: at its end if it fits, or at 0. */
-async function resumeAt(
-  file: SftpFile,
-  local: FileHandle,
-  before: SourceInfo,
-  signal: AbortSignal,
-): Promise<number> {
-  const { size } = await infoOf(local);
-  if (
-    size > 0 && size <= before.size &&
-    await isSameTail(file, local, size, signal)
-  ) return size;
-  await local.truncate(0);
-  return 0;
-}
-
 /** Makes a local link, in place of whatever is no folder. */
 export async function downloadLink(
   target: string,
-  { from, to, info }: Item,
+  { from, to }: Item,
 ): Promise<void> {
   if (!isUnicodeFileName(target)) {
     throw transferError(
@@ -211,12 +462,15 @@ export async function downloadLink(
       "it is a link to a name that is not UTF-8",
     );
   }
-  const partial = partialPath(dirname(to) + sep, "", info, false);
-  await symlink(target, partial);
+  const folder = folderOf(to);
+  const name = unfinishedName(nameOf(to));
+  await symlink(target, folder + name);
   try {
-    await rename(partial, to);
+    await rename(folder + name, to);
   } catch (error) {
-    await rm(partial, { force: true });
+    await rm(folder + name, { force: true });
     throw error;
+  } finally {
+    finished(name, folder, "gone");
   }
 }

@@ -1,49 +1,62 @@
 import type { Stats } from "node:fs";
-import { type FileHandle, lstat, readdir, stat } from "node:fs/promises";
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rm,
+  stat,
+  unlink,
+  utimes,
+} from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { quotedPath } from "../errors.ts";
-import { type SourceInfo, transferError } from "./_plan.ts";
+import type { Target, Times } from "./_copy_plan.ts";
+import type { Child, Entry, Source, SourceInfo } from "./_plan.ts";
+import { finished, unfinishedName } from "../_unfinished.ts";
 
 /** How much is read from a local file at once. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** What a local file is. */
-export interface LocalEntry {
-  readonly path: string;
-  readonly kind: "file" | "folder" | "link" | "other";
-  readonly info: SourceInfo;
-}
-
 /** Looks at a path that the caller named: links are followed. */
-export async function lookAt(path: string): Promise<LocalEntry> {
+export async function lookAt(path: string): Promise<Entry> {
   return entryOf(path, await stat(path));
 }
 
-/** Looks at what a folder has, and follows no link. */
-export async function entriesOf(
-  folder: string,
-): Promise<(LocalEntry & { readonly name: string })[]> {
-  const names = await readdir(folder);
-  return await Promise.all(names.map(async (name) => {
-    const path = join(folder, name);
-    const entry = await lookIfThere(path);
-    if (entry === undefined) throw vanished(path, name);
-    return { name, ...entry };
-  }));
-}
+/** The local side, copied from. */
+export const LOCAL_SOURCE: Source = {
+  async list(path, count) {
+    const names = await readdir(path);
+    for (const _ of names) count();
+    return await Promise.all(names.map((name) => childOf(path, name)));
+  },
+  async follow(path) {
+    try {
+      return await lookAt(path);
+    } catch {
+      return undefined;
+    }
+  },
+};
 
-function vanished(path: string, name: string): Error {
+async function childOf(folder: string, name: string): Promise<Child> {
+  const path = join(folder, name);
+  const entry = await lookIfThere(path);
+  if (entry !== undefined) return { name, ...entry };
   // What is not UTF-8 becomes U+FFFD, which names another file, or none.
-  const why = name.includes("\ufffd")
+  const refused = name.includes("\ufffd")
     ? "its name is not UTF-8"
     : "it was removed meanwhile";
-  return transferError("SSH_SFTP_TRANSFER_REFUSED", path, why);
+  return { name, path, refused };
 }
 
 /** Looks at a path; `undefined` if there is nothing. Follows no link. */
 export async function lookIfThere(
   path: string,
-): Promise<LocalEntry | undefined> {
+): Promise<Entry | undefined> {
   try {
     return entryOf(path, await lstat(path));
   } catch (error) {
@@ -165,15 +178,24 @@ function named(verb: string, path: string, error: Error): Error {
   return Object.assign(error, { path });
 }
 
-function entryOf(path: string, stats: Stats): LocalEntry {
+function entryOf(path: string, stats: Stats): Entry {
   const kind = stats.isFile()
     ? "file"
     : stats.isDirectory()
     ? "folder"
     : stats.isSymbolicLink()
     ? "link"
+    : stats.isCharacterDevice()
+    ? "device"
     : "other";
-  return { path, kind, info: sourceInfo(stats) };
+  const { uid, gid, nlink } = stats;
+  return {
+    path,
+    kind,
+    info: sourceInfo(stats),
+    owner: { uid, gid },
+    names: nlink,
+  };
 }
 
 function sourceInfo({ size, mode, atimeMs, mtimeMs }: Stats): SourceInfo {
@@ -183,4 +205,65 @@ function sourceInfo({ size, mode, atimeMs, mtimeMs }: Stats): SourceInfo {
     atime: Math.max(0, Math.floor(atimeMs / 1000)),
     mtime: Math.max(0, Math.floor(mtimeMs / 1000)),
   };
+}
+
+/** The local side, copied to. */
+export const LOCAL_TARGET: Target = {
+  followsLinks: false,
+  async look(path) {
+    return await lookIfThere(path) ?? null;
+  },
+  async follow(path) {
+    try {
+      return await lookAt(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+  },
+  async list(path) {
+    const entries = new Map<string, Entry>();
+    try {
+      for (const name of await readdir(path)) {
+        const entry = await lookIfThere(join(path, name));
+        if (entry !== undefined) entries.set(name, entry);
+      }
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EACCES" || code === "EPERM") return undefined;
+      throw error;
+    }
+    return entries;
+  },
+  async makeFolder(path, recursive) {
+    await mkdir(path, { recursive });
+  },
+  async remove(path) {
+    await rm(path, { recursive: true, force: true });
+  },
+  removeFile: unlink,
+  umask: askUmask,
+  async setFolder(path: string, mode, times: Times | undefined) {
+    if (mode !== undefined) await chmod(path, mode);
+    if (times !== undefined) await utimes(path, times.atime, times.mtime);
+  },
+};
+
+/** The runtime tells, or a file that may have all permissions. */
+async function askUmask(folder: string): Promise<number> {
+  try {
+    return process.umask();
+  } catch {
+    // Deno needs a permission for it.
+  }
+  const name = unfinishedName("");
+  try {
+    const file = await open(folder + name, "wx", 0o777);
+    const { mode } = await file.stat();
+    await file.close();
+    return ~mode & 0o777;
+  } finally {
+    await rm(folder + name, { force: true });
+    finished(name, folder, "gone");
+  }
 }

@@ -1,10 +1,9 @@
 import { ConnectionLostError, SshError } from "../../errors.ts";
+import { showValue } from "../../options/show_value.ts";
+import { MAX_DEPTH } from "../_folders.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
-import type {
-  TransferOptions,
-  TransferProgress,
-  TransferResult,
-} from "./options.ts";
+import { isUnfinished } from "../_unfinished.ts";
+import type { TransferOptions, TransferResult } from "./options.ts";
 
 /** What is known of a source file before it is copied. */
 export interface SourceInfo {
@@ -16,142 +15,271 @@ export interface SourceInfo {
   readonly mtime: number | undefined;
 }
 
+/** What there is at a path, on either side. */
+export interface Entry {
+  readonly path: string;
+  readonly kind: "file" | "folder" | "link" | "device" | "other";
+  readonly info: SourceInfo;
+  /** Owner and group, if they are known. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** How many names a local file has. */
+  readonly names?: number;
+}
+
+/** An entry of a folder; or a name of which nothing can be copied. */
+export type Child =
+  | (Entry & { readonly name: string; readonly refused?: undefined })
+  | {
+    readonly name: string;
+    readonly path: string;
+    /** Why. */
+    readonly refused: string;
+  };
+
 /** Something to copy. */
 export interface Item {
   readonly from: string;
   readonly to: string;
   readonly info: SourceInfo;
+  /** What is at the target; `null` if nothing, `undefined` if it is not known. */
+  there?: Entry | null;
+  /** Unfinished files of earlier transfers to the same target. */
+  unfinished?: readonly string[];
+  /** Whether the caller has named it, so that a link at its target is followed. */
+  readonly isNamed?: boolean;
+}
+
+/** A folder to make, with what the target may have in it. */
+export interface Folder extends Item {
+  readonly depth: number;
+  /** The path below the top, with a slash at its end; empty for the top. */
+  readonly below: string;
+  readonly names: Set<string>;
 }
 
 /** All that is to be copied: folders from the top down. */
 export interface Plan {
-  readonly folders: Item[];
+  readonly folders: Folder[];
   readonly files: Item[];
   readonly links: Item[];
   readonly skipped: string[];
+  /** What cannot be copied, as was found before anything is. */
+  readonly refused: TransferResult["failures"][number][];
 }
 
-/** Counts, and tells the caller. */
-export class Tally {
-  /** Whether anything may have changed on the server. */
-  hasChanged = false;
-  readonly #plan: Plan;
-  readonly #totalBytes: number;
-  readonly #onProgress: ((progress: TransferProgress) => void) | undefined;
-  #bytes = 0;
-  #files = 0;
-
-  /** Begins at nothing. */
-  constructor(plan: Plan, { onProgress }: TransferOptions) {
-    this.#plan = plan;
-    this.#onProgress = onProgress;
-    this.#totalBytes = plan.files.reduce((sum, { info }) => sum + info.size, 0);
-  }
-
-  /** Counts bytes of a file. */
-  add(path: string, bytes: number): void {
-    this.#bytes += bytes;
-    this.#tell(path);
-  }
-
-  /** Counts a file. */
-  done(path: string): void {
-    this.#files++;
-    this.#tell(path);
-  }
-
-  /** What was done. */
-  result(): TransferResult {
-    return {
-      files: this.#files,
-      bytes: this.#bytes,
-      skipped: this.#plan.skipped,
-    };
-  }
-
-  #tell(path: string): void {
-    this.#onProgress?.({
-      bytes: this.#bytes,
-      totalBytes: this.#totalBytes,
-      files: this.#files,
-      totalFiles: this.#plan.files.length,
-      path,
-    });
-  }
+/** The side that is copied from. */
+export interface Source {
+  /** Reads a folder; calls `count` for each entry. */
+  list(path: string, count: () => void): Promise<Child[]>;
+  /** Looks where a link leads to; `undefined` if nowhere. */
+  follow(path: string): Promise<Entry | undefined>;
 }
 
-/** What the copying of one file needs to know of the whole. */
-export interface Context {
-  readonly tally: Tally;
-  readonly signal: AbortSignal;
-  readonly preserve: boolean;
-  readonly resume: boolean;
-}
-
-/** Data that files in flight may have in memory, all together. */
-const BUDGET_BYTES = 32 * 1024 * 1024;
-const MOST_BYTES_OF_A_FILE = 4 * 1024 * 1024;
+/** How many folders are read at a time. */
+const FOLDERS_AT_A_TIME = 16;
 
 /**
- * Copies all files, some at a time. The first failure stops the others, and is
- * thrown when all have stopped.
+ * Finds what is to be copied.
+ *
+ * @param top What the caller has named.
+ * @param to Where it goes.
  */
-export async function copyAll(
-  plan: Plan,
+export async function makePlan(
+  source: Source,
+  top: Entry,
+  to: string,
   options: TransferOptions,
-  tally: Tally,
-  copy: (item: Item, context: Context) => Promise<void>,
-): Promise<void> {
-  const { concurrency = 32, preserve = true, resume = false } = options;
-  const stop = new AbortController();
-  const signal = options.signal === undefined
-    ? stop.signal
-    : AbortSignal.any([options.signal, stop.signal]);
-  const context: Context = { tally, signal, preserve, resume };
-  const running = new Set<Promise<void>>();
-  let failure: { readonly error: unknown } | undefined;
-  let budget = BUDGET_BYTES;
-  for (const item of plan.files) {
-    // A file of unknown size, as those of /proc, is small.
-    const weight = Math.min(item.info.size, MOST_BYTES_OF_A_FILE);
-    while (running.size >= concurrency || budget < weight) {
-      await Promise.race(running);
+): Promise<Plan> {
+  const plan: Plan = {
+    folders: [],
+    files: [],
+    links: [],
+    skipped: [],
+    refused: [],
+  };
+  const { maxEntries = 1_000_000, onError, signal } = options;
+  let entries = 0;
+  const count = () => {
+    if (++entries <= maxEntries) return;
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      top.path,
+      `it has more than ${maxEntries} entries, which maxEntries allows`,
+    );
+  };
+  let next = await place(plan, top, { to, below: "" }, source, options);
+  for (let depth = 0; next.length > 0; depth++) {
+    if (depth > MAX_DEPTH) {
+      throw transferError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        top.path,
+        `it has more than ${MAX_DEPTH} folders in each other`,
+      );
     }
-    if (failure !== undefined || signal.aborted) break;
-    budget -= weight;
-    const one: Promise<void> = copy(item, context).catch((error) => {
-      if (error instanceof SshError && error.mayHaveRun) {
-        tally.hasChanged = true;
+    const level = next;
+    next = [];
+    const lists = await mapSome(level, FOLDERS_AT_A_TIME, async (folder) => {
+      signal?.throwIfAborted();
+      try {
+        return await source.list(folder.from, count);
+      } catch (error) {
+        if (onError !== "continue" || !isAboutEntry(error)) throw error;
+        plan.refused.push({ path: folder.from, error });
+        return [];
       }
-      failure ??= { error };
-      stop.abort(error);
-    }).finally(() => {
-      budget += weight;
-      running.delete(one);
     });
-    running.add(one);
+    for (const [index, children] of lists.entries()) {
+      const { to, names, below } = level[index]!;
+      for (const child of children) {
+        names.add(child.name);
+        const at = { to: `${to}/${child.name}`, below: below + child.name };
+        next.push(...await place(plan, child, at, source, options));
+      }
+    }
   }
-  await Promise.all(running);
-  options.signal?.throwIfAborted();
-  if (failure !== undefined) throw failure.error;
+  return plan;
+}
+
+interface Place {
+  readonly to: string;
+  /** The path below the top. */
+  readonly below: string;
+}
+
+/** Adds an entry to the plan; returns the folder to read next, if it is one. */
+async function place(
+  plan: Plan,
+  entry: Entry | Child,
+  { to, below }: Place,
+  source: Source,
+  { symlinks = "copy", filter }: TransferOptions,
+): Promise<Folder[]> {
+  const isTop = below === "";
+  if (!isTop && isUnfinished(below.slice(below.lastIndexOf("/") + 1))) {
+    plan.skipped.push(entry.path);
+    return [];
+  }
+  if ("refused" in entry && entry.refused !== undefined) {
+    const { path, refused } = entry;
+    if (filter !== undefined && !filter(below)) return [];
+    const error = transferError("SSH_SFTP_TRANSFER_REFUSED", path, refused);
+    plan.refused.push({ path, error });
+    return [];
+  }
+  const { path: from } = entry as Entry;
+  let { kind, info } = entry as Entry;
+  const slash = kind === "folder" ? "/" : "";
+  if (!isTop && filter !== undefined && !filter(below + slash)) return [];
+  if (kind === "link" && symlinks === "follow") {
+    const found = await source.follow(from);
+    if (found === undefined) {
+      const why = "it is a link that leads nowhere";
+      const error = transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
+      plan.refused.push({ path: from, error });
+      return [];
+    }
+    ({ kind, info } = found);
+  }
+  const item: Item = { from, to, info, isNamed: isTop };
+  if (kind === "file") plan.files.push(item);
+  else if (kind === "link" && symlinks === "copy") plan.links.push(item);
+  else if (kind === "folder") {
+    const depth = isTop ? 0 : below.split("/").length;
+    const folder: Folder = {
+      ...item,
+      depth,
+      names: new Set(),
+      below: isTop ? "" : `${below}/`,
+    };
+    plan.folders.push(folder);
+    return [folder];
+  } else plan.skipped.push(from);
+  return [];
+}
+
+/** Runs an action on each value, some at a time; results keep the order. */
+export async function mapSome<T, R>(
+  values: readonly T[],
+  atATime: number,
+  action: (value: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = new Array(values.length);
+  let next = 0;
+  const work = async () => {
+    while (next < values.length) {
+      const index = next++;
+      try {
+        results[index] = await action(values[index]!);
+      } catch (error) {
+        next = values.length;
+        throw error;
+      }
+    }
+  };
+  const workers = Math.min(atATime, values.length);
+  const ends = await Promise.allSettled(Array.from({ length: workers }, work));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+  return results;
+}
+
+/** Whether an error is about one entry, and not about the whole transfer. */
+export function isAboutEntry(error: unknown): error is Error {
+  if (error instanceof SftpError) {
+    return error.code !== "SSH_SFTP_CLOSED" &&
+      error.code !== "SSH_SFTP_PROTOCOL" &&
+      error.code !== "SSH_SFTP_NO_SPACE";
+  }
+  // What node:fs throws.
+  return error instanceof Error && "code" in error && "syscall" in error &&
+    error.code !== "ENOSPC";
 }
 
 /**
- * Refuses paths that the caller names and that cannot be copied. In a tree what
- * is no file is left out, but a copy of nothing must not look like one that was
- * made.
+ * Checks the paths of a transfer.
+ *
+ * @throws {TypeError} If one is none.
  */
-export function checkPaths(plan: Plan, from: string, to: string): void {
-  const isFile = plan.folders.length === 0;
-  const why = plan.skipped.includes(from)
-    ? "it is neither a file nor a folder"
-    : isFile && to.endsWith("/")
-    ? `it is a file, so the target ${
-      quotedPath(to)
-    } must be the path of a file, without a slash at its end`
-    : undefined;
-  if (why === undefined) return;
-  throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
+export function checkPaths(...paths: readonly unknown[]): void {
+  for (const path of paths) {
+    if (path instanceof Uint8Array) {
+      throw new TypeError(
+        "Cannot copy bytes: must be the path of a file; to write bytes to one there is Sftp.writeFile()",
+      );
+    }
+    if (typeof path === "string" && path !== "" && !path.includes("\0")) {
+      continue;
+    }
+    throw new TypeError(
+      `Cannot copy: a path is ${
+        showValue(path)
+      }, must be a string that is not empty and has no NUL`,
+    );
+  }
+}
+
+/**
+ * Refuses what the caller names and that cannot be copied. In a tree what is no
+ * file is left out, but a copy of nothing must not look like one that was made.
+ */
+export function checkPlan(
+  plan: Plan,
+  from: string,
+  { delete: removes = false }: TransferOptions,
+): void {
+  const { folders, files, links, refused, skipped } = plan;
+  if (skipped.includes(from)) {
+    const why = "it is neither a file nor a folder";
+    throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
+  }
+  const isEmpty = folders.length <= 1 && files.length + links.length === 0;
+  if (isEmpty && refused[0] !== undefined) throw refused[0].error;
+  if (isEmpty && removes === true) {
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      from,
+      'it is empty, so delete would remove all that the target has: use delete: "even-if-empty" for that',
+    );
+  }
 }
 
 /** Makes the error of a transfer. */
@@ -181,17 +309,27 @@ export function afterChanges(error: unknown): unknown {
   return new SftpError(code, message, { ...options, path, status });
 }
 
-/** Throws if a source is not what it was when its copying began. */
+/**
+ * Compares a source with what it was when its copying began.
+ *
+ * @returns Whether it only grew meanwhile, as a log does: what was copied is
+ * what it was.
+ * @throws {SftpError} If it has changed.
+ */
 export function checkUnchanged(
   path: string,
   before: SourceInfo,
   after: SourceInfo,
   copied: number,
-): void {
+  mayGrow = false,
+): boolean {
   // Files of /proc have size 0 and a time of their own.
-  if (before.size === 0 && after.size === 0 && copied > 0) return;
+  if (before.size === 0 && after.size === 0 && copied > 0) return false;
   const isSame = before.size === after.size && before.mtime === after.mtime;
-  if (isSame && copied === after.size) return;
+  if (isSame && copied === after.size) return false;
+  if (mayGrow && copied === before.size && after.size > before.size) {
+    return true;
+  }
   if (isSame) {
     // Files of /sys say that they have 4096 bytes, whatever they have.
     throw transferError(

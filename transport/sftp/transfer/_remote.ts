@@ -1,6 +1,12 @@
+import { basename, resolve } from "node:path";
+import { cleanedUp } from "../_clean_up.ts";
+import { type Protocol, protocolOf } from "../_protocol.ts";
 import { SftpError } from "../errors.ts";
 import type { SftpFileInfo } from "../file_info.ts";
-import type { SourceInfo } from "./_plan.ts";
+import type { Sftp } from "../sftp.ts";
+import { folderOf, type Target, type Times } from "./_copy_plan.ts";
+import type { Entry, SourceInfo } from "./_plan.ts";
+import { finished, unfinishedName } from "../_unfinished.ts";
 
 /** What is known of a file on the server. */
 export function remoteInfo(
@@ -14,6 +20,26 @@ export function remoteInfo(
   };
 }
 
+/** What there is at a path of the server. */
+export function remoteEntry(path: string, info: SftpFileInfo): Entry {
+  const { uid, gid } = info;
+  return {
+    path,
+    kind: kindOf(info),
+    info: remoteInfo(info),
+    owner: uid === null || gid === null ? undefined : { uid, gid },
+  };
+}
+
+function kindOf(info: SftpFileInfo): Entry["kind"] {
+  if (info.isDirectory) return "folder";
+  if (info.isSymlink) return "link";
+  if (info.isFile || info.mode === null) return "file";
+  const type = info.mode & 0o170000;
+  // Some servers tell permissions without a type.
+  return type === 0 ? "file" : type === 0o020000 ? "device" : "other";
+}
+
 /** Gives `undefined` where there is nothing of that name. */
 export async function ifThere<T>(looking: Promise<T>): Promise<T | undefined> {
   try {
@@ -24,4 +50,184 @@ export async function ifThere<T>(looking: Promise<T>): Promise<T | undefined> {
     }
     throw error;
   }
+}
+
+/** What new files of a session do not get, by session. */
+const umasks = new WeakMap<object, Promise<number>>();
+
+/** A server that is copied to. */
+export class RemoteTarget implements Target {
+  readonly followsLinks = true;
+  readonly sftp: Sftp;
+  readonly protocol: Protocol | undefined;
+  /** Whether the server has refused to set attributes of a file of ours. */
+  refusesAttributes = false;
+  /** Who owns what we make, once that is known. */
+  owner: Entry["owner"];
+  readonly #signal: AbortSignal | undefined;
+
+  /** Takes a session. */
+  constructor(sftp: Sftp, signal: AbortSignal | undefined) {
+    this.sftp = sftp;
+    this.protocol = protocolOf(sftp);
+    this.#signal = signal;
+  }
+
+  async look(path: string): Promise<Entry | null> {
+    const looking = this.sftp.lstat(path, { signal: this.#signal });
+    const info = await ifThere(looking);
+    return info === undefined ? null : remoteEntry(path, info);
+  }
+
+  async follow(path: string): Promise<Entry | null> {
+    const looking = this.sftp.stat(path, { signal: this.#signal });
+    const info = await ifThere(looking);
+    return info === undefined ? null : remoteEntry(path, info);
+  }
+
+  async list(path: string): Promise<Map<string, Entry> | undefined> {
+    const entries = new Map<string, Entry>();
+    try {
+      const reading = this.sftp.readDir(path, { signal: this.#signal });
+      for await (const { name, info } of reading) {
+        entries.set(name, remoteEntry(`${path}/${name}`, info));
+      }
+      return entries;
+    } catch (error) {
+      if (
+        error instanceof SftpError &&
+        error.code === "SSH_SFTP_PERMISSION_DENIED"
+      ) return undefined;
+      throw error;
+    }
+  }
+
+  async makeFolder(path: string, recursive: boolean): Promise<void> {
+    await this.sftp.mkdir(path, { recursive, signal: this.#signal });
+  }
+
+  remove(path: string): Promise<void> {
+    return this.sftp.remove(path, { recursive: true, signal: this.#signal });
+  }
+
+  removeFile(path: string): Promise<void> {
+    return this.sftp.remove(path);
+  }
+
+  async setFolder(
+    path: string,
+    mode: number | undefined,
+    times: Times | undefined,
+  ): Promise<void> {
+    const options = { signal: this.#signal };
+    if (mode !== undefined) await this.sftp.chmod(path, mode, options);
+    if (times === undefined) return;
+    const { atime, mtime } = clamped(times);
+    await this.sftp.utime(path, atime, mtime, options);
+  }
+
+  /** Asks once for each session, by a file that may have all permissions. */
+  umask(folder: string, signal: AbortSignal | undefined): Promise<number> {
+    const key = this.protocol ?? this.sftp;
+    let asked = umasks.get(key);
+    if (asked === undefined) {
+      asked = this.#askUmask(folder, signal).catch((error) => {
+        umasks.delete(key);
+        throw error;
+      });
+      umasks.set(key, asked);
+    }
+    return asked;
+  }
+
+  /** Waits until what it has begun for itself is over. */
+  async settled(): Promise<void> {
+    const asked = umasks.get(this.protocol ?? this.sftp);
+    if (asked !== undefined) await cleanedUp(asked);
+  }
+
+  async #askUmask(
+    folder: string,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const name = unfinishedName("");
+    const path = folder + name;
+    const opening = this.sftp.open(path, {
+      write: true,
+      createNew: true,
+      mode: 0o777,
+      signal,
+    });
+    try {
+      const file = await opening;
+      const { mode } = await file.stat({ signal });
+      await cleanedUp(file.close());
+      return mode === null ? USUAL_UMASK : ~mode & 0o777;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof SftpError && error.status !== undefined) {
+        return USUAL_UMASK;
+      }
+      throw error;
+    } finally {
+      const removing = this.sftp.remove(path).then(
+        () => finished(name, folder, "gone"),
+        (error) =>
+          finished(
+            name,
+            folder,
+            error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND"
+              ? "gone"
+              : "left",
+          ),
+      );
+      await cleanedUp(removing);
+    }
+  }
+}
+
+const USUAL_UMASK = 0o022;
+const LAST_SECOND = 0xffffffff;
+
+/** SFTP carries times to 2106. */
+export function clamped({ atime, mtime }: Times): Times {
+  return {
+    atime: Math.min(atime, LAST_SECOND),
+    mtime: Math.min(mtime, LAST_SECOND),
+  };
+}
+
+/** Where a target leads to that is a link. */
+export async function realTarget(
+  { sftp }: RemoteTarget,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const real = await ifThere(sftp.realPath(path, { signal }));
+  if (real !== undefined) return real;
+  // It leads to nothing yet, and the server resolves only what is there.
+  const target = await sftp.readLink(path, { signal });
+  return target.startsWith("/") ? target : folderOf(path) + target;
+}
+
+/** Leads `~` home: the paths of what is in a folder are made of it. */
+export async function withHome(
+  sftp: Sftp,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const [, name, rest = ""] = /^(~[^/]*)(\/[^]*)?$/.exec(path) ?? [];
+  if (name === undefined) return path;
+  const home = await sftp.realPath(name, { signal });
+  return home.replace(/\/$/, "") + rest;
+}
+
+/** A path that ends in a slash is the folder that the source goes into. */
+export function intoFolder(to: string, from: string): string {
+  if (!to.endsWith("/")) return to;
+  const name = basename(from) === ".."
+    ? basename(resolve(from))
+    : basename(from);
+  if (name !== "" && name !== ".") return to + name;
+  return to.length > 1 ? to.slice(0, -1) : to;
 }

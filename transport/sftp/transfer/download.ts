@@ -4,22 +4,24 @@
  * @module
  */
 
-import { chmod, mkdir, utimes } from "node:fs/promises";
-import { join, sep } from "node:path";
-import type { SftpDirEntry, SftpFileInfo } from "../file_info.ts";
+import { mkdir } from "node:fs/promises";
+import { sep } from "node:path";
+import type { SftpDirEntry } from "../file_info.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
+import { copyPlan, folderOf, sweep } from "./_copy_plan.ts";
 import { downloadFile, downloadLink } from "./_download_file.ts";
-import { lookIfThere } from "./_local.ts";
+import { LOCAL_TARGET } from "./_local.ts";
 import {
   checkPaths,
-  copyAll,
-  type Item,
-  type Plan,
-  Tally,
+  checkPlan,
+  type Child,
+  makePlan,
+  type Source,
   transferError,
 } from "./_plan.ts";
-import { remoteInfo } from "./_remote.ts";
+import { ifThere, intoFolder, remoteEntry, withHome } from "./_remote.ts";
+import { Tally } from "./_tally.ts";
 import {
   TRANSFER_OPTIONS,
   type TransferOptions,
@@ -31,7 +33,10 @@ import {
  *
  * A file gets its name when all of it is here: it is written beside it first,
  * and its size is compared. A source that changes in the meantime (in size or
- * time, which has a grain of one second) is an error.
+ * time, which has a grain of one second) is an error; in a tree one that grows
+ * is copied as far as it went. What is replaced keeps its permissions, and its
+ * owner where we may set that; a device is written to, and nothing else that is
+ * no regular file is touched.
  *
  * Nothing is ever written outside of the local path, whatever the server says:
  * a name with a separator in it, a name that comes twice in a folder, and a
@@ -53,11 +58,12 @@ import {
  * ```
  *
  * @param sftp The session.
- * @param remote The file or folder to copy.
- * @param local What it is to be here: the path itself, not the folder that it
- * goes into. Folders above that of a file must exist. A folder that exists
- * keeps what else it has.
- * @param given The signal, concurrency, attributes, links, resuming.
+ * @param remote The file or folder to copy; `~` is the home folder.
+ * @param local What it is to be here. A file goes into a folder that is there,
+ * and anything into a path that ends in a separator. A folder is the path
+ * itself, and keeps what else it has. Folders above that of a file must exist,
+ * unless `parents` is set.
+ * @param given The signal, concurrency, attributes, links, what is left out.
  * @returns What was copied.
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
@@ -69,83 +75,72 @@ export async function download(
   given: TransferOptions = {},
 ): Promise<TransferResult> {
   const options = TRANSFER_OPTIONS.check(given);
-  const { signal } = options;
+  checkPaths(remote, local);
+  const { signal, dryRun = false, parents = false } = options;
   signal?.throwIfAborted();
-  const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
-  const info = await sftp.stat(remote, { signal });
-  await addToPlan(sftp, plan, { from: remote, to: local, info }, options);
-  checkPaths(plan, remote, local);
-  for (const [index, { from, to }] of plan.folders.entries()) {
-    await makeFolder(from, to, index === 0);
+  const from = await withHome(sftp, remote, signal);
+  const top = remoteEntry(from, await sftp.stat(from, { signal }));
+  const to = intoFolder(
+    sep === "/" ? local : local.replaceAll(sep, "/"),
+    from,
+  );
+  const plan = await makePlan(remoteSource(sftp, signal), top, to, options);
+  checkPlan(plan, from, options);
+  if (parents && !dryRun && folderOf(to).length > 1) {
+    await mkdir(folderOf(to), { recursive: true });
+  }
+  if (top.kind === "file" && options.resume && !dryRun) {
+    const folder = folderOf(to);
+    const entries = await LOCAL_TARGET.list(folder === "" ? "." : folder)
+      .catch(() => undefined); // the copy tells what is wrong
+    if (entries !== undefined) {
+      await sweep(folder, entries, plan, LOCAL_TARGET, options);
+    }
   }
   const tally = new Tally(plan, options);
-  await copyAll(
-    plan,
-    options,
-    tally,
-    (item, context) => downloadFile(sftp, item, context),
-  );
-  for (const link of plan.links) {
-    await downloadLink(await sftp.readLink(link.from, { signal }), link);
-  }
-  if (options.preserve ?? true) {
-    for (const folder of plan.folders.toReversed()) await setAttributes(folder);
-  }
-  return tally.result();
+  return await copyPlan(sftp, plan, {
+    target: LOCAL_TARGET,
+    make: {
+      file: (item, context) => downloadFile(sftp, item, context),
+      link: async (item) => {
+        const says = await sftp.readLink(item.from, { signal });
+        await downloadLink(says, item);
+      },
+    },
+  }, { options, tally });
 }
 
-interface Found {
-  readonly from: string;
-  readonly to: string;
-  readonly info: SftpFileInfo;
+/** A server that is copied from. */
+function remoteSource(sftp: Sftp, signal: AbortSignal | undefined): Source {
+  return {
+    async list(folder, count) {
+      const names = new Set<string>();
+      const children: Child[] = [];
+      for await (const entry of sftp.readDir(folder, { signal })) {
+        count();
+        const path = `${folder}/${entry.name}`;
+        const reason = names.has(entry.name)
+          ? "the server names it twice"
+          : reasonAgainst(entry.name);
+        if (reason !== undefined) {
+          throw transferError("SSH_SFTP_TRANSFER_REFUSED", path, reason);
+        }
+        names.add(entry.name);
+        children.push(childOf(path, entry));
+      }
+      return children;
+    },
+    async follow(path) {
+      const info = await ifThere(sftp.stat(path, { signal }));
+      return info === undefined ? undefined : remoteEntry(path, info);
+    },
+  };
 }
 
-async function addToPlan(
-  sftp: Sftp,
-  plan: Plan,
-  { from, to, info }: Found,
-  options: TransferOptions,
-): Promise<void> {
-  const item: Item = { from, to, info: remoteInfo(info) };
-  if (info.isFile) plan.files.push(item);
-  else if (info.isSymlink && options.symlinks !== "skip") {
-    plan.links.push(item);
-  } else if (info.isDirectory) {
-    plan.folders.push(item);
-    for (const entry of await entriesOf(sftp, from, options.signal)) {
-      await addToPlan(sftp, plan, {
-        from: `${from}/${entry.name}`,
-        to: join(to, entry.name),
-        info: { ...entry.info, ...kindOf(entry) },
-      }, options);
-    }
-  } else plan.skipped.push(from);
-}
-
-function kindOf({ isFile, isDirectory, isSymlink }: SftpDirEntry) {
-  return { isFile, isDirectory, isSymlink };
-}
-
-/** Reads a folder, and refuses names that could lead elsewhere. */
-async function entriesOf(
-  sftp: Sftp,
-  folder: string,
-  signal: AbortSignal | undefined,
-): Promise<SftpDirEntry[]> {
-  const entries: SftpDirEntry[] = [];
-  const names = new Set<string>();
-  for await (const entry of sftp.readDir(folder, { signal })) {
-    const reason = names.has(entry.name)
-      ? "the server names it twice"
-      : reasonAgainst(entry.name);
-    if (reason !== undefined) {
-      const path = `${folder}/${entry.name}`;
-      throw transferError("SSH_SFTP_TRANSFER_REFUSED", path, reason);
-    }
-    names.add(entry.name);
-    entries.push(entry);
-  }
-  return entries;
+function childOf(path: string, { name, info, ...kind }: SftpDirEntry): Child {
+  return isUnicodeFileName(name)
+    ? { name, ...remoteEntry(path, { ...info, ...kind }) }
+    : { name, path, refused: "its name is not UTF-8" };
 }
 
 /** Why no local file may have this name; `undefined` if one may. */
@@ -153,34 +148,7 @@ function reasonAgainst(name: string): string | undefined {
   if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) {
     return "its name would lead to another folder";
   }
-  if (sep === "\\" && /[\\:]/.test(name)) {
-    return "its name has a meaning on Windows";
-  }
-  return isUnicodeFileName(name) ? undefined : "its name is not UTF-8";
-}
-
-/** Makes a local folder; inside the tree one that exists must be no link. */
-async function makeFolder(
-  from: string,
-  to: string,
-  isTop: boolean,
-): Promise<void> {
-  if (isTop) return void await mkdir(to, { recursive: true });
-  const there = await lookIfThere(to);
-  if (there === undefined) return await mkdir(to);
-  if (there.kind === "folder") return;
-  throw transferError(
-    "SSH_SFTP_TRANSFER_REFUSED",
-    from,
-    "there is something local in place of the folder, maybe a link",
-  );
-}
-
-async function setAttributes(
-  { to, info: { mode, atime, mtime } }: Item,
-): Promise<void> {
-  if (mode !== undefined) await chmod(to, mode);
-  if (atime !== undefined && mtime !== undefined) {
-    await utimes(to, atime, mtime);
-  }
+  return sep === "\\" && /[\\:]/.test(name)
+    ? "its name has a meaning on Windows"
+    : undefined;
 }

@@ -16,40 +16,122 @@ export interface TransferOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How many files are copied at the same time.
+   * How many files are copied at the same time. Fewer are, where the server
+   * says that it cannot have so many open (`limits@openssh.com`).
    *
    * @default {32}
    */
   readonly concurrency?: number;
   /**
-   * Keep permissions (without set-user-id and the like) and times, to the
-   * second.
-   *
-   * @default {true}
+   * What files and folders that are made get of their source. By default the
+   * time, to the second, and the permissions as far as the umask allows them.
+   * `true`: exactly its permissions (without set-user-id and the like).
+   * `false`: neither. What was there before keeps its permissions, and a
+   * folder its time too, unless this is `true`, which is about files.
    */
   readonly preserve?: boolean;
   /**
-   * What to do with symbolic links in a tree: make the same link, or leave it
-   * out. They are never followed. A path that the caller names is followed.
+   * What to do with symbolic links in a tree: make the same link (an error
+   * where the server cannot), leave it out, or copy what it leads to. A path
+   * that the caller names is followed.
    *
    * @default {"copy"}
    */
-  readonly symlinks?: "copy" | "skip";
+  readonly symlinks?: "copy" | "skip" | "follow";
   /**
-   * Go on where an earlier transfer of the same files ended, and keep what has
+   * Replace a symbolic link that is where a file is to be. By default what it
+   * leads to is replaced. Links inside a folder that is downloaded to are always
+   * replaced: a server that had them made could lead out of the folder.
+   *
+   * @default {false}
+   */
+  readonly replaceLinks?: boolean;
+  /**
+   * How a file gets its content. `"beside"`: in a new file beside it, which is
+   * then renamed, so that nobody sees half of it. `"in-place"`: in the file
+   * itself. Where a file may be written and its folder may not, it is written in
+   * place, and the result has a notice.
+   *
+   * @default {"beside"}
+   */
+  readonly write?: "beside" | "in-place";
+  /**
+   * Go on where an earlier transfer to the same file ended, and keep what has
    * been copied if this one fails.
    *
-   * An unfinished file is called `.sshpool-<16 hex digits>.part`, beside the
-   * file that it will be. The digits depend on name, size and time of the
-   * source, so that what was copied of another version is never used. Its last
-   * 5 MiB are compared with the source before the transfer goes on; if they
-   * differ the file is copied from the beginning. A file that has size and time
-   * of its source already is not copied again.
+   * All that was copied before is read back and compared with the source first;
+   * if it differs the file is copied from the beginning. A file that has size
+   * and time of its source is compared in the same way, and is not copied again
+   * if it is the same.
    *
    * @default {false}
    */
   readonly resume?: boolean;
-  /** Told of each piece that was copied. What it throws ends the transfer. */
+  /**
+   * Read each copied file back and compare it with its source before it gets
+   * its name.
+   *
+   * @default {false}
+   */
+  readonly verify?: boolean;
+  /**
+   * Copy only files whose target differs in size or time, or is missing. Times
+   * can be compared only if they were kept: see `preserve`.
+   *
+   * @default {false}
+   */
+  readonly changedOnly?: boolean;
+  /**
+   * Have `changedOnly` compare the content of files of the same size, whatever
+   * their times.
+   *
+   * @default {false}
+   */
+  readonly checksum?: boolean;
+  /**
+   * Remove from the target folder what the source does not have, once all was
+   * copied. What `filter` leaves out is kept. An empty source is an error, unless
+   * this is `"even-if-empty"`.
+   *
+   * @default {false}
+   */
+  readonly delete?: boolean | "even-if-empty";
+  /**
+   * Change nothing; the result has what would happen in `changes`.
+   *
+   * @default {false}
+   */
+  readonly dryRun?: boolean;
+  /**
+   * Make the folders above the target that are missing.
+   *
+   * @default {false}
+   */
+  readonly parents?: boolean;
+  /**
+   * What happens when an entry of a tree cannot be copied. `"stop"`: the
+   * transfer ends with its error. `"continue"`: the others are copied, and the
+   * result has it in `failures`. A name that cannot be copied, since it is not
+   * UTF-8, is an error when the others are copied.
+   *
+   * @default {"stop"}
+   */
+  readonly onError?: "stop" | "continue";
+  /**
+   * Says which entries of a tree are copied; of a folder that is not nothing is.
+   * Called with the path below the source, with `/` between names and at the
+   * end of a folder.
+   * What the package `ignore` makes of the lines of a `.gitignore`, by
+   * `createFilter()`, can be given here.
+   */
+  readonly filter?: (path: string) => boolean;
+  /**
+   * How many entries a tree may have. A server could have no end of them.
+   *
+   * @default {1_000_000}
+   */
+  readonly maxEntries?: number;
+  /** Called with each piece that was copied. What it throws ends the transfer. */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
 
@@ -73,11 +155,39 @@ export interface TransferResult {
   readonly files: number;
   /** How many bytes they have. */
   readonly bytes: number;
+  /** How many files were copied. */
+  readonly copied: number;
+  /** How many files were there already; only with `changedOnly` or `resume`. */
+  readonly same: number;
+  /** How many entries of the target were removed; only with `delete`. */
+  readonly deleted: number;
   /**
-   * Paths in a tree that were left out: links, if `symlinks` says so, and what
-   * is neither a file, a folder nor a link.
+   * Paths in a tree that were left out: links, if `symlinks` says so, what is
+   * neither a file, a folder nor a link, and unfinished files of other
+   * transfers.
    */
   readonly skipped: readonly string[];
+  /**
+   * What went otherwise than asked for and was no reason to fail, once for each
+   * kind: the path of the first source, and a sentence.
+   */
+  readonly notices: readonly {
+    readonly path: string;
+    readonly message: string;
+  }[];
+  /**
+   * What could not be copied: the path of the source, and why. Always empty
+   * unless `onError` is `"continue"`.
+   */
+  readonly failures: readonly {
+    readonly path: string;
+    readonly error: Error;
+  }[];
+  /** What would be done to the target; empty unless `dryRun` is set. */
+  readonly changes: readonly {
+    readonly kind: "copy" | "make folder" | "make link" | "delete";
+    readonly path: string;
+  }[];
 }
 
 /** What the options of a transfer may hold. */
@@ -87,8 +197,19 @@ export const TRANSFER_OPTIONS = new OptionTable<TransferOptions>(
     signal,
     concurrency: count,
     preserve: flag,
-    symlinks: oneOf("copy", "skip"),
+    symlinks: oneOf("copy", "skip", "follow"),
+    replaceLinks: flag,
+    write: oneOf("beside", "in-place"),
     resume: flag,
+    verify: flag,
+    changedOnly: flag,
+    checksum: flag,
+    delete: oneOf(true, false, "even-if-empty"),
+    dryRun: flag,
+    parents: flag,
+    onError: oneOf("stop", "continue"),
+    filter: callback,
+    maxEntries: count,
     onProgress: callback,
   },
 );

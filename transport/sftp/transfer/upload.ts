@@ -7,15 +7,18 @@
 import { readlink } from "node:fs/promises";
 import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { entriesOf, type LocalEntry, lookAt } from "./_local.ts";
+import { copyPlan, folderOf, nameOf, sweep } from "./_copy_plan.ts";
+import { LOCAL_SOURCE, lookAt } from "./_local.ts";
 import {
   afterChanges,
   checkPaths,
-  copyAll,
-  type Item,
+  checkPlan,
+  makePlan,
   type Plan,
-  Tally,
 } from "./_plan.ts";
+import { intoFolder, RemoteTarget, withHome } from "./_remote.ts";
+import { Tally } from "./_tally.ts";
+import { finished, leftFor } from "../_unfinished.ts";
 import { uploadFile, uploadLink } from "./_upload_file.ts";
 import {
   TRANSFER_OPTIONS,
@@ -27,26 +30,34 @@ import {
  * Copies a local file or a tree to a server.
  *
  * A file gets its name when all of it is there: it is written beside it first,
- * its size is compared, and then it replaces what has the name
- * (`posix-rename@openssh.com`; without that extension an existing file is an
- * error). A source that changes in the meantime is an error.
+ * its size is compared, and then it replaces what has the name, in one step
+ * where the server can (`posix-rename@openssh.com`). What is replaced keeps its
+ * permissions, and its owner where we may set that; a device is written to, and
+ * nothing else that is no regular file is touched. Other hard links of a file
+ * that is replaced keep the old content. A source that changes in the meantime
+ * is an error; in a tree one that grows is copied as far as it went.
  *
- * @example Deploy a folder
+ * @example Deploy a folder, and remove what is not in it any more
  * ```ts
  * import { type Sftp, upload } from "@sshpool/sshpool";
  *
  * async function deploy(sftp: Sftp) {
- *   const { files, bytes } = await upload(sftp, "./dist", "/srv/www");
- *   return `${files} files, ${bytes} bytes`;
+ *   const { copied, same, deleted } = await upload(sftp, "./dist", "/srv/www", {
+ *     changedOnly: true,
+ *     delete: true,
+ *   });
+ *   return `${copied} copied, ${same} as before, ${deleted} deleted`;
  * }
  * ```
  *
  * @param sftp The session.
  * @param local The file or folder to copy.
- * @param remote What it is to be on the server: the path itself, not the
- * folder that it goes into. Folders above that of a file must exist. A folder
- * that exists keeps what else it has.
- * @param given The signal, concurrency, attributes, links, resuming.
+ * @param remote What it is to be on the server; `~` is the home folder. A file
+ * goes into a folder that is there, and anything into a path that ends in `/`.
+ * A folder is the path itself, and keeps what else it has, so that a second
+ * copy does what the first did. Folders above that of a file must exist, unless
+ * `parents` is set.
+ * @param given The signal, concurrency, attributes, links, what is left out.
  * @returns What was copied.
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
@@ -58,64 +69,56 @@ export async function upload(
   given: TransferOptions = {},
 ): Promise<TransferResult> {
   const options = TRANSFER_OPTIONS.check(given);
-  options.signal?.throwIfAborted();
-  const plan: Plan = { folders: [], files: [], links: [], skipped: [] };
-  await addToPlan(plan, await lookAt(local), remote, options);
-  checkPaths(plan, local, remote);
+  checkPaths(local, remote);
+  const { signal, dryRun = false, parents = false } = options;
+  signal?.throwIfAborted();
+  const top = await lookAt(local);
+  const to = intoFolder(await withHome(sftp, remote, signal), local);
+  const plan = await makePlan(LOCAL_SOURCE, top, to, options);
+  checkPlan(plan, local, options);
+  const target = new RemoteTarget(sftp, signal);
   const tally = new Tally(plan, options);
   try {
-    await copyPlan(sftp, plan, options, tally);
+    if (parents && !dryRun && folderOf(to).length > 1) {
+      await sftp.mkdir(folderOf(to), { recursive: true, signal });
+    }
+    if (top.kind === "file") await tidy(target, plan, options);
+    return await copyPlan(sftp, plan, {
+      target,
+      make: {
+        file: (item, context) => uploadFile(target, item, context),
+        link: async (item) => {
+          const says = await targetOf(item.from);
+          await uploadLink(target, says, item, { tally, signal });
+        },
+      },
+    }, { options, tally });
   } catch (error) {
     throw tally.hasChanged ? afterChanges(error) : error;
-  }
-  return tally.result();
-}
-
-async function copyPlan(
-  sftp: Sftp,
-  plan: Plan,
-  options: TransferOptions,
-  tally: Tally,
-): Promise<void> {
-  const { signal } = options;
-  for (const { to } of plan.folders) {
-    await sftp.mkdir(to, { recursive: true, signal });
-    tally.hasChanged = true;
-  }
-  await copyAll(
-    plan,
-    options,
-    tally,
-    (item, context) => uploadFile(sftp, item, context),
-  );
-  for (const link of plan.links) {
-    await uploadLink(sftp, await targetOf(link.from), link, signal);
-    tally.hasChanged = true;
-  }
-  if (options.preserve ?? true) {
-    for (const folder of plan.folders.toReversed()) {
-      await setAttributes(sftp, folder, signal);
-    }
+  } finally {
+    await target.settled();
   }
 }
 
-async function addToPlan(
+/** Removes what earlier copies of a single file have left, or goes on with it. */
+async function tidy(
+  target: RemoteTarget,
   plan: Plan,
-  { kind, path, info }: LocalEntry,
-  to: string,
   options: TransferOptions,
 ): Promise<void> {
-  options.signal?.throwIfAborted();
-  const item: Item = { from: path, to, info };
-  if (kind === "file") plan.files.push(item);
-  else if (kind === "link" && options.symlinks !== "skip") {
-    plan.links.push(item);
-  } else if (kind === "folder") {
-    plan.folders.push(item);
-    for (const entry of await entriesOf(path)) {
-      await addToPlan(plan, entry, `${to}/${entry.name}`, options);
-    }
-  } else plan.skipped.push(path);
+  const { to } = plan.files[0]!;
+  const folder = folderOf(to);
+  for (const name of leftFor(nameOf(to), folder)) {
+    // It may be on another host.
+    await target.removeFile(folder + name)
+      .then(() => finished(name, folder, "gone"), () => {});
+  }
+  if (!options.resume || options.dryRun) return;
+  const entries = await target.list(folder === "" ? "." : folder)
+    .catch(() => undefined); // the copy tells what is wrong
+  if (entries !== undefined) {
+    await sweep(folder, entries, plan, target, options);
+  }
 }
 
 /** Where a link leads to, also if that is not UTF-8. */
@@ -123,15 +126,4 @@ async function targetOf(path: string): Promise<string> {
   const target: Uint8Array | string = await readlink(path, "buffer");
   // Deno gives text whatever it is asked for, and throws where it is none.
   return typeof target === "string" ? target : decodeFileName(target);
-}
-
-async function setAttributes(
-  sftp: Sftp,
-  { to, info: { mode, atime, mtime } }: Item,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (mode !== undefined) await sftp.chmod(to, mode, { signal });
-  if (atime !== undefined && mtime !== undefined) {
-    await sftp.utime(to, atime, mtime, { signal });
-  }
 }

@@ -8,9 +8,9 @@ import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
 import { FakeServer, u32 } from "../_fake_server.ts";
 
-/** Uploads two files and a link; `onRename` may end the channel. */
+/** Uploads two files and a link; `onName` is called when one gets its name. */
 async function uploadTo(
-  onRename: (nth: number, lose: () => void, answer: () => void) => void,
+  onName: (nth: number, lose: () => void, answer: () => void) => void,
 ): Promise<unknown> {
   const folder = await Deno.makeTempDir({ prefix: "sshpool-lost-" });
   try {
@@ -18,16 +18,17 @@ async function uploadTo(
       await Deno.writeTextFile(join(folder, name), "");
     }
     await Deno.symlink("a", join(folder, "link"));
-    let renames = 0;
+    let names = 0;
     const server = new FakeServer(({ type, id }, server) => {
       const answer = () => server.status(id, 0);
       if (type === PacketType.OPEN) server.handle(id);
-      else if (type === PacketType.READLINK) server.status(id, 2);
-      else if (type === PacketType.FSTAT) {
+      else if (type === PacketType.LSTAT || type === PacketType.READLINK) {
+        server.status(id, 2); // there is nothing yet
+      } else if (type === PacketType.FSTAT) {
         const sizeOf0 = [...u32(1), ...u32(0), ...u32(0)];
         server.packet(PacketType.ATTRS, ...u32(id), ...sizeOf0);
-      } else if (type === PacketType.RENAME) {
-        onRename(++renames, () => server.end(new Error("cut")), answer);
+      } else if (type === PacketType.RENAME || type === PacketType.SYMLINK) {
+        onName(++names, () => server.end(new Error("cut")), answer);
       } else answer();
     });
     const sftp = await startSftp(server.transport);

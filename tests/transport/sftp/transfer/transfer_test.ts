@@ -13,7 +13,10 @@ import {
 } from "../../../../transport/sftp/errors.ts";
 import { decodeFileName } from "../../../../transport/sftp/names.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
-import type { TransferProgress } from "../../../../transport/sftp/transfer/options.ts";
+import type {
+  TransferProgress,
+  TransferResult,
+} from "../../../../transport/sftp/transfer/options.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
 import type { Sftp } from "../../../../transport/sftp/sftp.ts";
 import { isRoot, noServer, startServer, type TestServer } from "../_server.ts";
@@ -66,6 +69,19 @@ async function names(dir: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name)
     .toSorted();
 }
+
+/** What a transfer says that did nothing. */
+const NOTHING: TransferResult = {
+  files: 0,
+  bytes: 0,
+  copied: 0,
+  same: 0,
+  deleted: 0,
+  skipped: [],
+  notices: [],
+  failures: [],
+  changes: [],
+};
 
 async function assertCode(
   run: Promise<unknown>,
@@ -166,8 +182,7 @@ test(
     await Deno.mkdir(source);
     await new Deno.Command("mkfifo", { args: [`${source}/pipe`] }).output();
     assertEquals(await copy(sftp, source, target), {
-      files: 0,
-      bytes: 0,
+      ...NOTHING,
       skipped: [`${source}/pipe`],
     });
     assertEquals(await names(target), []);
@@ -190,18 +205,27 @@ test(
 );
 
 test(
-  "refuses a target that ends with a slash where the source is a file",
+  "copies a file into a folder that is there, and anything into a path that ends with a slash",
   async (copy, { sftp, dir }, source, target) => {
     await Deno.writeTextFile(source, "x");
     await Deno.mkdir(target);
-    const error = await assertRejects(
-      () => copy(sftp, source, `${target}/`),
-      SftpError,
-      `the target "${target}/" must be the path of a file`,
-    );
-    assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
-    assertEquals(await names(target), []);
-    assertEquals(await names(dir), ["source", "target"]);
+    await copy(sftp, source, `${target}/`);
+    assertEquals(await names(target), ["source"]);
+    await Deno.remove(`${target}/source`);
+    await copy(sftp, source, target);
+    assertEquals(await names(target), ["source"]);
+    await Deno.mkdir(`${dir}/tree`);
+    await Deno.writeTextFile(`${dir}/tree/f`, "y");
+    await copy(sftp, `${dir}/tree`, `${target}/`);
+    await copy(sftp, `${dir}/tree`, `${target}/tree`);
+    assertEquals(await names(target), ["source", "tree"]);
+    assertEquals(await names(`${target}/tree`), ["f"]);
+    assertEquals(await names(dir), ["source", "target", "tree"]);
+    // A folder is no place for a file of its name.
+    await Deno.mkdir(`${dir}/other/source`, { recursive: true });
+    await assertRejects(() => copy(sftp, source, `${dir}/missing/`), Error);
+    await copy(sftp, source, `${dir}/missing/a/`, { parents: true });
+    assertEquals(await names(`${dir}/missing/a`), ["source"]);
   },
 );
 
@@ -231,10 +255,18 @@ Deno.test({
     await using server = await startServer();
     const { sftp, dir } = server;
     await Deno.writeTextFile(`${dir}/source`, "x");
-    await Deno.mkdir(`${dir}/folder`);
+    await Deno.mkdir(`${dir}/folder/folder/source`, { recursive: true });
+    await Deno.mkdir(`${dir}/tree`);
+    await Deno.writeTextFile(`${dir}/tree/folder`, "x");
+    const inTree = await assertRejects(
+      () => upload(sftp, `${dir}/tree`, `${dir}/folder`),
+      SftpError,
+    );
+    assertEquals(inTree.code, "SSH_SFTP_IS_A_DIRECTORY");
+    assertEquals(inTree.path, `${dir}/folder/folder`);
+    await Deno.remove(`${dir}/tree`, { recursive: true });
     for (
       const [to, code] of [
-        ["folder", "SSH_SFTP_IS_A_DIRECTORY"],
         ["none/file", "SSH_SFTP_NOT_FOUND"],
       ]
     ) {
@@ -267,14 +299,25 @@ Deno.test({
 });
 
 test(
-  "replaces a file in one step, and a link instead of what it leads to",
+  "replaces what a link leads to, as sftp does, and with replaceLinks the link",
   async (copy, { sftp, dir }, source, target) => {
     await Deno.writeTextFile(source, "new");
     await Deno.writeTextFile(`${dir}/other`, "other");
     await Deno.symlink("other", target);
     await copy(sftp, source, target);
+    assertEquals(await Deno.readTextFile(`${dir}/other`), "new");
+    assertEquals(await Deno.readLink(target), "other");
+    await Deno.writeTextFile(`${dir}/other`, "other");
+    await copy(sftp, source, target, { replaceLinks: true });
+    assert((await Deno.lstat(target)).isFile);
     assertEquals(await Deno.readTextFile(target), "new");
     assertEquals(await Deno.readTextFile(`${dir}/other`), "other");
+    // A link to what is not there yet.
+    await Deno.remove(target);
+    await Deno.remove(`${dir}/other`);
+    await Deno.symlink("other", target);
+    await copy(sftp, source, target);
+    assertEquals(await Deno.readTextFile(`${dir}/other`), "new");
     assertEquals(await names(dir), ["other", "source", "target"]);
   },
 );
@@ -299,10 +342,13 @@ test("names what is missing", async (copy, { sftp, dir }, source, target) => {
     Error,
     "",
   );
-  await Deno.mkdir(target);
-  await Deno.writeTextFile(`${target}/kept`, "");
-  await assertRejects(() => copy(sftp, source, target), Error);
-  assertEquals(await names(dir), ["source", "target"]);
+  await Deno.mkdir(`${target}/source`, { recursive: true });
+  await Deno.writeTextFile(`${target}/source/kept`, "");
+  await Deno.mkdir(`${dir}/tree`);
+  await Deno.writeTextFile(`${dir}/tree/source`, "");
+  await assertRejects(() => copy(sftp, `${dir}/tree`, target), Error);
+  assertEquals(await names(dir), ["source", "target", "tree"]);
+  assertEquals(await names(`${target}/source`), ["kept"]);
 });
 
 test(
@@ -412,7 +458,10 @@ test(
       name !== "source"
     );
     assertEquals(rest, []);
-    assert(/^\.sshpool-[0-9a-f]{16}\.part$/.test(partial), partial);
+    assert(
+      /^\.sshpool-[0-9a-f]{16}-[0-9a-f]{24}\.part$/.test(partial),
+      partial,
+    );
     // Writes may still have been on their way.
     await sftp.stat(dir);
     const { size } = await Deno.stat(`${dir}/${partial}`);
@@ -428,9 +477,10 @@ test(
     assertEquals(await names(dir), ["source", "target"]);
     const { ino } = await Deno.stat(target);
     assertEquals(await copy(sftp, source, target, { resume: true }), {
+      ...NOTHING,
       files: 1,
+      same: 1,
       bytes: 9_000_000,
-      skipped: [],
     });
     assertEquals((await Deno.stat(target)).ino, ino);
   },
@@ -481,7 +531,7 @@ test(
       RangeError,
     );
     await assertRejects(
-      () => copy(sftp, source, target, { symlinks: "follow" as "copy" }),
+      () => copy(sftp, source, target, { symlinks: "keep" as "copy" }),
       TypeError,
     );
     const misspelt = { concurency: 4 } as Record<string, unknown>;

@@ -1,0 +1,307 @@
+import { cleanedUp } from "../_clean_up.ts";
+import type { Sftp } from "../sftp.ts";
+import { type Context, copyAll, looksSame } from "./_copy_all.ts";
+import {
+  type Entry,
+  type Folder,
+  type Item,
+  mapSome,
+  type Plan,
+  transferError,
+} from "./_plan.ts";
+import type { Tally } from "./_tally.ts";
+import {
+  finished,
+  isAbandoned,
+  isActive,
+  isUnfinished,
+  tagIn,
+  tagOf,
+} from "../_unfinished.ts";
+import type { TransferOptions, TransferResult } from "./options.ts";
+
+/** How many folders are made, and entries removed, at a time. */
+const AT_A_TIME = 32;
+
+/** The side that is copied to. */
+export interface Target {
+  /** Whether a link in a tree may stand for the folder that it leads to. */
+  readonly followsLinks: boolean;
+  /** Looks at a path, and follows no link. */
+  look(path: string): Promise<Entry | null>;
+  /** Looks where a path leads to. */
+  follow(path: string): Promise<Entry | null>;
+  /** Reads a folder; `undefined` if that is not allowed. */
+  list(path: string): Promise<Map<string, Entry> | undefined>;
+  makeFolder(path: string, recursive: boolean): Promise<void>;
+  /** Removes a tree. */
+  remove(path: string): Promise<void>;
+  /** Removes a file or link, whatever it is. */
+  removeFile(path: string): Promise<void>;
+  /** The permissions that new files do not get. */
+  umask(folder: string, signal: AbortSignal | undefined): Promise<number>;
+  setFolder(
+    path: string,
+    mode: number | undefined,
+    times: Times | undefined,
+  ): Promise<void>;
+}
+
+/** Copies one file or link. */
+export interface Make {
+  file(item: Item, context: Context): Promise<void>;
+  link(item: Item): Promise<void>;
+}
+
+/** When something was last read and written, in seconds since 1970. */
+export interface Times {
+  readonly atime: number;
+  readonly mtime: number;
+}
+
+/** What a folder of the target was before the transfer. */
+interface FolderState {
+  readonly isNew: boolean;
+  /** What it has; `undefined` if that could not be read. */
+  readonly entries: Map<string, Entry> | undefined;
+}
+
+/** Carries a plan out. */
+export async function copyPlan(
+  sftp: Sftp,
+  plan: Plan,
+  { target, make }: { readonly target: Target; readonly make: Make },
+  { options, tally }: {
+    readonly options: TransferOptions;
+    readonly tally: Tally;
+  },
+): Promise<TransferResult> {
+  const { signal, dryRun = false, onError = "stop" } = options;
+  const states = await makeFolders(plan, target, options, tally);
+  locate([...plan.files, ...plan.links], states);
+  for (const [path, { entries }] of states) {
+    if (entries === undefined || dryRun) continue;
+    await sweep(path, entries, plan, target, options);
+  }
+  if (dryRun) await foresee(plan, target, options, tally);
+  else {
+    await copyAll(
+      sftp,
+      plan,
+      options,
+      tally,
+      (item, context) => make.file(item, context),
+    );
+    for (const link of plan.links) {
+      signal?.throwIfAborted();
+      await make.link(link);
+      tally.hasChanged = true;
+    }
+  }
+  for (const { path, error } of plan.refused) tally.failed(path, error);
+  if (options.delete) await removeOthers(plan, states, target, options, tally);
+  if (!dryRun) await setFolders(plan, states, target, options, tally);
+  const [first] = tally.failures;
+  if (first !== undefined && onError === "stop") throw first.error;
+  return tally.result();
+}
+
+/** Makes the folders that are missing, from the top down. */
+async function makeFolders(
+  { folders }: Plan,
+  target: Target,
+  options: TransferOptions,
+  tally: Tally,
+): Promise<Map<string, FolderState>> {
+  const states = new Map<string, FolderState>();
+  for (let depth = 0, done = 0; done < folders.length; depth++) {
+    const level = folders.filter((folder) => folder.depth === depth);
+    done += level.length;
+    const found = await mapSome(level, AT_A_TIME, async (folder) => {
+      options.signal?.throwIfAborted();
+      const above = states.get(folderOf(folder.to));
+      return await makeOne(folder, above, target, options, tally);
+    });
+    for (const [index, { to }] of level.entries()) {
+      states.set(`${to}/`, found[index]!);
+    }
+  }
+  return states;
+}
+
+async function makeOne(
+  { from, to, depth }: Folder,
+  above: FolderState | undefined,
+  target: Target,
+  { dryRun = false }: TransferOptions,
+  tally: Tally,
+): Promise<FolderState> {
+  const isTop = depth === 0;
+  let there = above?.isNew ? null : above?.entries?.get(nameOf(to)) ??
+    (above?.entries ? null : await target.look(to));
+  if (there?.kind === "link" && (isTop || target.followsLinks)) {
+    there = await target.follow(to);
+  }
+  if (there?.kind === "folder") {
+    return { isNew: false, entries: await target.list(to) };
+  }
+  if (there !== null) {
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      from,
+      "there is something in place of the folder, maybe a link",
+    );
+  }
+  if (dryRun) tally.changes.push({ kind: "make folder", path: to });
+  else {
+    await target.makeFolder(to, isTop);
+    tally.hasChanged = true;
+  }
+  return { isNew: true, entries: undefined };
+}
+
+/** Notes what is at the target of each, where the folder was read. */
+function locate(
+  items: readonly Item[],
+  states: ReadonlyMap<string, FolderState>,
+): void {
+  for (const item of items) {
+    const state = states.get(folderOf(item.to));
+    if (state?.isNew) item.there = null;
+    else if (state?.entries !== undefined) {
+      item.there = state.entries.get(nameOf(item.to)) ?? null;
+    }
+  }
+}
+
+/**
+ * Removes what earlier transfers have left in a folder, and notes for each file
+ * what can be gone on with.
+ */
+export async function sweep(
+  folder: string,
+  entries: ReadonlyMap<string, Entry>,
+  { files }: Pick<Plan, "files">,
+  target: Target,
+  { resume = false }: TransferOptions,
+): Promise<void> {
+  const found = [...entries.keys()].filter(isUnfinished);
+  if (found.length === 0) return;
+  const items = new Map(
+    files.filter(({ to }) => folderOf(to) === folder)
+      .map((item) => [tagOf(nameOf(item.to)), item]),
+  );
+  const old = found.filter((name) => {
+    const entry = entries.get(name)!;
+    const item = items.get(tagIn(name)!);
+    if (item !== undefined && resume && entry.kind === "file") {
+      const isUsable = entry.info.size > 0 &&
+        entry.info.size <= item.info.size;
+      if (isActive(name) || isUsable) {
+        item.unfinished = [...item.unfinished ?? [], name];
+        return false;
+      }
+    }
+    if (isActive(name)) return false;
+    const isOfThis = item !== undefined && name.endsWith(".part");
+    return isOfThis || isAbandoned(name, entry.info.mtime);
+  });
+  const removals = old.map(async (name) => {
+    await target.removeFile(folder + name);
+    finished(name, folder, "gone");
+  });
+  await cleanedUp(...removals);
+}
+
+/** Notes what would be done. */
+async function foresee(
+  plan: Plan,
+  target: Target,
+  options: TransferOptions,
+  tally: Tally,
+): Promise<void> {
+  await mapSome(plan.files, AT_A_TIME, async (item) => {
+    item.there ??= item.there === null ? null : await target.look(item.to);
+    if (looksSame(item.info, item.there, options) === "no") {
+      tally.changes.push({ kind: "copy", path: item.to });
+    } else tally.same(item.from, item.info.size);
+  });
+  for (const { to } of plan.links) {
+    tally.changes.push({ kind: "make link", path: to });
+  }
+}
+
+/** Removes what the source does not have. */
+async function removeOthers(
+  plan: Plan,
+  states: ReadonlyMap<string, FolderState>,
+  target: Target,
+  { dryRun = false, filter, signal }: TransferOptions,
+  tally: Tally,
+): Promise<void> {
+  const [failure] = tally.failures;
+  if (failure !== undefined) {
+    return tally.notice(
+      failure.path,
+      "Nothing was deleted, since something could not be copied",
+    );
+  }
+  const others = plan.folders.flatMap(({ to, names, below }) =>
+    [...states.get(`${to}/`)?.entries ?? []]
+      .filter(([name, { kind }]) => {
+        if (names.has(name) || isActive(name)) return false;
+        const path = `${below}${name}${kind === "folder" ? "/" : ""}`;
+        return filter === undefined || filter(path);
+      })
+      .map(([name]) => `${to}/${name}`)
+  );
+  await mapSome(others, AT_A_TIME, async (path) => {
+    signal?.throwIfAborted();
+    if (dryRun) tally.changes.push({ kind: "delete", path });
+    else {
+      await target.remove(path);
+      tally.hasChanged = true;
+      tally.deleted++;
+    }
+  });
+}
+
+/** Sets what the folders that were made get of their source. */
+async function setFolders(
+  { folders }: Plan,
+  states: ReadonlyMap<string, FolderState>,
+  target: Target,
+  { preserve, signal }: TransferOptions,
+  tally: Tally,
+): Promise<void> {
+  if (preserve === false) return;
+  for (const { from, to, info } of folders.toReversed()) {
+    if (!states.get(`${to}/`)?.isNew) continue;
+    signal?.throwIfAborted();
+    const { atime, mtime } = info;
+    const mode = info.mode === undefined || preserve === true
+      ? info.mode
+      : info.mode & ~await target.umask(`${to}/`, signal);
+    const times = atime === undefined || mtime === undefined
+      ? undefined
+      : { atime, mtime };
+    try {
+      await target.setFolder(to, mode, times);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { status, code } = error as { status?: number; code?: string };
+      if (status === undefined && code !== "EPERM") throw error;
+      tally.notice(from, "Folders keep neither permissions nor times");
+    }
+  }
+}
+
+/** The folder of a path, with the separator at its end; empty for a mere name. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
+}
+
+/** The last name of a path. */
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
