@@ -15,28 +15,12 @@
  * @module
  */
 
-import { setDefaultConnector } from "./pool/defaults.ts";
-import type { ConnectionPoolOptions } from "./pool/options.ts";
+import { ConnectionPool as PoolOverConnector } from "./pool/mod.ts";
+import { type ConnectionPoolOptions, POOL_OPTIONS } from "./pool/options.ts";
 import type { Connector } from "./transport/connector.ts";
 import { OpenSshConnector } from "./transport/openssh/connector.ts";
 import { RoutingConnector } from "./transport/routing_connector.ts";
 import { Ssh2Connector } from "./transport/ssh2/connector.ts";
-
-setDefaultConnector(defaultConnector);
-
-/** ssh2, and the machine's own `ssh` for hosts that name it. */
-function defaultConnector({ config }: ConnectionPoolOptions): Connector {
-  // `ssh` reads no other files than the pool. It takes one file at most.
-  const files = config === false ? [] : config?.files;
-  return new RoutingConnector({
-    ssh2: new Ssh2Connector(),
-    openssh: new OpenSshConnector(
-      files === undefined
-        ? {}
-        : { configFile: files.length === 1 ? files[0]! : false },
-    ),
-  });
-}
 
 export {
   type AcquireOptions,
@@ -45,7 +29,6 @@ export {
   type BackoffOptions,
   type CloseCause,
   type CloseOptions,
-  ConnectionPool,
   type ConnectionPoolOptions,
   type DiagnosticEvent,
   type DiagnosticPool,
@@ -92,3 +75,62 @@ export {
 export * from "./transport/mod.ts";
 export * from "./transport/ssh2/mod.ts";
 export * from "./transport/ssh_config/mod.ts";
+
+/**
+ * An SSH connection pool: that of `./pool`, with a connector and the files of
+ * `ssh` as defaults. Concurrent callers for one host await one dial, commands
+ * share a few connections, and every promise settles.
+ *
+ * What its calls may throw is said at the class that it extends.
+ *
+ * @example Many commands, few connections
+ * ```ts
+ * import { ConnectionPool } from "@sshpool/sshpool";
+ * import { EmbeddedServer } from "@sshpool/sshpool/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = await EmbeddedServer.start();
+ * await using pool = new ConnectionPool();
+ * const results = await Promise.all(
+ *   Array.from({ length: 50 }, (_, i) => pool.exec(server.host(), `echo ${i}`)),
+ * );
+ * assertEquals(results[49]?.stdout, "49\n");
+ * ```
+ */
+export class ConnectionPool extends PoolOverConnector {
+  /**
+   * Makes a pool. Nothing is dialled and no file is read yet.
+   *
+   * @param options The limits, and where hosts and connections come from.
+   * @throws {TypeError | RangeError} If an option is unknown or out of range.
+   */
+  constructor(options: ConnectionPoolOptions = {}) {
+    super(withConnector(options));
+  }
+}
+
+function withConnector(
+  options: ConnectionPoolOptions,
+): ConnectionPoolOptions & { readonly connector: Connector } {
+  const given = POOL_OPTIONS.check(options);
+  const { connector, config = {} } = given;
+  // A connector of the caller's own, such as a fake, is no reason to read files.
+  if (connector !== undefined) return { ...given, connector };
+  return { ...given, config, connector: defaultConnector(config) };
+}
+
+/** ssh2, and the machine's own `ssh` for hosts that name it. */
+function defaultConnector(
+  config: NonNullable<ConnectionPoolOptions["config"]>,
+): Connector {
+  // `ssh` reads no other files than the pool. It takes one file at most.
+  const files = config === false ? [] : config.files;
+  return new RoutingConnector({
+    ssh2: new Ssh2Connector(),
+    openssh: new OpenSshConnector(
+      files === undefined
+        ? {}
+        : { configFile: files.length === 1 ? files[0]! : false },
+    ),
+  });
+}

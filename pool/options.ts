@@ -79,7 +79,7 @@ export interface ConnectionPoolOptions {
   /**
    * Makes the connections. Default: a `RoutingConnector` with an
    * `Ssh2Connector`, and an `OpenSshConnector` for hosts whose `transport` is
-   * `"openssh"`. With the entry point `./pool` alone there is no default.
+   * `"openssh"`. The pool of the entry point `./pool` has no default.
    */
   readonly connector?: Connector;
   /**
@@ -313,16 +313,20 @@ const BACKOFF_OPTIONS = new OptionTable<BackoffOptions>(
 
 const CONFIG_RULE = RESOLVER_OPTIONS.asRule("false or an object");
 
-const POOL_OPTIONS = new OptionTable<ConnectionPoolOptions>("create the pool", {
-  name: plainText,
-  connector: objectWith("connect"),
-  resolver: objectWith("resolve"),
-  config: (value, at) => value === false ? value : CONFIG_RULE(value, at),
-  defaults: anything,
-  observer: callback,
-  ...rulesOf(NUMBERS),
-  backoff: BACKOFF_OPTIONS.asRule(),
-});
+/** Of a pool. */
+export const POOL_OPTIONS = new OptionTable<ConnectionPoolOptions>(
+  "create the pool",
+  {
+    name: plainText,
+    connector: objectWith("connect"),
+    resolver: objectWith("resolve"),
+    config: (value, at) => value === false ? value : CONFIG_RULE(value, at),
+    defaults: anything,
+    observer: callback,
+    ...rulesOf(NUMBERS),
+    backoff: BACKOFF_OPTIONS.asRule(),
+  },
+);
 
 function rulesOf<Name extends string>(
   numbers: Numbers<Name>,
@@ -332,17 +336,12 @@ function rulesOf<Name extends string>(
   return rules as Rules<Record<Name, number>>;
 }
 
-/**
- * Checks the options of a pool and fills in the defaults.
- *
- * @throws {TypeError} If an option has the wrong type or is unknown.
- * @throws {RangeError} If a number is out of range.
- */
-export function checkOptions(options: ConnectionPoolOptions): Limits {
-  const { backoff, ...given } = POOL_OPTIONS.check(options);
+/** Returns the numbers of options that were checked, with the defaults. */
+export function limitsOf(options: Readonly<ConnectionPoolOptions>): Limits {
+  const { backoff } = options;
   return Object.freeze({
-    ...filled(NUMBERS, given),
-    maxInteractiveConnectionsPerHost: given.maxConnectionsPerHost ?? 1,
+    ...filled(NUMBERS, options),
+    maxInteractiveConnectionsPerHost: options.maxConnectionsPerHost ?? 1,
     backoff: Object.freeze(filled(BACKOFF, backoff)),
   });
 }

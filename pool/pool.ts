@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "../transport/command/command.ts";
-import type { Connection } from "../transport/connector.ts";
+import type { Connection, Connector } from "../transport/connector.ts";
 import type { Forward } from "../transport/forward/forward.ts";
 import type { HostLike } from "../transport/host/host.ts";
 import type {
@@ -26,7 +26,6 @@ import { connect, forward } from "./calls/forward.ts";
 import { lendSftp } from "./calls/sftp_sessions.ts";
 import { download, upload } from "./calls/transfer.ts";
 import { PoolCore } from "./core/pool_core.ts";
-import { partsOf } from "./defaults.ts";
 import type { PoolStats } from "./telemetry/events.ts";
 import type {
   FanOut,
@@ -91,10 +90,11 @@ export class ConnectionPool implements AsyncDisposable {
    * @param options The limits, and where hosts come from.
    * @throws {TypeError | RangeError} If an option is unknown or out of range.
    */
-  constructor(options: ConnectionPoolOptions = {}) {
-    const { name, connector, resolver } = partsOf(options);
-    this.#core = new PoolCore(this, options, connector, resolver);
-    this.name = name;
+  constructor(
+    options: ConnectionPoolOptions & { readonly connector: Connector },
+  ) {
+    this.#core = new PoolCore(this, options);
+    this.name = this.#core.name;
   }
 
   /** Live connections. */

@@ -1,7 +1,7 @@
 // The rules by which the files hang together: who may import whom, what stays
 // private, and what the package exports.
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 
 const root = new URL("../", import.meta.url);
 
@@ -249,4 +249,29 @@ Deno.test("all chance of a test is drawn from the seed of the run", () => {
       .test(code)
   ).map(({ path }) => path);
   assertEquals(wrong, []);
+});
+
+Deno.test("a module does nothing when it is imported but define what is in it", () => {
+  const defines =
+    /^(?:(?:import|export|const|let|function|async|class|abstract|interface|type)\b|[})\]>]|$)/;
+  const effects = library.flatMap(({ path, code }) =>
+    code.replace(/`(?:[^`\\]|\\[\s\S])*`/g, "``").split("\n")
+      .filter((line) => !line.startsWith(" ") && !defines.test(line))
+      .map((line) => `${path}: ${line}`)
+  );
+  assertEquals(effects, []);
+});
+
+Deno.test("the main entry gives its own pool a connector, and that of ./pool none", async () => {
+  const [main, alone] = await Promise.all([
+    import("../mod.ts"),
+    import("../pool/mod.ts"),
+  ]);
+  await using pool = new main.ConnectionPool();
+  assertEquals(pool instanceof alone.ConnectionPool, true);
+  assertThrows(
+    () => new alone.ConnectionPool({} as never),
+    TypeError,
+    "connector is undefined",
+  );
 });

@@ -8,7 +8,12 @@ import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Connector } from "../../transport/connector.ts";
 import type { Forward } from "../../transport/forward/forward.ts";
 import type { HostLike, ResolvedHost } from "../../transport/host/host.ts";
-import type { HostResolver } from "../../transport/host/resolver.ts";
+import { withDefaults } from "../../transport/host/defaults.ts";
+import {
+  type HostResolver,
+  PlainResolver,
+} from "../../transport/host/resolver.ts";
+import { SshConfigResolver } from "../../transport/ssh_config/resolver.ts";
 import type { CallContext } from "../calls/call.ts";
 import { DialLimiter } from "../limits/dial_limiter.ts";
 import { Directory } from "./directory.ts";
@@ -28,11 +33,12 @@ import type { DiagnosticPool } from "../telemetry/diagnostics.ts";
 import { PoolClosedError } from "../errors.ts";
 import type { HostStats, PoolStats } from "../telemetry/events.ts";
 import {
-  checkOptions,
   type CloseOptions,
   type ConnectionPoolOptions,
   drainTimeout,
   type Limits,
+  limitsOf,
+  POOL_OPTIONS,
 } from "../options.ts";
 
 /** How often a host that waits for room looks for channels that ended unreported. */
@@ -41,8 +47,11 @@ const ROOM_CHECK_MS = 50;
 /** A connector that never ends a connection is not waited for any longer. */
 const CLOSE_TIMEOUT_MS = 3_000;
 
+let poolsMade = 0;
+
 /** Owns the lanes and the limits, and their end. */
 export class PoolCore implements CallContext {
+  readonly name: string;
   readonly limits: Limits;
   readonly connector: Connector;
   readonly telemetry: Telemetry;
@@ -64,15 +73,19 @@ export class PoolCore implements CallContext {
   #drainTimer: ReturnType<typeof setTimeout> | undefined;
   #serveTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(
-    pool: DiagnosticPool,
-    options: ConnectionPoolOptions,
-    connector: Connector,
-    resolver: HostResolver,
-  ) {
-    this.limits = checkOptions(options);
+  constructor(pool: DiagnosticPool, options: ConnectionPoolOptions) {
+    const given = POOL_OPTIONS.check(options);
+    const { connector } = given;
+    if (connector === undefined) {
+      throw new TypeError(
+        "Cannot create the pool: connector is undefined, must be an object " +
+          "with a connect() method (only the main entry point has a default)",
+      );
+    }
+    this.name = given.name ?? `sshpool-${++poolsMade}`;
+    this.limits = limitsOf(given);
     this.connector = connector;
-    this.telemetry = new Telemetry(pool, options.observer);
+    this.telemetry = new Telemetry(pool, given.observer);
     this.permits = new Permits(this.limits.maxConnections, () => this.#evict());
     this.dialLimiter = new DialLimiter(this.limits.maxConcurrentDials);
     this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
@@ -81,7 +94,7 @@ export class PoolCore implements CallContext {
       onTick: () => this.leases.letGo(),
     });
     this.#directory = new Directory(
-      resolver,
+      resolverOf(given),
       (host, key) => this.#makeLane(host, key),
       (host, notice) =>
         this.telemetry.record({
@@ -293,6 +306,15 @@ export class PoolCore implements CallContext {
       counters: this.telemetry.counters(),
     };
   }
+}
+
+/** A string is `user@host:port` and nothing else, unless files are named. */
+function resolverOf(
+  { resolver, config = false, defaults }: Readonly<ConnectionPoolOptions>,
+): HostResolver {
+  const chosen = resolver ??
+    (config === false ? new PlainResolver() : new SshConfigResolver(config));
+  return defaults === undefined ? chosen : withDefaults(chosen, defaults);
 }
 
 /** Gauges are counted by walking, so that they cannot disagree. */

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as sshpool from "../../mod.ts";
-import { checkOptions } from "../../pool/options.ts";
+import { limitsOf } from "../../pool/options.ts";
 import { table } from "./_readme.ts";
 import { denoDoc, entryPoints, exportedSymbols, Pages } from "./_rendered.ts";
 
@@ -83,7 +83,7 @@ Deno.test("the page of ConnectionPool.exec() names each error of a command", asy
 
 Deno.test("the page of ConnectionPoolOptions shows each limit with its default", async () => {
   const page = await pages.text("ConnectionPoolOptions");
-  const { backoff, ...limits } = checkOptions({});
+  const { backoff, ...limits } = limitsOf({});
   for (const [name, value] of Object.entries(limits)) {
     const shown = value < 1000 ? `${value}` : value.toLocaleString("en-US")
       .replaceAll(",", "_");

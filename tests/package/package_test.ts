@@ -6,6 +6,7 @@ import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
+const ESBUILD = "0.28.2";
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
 
 let folder: PackageFolder;
@@ -14,6 +15,7 @@ Deno.test.beforeAll(async () => {
   if (noNpm) return;
   folder = await PackageFolder.make([
     "@types/node@20",
+    `esbuild@${ESBUILD}`,
     ...Object.entries(TYPESCRIPT).map(([name, version]) =>
       `${name}@npm:typescript@${version}`
     ),
@@ -57,6 +59,23 @@ function installed(...names: string[]): string {
 /** The package.json of the package. */
 async function manifest() {
   return JSON.parse(await Deno.readTextFile(installed("package.json")));
+}
+
+/** Bundles a program with esbuild, and gives the bundle. */
+async function bundled(name: string, program: string): Promise<string> {
+  await folder.write(`${name}.mjs`, program);
+  const out = folder.file(`${name}.bundle.mjs`);
+  await folder.succeed(
+    folder.file("node_modules", ".bin", "esbuild"),
+    folder.file(`${name}.mjs`),
+    "--bundle",
+    "--platform=node",
+    "--format=esm",
+    "--packages=external",
+    `--alias:${config.name}=${installed("mod.js")}`,
+    `--outfile=${out}`,
+  );
+  return out;
 }
 
 async function* filesBelow(path: string): AsyncGenerator<string> {
@@ -396,5 +415,40 @@ runtimeTest(
     } finally {
       await Deno.rename(folder.file("ssh2"), ssh2);
     }
+  },
+);
+
+packageTest(
+  "a bundle has the default connector, though nothing of the package is said to have side effects",
+  async () => {
+    const bundle = await bundled(
+      "default",
+      `
+      import { ConnectionPool, DialError } from "${config.name}";
+      const pool = new ConnectionPool({ config: false });
+      const host = { hostname: "127.0.0.1", port: 1, user: "nobody" };
+      const error = await pool.exec(host, "true").catch((error) => error);
+      console.log(error instanceof DialError, error.phase);
+      await pool.close();
+    `,
+    );
+    assertEquals(await folder.succeed("node", bundle), "true tcp\n");
+  },
+);
+
+packageTest(
+  "a bundle leaves out what a program does not use",
+  async () => {
+    const bundle = await bundled(
+      "part",
+      `
+      import { parseHost } from "${config.name}";
+      console.log(parseHost("ops@web-1").hostname);
+    `,
+    );
+    assertEquals(await folder.succeed("node", bundle), "web-1\n");
+    const text = await Deno.readTextFile(bundle);
+    assert(!/class ConnectionPool|class Ssh2Connector/.test(text));
+    assert(text.length < 60_000, `${text.length} bytes`);
   },
 );

@@ -6,7 +6,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { ConnectionPool, type ConnectionPoolOptions } from "../../pool/mod.ts";
-import { checkOptions } from "../../pool/options.ts";
+import { limitsOf, POOL_OPTIONS } from "../../pool/options.ts";
+import type { Connector } from "../../transport/connector.ts";
 import { MemoryConnector } from "../../transport/testing/mod.ts";
 import { errorOf, Kit } from "./_kit.ts";
 
@@ -33,7 +34,10 @@ const durations = [
 ];
 
 /** Options with one of them set; `backoff.x` is a member of `backoff`. */
-function withOption(name: string, value: unknown): ConnectionPoolOptions {
+function withOption(
+  name: string,
+  value: unknown,
+): ConnectionPoolOptions & { readonly connector: Connector } {
   const [first = "", second] = name.split(".");
   return {
     connector,
@@ -63,7 +67,7 @@ function assertRefused(
 }
 
 Deno.test("ConnectionPool has the defaults that its documentation names", async () => {
-  const { backoff, ...limits } = checkOptions({ connector });
+  const { backoff, ...limits } = limitsOf(POOL_OPTIONS.check({ connector }));
   const source = await Deno.readTextFile(
     new URL("../../pool/options.ts", import.meta.url),
   );
@@ -139,7 +143,10 @@ Deno.test("ConnectionPool refuses an option that it does not have, and lists tho
 Deno.test("ConnectionPool refuses what is no connector, resolver or observer", () => {
   for (const value of [null, undefined, 7, {}, { connect: 1 }, () => {}]) {
     const options = { connector: value } as unknown as ConnectionPoolOptions;
-    const error = assertThrows(() => new ConnectionPool(options), TypeError);
+    const error = assertThrows(
+      () => new ConnectionPool(options as never),
+      TypeError,
+    );
     assertStringIncludes(error.message, "connector");
     assertStringIncludes(error.message, "connect()");
   }
@@ -160,7 +167,7 @@ Deno.test("ConnectionPool refuses what is no connector, resolver or observer", (
 
 Deno.test("ConnectionPool keeps to the options as they were, whatever becomes of the object", () => {
   const options = { connector, maxConnections: 7, backoff: { initialMs: 3 } };
-  const limits = checkOptions(options);
+  const limits = limitsOf(POOL_OPTIONS.check(options));
   options.maxConnections = 8;
   options.backoff.initialMs = 4;
   assertEquals([limits.maxConnections, limits.backoff.initialMs], [7, 3]);
