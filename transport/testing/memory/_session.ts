@@ -7,15 +7,15 @@ import type {
   RemoteSession,
   SessionListener,
 } from "../../session/remote_session.ts";
-import { BytePipe } from "./_byte_pipe.ts";
 import type {
-  CommandContext,
   CommandResult,
   CommandScript,
 } from "../scripts/command_script.ts";
-import { requireScript, runScript } from "../scripts/commands.ts";
+import { requireScript } from "../scripts/commands.ts";
 import { pass } from "../scripts/gate.ts";
-import { loginShell } from "../scripts/login_shell.ts";
+import { CommandInput } from "../scripts/input.ts";
+import { runCommand, type RunParts, runShell } from "../scripts/run.ts";
+import { WINDOW_BYTES } from "./_byte_pipe.ts";
 import type { MemoryChannels } from "./_channels.ts";
 import type { Ending, Slot } from "./_slot.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
@@ -42,7 +42,7 @@ export class MemorySession implements RemoteSession, Ending {
   readonly #stopWatching: () => void;
   #tellEnded!: () => void;
   #slot: Slot | undefined;
-  #input: BytePipe | undefined;
+  #input: CommandInput | undefined;
   #hasInputEnded = false;
   #terminal: Terminal | undefined;
   #wasSent = false;
@@ -82,7 +82,8 @@ export class MemorySession implements RemoteSession, Ending {
   }
 
   write(chunk: Uint8Array): Promise<void> | undefined {
-    return this.#isOver ? undefined : this.#stdin.write(chunk);
+    if (this.#isOver || chunk.length === 0) return undefined;
+    return this.#stdin.push(chunk.slice());
   }
 
   endInput(): void {
@@ -129,9 +130,9 @@ export class MemorySession implements RemoteSession, Ending {
     this.#fail(lost(this.#channels.name, message, { mayHaveRun, output }));
   }
 
-  get #stdin(): BytePipe {
+  get #stdin(): CommandInput {
     if (this.#input === undefined) {
-      this.#input = new BytePipe();
+      this.#input = new CommandInput({ roomBytes: WINDOW_BYTES });
       if (this.#hasInputEnded) this.#input.end();
     }
     return this.#input;
@@ -204,56 +205,52 @@ export class MemorySession implements RemoteSession, Ending {
     };
   }
 
-  /** Waits for the server's answer to the command. */
-  async #grant(signal: AbortSignal): Promise<CommandScript> {
+  /** Waits for the server's answer; `undefined` is the login shell. */
+  async #grant(signal: AbortSignal): Promise<CommandScript | undefined> {
     const { options, connection, name } = this.#channels;
     await this.#channels.roundTrip(signal);
     const outcome = options.onExec?.(this.#line, connection);
     await passOrRefuse(outcome, signal, name, STEPS.exec);
-    const find = (line: string) => requireScript(line, options.commands, name);
     const { line } = this.#request;
-    if (line !== undefined) return find(line);
-    return options.shell ?? loginShell(find);
+    if (line !== undefined) return requireScript(line, options.commands, name);
+    return options.shell;
   }
 
   #play(
-    script: CommandScript,
+    script: CommandScript | undefined,
     env: Record<string, string>,
   ): Promise<CommandResult> {
     const killed = new Promise<CommandResult>((resolve) =>
       this.#kill = () => resolve({ signal: "KILL" })
     );
-    const stdin = () => this.#stdin.readable;
-    const write =
-      (stream: "stdout" | "stderr") => async (chunk: string | Uint8Array) => {
-        const { signal } = this.#process;
-        signal.throwIfAborted();
-        await abortable(this.#send(stream, chunk), signal);
-      };
-    const context: CommandContext = {
-      command: this.#line,
-      host: this.#channels.name,
+    const { name: host, options: { commands } } = this.#channels;
+    const stdin = () => this.#stdin;
+    const parts: RunParts = {
+      host,
       env,
+      process: this.#process,
       terminal: this.#terminal,
-      get stdin() {
+      commands,
+      find: (line) => requireScript(line, commands, host),
+      get input() {
         return stdin();
       },
-      signal: this.#process.signal,
-      write: write("stdout"),
-      writeError: write("stderr"),
+      prompt: "",
+      send: (stream, chunk) => this.#send(stream, chunk),
     };
-    return Promise.race([runScript(script, context), killed]);
+    const result = script === undefined
+      ? runShell(parts)
+      : runCommand(parts, script, this.#line);
+    return Promise.race([result, killed]);
   }
 
-  async #send(
+  #send(
     stream: "stdout" | "stderr",
     chunk: string | Uint8Array = "",
-  ): Promise<void> {
-    if (this.#terminal === undefined) {
-      await this.#output.write(stream, toBytes(chunk));
-    } else {
-      await this.#output.write("stdout", throughTerminal(chunk));
-    }
+  ): Promise<void> | undefined {
+    return this.#terminal === undefined
+      ? this.#output.write(stream, toBytes(chunk))
+      : this.#output.write("stdout", throughTerminal(chunk));
   }
 
   #fail(reason: unknown): void {
@@ -269,7 +266,8 @@ export class MemorySession implements RemoteSession, Ending {
     this.#channels.remove(this);
     this.#slot?.give();
     this.#output.end();
-    this.#input?.fail(reason ?? new TypeError("The process has ended"));
+    const error = reason ?? new TypeError("The process has ended");
+    this.#input?.end({ error });
     this.#over.abort(reason);
     this.#process.abort("HUP");
     this.#tellEnded();

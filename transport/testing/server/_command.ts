@@ -1,21 +1,18 @@
 /** What runs on a session of the embedded server: a command or a shell. */
 
+import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { ServerChannel } from "ssh2";
-import { abortable } from "../../abort.ts";
-import type {
-  CommandContext,
-  CommandResult,
-  CommandScript,
-} from "../scripts/command_script.ts";
-import { findScript, runScript } from "../scripts/commands.ts";
+import type { CommandResult } from "../scripts/command_script.ts";
+import { findScript } from "../scripts/commands.ts";
+import { CommandInput } from "../scripts/input.ts";
+import { runCommand, type RunParts, runShell } from "../scripts/run.ts";
+import { throughTerminal } from "../scripts/terminal.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { ChannelInput } from "./_input.ts";
-import { playShell } from "./_shell.ts";
 import type { ServerTerminal } from "./_terminal.ts";
 
 /** What a session has been told before something runs on it. */
-export interface RunParts {
+export interface SessionRun {
   readonly host: string;
   readonly env: Readonly<Record<string, string>>;
   /** The signals of the client, and its end. */
@@ -24,137 +21,113 @@ export interface RunParts {
   readonly options: EmbeddedServerOptions;
 }
 
-/** Runs the script of a command line on a channel, to its end. */
-export function runCommand(
+/** Keys that nobody has read yet; beyond them the client is to wait. */
+const BACKLOG_BYTES = 64 * 1024;
+
+/**
+ * Runs the script of a command line on a channel, or without one a login shell.
+ *
+ * @param line The command line; `undefined` for a shell.
+ */
+export async function runOnChannel(
   channel: ServerChannel,
-  command: string,
-  parts: RunParts,
-): void {
-  const { options: { commands }, host } = parts;
-  const run = new Run(channel, parts);
-  run.play(findScript(command, commands, host), command)
-    .then((result) => run.end(result)).catch(() => {});
-}
-
-/** Runs a login shell on a channel: its script, or one that plays lines. */
-export function runShell(channel: ServerChannel, parts: RunParts): void {
-  const { options: { shell, commands }, host, process, terminal } = parts;
-  const run = new Run(channel, parts);
-  const playLines = () =>
-    playShell({
-      host,
-      commands,
-      terminal,
-      input: run.input,
-      signal: process.signal,
-      play: (script, command, signal) => run.play(script, command, signal),
-      write: (chunk) => run.write(chunk),
-      finish: (result) => run.finish(result),
-    });
-  run.play(shell || playLines, "")
-    .then((result) => run.end(result)).catch(() => {});
-}
-
-/** A channel on which scripts run. */
-class Run {
-  readonly #channel: ServerChannel;
-  readonly #parts: RunParts;
-  #input: ChannelInput | undefined;
-
-  constructor(channel: ServerChannel, parts: RunParts) {
-    const { terminal, process } = parts;
-    this.#channel = channel;
-    this.#parts = parts;
-    // A socket that dies under a channel is no error of the server.
-    channel.on("error", () => {});
-    if (terminal === undefined) return;
+  line: string | undefined,
+  { host, env, process, terminal, options }: SessionRun,
+): Promise<void> {
+  const { commands, shell, exitWithoutStatus } = options;
+  // A socket that dies under a channel is no error of the server.
+  channel.on("error", () => {});
+  const input = inputOf(channel, terminal);
+  if (terminal !== undefined) {
     terminal.onSignal = (name) => process.abort(name);
     terminal.onEcho = (bytes) => {
       if (!channel.writableEnded) channel.write(bytes);
     };
-    this.#input = new ChannelInput(channel, terminal);
   }
-
-  get input(): ChannelInput {
-    return this.#input ??= new ChannelInput(this.#channel);
+  const find = (line: string) => findScript(line, commands, host);
+  const parts: RunParts = {
+    ...{ host, env, process, terminal, commands, find, input },
+    prompt: "$ ",
+    send(stream, chunk) {
+      // A terminal shows both outputs as one.
+      if (terminal !== undefined) {
+        return writeTo(channel, channel, throughTerminal(chunk));
+      }
+      const sink = stream === "stdout" ? channel : channel.stderr;
+      return writeTo(channel, sink, chunk);
+    },
+  };
+  const result = line !== undefined
+    ? await runCommand(parts, find(line), line)
+    : shell
+    ? await runCommand(parts, shell, "")
+    : await runShell(parts);
+  await finish(parts, result);
+  if (!exitWithoutStatus) {
+    if (result.signal !== undefined) channel.exit(result.signal, false, "");
+    else if (result.code !== null) channel.exit(result.code ?? 0);
   }
+  channel.end();
+  // What the command did not read is in nobody's way any more.
+  input.discard();
+  channel.resume();
+}
 
-  /** Plays a script; its result is a result whatever the handler does. */
-  play(
-    script: CommandScript,
-    command: string,
-    signal: AbortSignal = this.#parts.process.signal,
-  ): Promise<CommandResult> {
-    if (typeof script !== "function") return Promise.resolve(script);
-    const { host, env, terminal, process } = this.#parts;
-    let stdin: ReadableStream<Uint8Array> | undefined;
-    const input = () => this.input;
-    const context: CommandContext = {
-      command,
-      host,
-      env,
-      signal,
-      terminal: signal === process.signal ? terminal : terminal?.during(signal),
-      get stdin() {
-        return stdin ??= input().stream(signal);
-      },
-      write: (chunk) => abortable(this.write(chunk), signal),
-      writeError: (chunk) => abortable(this.#writeError(chunk), signal),
-    };
-    return runScript(script, context);
-  }
-
-  /** Writes to standard output. */
-  write(chunk: string | Uint8Array): Promise<void> {
-    return writeTo(this.#channel, this.#shown(chunk));
-  }
-
-  /** Writes what a result has; settles also if the channel closes meanwhile. */
-  async finish({ stdout, stderr }: CommandResult): Promise<void> {
-    if (!stdout?.length && !stderr?.length) return;
-    let stop = () => {};
-    const closed = new Promise<void>((resolve) => {
-      this.#channel.once("close", resolve);
-      stop = () => this.#channel.off("close", resolve);
+/**
+ * What the client sends. It is attached when it is first read, so that it may
+ * stay unread; that of a terminal is watched from the first, for its signals.
+ */
+function inputOf(
+  channel: ServerChannel,
+  terminal: ServerTerminal | undefined,
+): CommandInput {
+  const start = () => {
+    channel.on("data", (chunk: Buffer) => {
+      const bytes = new Uint8Array(chunk);
+      const room = terminal === undefined
+        ? input.push(bytes)
+        : terminal.type(bytes, input);
+      if (room === undefined) return;
+      channel.pause();
+      room.then(() => channel.resume());
     });
-    const written = Promise.all([
-      stdout?.length ? this.write(stdout) : undefined,
-      stderr?.length ? this.#writeError(stderr) : undefined,
-    ]);
-    // ssh2 does not call back for a channel that has closed.
-    await Promise.race([written, closed]);
-    stop();
-  }
+    // What runs in a terminal does not see the end of a channel.
+    if (terminal === undefined) channel.once("end", () => input.end());
+  };
+  const roomBytes = terminal === undefined ? 0 : BACKLOG_BYTES;
+  const input = new CommandInput(
+    terminal === undefined ? { roomBytes, start } : { roomBytes },
+  );
+  if (terminal !== undefined) start();
+  return input;
+}
 
-  /** Writes the rest, says how it ended, and closes the channel. */
-  async end(result: CommandResult): Promise<void> {
-    const channel = this.#channel;
-    await this.finish(result);
-    if (!this.#parts.options.exitWithoutStatus) {
-      if (result.signal !== undefined) channel.exit(result.signal, false, "");
-      else if (result.code !== null) channel.exit(result.code ?? 0);
-    }
-    channel.end();
-    // What the command did not read is in nobody's way any more.
-    this.#input?.discard();
-    channel.resume();
-  }
-
-  /** A terminal shows both outputs as one. */
-  #writeError(chunk: string | Uint8Array): Promise<void> {
-    if (this.#parts.terminal !== undefined) return this.write(chunk);
-    return writeTo(this.#channel.stderr, chunk);
-  }
-
-  #shown(chunk: string | Uint8Array): string | Uint8Array {
-    return this.#parts.terminal?.show(chunk) ?? chunk;
-  }
+/** Both outputs at once. */
+async function finish(
+  parts: RunParts,
+  { stdout, stderr }: CommandResult,
+): Promise<void> {
+  if (!stdout?.length && !stderr?.length) return;
+  await Promise.all([
+    stdout?.length ? parts.send("stdout", stdout) : undefined,
+    stderr?.length ? parts.send("stderr", stderr) : undefined,
+  ]);
 }
 
 type Sink = Pick<NodeJS.WritableStream, "write">;
 
-function writeTo(sink: Sink, chunk: string | Uint8Array): Promise<void> {
+/** Settles also if the channel closes: ssh2 does not call back then. */
+function writeTo(
+  channel: ServerChannel,
+  sink: Sink,
+  chunk: string | Uint8Array,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    sink.write(chunk, (error) => error ? reject(error) : resolve());
+    channel.once("close", resolve);
+    sink.write(chunk, (error) => {
+      channel.off("close", resolve);
+      if (error) reject(error);
+      else resolve();
+    });
   });
 }

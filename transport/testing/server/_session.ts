@@ -1,7 +1,7 @@
 /** One session of the embedded server: what the client asks for on it. */
 
 // @ts-types="@types/ssh2"
-import type { Connection, Session } from "ssh2";
+import type { Connection, ServerChannel, Session } from "ssh2";
 import { matchPatterns } from "../../host/pattern.ts";
 import { onAbort } from "../../abort.ts";
 import type { ServedFiles } from "../sftp_server/served_files.ts";
@@ -10,7 +10,7 @@ import {
   sessionInternalsOf,
 } from "../../ssh2/fence/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { runCommand, runShell } from "./_command.ts";
+import { runOnChannel } from "./_command.ts";
 import { serveSftp } from "./_sftp.ts";
 import { ServerTerminal } from "./_terminal.ts";
 
@@ -36,7 +36,9 @@ export function serveSession(
   const env: Record<string, string> = {};
   const process = new AbortController();
   let terminal: ServerTerminal | undefined;
-  const parts = () => ({ host, env, process, terminal, options });
+  const run = (channel: ServerChannel, line: string | undefined) =>
+    void runOnChannel(channel, line, { host, env, process, terminal, options })
+      .catch(() => {});
   const stop = onAbort(gone, () => process.abort("HUP"));
   session.on("env", (accept, reject, info) => {
     const { acceptEnv = ["*"] } = options;
@@ -73,11 +75,11 @@ export function serveSession(
   });
   session.on("exec", (accept, reject, info) => {
     if (options.refuseExec) return reject?.();
-    runCommand(accept(), info.command, parts());
+    run(accept(), info.command);
   });
   session.on("shell", (accept, reject) => {
     if (options.refuseExec || options.shell === false) return reject?.();
-    runShell(accept(), parts());
+    run(accept(), undefined);
   });
   session.on("subsystem", (accept, reject, { name }) => {
     const served = name === "sftp" ? files() : undefined;
