@@ -94,6 +94,20 @@ Deno.test("ChannelTable drops what comes for a channel that is closed, and hears
   assertEquals(broken.length, 1);
 });
 
+Deno.test("ChannelTable ends a connection that fails with the last of its channels, although the server never says what becomes of those that were given up", async () => {
+  const { table, broken, say } = memoryTable({ openMs: 20 });
+  const kept = table.open(recorder());
+  say(wire.CHANNEL_OPEN_CONFIRMATION, kept.id, 5, 0, 2 ** 15);
+  const observers = [recorder(), recorder()];
+  for (const observer of observers) table.open(observer);
+  const keepAlive = setInterval(() => {}, 1000);
+  await until(() => observers.every(({ heard }) => heard.length > 0));
+  clearInterval(keepAlive);
+  assertEquals(broken, []);
+  say(wire.CHANNEL_CLOSE, kept.id);
+  assertEquals(broken.length, 1);
+});
+
 Deno.test("ChannelTable ends a connection that fails although a spare is open and unused", async () => {
   const { table, broken, say } = memoryTable({ openMs: 20, hasSpares: true });
   const spares = table.spares!;

@@ -33,6 +33,8 @@ const WINDOW = 2 * 1024 * 1024;
 
 /** Asserts that the connection ends, and that this is why. */
 async function endsBecause(connection: Connection, why: RegExp) {
+  // Within a time: otherwise it never would.
+  await until(() => connection.isClosed);
   const reason = await connection.closed;
   assert(reason.kind === "lost", reason.kind);
   assertMatch(reason.message, why);
@@ -45,7 +47,8 @@ for (const size of [0, 1, 100, 511]) {
     });
     await using connection = await connect(server.host);
     const stdin = "x".repeat(100_000);
-    const error = await rejection(connection.exec("cat", { stdin }));
+    const running = connection.exec("cat", { stdin, timeoutMs: 5000 });
+    const error = await rejection(running);
     assertInstanceOf(error, ConnectionLostError);
     assertEquals(error.mayHaveRun, false);
     await endsBecause(connection, new RegExp(`packets of ${size} bytes`));
@@ -266,7 +269,8 @@ for (const [what, [misbehave, why]] of Object.entries(VIOLATIONS)) {
   Deno.test(`Connection ends when the server ${what}`, async () => {
     await using server = await startRawServer(misbehave);
     await using connection = await connect(server.host);
-    const error = await rejection(connection.exec("anything"));
+    const running = connection.exec("anything", { timeoutMs: 5000 });
+    const error = await rejection(running);
     assertInstanceOf(error, ConnectionLostError);
     assertEquals(error.mayHaveRun, true);
     await endsBecause(connection, why);
