@@ -90,13 +90,20 @@ export async function appendLine(
   }
 }
 
+/** The file cannot be opened to be written; nothing was written. */
+export class CannotOpen extends Error {
+  override readonly name = "CannotOpen";
+}
+
 async function openToAppend(path: string): Promise<FileHandle> {
   try {
-    return await open(path, "a", 0o600);
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-    await mkdir(dirname(path), { mode: 0o700 }).catch(ignoreExisting);
-    return await open(path, "a", 0o600);
+    return await open(path, "a", 0o600).catch(async (error) => {
+      if (!isMissing(error)) throw error;
+      await mkdir(dirname(path), { mode: 0o700 }).catch(ignoreExisting);
+      return await open(path, "a", 0o600);
+    });
+  } catch (cause) {
+    throw new CannotOpen(`Cannot open ${path}`, { cause });
   }
 }
 

@@ -20,8 +20,14 @@ import {
   unstoredError,
 } from "./_messages.ts";
 import { findKeyFault, keyTypeOf } from "./_public_key.ts";
-import { appendLine, exclusively, formatLine, retractLine } from "./append.ts";
-import { readKnownHosts, rereadKnownHosts } from "./files.ts";
+import {
+  appendLine,
+  CannotOpen,
+  exclusively,
+  formatLine,
+  retractLine,
+} from "./append.ts";
+import { isForbidden, readKnownHosts, rereadKnownHosts } from "./files.ts";
 import type { KnownHosts } from "./lookup.ts";
 
 const USER_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
@@ -160,7 +166,7 @@ class KnownHostsCheck implements HostKeyCheck {
       key: shown,
       hashed: this.#host.hashKnownHosts ?? false,
     });
-    await this.#store(path, line, key);
+    if (!await this.#store(path, line, key)) return;
     await this.#settleRace(path, line, { key, shown });
     this.#options.onNotice({
       code: "host-key-accepted",
@@ -169,14 +175,26 @@ class KnownHostsCheck implements HostKeyCheck {
     });
   }
 
-  async #store(path: string, line: string, key: HostKey): Promise<void> {
+  /**
+   * Goes on without it where the file cannot be opened, as `ssh` does: on a
+   * read-only system nothing can be kept. A write that fails is an error.
+   */
+  async #store(path: string, line: string, key: HostKey): Promise<boolean> {
     const hosts = this.#files[0]![1];
     try {
       await appendLine(path, line, { endsInNewline: hosts.endsInNewline });
+      return true;
     } catch (cause) {
-      // OpenSSH goes on here; but a key that is never stored is a key that is
-      // never compared, dial after dial.
-      throw unstoredError(key, path, cause);
+      // What the runtime forbids can be permitted.
+      const goesOn = cause instanceof CannotOpen && !isForbidden(cause.cause);
+      if (!goesOn) throw unstoredError(key, path, causeOf(cause));
+      const { message } = unstoredError(key, path, cause.cause);
+      this.#options.onNotice({
+        code: "host-key-not-stored",
+        message:
+          `${message}; it was accepted, and will be new at the next dial`,
+      });
+      return false;
     }
   }
 
@@ -212,6 +230,10 @@ function settle(
 ): void {
   if (verdict.kind === "revoked") throw revokedError(key, verdict.by);
   if (verdict.kind === "changed") throw changedError(key, verdict.known);
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof CannotOpen ? error.cause : error;
 }
 
 function authorityHint(authority: LocatedKey | undefined): string {

@@ -11,6 +11,7 @@ import type {
   Connector,
   Notice,
 } from "../connector.ts";
+import { HostKeyError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host/host.ts";
 import { flag } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
@@ -110,7 +111,6 @@ export class Ssh2Connector implements Connector {
     const startedAt = performance.now();
     const { timeoutMs = 20_000 } = options;
     const { Dial } = await loadFor(loadDial, host, { ...options, timeoutMs });
-    const spentMs = performance.now() - startedAt;
     const { onNotice } = options;
     const told = onNotice === undefined ? options : {
       ...options,
@@ -118,7 +118,21 @@ export class Ssh2Connector implements Connector {
         if (this.#isNews(host, notice)) onNotice(notice);
       },
     };
-    return await new Dial(host, told, this.#keys).run(spentMs);
+    let hostKey: readonly string[] | undefined;
+    for (;;) {
+      const tuning = hostKey === undefined ? {} : { hostKey };
+      const dial = new Dial(host, told, this.#keys, tuning);
+      try {
+        return await dial.run(performance.now() - startedAt);
+      } catch (error) {
+        // A fingerprint does not tell its type of key. Where the server has
+        // keys of other types, it may be one of theirs. A tunnel has ended.
+        hostKey = dial.otherHostKeys;
+        const isOther = error instanceof HostKeyError && isPinned(host) &&
+          error.reason === "mismatch" && options.tunnel === undefined;
+        if (!isOther || hostKey.length === 0) throw error;
+      }
+    }
   }
 
   #isNews(host: ResolvedHost, { code }: Notice): boolean {
@@ -128,4 +142,9 @@ export class Ssh2Connector implements Connector {
     this.#told.add(name);
     return true;
   }
+}
+
+function isPinned({ hostKey }: ResolvedHost): boolean {
+  return Array.isArray(hostKey) ||
+    (typeof hostKey === "string" && hostKey.startsWith("SHA256:"));
 }

@@ -103,6 +103,26 @@ for (const [name, text] of Object.entries(SILENT)) {
   });
 }
 
+for (
+  const [value, codes] of [
+    ["ssh-rsa", ["ssh-config-authentication"]],
+    ["+ssh-rsa", ["ssh-config-authentication"]],
+    ["ssh-ed25519,rsa-sha2-512", []],
+    ["-ssh-rsa*", []],
+  ] as const
+) {
+  Deno.test(`SshConfigResolver.resolve() has ${codes.length} notice for PubkeyAcceptedAlgorithms ${value}`, async () => {
+    await using home = await Home.with({
+      config: `PubkeyAcceptedAlgorithms ${value}\n`,
+    });
+    const seen: string[] = [];
+    await home.resolver().resolve("u@db1", {
+      onNotice: ({ code }) => void seen.push(code),
+    });
+    assertEquals(seen, [...codes]);
+  });
+}
+
 Deno.test("SshConfigResolver.resolve() has no notice for the files of macOS", async () => {
   await using home = await Home.with({
     config: MACOS,

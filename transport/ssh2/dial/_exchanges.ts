@@ -11,6 +11,7 @@ import { checkNumbers } from "./_exchange_numbers.ts";
 import type { HybridOffer } from "./_hybrid_kex.ts";
 import {
   findMismatch,
+  type KexOffer,
   type NoCommonAlgorithm,
   ownOffer,
   readKexInit,
@@ -23,6 +24,8 @@ const LAST_KEX_MESSAGE = 49;
 export interface ExchangeObserver {
   /** The server sent a number that it must not. */
   readonly onViolation: (violation: ProtocolViolation) => void;
+  /** What the server offers. */
+  readonly onOffer: (offer: KexOffer) => void;
   /** There is nothing to agree on. */
   readonly onMismatch: (mismatch: NoCommonAlgorithm) => void;
 }
@@ -100,6 +103,7 @@ export class Exchanges {
     const theirs = readKexInit(payload);
     // ssh2 says that it is malformed.
     if (theirs === undefined) return onPayload(payload);
+    this.#observer.onOffer(theirs);
     const mismatch = findMismatch(ownOffer(this.#protocol._offer), theirs);
     if (mismatch !== undefined) {
       this.#observer.onMismatch(mismatch);

@@ -64,7 +64,9 @@ class ProxyCommandStream extends Duplex {
     for (const it of [stdin, stdout, stderr]) it.on("error", () => {});
     this.#child.on("error", (error) => {
       this.#exited = true;
-      this.destroy(this.#error(`cannot be run: ${error.message}`, error));
+      this.destroy(
+        this.#error(`cannot be run: ${error.message}`, error),
+      );
     });
     this.#child.on("exit", () => this.#exited = true);
     // "close" and not "exit": by then all that it wrote has arrived.

@@ -37,8 +37,10 @@ import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
 import { internalsOf, Ssh2VersionError } from "../fence/version_check.ts";
 
-/** What tests set, and nobody else. */
+/** What tests set, and the connector for a further dial. */
 export interface DialTuning {
+  /** The algorithms of host keys to ask for. */
+  readonly hostKey?: readonly string[];
   /** When to exchange keys again. */
   readonly rekeyLimits?: RekeyLimits;
   /** How long the connection waits for what. */
@@ -84,6 +86,8 @@ export class Dial {
   readonly #tuning: DialTuning;
   #check: HostKeyCheck | undefined;
   #algorithms: OfferedAlgorithms | undefined;
+  #offeredHostKeys: readonly string[] = [];
+  #shownHostKey: string | undefined;
   #hybrids: readonly LoadedHybrid[] = [];
 
   /**
@@ -140,6 +144,19 @@ export class Dial {
     }
   }
 
+  /**
+   * The algorithms by which the server shows the keys that it has not shown, as
+   * far as they were offered to it. For a dial that failed over the host key.
+   */
+  get otherHostKeys(): readonly string[] {
+    const typeOf = (name: string) =>
+      name.startsWith("rsa-sha2-") ? "ssh-rsa" : name;
+    return this.#algorithms?.hostKey.filter((name) =>
+      this.#offeredHostKeys.includes(name) &&
+      typeOf(name) !== this.#shownHostKey
+    ) ?? [];
+  }
+
   async #steps(): Promise<ChannelConnection> {
     this.#check = await prepareHostKeyCheck(
       this.#host,
@@ -148,10 +165,11 @@ export class Dial {
     await this.#auth.prepare();
     await prepareCiphers();
     this.#stop.signal.throwIfAborted();
-    this.#algorithms = algorithmsFor(
-      this.#host,
-      this.#check.hostKeyAlgorithms,
-    );
+    const { hostKey } = this.#tuning;
+    const offered = algorithmsFor(this.#host, this.#check.hostKeyAlgorithms);
+    this.#algorithms = hostKey === undefined
+      ? offered
+      : { ...offered, hostKey };
     const hybrids = this.#loadHybrids(this.#algorithms);
     hybrids.catch(() => {}); // said below
     const socket = await this.#openSocket();
@@ -294,6 +312,7 @@ export class Dial {
     const { readFirst } = new Exchanges(raw._protocol, {
       onViolation: (violation) => this.#violation ??= violation,
       onMismatch: (mismatch) => this.#mismatch = mismatch,
+      onOffer: ({ hostKey }) => this.#offeredHostKeys = hostKey,
     }, hybrids);
     this.#auth.attach(client);
     const transport = new Ssh2Transport(client, raw, socket);
@@ -308,7 +327,9 @@ export class Dial {
   async #judge(key: Uint8Array): Promise<void> {
     this.#phase = "hostkey";
     try {
-      await this.#check?.verify(parseHostKey(this.#host, this.#name, key));
+      const shown = parseHostKey(this.#host, this.#name, key);
+      this.#shownHostKey = shown.type;
+      await this.#check?.verify(shown);
     } catch (error) {
       this.#hostKeyError = error instanceof Error
         ? error
@@ -355,14 +376,16 @@ export class Dial {
 
   #lostBeforeBanner(): DialError {
     const cause = this.#lastError;
-    if (cause instanceof DialError) return cause; // of a proxy command
     const said = this.#greeting?.text;
+    // Of a proxy command, unless the server has said what is wrong.
+    if (cause instanceof DialError && !said) return cause;
     const why = said
       ? `the server said ${JSON.stringify(said)}`
       : "the connection was closed before the server's banner";
-    // Not what speaks another protocol: waiting does not make it an sshd.
-    const throttled = this.#phase === "banner" &&
-      (this.#greeting?.isThrottling ?? true);
+    // Through a hop or a proxy command, too: it was connected, or it would have
+    // failed in another way. But not what speaks another protocol: waiting does
+    // not make it an sshd.
+    const throttled = this.#greeting?.isThrottling ?? true;
     return this.#error(this.#phase, why, cause, throttled);
   }
 

@@ -13,7 +13,7 @@ import {
   endCiphers,
   prepareCiphers,
 } from "../../../../transport/ssh2/cipher/ciphers.ts";
-import { DialError } from "../../../../transport/errors.ts";
+import { DialError, HostKeyError } from "../../../../transport/errors.ts";
 import type { Algorithms } from "../../../../transport/host/host.ts";
 import {
   algorithmsFor,
@@ -312,3 +312,26 @@ for (
     },
   );
 }
+
+Deno.test({
+  name: `a pinned fingerprint is found among all keys of a server${
+    noSshd ? ` (${sshdHint})` : ""
+  }`,
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd({
+      hostKeyTypes: ["ed25519", "rsa", "ecdsa"],
+    });
+    for (const hostKey of sshd.hostKeyFingerprints) {
+      const host = sshd.host({ hostKey: hostKey as `SHA256:${string}` });
+      await using connection = await dial(host);
+      assertEquals((await connection.exec("echo on")).stdout, "on\n");
+    }
+    const stranger = `SHA256:${"A".repeat(43)}` as const;
+    const error = await assertRejects(
+      () => dial(sshd.host({ hostKey: stranger })),
+      HostKeyError,
+    );
+    assertEquals(error.reason, "mismatch");
+  },
+});

@@ -17,7 +17,8 @@ import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { startBlackHole } from "../../../kit/black_hole.ts";
 import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
-import { resolved as resolve, until } from "../_kit.ts";
+import type { Tunnel } from "../../../../transport/connector.ts";
+import { connect, rejection, resolved as resolve, until } from "../_kit.ts";
 
 const connector = new Ssh2Connector();
 const BANNER = "SSH-2.0-Peer_1.0\r\n";
@@ -296,3 +297,70 @@ Deno.test({
     assertEquals([error.phase, error.throttled], ["banner", true]);
   },
 });
+
+/** A tunnel to a server that says this, and hangs up. */
+function tunnelThatSays(text: string): Tunnel {
+  const closed = Promise.withResolvers<void>();
+  return {
+    readable: new ReadableStream({
+      start(controller) {
+        if (text !== "") controller.enqueue(new TextEncoder().encode(text));
+        controller.close();
+      },
+    }),
+    writable: new WritableStream(),
+    closed: closed.promise,
+    close: () => closed.resolve(),
+  } as unknown as Tunnel;
+}
+
+for (
+  const [said, throttled] of [
+    ["", true],
+    ["Exceeded MaxStartups\r\n", true],
+    ["Not allowed at this time\r\n", true],
+    ["HTTP/1.1 400 Bad Request\r\n", false],
+  ] as const
+) {
+  Deno.test(`a server behind a hop that says ${JSON.stringify(said)} before its banner is ${throttled ? "" : "not "}dialled again`, async () => {
+    const error = await rejection(
+      connect({
+        hostname: "db1",
+        hostKey: "insecure-accept-any",
+        password: "x",
+      }, {
+        tunnel: tunnelThatSays(said),
+      }),
+    );
+    assertInstanceOf(error, DialError);
+    assertEquals([error.phase, error.throttled], ["proxy", throttled]);
+    assert(error.message.includes(said.trim()), error.message);
+  });
+}
+
+for (
+  const [name, text, throttled] of [
+    ["its limit", "Exceeded MaxStartups", true],
+    ["another protocol", "HTTP/1.1", false],
+  ] as const
+) {
+  Deno.test({
+    name: `a server behind a ProxyCommand that names ${name} is ${
+      throttled ? "" : "not "
+    }dialled again`,
+    ignore: Deno.build.os === "windows",
+    async fn() {
+      for (const code of [0, 1]) {
+        const error = await rejection(connect({
+          hostname: "db1",
+          hostKey: "insecure-accept-any",
+          password: "x",
+          proxyCommand: `printf '%s\\r\\n' '${text}'; exit ${code}`,
+        }));
+        assertInstanceOf(error, DialError);
+        assertEquals(error.throttled, throttled, error.message);
+        assert(error.message.includes(text), error.message);
+      }
+    },
+  });
+}
