@@ -25,14 +25,10 @@ import { Ssh2Connector } from "./transport/ssh2/connector.ts";
 export {
   type AcquireOptions,
   AcquireTimeoutError,
-  type AcquireTimeoutErrorOptions,
   type BackoffOptions,
   type CloseCause,
   type CloseOptions,
   type ConnectionPoolOptions,
-  type DiagnosticEvent,
-  type DiagnosticPool,
-  type DynamicForwardOptions,
   type FanOut,
   type FanOutCommandOptions,
   type FanOutExecOptions,
@@ -40,27 +36,21 @@ export {
   type FanOutProgress,
   type FanOutResult,
   type FanOutWork,
+  type ForwardOptions,
   HostCooldownError,
-  type HostCooldownErrorOptions,
   HostHandle,
   type HostStats,
   Lease,
-  type LocalForwardOptions,
-  type OperationEnd,
-  type OperationName,
   PoolClosedError,
   type PoolCounters,
   type PoolEvent,
   type PoolExecOptions,
-  type PoolForwardOptions,
   type PoolObserver,
-  type PoolOperation,
   type PoolShellOptions,
   type PoolSpawnOptions,
   type PoolStats,
   type PoolTransferOptions,
   type PoolTunnel,
-  type RemoteForwardOptions,
   type RetryCause,
   type WaitReason,
   type WaitSnapshot,
@@ -74,7 +64,9 @@ export {
 } from "./transport/host/resolver.ts";
 export * from "./transport/mod.ts";
 export * from "./transport/ssh2/mod.ts";
-export * from "./transport/ssh_config/mod.ts";
+export type { SshConfigResolverOptions } from "./transport/ssh_config/config.ts";
+export { SshConfigError } from "./transport/ssh_config/errors.ts";
+export { SshConfigResolver } from "./transport/ssh_config/resolver.ts";
 
 /**
  * An SSH connection pool: that of `./pool`, with a connector and the files of

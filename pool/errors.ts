@@ -68,12 +68,6 @@ export interface WaitSnapshot {
   readonly maxConnections: number;
 }
 
-/** Options for {@linkcode AcquireTimeoutError}. */
-export interface AcquireTimeoutErrorOptions extends SshErrorOptions {
-  /** What the pool looked like. */
-  readonly snapshot: WaitSnapshot;
-}
-
 /**
  * A caller waited longer than `acquireTimeoutMs`. Nothing has run.
  *
@@ -110,16 +104,16 @@ export class AcquireTimeoutError extends SshError {
    * @param message What failed.
    * @param options The host and the snapshot.
    */
-  constructor(message: string, options: AcquireTimeoutErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** What the pool looked like. */
+      readonly snapshot: WaitSnapshot;
+    },
+  ) {
     super(message, options);
     this.snapshot = options.snapshot;
   }
-}
-
-/** Options for {@linkcode HostCooldownError}. */
-export interface HostCooldownErrorOptions extends SshErrorOptions {
-  /** When a dial may be tried again, from now, in milliseconds. */
-  readonly retryAfterMs: number;
 }
 
 /**
@@ -155,7 +149,13 @@ export class HostCooldownError extends SshError {
    * @param message What failed.
    * @param options The host, the cause and the time left.
    */
-  constructor(message: string, options: HostCooldownErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** When a dial may be tried again, from now, in milliseconds. */
+      readonly retryAfterMs: number;
+    },
+  ) {
     super(message, options);
     this.retryAfterMs = options.retryAfterMs;
   }

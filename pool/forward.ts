@@ -5,47 +5,100 @@
  */
 
 import type { Tunnel } from "../transport/connector.ts";
-import type { ForwardOptions } from "../transport/forward/forward.ts";
-import type {
-  ListenLocalOptions,
-  ListenSocksOptions,
-} from "../transport/forward/listen.ts";
 import type { ForwardTarget } from "../transport/host/target.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {}
 
-/** A forward from a listener on this side to one target. */
-export interface LocalForwardOptions extends ListenLocalOptions {
-  /** As `ssh -L` does. */
-  readonly type: "local";
-}
-
-/** A SOCKS5 proxy on this side. */
-export interface DynamicForwardOptions extends ListenSocksOptions {
-  /** As `ssh -D` does. */
-  readonly type: "dynamic";
-}
-
 /**
- * A forward from a listener of the host to a target on this side. When its
- * connection is lost, it is set up again, on the same port, until it is closed;
- * `onError` is told of each attempt that failed. It ends for good when the host
- * refuses the login or shows another host key: its `closed` has the error then.
- * `replaceSocket` is the server's to decide here.
+ * Options of {@linkcode ConnectionPool.forward}: a listener on this side that
+ * leads to one target (`"local"`) or is a SOCKS5 proxy (`"dynamic"`), or one of
+ * the host that leads to a target on this side (`"remote"`).
+ *
+ * When the connection of a remote forward is lost, it is set up again, on the
+ * same port, until it is closed; `onError` is told of each attempt that failed.
+ * It ends for good when the host refuses the login or shows another host key:
+ * its `closed` has the error then.
  */
-export interface RemoteForwardOptions
-  extends Pick<ForwardOptions, "signal" | "onError" | "maxConnections"> {
-  /** As `ssh -R` does. */
-  readonly type: "remote";
-  /** Where the host listens: a port of its 127.0.0.1, `host:port`, or a path. */
-  readonly listen: number | string | ForwardTarget;
-  /** Where each connection leads to on this side. */
-  readonly to: string | ForwardTarget;
-}
-
-/** Options of {@linkcode ConnectionPool.forward}. */
-export type PoolForwardOptions =
-  | LocalForwardOptions
-  | DynamicForwardOptions
-  | RemoteForwardOptions;
+export type ForwardOptions =
+  | {
+    /** As `ssh -L` does. */
+    readonly type: "local";
+    /** Where to listen: a port of 127.0.0.1, `host:port`, or the path of a unix socket. */
+    readonly listen: number | string | ForwardTarget;
+    /** Where each connection leads to. */
+    readonly to: string | ForwardTarget;
+    /** Closes the forward. */
+    readonly signal?: AbortSignal;
+    /**
+     * Told of each connection that failed. Errors that it throws are ignored.
+     * Default: nobody is told.
+     */
+    readonly onError?: (error: unknown) => void;
+    /**
+     * How many connections may be open at once; one more is reset.
+     *
+     * @default {1024}
+     */
+    readonly maxConnections?: number;
+    /**
+     * Whether a unix socket that is left at the path is replaced, as ssh's
+     * `StreamLocalBindUnlink` does. Any other file is never replaced.
+     *
+     * @default {false}
+     */
+    readonly replaceSocket?: boolean;
+  }
+  | {
+    /** As `ssh -D` does. */
+    readonly type: "dynamic";
+    /** Where to listen: a port of 127.0.0.1, `host:port`, or the path of a unix socket. */
+    readonly listen: number | string | ForwardTarget;
+    /**
+     * How long a client may take to say where to, in milliseconds.
+     *
+     * @default {10_000}
+     */
+    readonly handshakeTimeoutMs?: number;
+    /** Closes the forward. */
+    readonly signal?: AbortSignal;
+    /**
+     * Told of each connection that failed. Errors that it throws are ignored.
+     * Default: nobody is told.
+     */
+    readonly onError?: (error: unknown) => void;
+    /**
+     * How many connections may be open at once; one more is reset.
+     *
+     * @default {1024}
+     */
+    readonly maxConnections?: number;
+    /**
+     * Whether a unix socket that is left at the path is replaced, as ssh's
+     * `StreamLocalBindUnlink` does. Any other file is never replaced.
+     *
+     * @default {false}
+     */
+    readonly replaceSocket?: boolean;
+  }
+  | {
+    /** As `ssh -R` does. */
+    readonly type: "remote";
+    /** Where the host listens: a port of its 127.0.0.1, `host:port`, or a path. */
+    readonly listen: number | string | ForwardTarget;
+    /** Where each connection leads to on this side. */
+    readonly to: string | ForwardTarget;
+    /** Closes the forward. */
+    readonly signal?: AbortSignal;
+    /**
+     * Told of each connection that failed. Errors that it throws are ignored.
+     * Default: nobody is told.
+     */
+    readonly onError?: (error: unknown) => void;
+    /**
+     * How many connections may be open at once; one more is reset.
+     *
+     * @default {1024}
+     */
+    readonly maxConnections?: number;
+  };

@@ -13,9 +13,7 @@ export type {
 } from "./telemetry/diagnostics.ts";
 export {
   AcquireTimeoutError,
-  type AcquireTimeoutErrorOptions,
   HostCooldownError,
-  type HostCooldownErrorOptions,
   PoolClosedError,
   type WaitReason,
   type WaitSnapshot,
@@ -39,13 +37,7 @@ export type {
   FanOutWork,
   WarmResult,
 } from "./fan_out.ts";
-export type {
-  DynamicForwardOptions,
-  LocalForwardOptions,
-  PoolForwardOptions,
-  PoolTunnel,
-  RemoteForwardOptions,
-} from "./forward.ts";
+export type { ForwardOptions, PoolTunnel } from "./forward.ts";
 export { Lease } from "./lease.ts";
 export type {
   AcquireOptions,
@@ -61,6 +53,10 @@ export { ConnectionPool, HostHandle } from "./pool.ts";
 export type { HostDefaults } from "../transport/host/defaults.ts";
 export * from "../transport/mod.ts";
 export type {
-  SshConfigOptions,
+  SftpAttributes,
+  SftpRangeOptions,
+  SftpWriteFromOptions,
+} from "../transport/sftp/file.ts";
+export type {
   SshConfigResolverOptions,
 } from "../transport/ssh_config/config.ts";

@@ -34,7 +34,7 @@ import type {
   FanOutWork,
   WarmResult,
 } from "./fan_out.ts";
-import type { PoolForwardOptions, PoolTunnel } from "./forward.ts";
+import type { ForwardOptions, PoolTunnel } from "./forward.ts";
 import type { Lease } from "./lease.ts";
 import type {
   AcquireOptions,
@@ -286,7 +286,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {ForwardError} If it cannot listen there.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
-  forward(host: HostLike, options: PoolForwardOptions): Promise<Forward> {
+  forward(host: HostLike, options: ForwardOptions): Promise<Forward> {
     return forward(new CallTarget(this.#core, host), options);
   }
 
@@ -574,7 +574,7 @@ export class HostHandle {
   }
 
   /** Leads connections through the host. See {@linkcode ConnectionPool.forward}. */
-  forward(options: PoolForwardOptions): Promise<Forward> {
+  forward(options: ForwardOptions): Promise<Forward> {
     return forward(new CallTarget(this.#pool, this.#host), options);
   }
 }

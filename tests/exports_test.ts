@@ -4,61 +4,36 @@
 import { assertEquals } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 
-const POOL = `
+/** What the main entry point and `./pool` have in common. */
+const SHARED = `
   AcquireOptions
   AcquireTimeoutError
-  AcquireTimeoutErrorOptions
-  AlgorithmList
   Algorithms
   AuthMethod
   AuthenticationError
-  AuthenticationErrorOptions
   BackoffOptions
   ChannelClosedError
-  ChannelClosedErrorOptions
-  EnvironmentRefusedError
-  EnvironmentRefusedErrorOptions
   ChannelOpenError
-  ChannelOpenErrorOptions
   CloseCause
   CloseOptions
   ClosedReason
   Command
   CommandError
-  CommandErrorOptions
   CommandStatus
   ConnectOptions
   Connection
   ConnectionAlgorithms
   ConnectionLostError
-  ConnectionLostErrorOptions
   ConnectionPool
   ConnectionPoolOptions
   Connector
-  DiagnosticEvent
-  DiagnosticPool
   DialError
-  DialErrorOptions
   DialPhase
+  EnvironmentRefusedError
   ErrorPhase
   ExecOptions
-  PtyOptions
-  RawShellText
-  ShellTag
-  ShellValue
-  ShellWord
-  StdinSource
-  SudoError
-  SudoErrorOptions
-  SudoFailure
-  sh
-  SessionOptions
-  ShellOptions
-  SpareChannels
-  SudoOptions
   ExecResult
   ExecTimeoutError
-  ExecTimeoutErrorOptions
   FanOut
   FanOutCommandOptions
   FanOutExecOptions
@@ -70,26 +45,15 @@ const POOL = `
   ForwardEnd
   ForwardError
   ForwardOptions
-  ListenLocalOptions
-  ListenSocksOptions
-  LocalForwardOptions
-  DynamicForwardOptions
-  PoolForwardOptions
-  PoolTunnel
-  PoolShellOptions
-  PoolTransferOptions
-  HostDefaults
-  HostHandle
   ForwardTarget
   HostCooldownError
-  HostCooldownErrorOptions
+  HostDefaults
+  HostHandle
   HostKey
   HostKeyError
-  HostKeyErrorOptions
   HostKeyPolicy
   HostKeyVerifier
   HostLike
-  HostParts
   HostResolver
   HostStats
   InteractiveHandler
@@ -97,132 +61,95 @@ const POOL = `
   InteractiveRequest
   Lease
   Notice
+  Output
+  OutputEncoding
   OutputLimitError
   PartialOutput
   Passphrase
-  Output
-  OutputEncoding
   PassphraseRequest
   PlainResolver
   PoolClosedError
   PoolCounters
   PoolEvent
   PoolExecOptions
-  OperationEnd
-  OperationName
   PoolObserver
-  PoolOperation
+  PoolShellOptions
   PoolSpawnOptions
   PoolStats
-  RemoteForwardOptions
+  PoolTransferOptions
+  PoolTunnel
+  PtyOptions
+  RawShellText
   RemoteListener
   RemoteProcess
-  RoutingConnector
   ResolveOptions
   ResolvedHost
   RetryCause
+  RoutingConnector
   Secret
+  SessionOptions
   Sftp
-  SftpAttributes
   SftpCallOptions
   SftpDirEntry
   SftpError
   SftpErrorCode
-  SftpErrorOptions
   SftpFile
   SftpFileInfo
   SftpFileSystemInfo
   SftpMkdirOptions
   SftpOpenOptions
-  SftpOptions
-  SftpRangeOptions
   SftpRemoveOptions
-  SftpTransport
   SftpWriteFileOptions
-  SftpWriteFromOptions
+  ShellOptions
+  ShellTag
+  ShellValue
+  ShellWord
+  SpareChannels
   SpawnOptions
-  SshConfigOptions
   SshConfigResolverOptions
   SshError
   SshErrorJson
   SshErrorOptions
   SshHost
-  TcpTarget
+  StdinSource
+  SudoError
+  SudoFailure
+  SudoOptions
   TransferOptions
   TransferProgress
   TransferResult
   Tunnel
-  UnixTarget
   WaitReason
   WaitSnapshot
   WarmResult
   commandLine
-  decodeFileName
-  download
-  encodeFileName
   hostName
-  isUnicodeFileName
-  parseHost
-  parseTarget
-  startSftp
-  upload
+  sh
+`;
+
+/** What the main entry point has beside that. */
+const MAIN = `
+  Ssh2Connector
+  Ssh2ConnectorOptions
+  SshConfigError
+  SshConfigResolver
+`;
+
+/** What `./pool` has beside that: what is told to subscribers of diagnostics_channel. */
+const POOL = `
+  DiagnosticEvent
+  DiagnosticPool
+  OperationEnd
+  OperationName
+  PoolOperation
+  SftpAttributes
+  SftpRangeOptions
+  SftpWriteFromOptions
 `;
 
 const OPENSSH = `
   OpenSshConnector
   OpenSshConnectorOptions
-`;
-
-const SSH2 = `
-  Ssh2Connector
-  Ssh2ConnectorOptions
-`;
-
-const SSH_CONFIG = `
-  ComputeOptions
-  SshConfig
-  SshConfigError
-  SshConfigErrorOptions
-  SshConfigResolver
-  SshConfigResult
-  loadSshConfig
-  notHonouredKeywords
-`;
-
-const TESTING = `
-  ContractAdapter
-  ContractOptions
-  ContractRig
-  connectorContract
-  contractCommands
-  CommandContext
-  CommandHandler
-  CommandResult
-  CommandScript
-  CommandTerminal
-  Commands
-  EmbeddedServer
-  EmbeddedServerOptions
-  FileError
-  FileErrorCode
-  FileErrorOptions
-  ForwardPermission
-  MemoryCall
-  MemoryConnection
-  MemoryConnector
-  MemoryConnectorOptions
-  MemoryContent
-  MemoryEntry
-  MemoryFiles
-  MemoryFilesOptions
-  Outcome
-  ScriptedConnection
-  SftpOperation
-  SftpRequest
-  TargetContext
-  TargetHandler
-  Targets
-  UnscriptedCommandError
 `;
 
 const OTEL = `
@@ -240,14 +167,97 @@ const PROGRESS = `
   terminalProgress
 `;
 
+const SFTP = `
+  Sftp
+  SftpAttributes
+  SftpCallOptions
+  SftpDirEntry
+  SftpError
+  SftpErrorCode
+  SftpFile
+  SftpFileInfo
+  SftpFileSystemInfo
+  SftpMkdirOptions
+  SftpOpenOptions
+  SftpOptions
+  SftpRangeOptions
+  SftpRemoveOptions
+  SftpTransport
+  SftpWriteFileOptions
+  SftpWriteFromOptions
+  TransferOptions
+  TransferProgress
+  TransferResult
+  decodeFileName
+  download
+  encodeFileName
+  isUnicodeFileName
+  startSftp
+  upload
+`;
+
+const SSH2 = `
+  Ssh2Connector
+  Ssh2ConnectorOptions
+`;
+
+const SSH_CONFIG = `
+  ComputeOptions
+  SshConfig
+  SshConfigError
+  SshConfigOptions
+  SshConfigResolver
+  SshConfigResolverOptions
+  SshConfigResult
+  loadSshConfig
+  notHonouredKeywords
+`;
+
+const TESTING = `
+  CommandContext
+  CommandHandler
+  CommandResult
+  CommandScript
+  CommandTerminal
+  Commands
+  ContractAdapter
+  ContractOptions
+  ContractRig
+  EmbeddedServer
+  EmbeddedServerOptions
+  FileError
+  FileErrorCode
+  ForwardPermission
+  MemoryCall
+  MemoryConnection
+  MemoryConnector
+  MemoryConnectorOptions
+  MemoryContent
+  MemoryEntry
+  MemoryFiles
+  MemoryFilesOptions
+  Outcome
+  ScriptedConnection
+  SftpOperation
+  SftpRequest
+  TargetContext
+  TargetHandler
+  Targets
+  UnscriptedCommandError
+  connectorContract
+  contractCommands
+`;
+
 /** What each entry point exports. */
 const NAMES: Record<string, string> = {
-  ".": POOL + SSH2 + SSH_CONFIG,
+  ".": SHARED + MAIN,
   "./openssh": OPENSSH,
   "./otel": OTEL,
-  "./pool": POOL,
+  "./pool": SHARED + POOL,
   "./progress": PROGRESS,
+  "./sftp": SFTP,
   "./ssh2": SSH2,
+  "./ssh_config": SSH_CONFIG,
   "./testing": TESTING,
 };
 

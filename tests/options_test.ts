@@ -7,18 +7,17 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 import {
   ConnectionPool,
-  download,
-  loadSshConfig,
   PlainResolver,
   Ssh2Connector,
   SshConfigResolver,
-  startSftp,
-  upload,
 } from "../mod.ts";
 import { instrument } from "../pool/otel/mod.ts";
 import { terminalProgress } from "../pool/progress.ts";
+import { download, startSftp, upload } from "../transport/sftp/mod.ts";
+import { loadSshConfig } from "../transport/ssh_config/mod.ts";
 import { OpenSshConnector } from "../transport/openssh/mod.ts";
 import {
+  connectorContract,
   EmbeddedServer,
   MemoryConnector,
   MemoryFiles,
@@ -98,10 +97,13 @@ const acquire: Case = {
   ],
 };
 const forward: Case = {
-  wrong: { signal: 5, onError: "x" },
-  borders: [local, dynamic, remote].map((type) => ({ pool }, o) =>
-    pool.forward(HOST, joined(type, o))
-  ),
+  wrong: { signal: 5, onError: "x", maxConnections: 0 },
+  borders: [
+    ({ pool }, o) => pool.forward(HOST, joined(local, o)),
+    ({ pool }, o) => pool.forward(HOST, joined(dynamic, o)),
+    ({ pool }, o) => pool.forward(HOST, joined(remote, o)),
+    ({ host }, o) => host.forward(joined(local, o)),
+  ],
 };
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -134,9 +136,9 @@ const CASES: Readonly<Record<string, Case>> = {
       return new ConnectionPool(joined({ connector }, o));
     }]],
   },
-  DynamicForwardOptions: {
-    wrong: { handshakeTimeoutMs: 0, maxConnections: 0 },
-    borders: [({ pool }, o) => pool.forward(HOST, joined(dynamic, o))],
+  ContractOptions: {
+    wrong: { test: 5 },
+    borders: [[true, (_, o) => connectorContract(nothing, o)]],
   },
   EmbeddedServerOptions: {
     wrong: { maxSessions: -1, shell: true, hostKeys: "x" },
@@ -160,7 +162,6 @@ const CASES: Readonly<Record<string, Case>> = {
     wrong: { concurrency: 0, onProgress: {} },
     borders: [[true, ({ pool }, o) => pool.fanOut([HOST], () => 1, o)]],
   },
-  ForwardOptions: forward,
   HostDefaults: {
     wrong: { dialTimeoutMs: 0, hostKey: "any" },
     borders: [[true, ({ connector }, defaults) => {
@@ -170,12 +171,6 @@ const CASES: Readonly<Record<string, Case>> = {
   InstrumentOptions: {
     wrong: { recordCommands: 1 },
     borders: [[true, (_, o) => instrument(o)]],
-  },
-  ListenLocalOptions: forward,
-  ListenSocksOptions: forward,
-  LocalForwardOptions: {
-    wrong: { maxConnections: 0, replaceSocket: 1 },
-    borders: [({ host }, o) => host.forward(joined(local, o))],
   },
   MemoryConnectorOptions: {
     wrong: { dialMs: -1, commands: 5, onDial: "ok" },
@@ -196,7 +191,7 @@ const CASES: Readonly<Record<string, Case>> = {
       ({ host }, o) => host.exec("true", o),
     ],
   },
-  PoolForwardOptions: forward,
+  ForwardOptions: forward,
   PoolShellOptions: {
     wrong: { columns: 0, acquireTimeoutMs: -1 },
     borders: [
@@ -226,10 +221,6 @@ const CASES: Readonly<Record<string, Case>> = {
       ({ pool }, pty) => pool.exec(HOST, "true", { pty }),
       ({ connection }, pty) => connection.spawn("true", { pty }),
     ],
-  },
-  RemoteForwardOptions: {
-    wrong: { onError: 5 },
-    borders: [({ pool }, o) => pool.forward(HOST, joined(remote, o))],
   },
   ResolveOptions: {
     wrong: { onNotice: 5, signal: {} },
@@ -417,9 +408,10 @@ Deno.test("each type of options that is exported is held to that", async () => {
       for (const { name } of symbols) names.add(name);
     }
   }
-  const ofErrors = /ErrorOptions$/;
   const options = [...names]
-    .filter((name) => /(Options|Defaults)$/.test(name) && !ofErrors.test(name));
+    .filter((name) =>
+      /(Options|Defaults)$/.test(name) && name !== "SshErrorOptions"
+    );
   assert(options.length > 30);
   assertEquals(options.filter((name) => CASES[name] === undefined), []);
   const gone = Object.keys(CASES).filter((name) => !names.has(name));

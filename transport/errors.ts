@@ -10,17 +10,6 @@ import { type DialPhase, SshError, type SshErrorOptions } from "./ssh_error.ts";
 
 export * from "./ssh_error.ts";
 
-/** Options for {@linkcode DialError}. */
-export interface DialErrorOptions extends SshErrorOptions {
-  /**
-   * The server dropped the connection before its banner, or named a limit:
-   * waiting and dialling again may succeed.
-   *
-   * @default {false}
-   */
-  readonly throttled?: boolean;
-}
-
 /**
  * A connection could not be opened. No command has run.
  *
@@ -61,24 +50,20 @@ export class DialError extends SshError {
   constructor(
     phase: DialPhase,
     message: string,
-    options: DialErrorOptions = {},
+    options: SshErrorOptions & {
+      /**
+       * The server dropped the connection before its banner, or named a limit:
+       * waiting and dialling again may succeed.
+       *
+       * @default {false}
+       */
+      readonly throttled?: boolean;
+    } = {},
   ) {
     super(message, options);
     this.phase = phase;
     this.throttled = options.throttled ?? false;
   }
-}
-
-/** Options for {@linkcode HostKeyError}. */
-export interface HostKeyErrorOptions extends SshErrorOptions {
-  /** `SHA256:...` of the key that the server showed. */
-  readonly fingerprint: string;
-  /** `SHA256:...` of the keys that were expected; empty if none is known. */
-  readonly expected?: readonly string[];
-  /** Where the deciding line is, as `file:line`. */
-  readonly location?: string | undefined;
-  /** Why the key was refused. */
-  readonly reason: "unknown" | "mismatch" | "revoked" | "refused";
 }
 
 /**
@@ -120,21 +105,25 @@ export class HostKeyError extends DialError {
    * @param message What failed and what to set.
    * @param options The fingerprints and their origin.
    */
-  constructor(message: string, options: HostKeyErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** `SHA256:...` of the key that the server showed. */
+      readonly fingerprint: string;
+      /** `SHA256:...` of the keys that were expected; empty if none is known. */
+      readonly expected?: readonly string[];
+      /** Where the deciding line is, as `file:line`. */
+      readonly location?: string | undefined;
+      /** Why the key was refused. */
+      readonly reason: "unknown" | "mismatch" | "revoked" | "refused";
+    },
+  ) {
     super("hostkey", message, options);
     this.fingerprint = options.fingerprint;
     this.expected = options.expected ?? [];
     this.location = options.location;
     this.reason = options.reason;
   }
-}
-
-/** Options for {@linkcode AuthenticationError}. */
-export interface AuthenticationErrorOptions extends SshErrorOptions {
-  /** The methods that were tried, in order. */
-  readonly tried?: readonly string[];
-  /** The methods that the server says could continue. */
-  readonly offered?: readonly string[];
 }
 
 /**
@@ -169,17 +158,16 @@ export class AuthenticationError extends DialError {
    * @param message What failed.
    * @param options What was tried and what was offered.
    */
-  constructor(message: string, options: AuthenticationErrorOptions = {}) {
+  constructor(message: string, options: SshErrorOptions & {
+    /** The methods that were tried, in order. */
+    readonly tried?: readonly string[];
+    /** The methods that the server says could continue. */
+    readonly offered?: readonly string[];
+  } = {}) {
     super("auth", message, options);
     this.tried = options.tried ?? [];
     this.offered = options.offered ?? [];
   }
-}
-
-/** Options for {@linkcode ChannelOpenError}. */
-export interface ChannelOpenErrorOptions extends SshErrorOptions {
-  /** The reason code of RFC 4254 section 5.1; 0 where there was none. */
-  readonly reason: number;
 }
 
 /**
@@ -218,7 +206,13 @@ export class ChannelOpenError extends SshError {
    * @param message What failed.
    * @param options The reason code.
    */
-  constructor(message: string, options: ChannelOpenErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** The reason code of RFC 4254 section 5.1; 0 where there was none. */
+      readonly reason: number;
+    },
+  ) {
     super(message, options);
     this.reason = options.reason;
   }
@@ -230,14 +224,6 @@ export interface PartialOutput {
   readonly stdout: Uint8Array;
   /** Standard error that had arrived. */
   readonly stderr: Uint8Array;
-}
-
-/** Options for {@linkcode ConnectionLostError}. */
-export interface ConnectionLostErrorOptions extends SshErrorOptions {
-  /** Whether a command of the caller may have run. */
-  readonly mayHaveRun?: boolean;
-  /** What had arrived. */
-  readonly output?: PartialOutput | undefined;
 }
 
 /**
@@ -273,17 +259,16 @@ export class ConnectionLostError extends SshError {
    * @param message What failed.
    * @param options What had arrived and whether the command may have run.
    */
-  constructor(message: string, options: ConnectionLostErrorOptions = {}) {
+  constructor(message: string, options: SshErrorOptions & {
+    /** Whether a command of the caller may have run. */
+    readonly mayHaveRun?: boolean;
+    /** What had arrived. */
+    readonly output?: PartialOutput | undefined;
+  } = {}) {
     super(message, options);
     this.mayHaveRun = options.mayHaveRun ?? false;
     hide(this, "output", options.output);
   }
-}
-
-/** Options for {@linkcode ExecTimeoutError}. */
-export interface ExecTimeoutErrorOptions extends ConnectionLostErrorOptions {
-  /** The timeout that ran out, in milliseconds. */
-  readonly timeoutMs: number;
 }
 
 /**
@@ -326,7 +311,17 @@ export class ExecTimeoutError extends SshError {
    * @param message What failed.
    * @param options The timeout, and what had arrived.
    */
-  constructor(message: string, options: ExecTimeoutErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** Whether a command of the caller may have run. */
+      readonly mayHaveRun?: boolean;
+      /** What had arrived. */
+      readonly output?: PartialOutput | undefined;
+      /** The timeout that ran out, in milliseconds. */
+      readonly timeoutMs: number;
+    },
+  ) {
     super(message, options);
     this.timeoutMs = options.timeoutMs;
     this.mayHaveRun = options.mayHaveRun ?? true;

@@ -9,13 +9,8 @@ export * from "./command/errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
 export { ForwardError } from "./forward/errors.ts";
-export type { Forward, ForwardEnd, ForwardOptions } from "./forward/forward.ts";
-export type {
-  ListenLocalOptions,
-  ListenSocksOptions,
-} from "./forward/listen.ts";
+export type { Forward, ForwardEnd } from "./forward/forward.ts";
 export * from "./host/host.ts";
-export { type HostParts, parseHost } from "./host/host_string.ts";
 export * from "./process.ts";
 export {
   type HostResolver,
@@ -24,13 +19,26 @@ export {
 } from "./host/resolver.ts";
 export { RoutingConnector } from "./routing_connector.ts";
 export * from "./session/errors.ts";
-export * from "./sftp/mod.ts";
-export {
-  type ForwardTarget,
-  parseTarget,
-  type TcpTarget,
-  type UnixTarget,
-} from "./host/target.ts";
+export type { SftpCallOptions, SftpFile } from "./sftp/file.ts";
+export type {
+  SftpDirEntry,
+  SftpFileInfo,
+  SftpFileSystemInfo,
+} from "./sftp/file_info.ts";
+export { SftpError, type SftpErrorCode } from "./sftp/errors.ts";
+export type {
+  SftpMkdirOptions,
+  SftpOpenOptions,
+  SftpRemoveOptions,
+  SftpWriteFileOptions,
+} from "./sftp/options.ts";
+export type { Sftp } from "./sftp/sftp.ts";
+export type {
+  TransferOptions,
+  TransferProgress,
+  TransferResult,
+} from "./sftp/transfer/options.ts";
+export type { ForwardTarget } from "./host/target.ts";
 export {
   type RawShellText,
   sh,

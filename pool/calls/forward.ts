@@ -21,13 +21,7 @@ import {
 import * as rules from "../../transport/options/rules.ts";
 import { showType } from "../../transport/options/show_value.ts";
 import { Field, OptionTable } from "../../transport/options/table.ts";
-import type {
-  DynamicForwardOptions,
-  LocalForwardOptions,
-  PoolForwardOptions,
-  PoolTunnel,
-  RemoteForwardOptions,
-} from "../forward.ts";
+import type { ForwardOptions, PoolTunnel } from "../forward.ts";
 import { isRefusal } from "../lane/backoff.ts";
 import { ACQUIRE_OPTIONS, type AcquireOptions } from "../options.ts";
 import { sharedConnection } from "./acquire.ts";
@@ -90,6 +84,11 @@ function disposable(tunnel: Tunnel): PoolTunnel {
   });
 }
 
+type OptionsOf<Type extends ForwardOptions["type"]> = Extract<
+  ForwardOptions,
+  { readonly type: Type }
+>;
+
 const COMMON = {
   maxConnections: rules.count,
   // Checked before it chooses the table.
@@ -104,15 +103,15 @@ const LISTENER = {
   replaceSocket: rules.flag,
 };
 const TABLES = {
-  local: new OptionTable<LocalForwardOptions>("forward", {
+  local: new OptionTable<OptionsOf<"local">>("forward", {
     ...LISTENER,
     to: rules.anything,
   }),
-  dynamic: new OptionTable<DynamicForwardOptions>("forward", {
+  dynamic: new OptionTable<OptionsOf<"dynamic">>("forward", {
     ...LISTENER,
     handshakeTimeoutMs: rules.duration({ zero: false }),
   }),
-  remote: new OptionTable<RemoteForwardOptions>("forward", {
+  remote: new OptionTable<OptionsOf<"remote">>("forward", {
     ...COMMON,
     to: rules.anything,
   }),
@@ -120,7 +119,7 @@ const TABLES = {
 
 const isType = rules.oneOf(...Object.keys(TABLES));
 
-function checkOptions(options: PoolForwardOptions): PoolForwardOptions {
+function checkOptions(options: ForwardOptions): ForwardOptions {
   if (
     options !== undefined && (typeof options !== "object" || options === null)
   ) {
@@ -128,13 +127,13 @@ function checkOptions(options: PoolForwardOptions): PoolForwardOptions {
   }
   const { type } = (options ?? {}) as { type?: unknown };
   isType(type, new Field("forward", "type"));
-  return TABLES[type as PoolForwardOptions["type"]].check(options);
+  return TABLES[type as ForwardOptions["type"]].check(options);
 }
 
 /** Listens, and leads each connection on; ends with the pool. */
 export function forward(
   target: CallTarget,
-  given: PoolForwardOptions,
+  given: ForwardOptions,
 ): Promise<Forward> {
   const { pool } = target;
   return tracedWhole(target, "forward", async (operation) => {
@@ -152,7 +151,7 @@ export function forward(
 
 async function start(
   get: GetConnection,
-  options: PoolForwardOptions,
+  options: ForwardOptions,
 ): Promise<Forward> {
   const open: OpenTunnel = (target, { signal }) =>
     openThrough(get, target, signal);

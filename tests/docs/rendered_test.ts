@@ -25,7 +25,7 @@ const VERBS = {
   upload: "PoolTransferOptions",
   download: "PoolTransferOptions",
   connect: "AcquireOptions",
-  forward: "PoolForwardOptions",
+  forward: "ForwardOptions",
 };
 
 Deno.test("the page of ConnectionPool shows every member, and the errors of all verbs", async () => {

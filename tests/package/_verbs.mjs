@@ -4,7 +4,7 @@
  */
 
 import process from "node:process";
-import { ConnectionPool, DialError, parseHost } from "@sshpool/sshpool";
+import { ConnectionPool, DialError, PlainResolver } from "@sshpool/sshpool";
 import { ConnectionPool as BarePool } from "@sshpool/sshpool/pool";
 import { Ssh2Connector } from "@sshpool/sshpool/ssh2";
 
@@ -109,7 +109,7 @@ async function parts() {
   const bare = new BarePool({ connector: new Ssh2Connector() });
   const { stdout } = await bare.exec(target, "echo bare");
   if (close) await bare.close();
-  return { stdout, port: parseHost("ops@db1:2222").port };
+  return { stdout, port: new PlainResolver().resolve("ops@db1:2222").port };
 }
 
 const done = {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { ConnectionPool } from "../../mod.ts";
 import { PoolClosedError } from "../../pool/errors.ts";
-import type { PoolForwardOptions } from "../../pool/forward.ts";
+import type { ForwardOptions } from "../../pool/forward.ts";
 import type { Connector } from "../../transport/connector.ts";
 import {
   AuthenticationError,
@@ -185,7 +185,7 @@ Deno.test("ConnectionPool.forward() refuses options that make no sense, before i
     ] as const
   ) {
     const error = await assertRejects(() =>
-      pool.forward(server.host(), options as unknown as PoolForwardOptions)
+      pool.forward(server.host(), options as unknown as ForwardOptions)
     );
     assert(error instanceof TypeError || error instanceof RangeError);
     assertMatch(error.message, new RegExp(`^Cannot forward: ${message}`));

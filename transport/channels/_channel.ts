@@ -5,11 +5,7 @@
  */
 
 import type { CommandStatus } from "../process.ts";
-import type {
-  ChannelOpenError,
-  ConnectionLostError,
-  ConnectionLostErrorOptions,
-} from "../errors.ts";
+import type { ChannelOpenError, ConnectionLostError } from "../errors.ts";
 import { serverText } from "../session/server_text.ts";
 import { HeldSignals, SIGNAL_AFTER_MS } from "./_held_signals.ts";
 import type { ProcessHold } from "./_process_hold.ts";
@@ -31,8 +27,11 @@ export type Lost = (
 ) => ConnectionLostError;
 
 /** What such an error says of a command. */
-export interface LostDetails
-  extends Pick<ConnectionLostErrorOptions, "mayHaveRun" | "output"> {
+export interface LostDetails extends
+  Pick<
+    NonNullable<ConstructorParameters<typeof ConnectionLostError>[1]>,
+    "mayHaveRun" | "output"
+  > {
   /** What is wrong with a connection that has not ended. */
   readonly why?: string;
 }

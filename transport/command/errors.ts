@@ -8,12 +8,6 @@
 import { SshError, type SshErrorOptions } from "../errors.ts";
 import type { ExecResult } from "../process.ts";
 
-/** Options for {@linkcode CommandError}. */
-export interface CommandErrorOptions extends SshErrorOptions {
-  /** How the command ended, and what it wrote. */
-  readonly result: ExecResult<string | Uint8Array>;
-}
-
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
@@ -62,7 +56,13 @@ export class CommandError extends SshError {
    * @param message What failed, without the command.
    * @param options How it ended, and what it wrote.
    */
-  constructor(message: string, options: CommandErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** How the command ended, and what it wrote. */
+      readonly result: ExecResult<string | Uint8Array>;
+    },
+  ) {
     super(message, options);
     const { code, signal } = options.result;
     this.exitCode = code;
@@ -109,14 +109,6 @@ export type SudoFailure =
   | "timeout"
   | "failed";
 
-/** Options for {@linkcode SudoError}. */
-export interface SudoErrorOptions extends SshErrorOptions {
-  /** Why the command was not started. */
-  readonly reason: SudoFailure;
-  /** The user to become. */
-  readonly user: string;
-}
-
 /**
  * `sudo` did not start the command. Nothing has run, unless the reason is
  * `"timeout"`: then it may have started while it was given up.
@@ -159,7 +151,15 @@ export class SudoError extends SshError {
    * @param message What failed, without password and command.
    * @param options The reason and the user.
    */
-  constructor(message: string, options: SudoErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** Why the command was not started. */
+      readonly reason: SudoFailure;
+      /** The user to become. */
+      readonly user: string;
+    },
+  ) {
     super(message, options);
     this.reason = options.reason;
     this.user = options.user;

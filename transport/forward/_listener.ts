@@ -17,13 +17,13 @@ import { type ForwardTarget, targetName } from "../host/target.ts";
 import { reset, splice } from "./_splice.ts";
 import { listenUnix } from "./_unix_socket.ts";
 import { ForwardError, MAX_CONNECTIONS, tooMany } from "./errors.ts";
-import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
+import type { CommonForwardOptions, Forward, ForwardEnd } from "./forward.ts";
 
 /** How long a client that was refused may take to read why. */
 const LINGER_MS = 1000;
 
 /** Options of a listener. */
-export interface ListenerOptions extends ForwardOptions {
+export interface ListenerOptions extends CommonForwardOptions {
   /** What a connection is called in messages. */
   readonly name: string;
   /** Opens the tunnel of a client. It may have ended the client when it throws. */

@@ -34,7 +34,7 @@ export interface Forward extends AsyncDisposable {
 }
 
 /** Options of every forward. */
-export interface ForwardOptions {
+export interface CommonForwardOptions {
   /** Closes the forward. */
   readonly signal?: AbortSignal;
   /**

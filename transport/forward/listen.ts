@@ -14,7 +14,7 @@ import {
 } from "../host/target.ts";
 import { Listener } from "./_listener.ts";
 import { serveSocks } from "./_socks.ts";
-import type { Forward, ForwardOptions } from "./forward.ts";
+import type { CommonForwardOptions, Forward } from "./forward.ts";
 
 /** How long a SOCKS client may take to say where to, in milliseconds. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -32,7 +32,7 @@ export type OpenTunnel = (
 ) => Promise<Tunnel>;
 
 /** Options of {@linkcode listenLocal}. */
-export interface ListenLocalOptions extends ForwardOptions {
+export interface ListenLocalOptions extends CommonForwardOptions {
   /** Where to listen: a port of 127.0.0.1, `host:port`, or the path of a unix socket. */
   readonly listen: number | string | ForwardTarget;
   /** Where each connection leads to. */
@@ -40,7 +40,7 @@ export interface ListenLocalOptions extends ForwardOptions {
 }
 
 /** Options of {@linkcode listenSocks}. */
-export interface ListenSocksOptions extends ForwardOptions {
+export interface ListenSocksOptions extends CommonForwardOptions {
   /** Where to listen: a port of 127.0.0.1, `host:port`, or the path of a unix socket. */
   readonly listen: number | string | ForwardTarget;
   /**

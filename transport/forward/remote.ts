@@ -7,7 +7,7 @@
 import { onAbort, sleep } from "../abort.ts";
 import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
 import { MAX_CONNECTIONS, tooMany } from "./errors.ts";
-import type { Forward, ForwardEnd, ForwardOptions } from "./forward.ts";
+import type { CommonForwardOptions, Forward, ForwardEnd } from "./forward.ts";
 import { leadTunnel } from "./lead.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 
@@ -22,7 +22,7 @@ export interface RemoteForwardParts {
   readonly listen: ForwardTarget;
   /** Where each connection leads to on this side. */
   readonly to: ForwardTarget;
-  readonly options: ForwardOptions;
+  readonly options: CommonForwardOptions;
   /** Whether the host would only fail in this way again. */
   readonly isFinal: (error: unknown) => boolean;
 }

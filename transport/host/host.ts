@@ -92,22 +92,20 @@ export type HostKeyPolicy =
   | HostKeyVerifier;
 
 /**
- * Algorithms to offer, best first: a list of names, or a string as OpenSSH's
- * configuration has it (`"a,b"`, and `"+a"`, `"-a*"`, `"^a"` to add to, take
- * from, or move to the front of the defaults).
+ * Algorithms of a connection, best first: a list of names, or a string as
+ * OpenSSH's configuration has it (`"a,b"`, and `"+a"`, `"-a*"`, `"^a"` to add to,
+ * take from, or move to the front of the defaults). Names that the adapter does
+ * not have are left out.
  */
-export type AlgorithmList = string | readonly string[];
-
-/** Algorithms of a connection. Names that the adapter does not have are left out. */
 export interface Algorithms {
   /** Key exchange (`KexAlgorithms`). */
-  readonly kex?: AlgorithmList;
+  readonly kex?: string | readonly string[];
   /** Ciphers (`Ciphers`). */
-  readonly cipher?: AlgorithmList;
+  readonly cipher?: string | readonly string[];
   /** Message authentication codes (`MACs`). */
-  readonly mac?: AlgorithmList;
+  readonly mac?: string | readonly string[];
   /** Host key algorithms (`HostKeyAlgorithms`). */
-  readonly hostKey?: AlgorithmList;
+  readonly hostKey?: string | readonly string[];
 }
 
 /** Where to connect and as whom. Everything but `hostname` is optional. */

@@ -31,7 +31,7 @@ export interface HostParts {
  *
  * @example Usage
  * ```ts
- * import { parseHost } from "@sshpool/sshpool";
+ * import { parseHost } from "./host_string.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseHost("ops@[::1]:2222"), {

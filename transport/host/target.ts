@@ -7,22 +7,21 @@
 import { Buffer } from "node:buffer";
 import { splitPort } from "./host_string.ts";
 
-/** A TCP port. */
-export interface TcpTarget {
-  /** The host name or IP address, without brackets. */
-  readonly hostname: string;
-  /** The port. */
-  readonly port: number;
-}
+/** Where a forwarded connection leads to: a TCP port, or a unix socket. */
+export type ForwardTarget =
+  | {
+    /** The host name or IP address, without brackets. */
+    readonly hostname: string;
+    /** The port. */
+    readonly port: number;
+  }
+  | {
+    /** The absolute path of the socket. */
+    readonly path: string;
+  };
 
-/** A unix socket. */
-export interface UnixTarget {
-  /** The absolute path of the socket. */
-  readonly path: string;
-}
-
-/** Where a forwarded connection leads to. */
-export type ForwardTarget = TcpTarget | UnixTarget;
+/** A target that is a TCP port. */
+export type TcpTarget = Extract<ForwardTarget, { readonly port: number }>;
 
 /** The longest path of a unix socket, in bytes: Linux has room for 108 with a zero at the end. */
 export const PATH_BYTES = 107;
@@ -37,7 +36,7 @@ export const PATH_BYTES = 107;
  *
  * @example Usage
  * ```ts
- * import { parseTarget } from "@sshpool/sshpool";
+ * import { parseTarget } from "./target.ts";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(parseTarget("[::1]:80"), { hostname: "::1", port: 80 });

@@ -8,7 +8,6 @@ import type { ConnectionAlgorithms, Notice } from "../connector.ts";
 import {
   AuthenticationError,
   DialError,
-  type DialErrorOptions,
   type DialPhase,
   HostKeyError,
 } from "../errors.ts";
@@ -210,7 +209,7 @@ export class DialLog {
     const last = this.lastWords.replace(/^ssh: /, "") ||
       `ssh ended with code ${code} and said nothing`;
     const message = `Cannot connect to ${JSON.stringify(this.#host)}: ${last}`;
-    const options: DialErrorOptions = {
+    const options: NonNullable<ConstructorParameters<typeof DialError>[2]> = {
       host: this.#host,
       cause: new Error(this.#said.join("\n") || last),
     };
@@ -234,7 +233,7 @@ export class DialLog {
   #plain(
     last: string,
     message: string,
-    options: DialErrorOptions,
+    options: NonNullable<ConstructorParameters<typeof DialError>[2]>,
   ): DialError {
     if (/Could not resolve hostname/.test(last)) {
       return new DialError("dns", message, options);
@@ -256,7 +255,9 @@ export class DialLog {
     return new DialError(this.#phase, message, { ...options, throttled });
   }
 
-  #refusedKey(options: DialErrorOptions): HostKeyError {
+  #refusedKey(
+    options: NonNullable<ConstructorParameters<typeof DialError>[2]>,
+  ): HostKeyError {
     const why = this.#said.findLast((it) => /host key is known/.test(it)) ??
       (this.#hostKey === "mismatch"
         ? "it has changed. Either somebody is on the path, or the key was " +

@@ -22,7 +22,7 @@ import type { FrameField } from "./_frames.ts";
 import type { Master } from "./_master.ts";
 
 /** One listener on the host. */
-export interface RemoteForwardOptions {
+export interface HostListenOptions {
   readonly listen: ForwardTarget;
   readonly onConnection: (tunnel: Tunnel) => void;
   readonly signal: AbortSignal | undefined;
@@ -39,7 +39,7 @@ export interface RemoteForwardOptions {
  */
 export async function openRemoteForward(
   master: Master,
-  options: RemoteForwardOptions,
+  options: HostListenOptions,
 ): Promise<RemoteListener> {
   const { listen, signal } = options;
   signal?.throwIfAborted();
@@ -79,7 +79,7 @@ export async function openRemoteForward(
 async function startServer(
   path: string,
   sockets: Set<Socket>,
-  { onConnection, tunnelOf }: RemoteForwardOptions,
+  { onConnection, tunnelOf }: HostListenOptions,
 ): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
@@ -145,7 +145,7 @@ class Listening implements RemoteListener {
   constructor(
     master: Master,
     parts: ListeningParts,
-    options: RemoteForwardOptions,
+    options: HostListenOptions,
   ) {
     this.#master = master;
     this.#parts = parts;

@@ -10,12 +10,6 @@ import {
   type SshErrorOptions,
 } from "../errors.ts";
 
-/** Options for {@linkcode ChannelClosedError}. */
-export interface ChannelClosedErrorOptions extends SshErrorOptions {
-  /** What had arrived. */
-  readonly output?: PartialOutput | undefined;
-}
-
 /**
  * The server closed the channel of a command, on a live connection, and did
  * not say how the command ended. It may have run, in part or as a whole.
@@ -51,23 +45,14 @@ export class ChannelClosedError extends SshError {
    * @param message What failed.
    * @param options The host, and what had arrived.
    */
-  constructor(message: string, options: ChannelClosedErrorOptions = {}) {
+  constructor(message: string, options: SshErrorOptions & {
+    /** What had arrived. */
+    readonly output?: PartialOutput | undefined;
+  } = {}) {
     super(message, options);
     const { output: value } = options;
     Object.defineProperty(this, "output", { value, enumerable: false });
   }
-}
-
-/** Options for {@linkcode EnvironmentRefusedError}. */
-export interface EnvironmentRefusedErrorOptions extends SshErrorOptions {
-  /** The names of the variables. */
-  readonly names: readonly string[];
-  /**
-   * Whether the command may have run.
-   *
-   * @default {false}
-   */
-  readonly mayHaveRun?: boolean;
 }
 
 /**
@@ -106,7 +91,19 @@ export class EnvironmentRefusedError extends SshError {
    * @param message What failed.
    * @param options The host, the names, and what to set.
    */
-  constructor(message: string, options: EnvironmentRefusedErrorOptions) {
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** The names of the variables. */
+      readonly names: readonly string[];
+      /**
+       * Whether the command may have run.
+       *
+       * @default {false}
+       */
+      readonly mayHaveRun?: boolean;
+    },
+  ) {
     super(message, options);
     this.names = options.names;
     this.mayHaveRun = options.mayHaveRun ?? false;

@@ -42,16 +42,6 @@ export type SftpErrorCode =
   /** The session was closed, by this side or by the server. */
   | "SSH_SFTP_CLOSED";
 
-/** Options for {@linkcode SftpError}. */
-export interface SftpErrorOptions extends SshErrorOptions {
-  /** The path that the operation named. */
-  readonly path?: string | undefined;
-  /** The status code of the server (`SSH_FX_...`), if it sent one. */
-  readonly status?: number | undefined;
-  /** Whether the operation may have changed something on the server. */
-  readonly mayHaveRun?: boolean;
-}
-
 /**
  * An SFTP operation failed.
  *
@@ -100,7 +90,14 @@ export class SftpError extends SshError {
   constructor(
     code: SftpErrorCode,
     message: string,
-    options: SftpErrorOptions = {},
+    options: SshErrorOptions & {
+      /** The path that the operation named. */
+      readonly path?: string | undefined;
+      /** The status code of the server (`SSH_FX_...`), if it sent one. */
+      readonly status?: number | undefined;
+      /** Whether the operation may have changed something on the server. */
+      readonly mayHaveRun?: boolean;
+    } = {},
   ) {
     super(message, options);
     this.code = code;

@@ -6,11 +6,7 @@
 
 export * from "./sftp.ts";
 export * from "./open_session.ts";
-export {
-  SftpError,
-  type SftpErrorCode,
-  type SftpErrorOptions,
-} from "./errors.ts";
+export { SftpError, type SftpErrorCode } from "./errors.ts";
 export * from "./file.ts";
 export * from "./file_info.ts";
 export { decodeFileName, encodeFileName, isUnicodeFileName } from "./names.ts";

@@ -24,7 +24,7 @@ const UNITS = 8192;
  *
  * @example A name that is not UTF-8
  * ```ts
- * import { decodeFileName, encodeFileName } from "@sshpool/sshpool";
+ * import { decodeFileName, encodeFileName } from "@sshpool/sshpool/sftp";
  *
  * const name = decodeFileName(new Uint8Array([0x66, 0xff])); // "f\udcff"
  * encodeFileName(name); // Uint8Array [ 0x66, 0xff ]
@@ -58,7 +58,7 @@ export function decodeText(bytes: Uint8Array): string {
  *
  * @example There and back
  * ```ts
- * import { decodeFileName, encodeFileName } from "@sshpool/sshpool";
+ * import { decodeFileName, encodeFileName } from "@sshpool/sshpool/sftp";
  * import { assertEquals } from "@std/assert";
  *
  * const bytes = Uint8Array.of(0x61, 0xff);
@@ -79,7 +79,7 @@ export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
  *
  * @example A name in Latin-1
  * ```ts
- * import { decodeFileName, isUnicodeFileName } from "@sshpool/sshpool";
+ * import { decodeFileName, isUnicodeFileName } from "@sshpool/sshpool/sftp";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(isUnicodeFileName("é"), true);

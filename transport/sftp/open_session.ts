@@ -29,7 +29,7 @@ const OPTIONS = new OptionTable<SftpOptions>("start SFTP", {
  *
  * @example Over the `sftp-server` program of this machine
  * ```ts ignore
- * import { startSftp } from "@sshpool/sshpool";
+ * import { startSftp } from "@sshpool/sshpool/sftp";
  *
  * const sftp = await startSftp(transport, { host: "root@web-1:22" });
  * console.log(await sftp.readTextFile("/etc/hostname"));

@@ -7,8 +7,8 @@
 import type { Notice } from "../connector.ts";
 import type { SshHost } from "../host/host.ts";
 
-/** Options for {@linkcode loadSshConfig}. */
-export interface SshConfigOptions {
+/** Options for `SshConfigResolver`. */
+export interface SshConfigResolverOptions {
   /**
    * The files to read, in order. They have to exist. Those below `/etc/ssh/`
    * are read as system files: what they include is relative to `/etc/ssh`, and
@@ -31,10 +31,6 @@ export interface SshConfigOptions {
    * @default {the local user's}
    */
   readonly home?: string;
-}
-
-/** Options for `SshConfigResolver`. */
-export interface SshConfigResolverOptions extends SshConfigOptions {
   /**
    * How long files are taken to be unchanged before they are looked at again,
    * in milliseconds.
@@ -43,6 +39,9 @@ export interface SshConfigResolverOptions extends SshConfigOptions {
    */
   readonly recheckMs?: number;
 }
+
+/** Options for {@linkcode loadSshConfig}. */
+export type SshConfigOptions = Omit<SshConfigResolverOptions, "recheckMs">;
 
 /** Options for {@linkcode SshConfig.compute}. */
 export interface ComputeOptions {
@@ -92,7 +91,7 @@ export interface SshConfig {
    *
    * @example Usage
    * ```ts ignore
-   * import { loadSshConfig } from "@sshpool/sshpool";
+   * import { loadSshConfig } from "@sshpool/sshpool/ssh_config";
    *
    * const config = await loadSshConfig();
    * console.log(config.hosts(), config.compute("web-1").host.hostname);

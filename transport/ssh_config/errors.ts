@@ -6,14 +6,6 @@
 
 import { SshError, type SshErrorOptions } from "../errors.ts";
 
-/** Options for {@linkcode SshConfigError}. */
-export interface SshConfigErrorOptions extends SshErrorOptions {
-  /** The file that the problem is in, if it is in one. */
-  readonly file?: string | undefined;
-  /** The number of the line, the first being 1, if it is in one. */
-  readonly line?: number | undefined;
-}
-
 /**
  * A configuration cannot be read or used. Nothing was dialled.
  *
@@ -53,7 +45,12 @@ export class SshConfigError extends SshError {
    * @param message What is wrong; the place is put before it.
    * @param options Where it is, and the cause.
    */
-  constructor(message: string, options: SshConfigErrorOptions = {}) {
+  constructor(message: string, options: SshErrorOptions & {
+    /** The file that the problem is in, if it is in one. */
+    readonly file?: string | undefined;
+    /** The number of the line, the first being 1, if it is in one. */
+    readonly line?: number | undefined;
+  } = {}) {
     const { file, line } = options;
     const place = file === undefined
       ? ""

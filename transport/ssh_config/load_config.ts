@@ -24,7 +24,7 @@ import { CONFIG_OPTIONS } from "./option_tables.ts";
  *
  * @example List the hosts of the user's configuration
  * ```ts ignore
- * import { loadSshConfig } from "@sshpool/sshpool";
+ * import { loadSshConfig } from "@sshpool/sshpool/ssh_config";
  *
  * for (const name of (await loadSshConfig()).hosts()) console.log(name);
  * ```

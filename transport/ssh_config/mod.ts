@@ -72,7 +72,7 @@ export type {
   SshConfigResolverOptions,
   SshConfigResult,
 } from "./config.ts";
-export { SshConfigError, type SshConfigErrorOptions } from "./errors.ts";
+export { SshConfigError } from "./errors.ts";
 export { loadSshConfig } from "./load_config.ts";
 export { notHonouredKeywords } from "./keywords.ts";
 export { SshConfigResolver } from "./resolver.ts";

@@ -45,8 +45,4 @@ export type {
 } from "./memory/memory_connector_options.ts";
 export type { Outcome } from "./scripts/outcome.ts";
 export type { SftpOperation, SftpRequest } from "./sftp_server/request.ts";
-export {
-  FileError,
-  type FileErrorCode,
-  type FileErrorOptions,
-} from "./sftp_server/served_files.ts";
+export { FileError, type FileErrorCode } from "./sftp_server/served_files.ts";

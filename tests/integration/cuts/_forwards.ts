@@ -7,7 +7,7 @@
 
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
-import type { Forward, PoolForwardOptions } from "../../../mod.ts";
+import type { Forward, ForwardOptions } from "../../../mod.ts";
 import { pause } from "../../pool/_faults_kit.ts";
 import { pieces, readAll } from "./_commands.ts";
 import { type Cell, must, type Verb } from "./_kit.ts";
@@ -47,8 +47,8 @@ function tunnel(ask: Ask): Verb {
 
 /** How a forward of each kind is set up, and how its client begins. */
 const KINDS: Record<
-  PoolForwardOptions["type"],
-  (cell: Cell) => { options: PoolForwardOptions; greeting?: Uint8Array }
+  ForwardOptions["type"],
+  (cell: Cell) => { options: ForwardOptions; greeting?: Uint8Array }
 > = {
   local: ({ site }) => ({
     options: {
@@ -83,7 +83,7 @@ const SOCKS_STATUS_AT = 3;
 /** So often a client of a remote forward connects, in 50 ms each at least. */
 const MOST_ATTEMPTS = 100;
 
-function forward(type: PoolForwardOptions["type"], ask: Ask): Verb {
+function forward(type: ForwardOptions["type"], ask: Ask): Verb {
   return {
     name: `forward ${type}, ${ask}`,
     async run(cell) {

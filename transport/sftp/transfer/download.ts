@@ -47,7 +47,7 @@ import {
  *
  * @example Fetch logs, and show how far it is
  * ```ts
- * import { download, type Sftp } from "@sshpool/sshpool";
+ * import { download, type Sftp } from "@sshpool/sshpool/sftp";
  *
  * async function fetchLogs(sftp: Sftp, show: (percent: number) => void) {
  *   await download(sftp, "/var/log/nginx", "./logs", {

@@ -39,7 +39,7 @@ import {
  *
  * @example Deploy a folder, and remove what is not in it any more
  * ```ts
- * import { type Sftp, upload } from "@sshpool/sshpool";
+ * import { type Sftp, upload } from "@sshpool/sshpool/sftp";
  *
  * async function deploy(sftp: Sftp) {
  *   const { copied, same, deleted } = await upload(sftp, "./dist", "/srv/www", {

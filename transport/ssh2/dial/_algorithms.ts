@@ -8,15 +8,14 @@ import { createECDH, getCiphers, getHashes } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { Algorithms as Ssh2Algorithms } from "ssh2";
 import { DialError } from "../../errors.ts";
-import {
-  type AlgorithmList,
-  hostName,
-  type ResolvedHost,
-} from "../../host/host.ts";
+import { hostName, type ResolvedHost } from "../../host/host.ts";
 import { matchPattern } from "../../host/pattern.ts";
 import { STAND_IN } from "./_hybrid_kex.ts";
 import { HYBRIDS } from "./_kem.ts";
 import type { NoCommonAlgorithm } from "./_kex_init.ts";
+
+/** One list of a host, as its `algorithms` has it. */
+type AlgorithmList = string | readonly string[];
 
 /** The runtimes whose cipher speeds differ. */
 export type Runtime = "deno" | "bun" | "node";

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { callback } from "../../options/rules.ts";
+import { OptionTable } from "../../options/table.ts";
 import type { Commands } from "../scripts/command_script.ts";
 import { connectionTests } from "./_connection.ts";
 import { type ContractRig, disposing } from "./_contract.ts";
@@ -28,6 +30,10 @@ export interface ContractOptions {
   /** Registers a test: `Deno.test`, or `test` of `node:test` or Vitest. */
   readonly test: (name: string, body: () => Promise<void>) => unknown;
 }
+
+const OPTIONS = new OptionTable<ContractOptions>("register the contract", {
+  test: callback,
+});
 
 /**
  * What a shell does with some commands of the contract, for a server that has
@@ -102,8 +108,9 @@ export const contractCommands: Commands = {
  */
 export function connectorContract(
   { name: adapter, start }: ContractAdapter,
-  { test }: ContractOptions,
+  options: ContractOptions,
 ): void {
+  const { test } = OPTIONS.check(options);
   const groups = [
     connectionTests,
     processTests,

@@ -3,7 +3,6 @@
 import {
   ChannelOpenError,
   ConnectionLostError,
-  type ConnectionLostErrorOptions,
   SshError,
 } from "../../errors.ts";
 import { ForwardError } from "../../forward/errors.ts";
@@ -108,7 +107,10 @@ export async function passOrRefuse(
 export function lost(
   host: string,
   message: string,
-  details: Pick<ConnectionLostErrorOptions, "mayHaveRun" | "output"> = {},
+  details: Pick<
+    NonNullable<ConstructorParameters<typeof ConnectionLostError>[1]>,
+    "mayHaveRun" | "output"
+  > = {},
 ): ConnectionLostError {
   return new ConnectionLostError(
     explain(`Lost the connection to "${host}"`, message),

@@ -29,15 +29,6 @@ export type FileErrorCode =
   | "EPERM"
   | "EROFS";
 
-/** Options for {@linkcode FileError}. */
-export interface FileErrorOptions extends ErrorOptions {
-  /**
-   * The SFTP status (`SSH_FX_...`) to answer with. Default: what OpenSSH
-   * answers for the code.
-   */
-  readonly status?: number;
-}
-
 /**
  * An operation on a file failed. An SFTP server answers it with a status:
  * the one that OpenSSH has for the code, and the message as its text.
@@ -81,7 +72,13 @@ export class FileError extends Error {
   constructor(
     code: FileErrorCode,
     message = "",
-    options: FileErrorOptions = {},
+    options: ErrorOptions & {
+      /**
+       * The SFTP status (`SSH_FX_...`) to answer with. Default: what OpenSSH
+       * answers for the code.
+       */
+      readonly status?: number;
+    } = {},
   ) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
