@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
+import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
@@ -346,7 +347,24 @@ for (const close of [true, false]) {
       await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
     },
   );
+  if (noSsh) continue;
+  runtimeTest(
+    `works with files, shells and forwards over ssh, ${ends}`,
+    async (command) => {
+      await using sshd = await startSshd();
+      const task = { host: sshd.host({ transport: "openssh" }), close };
+      await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
+    },
+  );
 }
+
+runtimeTest("keeps the treaty over both transports", async (command) => {
+  const adapters = noSsh ? ["ssh2"] : ["ssh2", "openssh"];
+  await expectOf(command, "_contract.mjs", adapters, {
+    isTested: true,
+    failed: [],
+  });
+});
 
 runtimeTest(
   "warns of nothing when many calls have one signal",

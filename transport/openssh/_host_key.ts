@@ -27,8 +27,14 @@ export interface HostKeyPlan {
   judge?(type: string, base64: string): Promise<boolean>;
   /** Reports what a dial that succeeded has to say about the key. */
   accepted?(log: DialLog): Promise<void>;
-  /** The error of a dial that stopped at the key; `undefined` for that of the log. */
-  failure(log: DialLog): DialError | undefined;
+  /**
+   * The error of a dial that failed because of the key.
+   *
+   * @param isRefused Whether ssh says that it was the key: it may be, too, that
+   *   the server hung up meanwhile.
+   * @returns `undefined` for that of the log.
+   */
+  failure(log: DialLog, isRefused: boolean): DialError | undefined;
 }
 
 /** What a plan needs of its dial. */
@@ -155,8 +161,8 @@ function pinned(
       KnownHostsCommand: `/bin/sh -c '${script}' sh %f %H %t %K`,
     },
     needsCommand: true,
-    failure: ({ shownKey: { type, fingerprint } }) =>
-      new HostKeyError(
+    failure: ({ shownKey: { type, fingerprint } }, isRefused) =>
+      !isRefused ? undefined : new HostKeyError(
         `Cannot trust the host key of ${JSON.stringify(hostName(host))}: ` +
           `the server shows ${type} ${fingerprint}, the option hostKey allows ` +
           `${pins.join(" or ")}; either somebody is on the path, or the key ` +

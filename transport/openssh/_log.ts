@@ -252,7 +252,9 @@ export class DialLog {
     const throttled = this.#phase === "banner" &&
       !/invalid format|unexpected|banner line/i.test(last) &&
       (this.#greeting === "" || THROTTLING.test(this.#greeting));
-    return new DialError(this.#phase, message, { ...options, throttled });
+    // A connection that ends while its key is judged says nothing of the key.
+    const phase = this.#phase === "hostkey" ? "kex" : this.#phase;
+    return new DialError(phase, message, { ...options, throttled });
   }
 
   #refusedKey(

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { abortable, onAbort } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
-import { AuthenticationError, DialError } from "../errors.ts";
+import { AuthenticationError, DialError, HostKeyError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host/host.ts";
 import { serverText } from "../session/server_text.ts";
 import { argumentsFor } from "./_arguments.ts";
@@ -44,6 +44,8 @@ import type { Settings } from "./options.ts";
 
 /** How long a master may take to end, in milliseconds. */
 const STOP_MS = 1000;
+/** How long an abort may take, in milliseconds. */
+const ABORT_MS = 100;
 /** How long what ssh said may take to arrive once it has ended, in milliseconds. */
 const LOG_MS = 500;
 /** A line that is longer is no line of ssh. */
@@ -98,7 +100,8 @@ export class Master {
       await master.#afterLogin();
       return { master, control };
     } catch (error) {
-      await master.stop();
+      // Its caller has no more time: what is killed ends behind its back.
+      await within(master.stop(), signal.aborted ? ABORT_MS : undefined);
       signal.throwIfAborted();
       throw error instanceof ProgramError
         ? master.#error("config", error.message, error)
@@ -316,9 +319,11 @@ export class Master {
 
   #failure(code: number | null): DialError {
     const error = this.log.failure(code);
-    if (error.phase === "hostkey") {
-      return this.#plan?.failure(this.log) ?? error;
-    }
+    const refused = this.#plan?.failure(
+      this.log,
+      error instanceof HostKeyError,
+    );
+    if (refused !== undefined) return refused;
     const cause = this.#questions?.failure;
     if (cause === undefined) return error;
     const details = error instanceof AuthenticationError

@@ -2,8 +2,9 @@ import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { DialError, HostKeyError } from "../../../transport/errors.ts";
 import type { HostKey, SshHost } from "../../../transport/host/host.ts";
+import { FaultProxy } from "../../kit/fault_proxy.ts";
 import type { Sshd } from "../../kit/sshd.ts";
-import { rejection, type Site, sshdTest } from "./_kit.ts";
+import { rejection, type Site, sshdTest, until } from "./_kit.ts";
 
 const OTHER = `SHA256:${"A".repeat(43)}` as const;
 
@@ -214,3 +215,25 @@ sshdTest(
     );
   },
 );
+
+for (const isTrusted of [true, false]) {
+  sshdTest(
+    `a server that hangs up while a function judges its key fails with phase ${
+      isTrusted ? "kex" : "hostkey"
+    } if it says ${isTrusted}`,
+    async ({ connect }, sshd) => {
+      await using proxy = await FaultProxy.start(sshd.port);
+      const hostKey = async () => {
+        for (const link of proxy.links) link.reset();
+        await until(() => proxy.links.every((link) => link.isClosed));
+        return isTrusted;
+      };
+      const error = await rejection(
+        connect(sshd.host({ port: proxy.port, hostKey })),
+      );
+      assertInstanceOf(error, DialError);
+      assertEquals(error.phase, isTrusted ? "kex" : "hostkey");
+      assertEquals(error instanceof HostKeyError, !isTrusted);
+    },
+  );
+}

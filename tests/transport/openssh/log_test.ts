@@ -112,6 +112,15 @@ const failures: readonly [
     false,
   ],
   [
+    "a connection that ends while its host key is judged",
+    [
+      ...TO_KEY,
+      "Connection reset by 10.0.0.1 port 22",
+    ],
+    "kex",
+    false,
+  ],
+  [
     "no common algorithm",
     [
       ...TO_KEX,
