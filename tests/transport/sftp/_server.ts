@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly asNobody?: boolean;
   /** More arguments, such as `["-P", "limits"]` to take a request away. */
   readonly args?: readonly string[];
+  /** How many files it may have open. */
+  readonly maxFiles?: number;
   /** Changes the transport, to break it. */
   readonly through?: (transport: SftpTransport) => SftpTransport;
 }
@@ -39,10 +41,14 @@ export interface TestServer extends AsyncDisposable {
 
 /** Starts a server and a session. */
 export async function startServer(
-  { asNobody = false, args = [], through = (same) => same }: ServerOptions = {},
+  { asNobody = false, args = [], maxFiles, through = (same) => same }:
+    ServerOptions = {},
 ): Promise<TestServer> {
   const dir = await Deno.makeTempDir({ prefix: "sshpool-sftp-" });
-  const server = [serverPath ?? "", ...args];
+  const limited = maxFiles === undefined
+    ? []
+    : ["sh", "-c", `ulimit -n ${maxFiles}; exec "$@"`, "sh"];
+  const server = [...limited, serverPath ?? "", ...args];
   const [command = "", ...rest] = asNobody
     ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", ...server]
     : server;

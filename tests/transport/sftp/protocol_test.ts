@@ -745,3 +745,118 @@ Deno.test("Sftp makes the links of a server that has the paths of SYMLINK in the
     sftp.close();
   }
 });
+
+/** A server that answers OPEN, and of the rest what the test says. */
+function serveOpen(
+  answer: (request: Request, server: FakeServer) => void,
+): FakeServer {
+  return new FakeServer((request, server) => {
+    if (request.type === PacketType.OPEN) server.handle(request.id);
+    else answer(request, server);
+  });
+}
+
+const count = (server: FakeServer, wanted: number) =>
+  server.requests.filter(({ type }) => type === wanted).length;
+
+Deno.test("SftpFile.readRange() sends no more when its reader leaves, and forgets what is in flight", async () => {
+  let room = () => {};
+  const server = serveOpen(({ type, id, body }, server) => {
+    if (type !== PacketType.READ) return server.status(id, 0);
+    body.bytes();
+    body.u64();
+    server.data(id, new Uint8Array(body.u32()));
+  });
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f");
+  server.room = new Promise((resolve) => room = resolve);
+  const pieces = file.readRange({ end: 50_000_000 });
+  await pieces.next();
+  const sent = count(server, PacketType.READ);
+  // Asked for, and not sent yet.
+  await pieces.next();
+  await pieces.next();
+  assert(sftp.requestsInFlight > 0);
+  await pieces.return!();
+  server.room = undefined;
+  room();
+  for (let i = 0; i < 5; i++) await later();
+  assertEquals(count(server, PacketType.READ), sent);
+  assertEquals(sftp.requestsInFlight, 0);
+  sftp.close();
+});
+
+Deno.test("SftpFile.writeFrom() has at most 128 writes in flight, however small", async () => {
+  const server = serveOpen(() => {});
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f", { write: true });
+  const stop = new AbortController();
+  const writing = file.writeFrom(
+    (async function* () {
+      for (let i = 0; i < 300; i++) yield new Uint8Array(10);
+    })(),
+    0,
+    { signal: stop.signal },
+  );
+  for (let i = 0; i < 20; i++) await later();
+  assertEquals(count(server, PacketType.WRITE), 128);
+  stop.abort(new Error("enough"));
+  await assertRejects(() => writing, Error, "enough");
+  sftp.close();
+});
+
+Deno.test("SftpFile.readable closes the file when a READ is refused", async () => {
+  const server = serveOpen(({ type, id }, server) =>
+    server.status(id, type === PacketType.READ ? 4 : 0)
+  );
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f");
+  await assertRejects(() => Array.fromAsync(file.readable), SftpError);
+  assertEquals(count(server, PacketType.CLOSE), 1);
+  sftp.close();
+});
+
+Deno.test("SftpFile.writable rejects when the CLOSE is refused: the file may not be saved", async () => {
+  const server = serveOpen(({ type, id }, server) =>
+    server.status(id, type === PacketType.CLOSE ? 4 : 0, "quota")
+  );
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f", { write: true });
+  const writer = file.writable.getWriter();
+  await writer.write(new Uint8Array(10));
+  await assertRejects(() => writer.close(), SftpError, "quota");
+  sftp.close();
+});
+
+Deno.test("Sftp says that a request which was never sent has not run", async () => {
+  const server = new FakeServer();
+  const sftp = await startSftp(server.transport);
+  server.room = new Promise(() => {});
+  const first = sftp.mkdir("sent").catch((error) => error);
+  await later();
+  const second = sftp.mkdir("waits").catch((error) => error);
+  await later();
+  server.end(new Error("cut"));
+  assertEquals([(await first).mayHaveRun, (await second).mayHaveRun], [
+    true,
+    false,
+  ]);
+});
+
+Deno.test("Sftp lets the process end while it waits for no answer", async () => {
+  const calls: string[] = [];
+  const server = new FakeServer(({ id }, server) =>
+    queueMicrotask(() => server.status(id, 0))
+  );
+  const sftp = await startSftp({
+    ...server.transport,
+    ref: () => void calls.push("ref"),
+    unref: () => void calls.push("unref"),
+  });
+  assertEquals(calls, ["unref"]);
+  await sftp.mkdir("a");
+  assertEquals(calls, ["unref", "ref", "unref"]);
+  await Promise.all([sftp.mkdir("a"), sftp.mkdir("b")]);
+  assertEquals(calls.slice(3), ["ref", "unref"]);
+  sftp.close();
+});

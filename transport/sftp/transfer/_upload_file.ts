@@ -54,7 +54,10 @@ export async function uploadFile(
     }
     await new Upload(target, local, item, context).run();
   } catch (error) {
-    throw aboutTarget(error, item.to);
+    const about = aboutTarget(error, item.to);
+    const { failedOpens } = context;
+    if (failedOpens.has(error as object)) failedOpens.add(about as object);
+    throw about;
   } finally {
     await local.close();
   }

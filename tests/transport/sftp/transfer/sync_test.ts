@@ -1,0 +1,396 @@
+// What is copied, what is left out and what is removed; and what a copy says of
+// entries that it could not copy.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { appendFileSync } from "node:fs";
+import { SftpError } from "../../../../transport/sftp/errors.ts";
+import { isRoot } from "../_server.ts";
+import {
+  content,
+  modeOf,
+  names,
+  testCopies,
+  testCopy,
+  umask,
+  write,
+} from "./_copies.ts";
+
+/** Whether the next large piece on its way is changed. */
+let isDamaging = false;
+
+const messages = (notices: readonly { message: string }[]) =>
+  notices.map(({ message }) => message).join("\n");
+
+testCopies(
+  "with changedOnly copies what differs in size or time, and with checksum in content",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "one", b: "two", "d/c": "three" });
+    for (const path of ["a", "b", "d/c"]) {
+      await Deno.utime(`${source}/${path}`, 100, 100);
+    }
+    const sync = async (options = {}) => {
+      const { copied, same } = await copy(server.sftp, source, target, {
+        changedOnly: true,
+        ...options,
+      });
+      return [copied, same];
+    };
+    assertEquals(await sync(), [3, 0]);
+    assertEquals(await sync(), [0, 3]);
+    await Deno.writeTextFile(`${source}/a`, "longer");
+    await Deno.writeTextFile(`${source}/b`, "TWO");
+    await Deno.utime(`${source}/b`, 100, 100);
+    assertEquals(await sync(), [1, 2]);
+    assertEquals(await Deno.readTextFile(`${target}/a`), "longer");
+    assertEquals(await Deno.readTextFile(`${target}/b`), "two");
+    // Its content alone tells that it differs, and of another that it does not.
+    await Deno.utime(`${target}/d/c`, 5, 5);
+    assertEquals(await sync({ checksum: true }), [1, 2]);
+    assertEquals(await Deno.readTextFile(`${target}/b`), "TWO");
+  },
+);
+
+testCopies(
+  "with delete removes what the source has not, and with dryRun says so first",
+  async ({ copy, server, dir, source, target }) => {
+    await write(source, { keep: "1", "d/new": "2" });
+    await write(target, {
+      keep: "1",
+      old: "x",
+      "d/old": "x",
+      "tree/a/b": "x",
+      "log/kept": "x",
+    });
+    await write(`${dir}/outside`, { f: "x" });
+    await Deno.symlink("../outside", `${target}/link`);
+    const options = {
+      delete: true,
+      filter: (path: string) => path !== "log/",
+    } as const;
+    const all = async () =>
+      (await Array.fromAsync(walk(target))).toSorted().map((path) =>
+        path.slice(target.length)
+      );
+    const before = await all();
+    const { changes, ...nothing } = await copy(server.sftp, source, target, {
+      ...options,
+      dryRun: true,
+    });
+    assertEquals(await all(), before);
+    assertEquals([nothing.copied, nothing.deleted], [0, 0]);
+    assertEquals(
+      changes.map(({ kind, path }) => `${kind} ${path.slice(target.length)}`)
+        .toSorted(),
+      [
+        "copy /d/new",
+        "copy /keep",
+        "delete /d/old",
+        "delete /link",
+        "delete /old",
+        "delete /tree",
+      ],
+    );
+    const { deleted, copied } = await copy(
+      server.sftp,
+      source,
+      target,
+      options,
+    );
+    assertEquals([copied, deleted], [2, 4]);
+    assertEquals(await all(), ["/d", "/d/new", "/keep", "/log", "/log/kept"]);
+    assertEquals(await names(`${dir}/outside`), ["f"]);
+  },
+);
+
+async function* walk(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    yield `${folder}/${name}`;
+    if (isDirectory) yield* walk(`${folder}/${name}`);
+  }
+}
+
+testCopies(
+  "does not delete for an empty source, unless told to",
+  async ({ copy, server, source, target }) => {
+    await Deno.mkdir(source);
+    await write(target, { f: "x" });
+    await assertRejects(
+      () => copy(server.sftp, source, target, { delete: true }),
+      SftpError,
+      "even-if-empty",
+    );
+    assertEquals(await names(target), ["f"]);
+    await copy(server.sftp, source, target, { delete: "even-if-empty" });
+    assertEquals(await names(target), []);
+  },
+);
+
+testCopies(
+  "leaves out what filter says, and all of a folder that it leaves out",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "", "b.log": "", "d/c": "", "node/x/y": "" });
+    const asked: string[] = [];
+    await copy(server.sftp, source, target, {
+      filter: (path) => {
+        asked.push(path);
+        return !path.endsWith(".log") && path !== "node/";
+      },
+    });
+    assertEquals(await names(target), ["a", "d"]);
+    assertEquals(asked.toSorted(), ["a", "b.log", "d/", "d/c", "node/"]);
+  },
+);
+
+testCopies(
+  "copies a file of a tree that grows as far as it went, and says so",
+  async ({ copy, server, source, target }) => {
+    await write(source, { other: "x" });
+    await Deno.writeFile(`${source}/log`, content(5_000_000));
+    let isGrown = false;
+    const { files, notices } = await copy(server.sftp, source, target, {
+      onProgress: ({ path }) => {
+        if (isGrown || !path.endsWith("log")) return;
+        isGrown = true;
+        appendFileSync(`${source}/log`, "more");
+      },
+    });
+    assertEquals(files, 2);
+    assert(messages(notices).includes("grew"), messages(notices));
+    assertEquals(await Deno.readFile(`${target}/log`), content(5_000_000));
+  },
+);
+
+testCopy(
+  "download",
+  "with onError goes on after what it cannot read, and says what that was",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1", b: "2", "d/c": "3", "e/f": "4" });
+    await Deno.chmod(`${source}/b`, 0);
+    await Deno.chmod(`${source}/d`, 0);
+    await assertRejects(() => copy(server.sftp, source, target), SftpError);
+    const { files, failures, deleted } = await copy(
+      server.sftp,
+      source,
+      target,
+      { onError: "continue", delete: true },
+    );
+    assertEquals([files, deleted], [2, 0]);
+    assertEquals(failures.map(({ path }) => path).toSorted(), [
+      `${source}/b`,
+      `${source}/d`,
+    ]);
+    assertEquals(
+      failures.map(({ error }) => (error as SftpError).code),
+      ["SSH_SFTP_PERMISSION_DENIED", "SSH_SFTP_PERMISSION_DENIED"],
+    );
+    assertEquals(await names(target), ["a", "d", "e"]);
+  },
+  { asNobody: true, ignore: !isRoot },
+);
+
+testCopy(
+  "upload",
+  "copies the others of a tree before it says that a name is not UTF-8",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1", b: "2" });
+    await server.sftp.writeTextFile(`${source}/caf\udce9`, "x");
+    await assertRejects(
+      () => copy(server.sftp, source, target),
+      SftpError,
+      "its name is not UTF-8",
+    );
+    assertEquals(await names(target), ["a", "b"]);
+    const { failures } = await copy(server.sftp, source, target, {
+      onError: "continue",
+    });
+    assertEquals(failures.length, 1);
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
+  "upload",
+  "writes a file in place where its folder may not be written, and says so",
+  async ({ copy, server, dir, source, target }) => {
+    await Deno.writeTextFile(source, "new");
+    await Deno.mkdir(target);
+    await Deno.writeTextFile(`${target}/f`, "older");
+    await Deno.chown(`${target}/f`, 65534, 65534);
+    const { notices } = await copy(server.sftp, source, `${target}/f`);
+    assert(messages(notices).includes("in place"), messages(notices));
+    assertEquals(await Deno.readTextFile(`${target}/f`), "new");
+    assertEquals(await names(target), ["f"]);
+    const error = await assertRejects(
+      () => copy(server.sftp, source, `${target}/none`),
+      SftpError,
+    );
+    assertEquals(error.code, "SSH_SFTP_PERMISSION_DENIED");
+    assertEquals(await names(dir), ["source", "target"]);
+  },
+  { asNobody: true, ignore: !isRoot },
+);
+
+testCopies(
+  'writes into the file itself with write: "in-place"',
+  async ({ copy, server, dir, source, target }) => {
+    await Deno.writeTextFile(source, "new");
+    await Deno.writeTextFile(target, "older");
+    await Deno.link(target, `${dir}/same`);
+    const inPlace = { write: "in-place" } as const;
+    const { notices } = await copy(server.sftp, source, target, inPlace);
+    assertEquals(notices, []);
+    assertEquals(await Deno.readTextFile(`${dir}/same`), "new");
+    await copy(server.sftp, source, `${dir}/made`, inPlace);
+    assertEquals(await Deno.readTextFile(`${dir}/made`), "new");
+  },
+);
+
+testCopy(
+  "upload",
+  "replaces a file where the server cannot do it in one step, and says so",
+  async ({ copy, server, source, target }) => {
+    await Deno.writeTextFile(source, "1");
+    await copy(server.sftp, source, target);
+    await Deno.writeTextFile(source, "2");
+    const { notices } = await copy(server.sftp, source, target);
+    assert(messages(notices).includes("removed first"), messages(notices));
+    assertEquals(await Deno.readTextFile(target), "2");
+  },
+  { args: ["-P", "posix-rename"] },
+);
+
+testCopy(
+  "upload",
+  "succeeds where no attributes may be set, with the permissions that the server gives",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1", b: "2" });
+    await Deno.chmod(`${source}/a`, 0o755);
+    const { notices, files } = await copy(server.sftp, source, target);
+    assertEquals(files, 2);
+    assert(messages(notices).includes("refuses"), messages(notices));
+    assertEquals(await modeOf(`${target}/a`), 0o755 & ~umask());
+    assertEquals(await names(target), ["a", "b"]);
+  },
+  { args: ["-P", "setstat,fsetstat"] },
+);
+
+for (const args of [[], ["-P", "limits"]]) {
+  const how = args.length === 0 ? "says" : "does not say";
+  testCopies(
+    `keeps to the few files that a server may have open, also if it ${how} how many`,
+    async ({ copy, server, source, target }) => {
+      const all = Array.from({ length: 150 }, (_, i) => [`${i}`, `${i}`]);
+      await write(source, Object.fromEntries(all));
+      const two = ["1", "2"].map((name) =>
+        copy(server.sftp, source, `${target}${name}`)
+      );
+      for (const { files } of await Promise.all(two)) assertEquals(files, 150);
+    },
+    { args, maxFiles: 16 },
+  );
+}
+
+testCopies(
+  "with verify sees a byte that was changed on its way",
+  async ({ copy, server, dir, source, target }) => {
+    await Deno.writeFile(source, content(3_000_000));
+    await copy(server.sftp, source, target);
+    await copy(server.sftp, source, target, { verify: true });
+    await Deno.remove(target);
+    isDamaging = true;
+    const error = await assertRejects(
+      () => copy(server.sftp, source, target, { verify: true }),
+      SftpError,
+    ).finally(() => isDamaging = false);
+    assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+    assertEquals(await names(dir), ["source"]);
+  },
+  {
+    through: (transport) => ({
+      ...transport,
+      write: (bytes) => {
+        // A piece of the file itself, and not the packet around it.
+        const isData = isDamaging && bytes.length > 100_000;
+        if (!isData) return transport.write(bytes);
+        isDamaging = false;
+        const copy = bytes.slice();
+        copy[500]! ^= 1;
+        return transport.write(copy);
+      },
+      onData: (receive) =>
+        transport.onData((bytes) => {
+          const isData = isDamaging && bytes.length > 10_000;
+          if (isData) {
+            isDamaging = false;
+            bytes[5000]! ^= 1;
+          }
+          receive(bytes);
+        }),
+    }),
+  },
+);
+
+testCopy(
+  "upload",
+  "sets a time that SFTP cannot carry to the last that it can, and says so",
+  async ({ copy, server, source, target }) => {
+    await Deno.writeTextFile(source, "x");
+    await Deno.utime(source, 5_000_000_000, 5_000_000_000);
+    const { notices } = await copy(server.sftp, source, target);
+    assert(messages(notices).includes("2106"), messages(notices));
+    const { mtime } = await Deno.stat(target);
+    assertEquals(mtime!.getTime(), 0xffffffff * 1000);
+  },
+);
+
+testCopies(
+  "refuses a tree of more entries than maxEntries, and bytes as a path",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "", b: "", c: "" });
+    await assertRejects(
+      () => copy(server.sftp, source, target, { maxEntries: 2 }),
+      SftpError,
+      "more than 2 entries",
+    );
+    await copy(server.sftp, source, target, { maxEntries: 3 });
+    const bytes = new Uint8Array(3) as unknown as string;
+    await assertRejects(
+      () => copy(server.sftp, bytes, target),
+      TypeError,
+      "Sftp.writeFile()",
+    );
+  },
+);
+
+testCopies(
+  "has at most concurrency files under way, and 32 MiB of them",
+  async ({ copy, server, source, target }) => {
+    const small = Array.from({ length: 40 }, (_, i) => [`${i}`, "x"]);
+    await write(source, Object.fromEntries(small));
+    let most = 0;
+    const count = () => {
+      const open = [...Deno.readDirSync(target)]
+        // Not the empty file that asks for the umask.
+        .filter(({ name }) => /^\.sshpool-(?!e3b0c44298fc1c14)/.test(name))
+        .length;
+      most = Math.max(most, open);
+    };
+    await copy(server.sftp, source, target, {
+      concurrency: 3,
+      onProgress: count,
+    });
+    assert(most <= 3, `${most} of 3`);
+    await Deno.remove(source, { recursive: true });
+    await Deno.remove(target, { recursive: true });
+    await Deno.mkdir(source);
+    for (let i = 0; i < 16; i++) {
+      await Deno.writeFile(`${source}/${i}`, content(5_000_000));
+    }
+    most = 0;
+    await copy(server.sftp, source, target, {
+      concurrency: 16,
+      onProgress: count,
+    });
+    assert(most <= 8, `${most} of 8`);
+  },
+);
