@@ -49,6 +49,13 @@ async function withDir(body: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
+Deno.test("accept-new makes a file in a folder that is there for its owner alone", () =>
+  withDir(async (dir) => {
+    const path = `${dir}/known_hosts`;
+    await accept(host(path), shown());
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+  }));
+
 Deno.test("accept-new makes file and folder for their owner alone", () =>
   withDir(async (dir) => {
     const path = `${dir}/.ssh/known_hosts`;
