@@ -216,7 +216,30 @@ export const WAIT_NAMES = ["acquireTimeoutMs"] as const;
 /** The same of {@linkcode ExecOptions}. */
 export const EXEC_NAMES = ["acquireTimeoutMs", "idempotent"] as const;
 
-/** Options of {@linkcode ConnectionPool.exec}. */
+/**
+ * Options of {@linkcode ConnectionPool.exec}. Those that a command has on any
+ * connection are described there; all of them are:
+ *
+ * | option | what it is |
+ * | --- | --- |
+ * | `signal` | aborts the wait, and then the call |
+ * | `acquireTimeoutMs` | how long the call waits for a slot |
+ * | `timeoutMs` | how long the command may run |
+ * | `killGraceMs` | how long it has to end after `TERM` |
+ * | `check` | an exit code other than 0 is an error |
+ * | `stdin` | what the command reads |
+ * | `encoding` | `"text"` (default) or `"bytes"` |
+ * | `maxOutputBytes` | how much output is collected (64 MiB) |
+ * | `onOutputLimit` | `"error"` (default) or `"truncate"` |
+ * | `cwd` | the folder to run in |
+ * | `env` | environment variables |
+ * | `envMode` | how they get there: `"request"` (default) or `"inline"` |
+ * | `login` | in a login shell |
+ * | `sudo` | as root or as another user |
+ * | `pty` | a terminal: `true` or its size |
+ * | `idempotent` | the command may run twice |
+ * | `onOpen` | called when the channel is open |
+ */
 export interface ExecOptions<
   Encoding extends OutputEncoding = OutputEncoding,
 > extends ConnectionExecOptions<Encoding>, AcquireOptions {
@@ -232,13 +255,44 @@ export interface ExecOptions<
   readonly idempotent?: boolean;
 }
 
-/** Options of {@linkcode ConnectionPool.spawn}. */
+/**
+ * Options of {@linkcode ConnectionPool.spawn}. Those that a command has on any
+ * connection are described there; all of them are:
+ *
+ * | option | what it is |
+ * | --- | --- |
+ * | `signal` | aborts the wait, and then the call |
+ * | `acquireTimeoutMs` | how long the call waits for a slot |
+ * | `check` | an exit code other than 0 is an error |
+ * | `stdin` | what the command reads |
+ * | `cwd` | the folder to run in |
+ * | `env` | environment variables |
+ * | `envMode` | how they get there: `"request"` (default) or `"inline"` |
+ * | `login` | in a login shell |
+ * | `sudo` | as root or as another user |
+ * | `pty` | a terminal: `true` or its size |
+ * | `onOpen` | called when the channel is open |
+ */
 export interface SpawnOptions extends ConnectionSpawnOptions, AcquireOptions {
   /** Aborts the wait for a slot, and then the process as for a connection. */
   readonly signal?: AbortSignal;
 }
 
-/** Options of {@linkcode ConnectionPool.shell}. */
+/**
+ * Options of {@linkcode ConnectionPool.shell}. Those that a shell has on any
+ * connection are described there; all of them are:
+ *
+ * | option | what it is |
+ * | --- | --- |
+ * | `signal` | aborts the wait, and then the call |
+ * | `acquireTimeoutMs` | how long the call waits for a slot |
+ * | `term` | the type of the terminal |
+ * | `columns` | its width in characters (80) |
+ * | `rows` | its height in lines (24) |
+ * | `env` | environment variables |
+ * | `envMode` | how they get there: `"request"` (default) or `"inline"` |
+ * | `onOpen` | called when the channel is open |
+ */
 export interface ShellOptions extends ConnectionShellOptions, AcquireOptions {
   /** Aborts the wait for a slot, and then the shell as for a connection. */
   readonly signal?: AbortSignal;

@@ -43,6 +43,26 @@ Deno.test("the page of ConnectionPool shows every member, and the errors of all 
   assertStringIncludes(page, "options ? : ConnectionPoolOptions");
 });
 
+Deno.test("the pages of the options of exec(), spawn() and shell() name all that there are", async () => {
+  await using pool = new sshpool.ConnectionPool();
+  const unknown = { sshpoolTypo: 1 } as never;
+  const verbs = {
+    PoolExecOptions: () => pool.exec("db1", "true", unknown),
+    PoolSpawnOptions: () => pool.spawn("db1", "true", unknown),
+    PoolShellOptions: () => pool.shell("db1", unknown),
+  };
+  for (const [type, call] of Object.entries(verbs)) {
+    const page = await pages.text(type);
+    const { message } = await call().then(() => new Error(), (error) => error);
+    const [, list = ""] = /allowed are (.+)$/.exec(message) ?? [];
+    const names = list.split(", ");
+    assert(names.length > 7, message);
+    for (const name of names) {
+      assert(page.includes(` ${name} `), `${name} is not on ${type}`);
+    }
+  }
+});
+
 /** What every verb may throw, and the class lists once for all. */
 const DIALLING_ERRORS = [
   "DialError",
