@@ -15,7 +15,7 @@
  * @module
  */
 
-import { ConnectionPool as PoolOverConnector } from "./pool/mod.ts";
+import { ConnectionPool as BaseConnectionPool } from "./pool/mod.ts";
 import { type ConnectionPoolOptions, POOL_OPTIONS } from "./pool/options.ts";
 import type { Connector } from "./transport/connector.ts";
 import { OpenSshConnector } from "./transport/openssh/connector.ts";
@@ -28,7 +28,9 @@ export {
   type BackoffOptions,
   type CloseCause,
   type CloseOptions,
+  ConnectionPool as BaseConnectionPool,
   type ConnectionPoolOptions,
+  type ExecOptions,
   type FanOut,
   type FanOutCommandOptions,
   type FanOutExecOptions,
@@ -44,14 +46,13 @@ export {
   PoolClosedError,
   type PoolCounters,
   type PoolEvent,
-  type PoolExecOptions,
   type PoolObserver,
-  type PoolShellOptions,
-  type PoolSpawnOptions,
   type PoolStats,
   type PoolTransferOptions,
   type PoolTunnel,
   type RetryCause,
+  type ShellOptions,
+  type SpawnOptions,
   type WaitReason,
   type WaitSnapshot,
   type WarmResult,
@@ -73,7 +74,7 @@ export { SshConfigResolver } from "./transport/ssh_config/resolver.ts";
  * `ssh` as defaults. Concurrent callers for one host await one dial, commands
  * share a few connections, and every promise settles.
  *
- * What its calls may throw is said at the class that it extends.
+ * Its verbs are those of {@linkcode BaseConnectionPool}, and said there.
  *
  * @example Many commands, few connections
  * ```ts
@@ -89,7 +90,7 @@ export { SshConfigResolver } from "./transport/ssh_config/resolver.ts";
  * assertEquals(results[49]?.stdout, "49\n");
  * ```
  */
-export class ConnectionPool extends PoolOverConnector {
+export class ConnectionPool extends BaseConnectionPool {
   /**
    * Makes a pool. Nothing is dialled and no file is read yet.
    *

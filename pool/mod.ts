@@ -44,10 +44,10 @@ export type {
   BackoffOptions,
   CloseOptions,
   ConnectionPoolOptions,
-  ExecOptions as PoolExecOptions,
+  ExecOptions,
   PoolTransferOptions,
-  ShellOptions as PoolShellOptions,
-  SpawnOptions as PoolSpawnOptions,
+  ShellOptions,
+  SpawnOptions,
 } from "./options.ts";
 export { ConnectionPool, HostHandle } from "./pool.ts";
 export type { HostDefaults } from "../transport/host/defaults.ts";

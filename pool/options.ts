@@ -22,10 +22,10 @@ import {
   type Rules,
 } from "../transport/options/table.ts";
 import type {
-  ExecOptions as ConnectionExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   OutputEncoding,
-  ShellOptions as ConnectionShellOptions,
-  SpawnOptions as ConnectionSpawnOptions,
 } from "../transport/process.ts";
 import {
   TRANSFER_OPTIONS,

@@ -31,7 +31,7 @@ const SHARED = `
   DialPhase
   EnvironmentRefusedError
   ErrorPhase
-  ExecOptions
+  ConnectionExecOptions
   ExecResult
   ExecTimeoutError
   FanOut
@@ -71,10 +71,10 @@ const SHARED = `
   PoolClosedError
   PoolCounters
   PoolEvent
-  PoolExecOptions
+  ExecOptions
   PoolObserver
-  PoolShellOptions
-  PoolSpawnOptions
+  ShellOptions
+  SpawnOptions
   PoolStats
   PoolTransferOptions
   PoolTunnel
@@ -100,12 +100,12 @@ const SHARED = `
   SftpOpenOptions
   SftpRemoveOptions
   SftpWriteFileOptions
-  ShellOptions
+  ConnectionShellOptions
   ShellTag
   ShellValue
   ShellWord
   SpareChannels
-  SpawnOptions
+  ConnectionSpawnOptions
   SshConfigResolverOptions
   SshError
   SshErrorJson
@@ -129,6 +129,7 @@ const SHARED = `
 
 /** What the main entry point has beside that. */
 const MAIN = `
+  BaseConnectionPool
   Ssh2Connector
   Ssh2ConnectorOptions
   SshConfigError

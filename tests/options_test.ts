@@ -144,7 +144,7 @@ const CASES: Readonly<Record<string, Case>> = {
     wrong: { maxSessions: -1, shell: true, hostKeys: "x" },
     borders: [(_, o) => EmbeddedServer.start(o)],
   },
-  ExecOptions: {
+  ConnectionExecOptions: {
     wrong: { timeoutMs: 0, check: 1, stdin: 5 },
     borders: [({ connection }, o) => connection.exec("true", o)],
   },
@@ -184,7 +184,7 @@ const CASES: Readonly<Record<string, Case>> = {
     wrong: { persistMs: 0, askpass: 1 },
     borders: [[true, (_, o) => new OpenSshConnector(o)]],
   },
-  PoolExecOptions: {
+  ExecOptions: {
     wrong: { idempotent: 1, acquireTimeoutMs: -1, env: [] },
     borders: [
       ({ pool }, o) => pool.exec(HOST, "true", o),
@@ -192,14 +192,14 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   ForwardOptions: forward,
-  PoolShellOptions: {
+  ShellOptions: {
     wrong: { columns: 0, acquireTimeoutMs: -1 },
     borders: [
       ({ pool }, o) => pool.shell(HOST, o),
       ({ host }, o) => host.shell(o),
     ],
   },
-  PoolSpawnOptions: {
+  SpawnOptions: {
     wrong: { cwd: "", acquireTimeoutMs: -1 },
     borders: [
       ({ pool }, o) => pool.spawn(HOST, "true", o),
@@ -297,11 +297,11 @@ const CASES: Readonly<Record<string, Case>> = {
     wrong: { onSent: 5 },
     borders: [({ file }, o) => file.writeFrom(nothing, 0, o)],
   },
-  ShellOptions: {
+  ConnectionShellOptions: {
     wrong: { rows: 0, term: "" },
     borders: [({ connection }, o) => connection.shell(o)],
   },
-  SpawnOptions: {
+  ConnectionSpawnOptions: {
     wrong: { login: 1, cwd: "" },
     borders: [({ connection }, o) => connection.spawn("true", o)],
   },

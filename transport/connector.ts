@@ -8,13 +8,13 @@
 import type { Command } from "./command/command.ts";
 import type { ResolvedHost } from "./host/host.ts";
 import type {
-  ExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
-  ShellOptions,
-  SpawnOptions,
 } from "./process.ts";
 import type { Sftp } from "./sftp/sftp.ts";
 import type { ForwardTarget } from "./host/target.ts";
@@ -185,7 +185,7 @@ export interface Connection extends AsyncDisposable {
    */
   exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options?: ExecOptions<Encoding>,
+    options?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>>;
   /**
    * Starts a command and gives its streams.
@@ -193,7 +193,10 @@ export interface Connection extends AsyncDisposable {
    * @throws {ChannelOpenError} If the server refuses the channel; nothing ran.
    * @throws {ConnectionLostError} If the connection ends first.
    */
-  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess>;
+  spawn(
+    command: Command,
+    options?: ConnectionSpawnOptions,
+  ): Promise<RemoteProcess>;
   /**
    * Starts the login shell of the user in a terminal. Absent where the adapter
    * cannot.
@@ -201,7 +204,7 @@ export interface Connection extends AsyncDisposable {
    * @throws {ChannelOpenError} If the server refuses the channel or the terminal.
    * @throws {ConnectionLostError} If the connection ends first.
    */
-  shell?(options?: ShellOptions): Promise<RemoteProcess>;
+  shell?(options?: ConnectionShellOptions): Promise<RemoteProcess>;
   /**
    * Opens a connection from the host to a target, as `ssh -W` does: to a TCP
    * port or to a unix socket of the host. Absent where the adapter cannot.

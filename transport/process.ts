@@ -76,7 +76,7 @@ export interface SessionOptions {
 }
 
 /** Options of {@linkcode Connection.spawn}. */
-export interface SpawnOptions extends SessionOptions {
+export interface ConnectionSpawnOptions extends SessionOptions {
   /**
    * Run it in a pseudo-terminal: standard error then arrives in standard
    * output. `true` is a terminal of the default size.
@@ -159,9 +159,9 @@ export type Output<Encoding extends OutputEncoding> = Encoding extends "bytes"
   : string;
 
 /** Options of {@linkcode Connection.exec}. */
-export interface ExecOptions<
+export interface ConnectionExecOptions<
   Encoding extends OutputEncoding = OutputEncoding,
-> extends SpawnOptions {
+> extends ConnectionSpawnOptions {
   /**
    * How output is returned: decoded as UTF-8, or as it came.
    *
@@ -202,7 +202,7 @@ export interface ExecOptions<
 }
 
 /** Options of {@linkcode Connection.shell}. */
-export interface ShellOptions extends SessionOptions, PtyOptions {}
+export interface ConnectionShellOptions extends SessionOptions, PtyOptions {}
 
 /** How a remote process ended. */
 export interface CommandStatus {

@@ -16,13 +16,13 @@ import type {
 import { ConnectionLostError } from "../../transport/errors.ts";
 import type { ResolvedHost } from "../../transport/host/host.ts";
 import type {
-  ExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
-  ShellOptions,
-  SpawnOptions,
 } from "../../transport/process.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../../transport/host/target.ts";
@@ -76,16 +76,19 @@ export class SharedConnection implements Connection {
 
   exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options?: ExecOptions<Encoding>,
+    options?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
     return exec(this.#target, command, options);
   }
 
-  spawn(command: Command, options?: SpawnOptions): Promise<RemoteProcess> {
+  spawn(
+    command: Command,
+    options?: ConnectionSpawnOptions,
+  ): Promise<RemoteProcess> {
     return spawn(this.#target, command, options);
   }
 
-  shell(options?: ShellOptions): Promise<RemoteProcess> {
+  shell(options?: ConnectionShellOptions): Promise<RemoteProcess> {
     return shell(this.#target, options);
   }
 

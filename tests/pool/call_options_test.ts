@@ -4,8 +4,8 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   CommandError,
   ConnectionPool,
+  type ExecOptions,
   type ExecResult,
-  type PoolExecOptions,
 } from "../../pool/mod.ts";
 import { MemoryConnector } from "../../transport/testing/mod.ts";
 
@@ -56,7 +56,7 @@ Deno.test("exec() is typed by the encoding that it is given", async () => {
   const text: ExecResult = await pool.exec(HOST, "true", { check: true });
   const bytes: ExecResult<Uint8Array> = await pool.host(HOST)
     .exec("true", { encoding: "bytes" });
-  const options: PoolExecOptions = { encoding: "text" };
+  const options: ExecOptions = { encoding: "text" };
   const either = await pool.exec(HOST, "true", options);
   // @ts-expect-error It may be bytes.
   const wrong: ExecResult = either;

@@ -8,7 +8,11 @@ import { type CheckedCall, checkLength } from "../command/call_options.ts";
 import { remoteCommand } from "../command/remote_command.ts";
 import { loginShellLine } from "../command/shell_line.ts";
 import type { SudoCommand } from "../command/sudo_command.ts";
-import type { PtyOptions, ShellOptions, SpawnOptions } from "../process.ts";
+import type {
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
+  PtyOptions,
+} from "../process.ts";
 
 /** A command or a shell, its variables and its terminal, as they are sent. */
 export interface SessionRequest {
@@ -40,7 +44,7 @@ const DROPBEAR = { line: 9000, variable: 30_000 };
  * @throws {RangeError} If it is longer than this server takes.
  */
 export function commandRequest(
-  { command, options }: CheckedCall<SpawnOptions>,
+  { command, options }: CheckedCall<ConnectionSpawnOptions>,
   server: string,
 ): SessionRequest {
   const { pty } = options;
@@ -63,7 +67,7 @@ export function commandRequest(
  *
  * @param options Its options, checked.
  */
-export function shellRequest(options: ShellOptions): SessionRequest {
+export function shellRequest(options: ConnectionShellOptions): SessionRequest {
   const { env = NO_ENV, envMode, term, columns, rows } = options;
   const isInline = envMode === "inline" && Object.keys(env).length > 0;
   return {

@@ -21,14 +21,14 @@ import type {
   Tunnel,
 } from "../connector.ts";
 import type {
-  ExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
   SessionOptions,
-  ShellOptions,
-  SpawnOptions,
 } from "../process.ts";
 import { runCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
@@ -163,7 +163,7 @@ export class ChannelConnection implements Connection {
   // Not async: this is the warm path, and each turn of the loop counts.
   exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    options?: ExecOptions<Encoding>,
+    options?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
     if (this.isClosed) return Promise.reject(this.#lost("run the command"));
     try {
@@ -182,7 +182,7 @@ export class ChannelConnection implements Connection {
 
   async spawn(
     command: Command,
-    options?: SpawnOptions,
+    options?: ConnectionSpawnOptions,
   ): Promise<RemoteProcess> {
     if (this.isClosed) throw this.#lost("run the command");
     const call = checkSpawn(command, options);
@@ -190,7 +190,7 @@ export class ChannelConnection implements Connection {
     return await this.#start(request, call.options);
   }
 
-  async shell(given?: ShellOptions): Promise<RemoteProcess> {
+  async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     if (this.isClosed) throw this.#lost("start the shell");
     const { options } = checkShellOptions(given);
     return await this.#start(shellRequest(options), options);

@@ -18,11 +18,11 @@ import {
 } from "../options/rules.ts";
 import { OptionTable, type Rules } from "../options/table.ts";
 import type {
-  ExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   OutputEncoding,
   SessionOptions,
-  ShellOptions,
-  SpawnOptions,
 } from "../process.ts";
 import {
   stdin,
@@ -65,7 +65,7 @@ const SESSION: Rules<SessionOptions> = {
   envMode: oneOf("request", "inline"),
   onOpen: callback,
 };
-const SPAWN: Rules<SpawnOptions> = {
+const SPAWN: Rules<ConnectionSpawnOptions> = {
   ...SESSION,
   pty: terminal,
   cwd: plainText,
@@ -74,7 +74,7 @@ const SPAWN: Rules<SpawnOptions> = {
   stdin,
   check: flag,
 };
-const EXEC: Rules<ExecOptions> = {
+const EXEC: Rules<ConnectionExecOptions> = {
   ...SPAWN,
   encoding: oneOf("text", "bytes"),
   timeoutMs: duration({ zero: false }),
@@ -82,7 +82,7 @@ const EXEC: Rules<ExecOptions> = {
   maxOutputBytes: byteLimit,
   onOutputLimit: oneOf("error", "truncate"),
 };
-const SHELL: Rules<ShellOptions> = { ...SESSION, ...TERMINAL };
+const SHELL: Rules<ConnectionShellOptions> = { ...SESSION, ...TERMINAL };
 const OWN: Rules<PoolCallOptions> = {
   acquireTimeoutMs: duration({ zero: true }),
   idempotent: flag,
@@ -122,26 +122,26 @@ function tableOf(
  */
 export function checkExec<Encoding extends OutputEncoding>(
   command: Command,
-  options: ExecOptions<Encoding> & PoolCallOptions | undefined,
+  options: ConnectionExecOptions<Encoding> & PoolCallOptions | undefined,
   own: readonly OwnName[] = [],
-): CheckedCall<ExecOptions<Encoding>> {
+): CheckedCall<ConnectionExecOptions<Encoding>> {
   return withCommand(command, check("exec", options, own));
 }
 
 /** Checks a call of `spawn()`, as {@linkcode checkExec} does. */
 export function checkSpawn(
   command: Command,
-  options: SpawnOptions & PoolCallOptions | undefined,
+  options: ConnectionSpawnOptions & PoolCallOptions | undefined,
   own: readonly OwnName[] = [],
-): CheckedCall<SpawnOptions> {
+): CheckedCall<ConnectionSpawnOptions> {
   return withCommand(command, check("spawn", options, own));
 }
 
 /** Checks the options of `shell()`, as {@linkcode checkExec} does. */
 export function checkShellOptions(
-  options: ShellOptions & PoolCallOptions | undefined,
+  options: ConnectionShellOptions & PoolCallOptions | undefined,
   own: readonly OwnName[] = [],
-): Omit<CheckedCall<ShellOptions>, "command"> {
+): Omit<CheckedCall<ConnectionShellOptions>, "command"> {
   return check("shell", options, own);
 }
 
@@ -193,7 +193,7 @@ export function whenOpened<Options extends SessionOptions>(
   return Object.freeze(copy);
 }
 
-function check<Options extends SpawnOptions | ShellOptions>(
+function check<Options extends ConnectionSpawnOptions | ConnectionShellOptions>(
   kind: Kind,
   given: (Options & PoolCallOptions) | undefined,
   names: readonly OwnName[],
@@ -208,7 +208,7 @@ function check<Options extends SpawnOptions | ShellOptions>(
   table.read(given, (name, value) => {
     (names.includes(name as OwnName) ? own : options)[name] = value;
   });
-  checkTogether(options as SpawnOptions, table.doing);
+  checkTogether(options as ConnectionSpawnOptions, table.doing);
   return {
     options: Object.freeze(options) as Options,
     own: Object.freeze(own),
@@ -254,7 +254,7 @@ function elsewhere(kind: Kind, name: string): string | undefined {
   return undefined;
 }
 
-function checkTogether(options: SpawnOptions, doing: string): void {
+function checkTogether(options: ConnectionSpawnOptions, doing: string): void {
   const { env, envMode, pty, sudo } = options;
   if (env === undefined) return;
   const isSudo = sudo !== undefined && sudo !== false;
@@ -275,7 +275,7 @@ function checkTogether(options: SpawnOptions, doing: string): void {
   );
 }
 
-function withCommand<Options extends SpawnOptions>(
+function withCommand<Options extends ConnectionSpawnOptions>(
   command: Command,
   checked: Omit<CheckedCall<Options>, "command">,
 ): CheckedCall<Options> {
@@ -292,7 +292,9 @@ function withCommand<Options extends SpawnOptions>(
   return { command: kept, options, own };
 }
 
-function changesLine({ cwd, envMode, login, sudo }: SpawnOptions): boolean {
+function changesLine(
+  { cwd, envMode, login, sudo }: ConnectionSpawnOptions,
+): boolean {
   return cwd !== undefined || envMode === "inline" || login === true ||
     (sudo !== undefined && sudo !== false);
 }

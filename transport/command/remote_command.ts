@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SpawnOptions } from "../process.ts";
+import type { ConnectionSpawnOptions } from "../process.ts";
 import { type Command, sentLine } from "./command.ts";
 import { shellLine } from "./shell_line.ts";
 import { type SudoCommand, sudoCommand } from "./sudo_command.ts";
@@ -29,7 +29,7 @@ const NONE: Readonly<Record<string, string>> = Object.freeze({});
  */
 export function remoteCommand(
   command: Command,
-  options: SpawnOptions,
+  options: ConnectionSpawnOptions,
 ): RemoteCommand {
   const own = sentLine(command);
   const { cwd, env = NONE, envMode, login, sudo } = options;

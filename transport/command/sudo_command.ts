@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { posixLine } from "./_any_shell.ts";
-import type { SpawnOptions } from "../process.ts";
+import type { ConnectionSpawnOptions } from "../process.ts";
 import { exportLine, posixText } from "./shell_line.ts";
 
 /** A command line with `sudo`, and what is sent to its standard input. */
@@ -35,7 +35,7 @@ export interface SudoCommand {
  */
 export function sudoCommand(
   command: string,
-  options: SpawnOptions,
+  options: ConnectionSpawnOptions,
 ): SudoCommand {
   const { cwd, env = {}, envMode, login, pty, sudo } = options;
   const { user = "root", password } = typeof sudo === "object" ? sudo : {};

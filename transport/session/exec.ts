@@ -13,7 +13,7 @@ import {
 import { OutputCollector } from "./_output_collector.ts";
 import type {
   CommandStatus,
-  ExecOptions,
+  ConnectionExecOptions,
   ExecResult,
   Output,
   OutputEncoding,
@@ -34,7 +34,7 @@ import { InputFeed } from "./_input_feed.ts";
  */
 export function runCommand<Encoding extends OutputEncoding>(
   host: string,
-  options: ExecOptions<Encoding>,
+  options: ConnectionExecOptions<Encoding>,
   session: MakeSession,
 ): Promise<ExecResult<Output<Encoding>>> {
   return new Promise((resolve, reject) => {
@@ -55,7 +55,7 @@ interface Settle {
 
 class Execution implements SessionListener {
   readonly #name: string;
-  readonly #options: ExecOptions;
+  readonly #options: ConnectionExecOptions;
   readonly #settle: Settle;
   readonly #session: RemoteSession;
   readonly #output: OutputCollector;
@@ -64,7 +64,7 @@ class Execution implements SessionListener {
 
   constructor(
     host: string,
-    options: ExecOptions,
+    options: ConnectionExecOptions,
     session: MakeSession,
     settle: Settle,
   ) {

@@ -8,10 +8,10 @@ import type { PartialOutput } from "../errors.ts";
 import { OutputStream } from "./_output_stream.ts";
 import type {
   CommandStatus,
+  ConnectionSpawnOptions,
   ExecResult,
   PtyOptions,
   RemoteProcess,
-  SpawnOptions,
   StdinSource,
 } from "../process.ts";
 import { type FeedingProcess, whenSucceeded } from "./_byte_source.ts";
@@ -36,7 +36,7 @@ export interface ProcessParts {
   /** The name of the host, for messages. */
   readonly host: string;
   /** The options of the command, checked. */
-  readonly options: Pick<SpawnOptions, "check" | "signal" | "stdin">;
+  readonly options: Pick<ConnectionSpawnOptions, "check" | "signal" | "stdin">;
   /** Its terminal, if it has one. */
   readonly pty: PtyOptions | undefined;
   /**

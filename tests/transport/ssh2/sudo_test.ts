@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import type { Command } from "../../../transport/command/command.ts";
 import { ExecTimeoutError } from "../../../transport/errors.ts";
-import type { ExecOptions } from "../../../transport/process.ts";
+import type { ConnectionExecOptions } from "../../../transport/process.ts";
 import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import { makeSudoAccount } from "../../kit/sudo.ts";
 import { rejection, until } from "./_kit.ts";
@@ -313,7 +313,7 @@ for (const shell of ["fish", "tcsh", "zsh"]) {
     { shell: isThere ? path : "/bin/sh" },
     async ({ connection, user, password }) => {
       const env = { A: "it's\n!! \\" };
-      const run = async (command: Command, options: ExecOptions) =>
+      const run = async (command: Command, options: ConnectionExecOptions) =>
         (await connection.exec(command, { ...options, check: true })).stdout;
       for (const login of [false, true]) {
         for (const sudo of [false, { password }]) {

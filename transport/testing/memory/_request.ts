@@ -1,6 +1,10 @@
 /** What is asked for on a session channel of a memory connection. */
 
-import type { PtyOptions, ShellOptions, SpawnOptions } from "../../process.ts";
+import type {
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
+  PtyOptions,
+} from "../../process.ts";
 
 /** What is asked for on a session channel. */
 export interface MemoryRequest {
@@ -19,7 +23,7 @@ const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 /** The request of a command, whose options were checked. */
 export function commandRequest(
   line: string,
-  options: SpawnOptions,
+  options: ConnectionSpawnOptions,
 ): MemoryRequest {
   const { env = NO_ENV, envMode, sudo, pty } = options;
   // sudo gets them through its standard input.
@@ -34,7 +38,7 @@ export function commandRequest(
 }
 
 /** The request of a shell, whose options were checked. */
-export function shellRequest(options: ShellOptions): MemoryRequest {
+export function shellRequest(options: ConnectionShellOptions): MemoryRequest {
   const { env = NO_ENV, envMode, term, columns, rows } = options;
   const isInline = envMode === "inline";
   return {

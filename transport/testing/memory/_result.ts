@@ -1,7 +1,11 @@
 /** Scripted results, as the treaty of connections has them. */
 
 import { checkExit } from "../../session/check_exit.ts";
-import type { CommandStatus, ExecOptions, ExecResult } from "../../process.ts";
+import type {
+  CommandStatus,
+  ConnectionExecOptions,
+  ExecResult,
+} from "../../process.ts";
 import type { CommandResult } from "../scripts/command_script.ts";
 
 const encoder = new TextEncoder();
@@ -24,7 +28,7 @@ export function statusOf(result: CommandResult): CommandStatus {
 /** Gives the result as the options ask for it, or throws what `check` says. */
 export function resultOf(
   script: CommandResult,
-  options: ExecOptions,
+  options: ConnectionExecOptions,
   host: string,
 ): ExecResult<string | Uint8Array> {
   const { success, code, signal } = statusOf(script);
@@ -37,7 +41,7 @@ export function resultOf(
 
 function encode(
   chunk: string | Uint8Array = "",
-  options: ExecOptions,
+  options: ConnectionExecOptions,
 ): string | Uint8Array {
   if (options.encoding === "bytes") return toBytes(chunk);
   return typeof chunk === "string" ? chunk : decoder.decode(chunk);

@@ -21,14 +21,14 @@ import type {
 import { discreet } from "../../host/redacted.ts";
 import { hostName, type ResolvedHost } from "../../host/host.ts";
 import type {
-  ExecOptions,
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
   SessionOptions,
-  ShellOptions,
-  SpawnOptions,
 } from "../../process.ts";
 import { runCommand } from "../../session/exec.ts";
 import { startProcess } from "../../session/process.ts";
@@ -147,7 +147,7 @@ export class MemoryConnection implements ScriptedConnection {
   /** Runs a scripted command and collects its output. */
   exec<Encoding extends OutputEncoding = "text">(
     command: Command,
-    given?: ExecOptions<Encoding>,
+    given?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
     try {
       const { command: own, options } = checkExec(command, given);
@@ -172,7 +172,7 @@ export class MemoryConnection implements ScriptedConnection {
   /** Starts a scripted command and gives its streams. */
   async spawn(
     command: Command,
-    given?: SpawnOptions,
+    given?: ConnectionSpawnOptions,
   ): Promise<RemoteProcess> {
     const { command: own, options } = checkSpawn(command, given);
     const line = commandLine(own);
@@ -181,7 +181,7 @@ export class MemoryConnection implements ScriptedConnection {
   }
 
   /** Starts the scripted shell in a terminal. */
-  async shell(given?: ShellOptions): Promise<RemoteProcess> {
+  async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#called("shell", "", options);
     return await this.#start(shellRequest(options), options);
@@ -289,7 +289,7 @@ export class MemoryConnection implements ScriptedConnection {
     reports.called({ kind, host: this.#name, command: "", target, options });
   }
 
-  #isPlain(options: ExecOptions): boolean {
+  #isPlain(options: ConnectionExecOptions): boolean {
     const { onOpen, onExec, onChannelClose, roundTripMs = 0, spareChannels } =
       this.#parts.options;
     return onOpen === undefined && onExec === undefined &&
@@ -302,7 +302,7 @@ export class MemoryConnection implements ScriptedConnection {
 
   async #execPlain(
     script: CommandResult,
-    options: ExecOptions,
+    options: ConnectionExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     const channels = this.#channels;
     options.signal?.throwIfAborted();
@@ -321,7 +321,7 @@ export class MemoryConnection implements ScriptedConnection {
 
   #execOnSession(
     request: MemoryRequest,
-    options: ExecOptions,
+    options: ConnectionExecOptions,
   ): Promise<ExecResult<string | Uint8Array>> {
     return runCommand(
       this.#name,

@@ -6,7 +6,11 @@
 
 import type { Connection } from "../../connector.ts";
 import type { ResolvedHost } from "../../host/host.ts";
-import type { ExecOptions, ShellOptions, SpawnOptions } from "../../process.ts";
+import type {
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
+} from "../../process.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
 import type { ForwardTarget } from "../../host/target.ts";
 import type { CommandHandler, Commands } from "../scripts/command_script.ts";
@@ -194,7 +198,10 @@ export interface MemoryCall {
   /** Of a forward: where it leads to, or where the host listens. */
   readonly target?: string;
   /** The options of the call. */
-  readonly options: ExecOptions | SpawnOptions | ShellOptions;
+  readonly options:
+    | ConnectionExecOptions
+    | ConnectionSpawnOptions
+    | ConnectionShellOptions;
 }
 
 /** What a memory connection reports to its connector. */
