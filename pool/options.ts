@@ -15,6 +15,7 @@ import {
   objectWith,
   plainText,
   signal,
+  wholeNumber,
 } from "../transport/options/rules.ts";
 import {
   OptionTable,
@@ -140,6 +141,15 @@ export interface ConnectionPoolOptions {
    * @default {0}
    */
   readonly maxLifetimeMs?: number;
+  /**
+   * Sessions that a connection carries in its life; 0 for any number. A server
+   * that takes only so many (TinySSH takes one), or that hangs up after each
+   * command, as some switches do, is found out and respected; saying so from
+   * the start saves what a hang-up loses until then.
+   *
+   * @default {0}
+   */
+  readonly maxLifetimeSessions?: number;
   /**
    * How long a caller waits for a connection or a slot, in milliseconds; 0
    * for ever.
@@ -332,6 +342,7 @@ const NUMBERS: Numbers<NumberName> = {
   maxSessionsPerConnection: [10, count],
   idleTimeoutMs: [60_000, time],
   maxLifetimeMs: [0, time],
+  maxLifetimeSessions: [0, wholeNumber(0)],
   acquireTimeoutMs: [30_000, time],
   dialTimeoutMs: [20_000, between(1, MAX_TIMER_MS)],
   maxConcurrentDials: [32, count],

@@ -35,6 +35,9 @@ export interface SlotJob<T> extends Call, SlotWork<T> {
 /** The reason code of RFC 4254 that OpenSSH sends beyond MaxSessions. */
 const OPEN_CONNECT_FAILED = 2;
 
+/** So often is a job tried again that was never sent. */
+const MAX_LOSSES = 4;
+
 /** It ended, and nobody knows how far it came. */
 type Loss = ConnectionLostError | ChannelClosedError;
 
@@ -155,14 +158,20 @@ class Run<T> {
     const { attempt } = slot;
     if (attempt === undefined) return undefined;
     if (error instanceof ChannelOpenError && !attempt.isOpen) {
-      if (error.reason !== OPEN_CONNECT_FAILED) return undefined;
+      // Whatever the reason: it does not prohibit what was open before.
+      const isLimit = error.reason === OPEN_CONNECT_FAILED ||
+        (error.reason > 0 && slot.pooled.hadSession);
+      if (!isLimit) return undefined;
       return isTemporary(lane, slot) ? "channel-open" : undefined;
     }
     const { signal, idempotent } = this.#job;
     if (this.#target.pool.isClosing || signal?.aborted) return undefined;
-    if (!isLoss(error) || this.#losses > 0) return undefined;
-    if (!error.mayHaveRun) return "not-sent";
-    return idempotent ? "idempotent" : undefined;
+    if (!isLoss(error)) return undefined;
+    // TinySSH hangs up when its one session ends, on all that wait for another.
+    if (!error.mayHaveRun) {
+      return this.#losses < MAX_LOSSES ? "not-sent" : undefined;
+    }
+    return idempotent && this.#losses === 0 ? "idempotent" : undefined;
   }
 
   /**
@@ -193,7 +202,10 @@ class Run<T> {
 function isTemporary(lane: Lane, { pooled, attempt }: Slot): boolean {
   const refusal = pooled.sessionRefused(attempt!);
   if (refusal.kind === "limit") lane.learn(refusal.limit);
-  if (refusal.kind === "clogged") pooled.drain("discarded");
+  if (refusal.kind === "spent") lane.noteSpent(refusal.sessions);
+  if (refusal.kind === "spent" || refusal.kind === "clogged") {
+    pooled.drain("discarded");
+  }
   return refusal.kind !== "refused";
 }
 

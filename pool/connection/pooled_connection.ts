@@ -55,6 +55,8 @@ export interface PooledConnectionOptions {
   readonly hop?: PooledConnection | undefined;
   /** When it is to be replaced, about, in milliseconds; 0 for never. */
   readonly maxLifetimeMs: number;
+  /** Sessions that it may carry in its life. */
+  readonly sessionsInLife: number;
   readonly listener: PooledConnectionListener;
   /** Makes what `getConnection()` gives out. */
   share(pooled: PooledConnection): Connection;
@@ -82,6 +84,10 @@ export class PooledConnection {
   #state: PooledConnectionState = "open";
   #drainCause: CloseCause = "lifetime";
   #slots = 0;
+  /** Slots that were ever taken. */
+  #taken = 0;
+  /** Sessions that it may carry in its life. */
+  sessionsInLife: number;
   #streams = 0;
   #leases = 0;
   #pins = 0;
@@ -100,6 +106,7 @@ export class PooledConnection {
     this.hop = options.hop;
     this.#listener = options.listener;
     this.#permit = options.permit;
+    this.sessionsInLife = options.sessionsInLife;
     // Jittered, so that what was opened together does not end together.
     const lifetimeMs = options.maxLifetimeMs * (0.9 + 0.2 * Math.random());
     this.#expiresAt = performance.now() + (lifetimeMs || Infinity);
@@ -163,12 +170,14 @@ export class PooledConnection {
   /** Whether one more session may be opened now, as far as refusals tell. */
   hasRoom(sessionLimit: number): boolean {
     const { load } = this;
-    return load < sessionLimit && load + 1 <= this.#limit.ceiling;
+    return load < sessionLimit && load + 1 <= this.#limit.ceiling &&
+      this.#taken < this.sessionsInLife;
   }
 
   /** Takes a slot. The caller has seen that there is one, in the same turn. */
   takeSlot(kind: SlotKind): void {
     this.#slots++;
+    this.#taken++;
     if (kind === "stream") this.#streams++;
   }
 
@@ -242,7 +251,7 @@ export class PooledConnection {
 
   /** Opens a channel ahead of need, if this connection is busy enough. */
   openSpare(sessionLimit: number): void {
-    if (this.#state !== "open") return;
+    if (this.#state !== "open" || this.sessionsInLife !== Infinity) return;
     const room = Math.min(sessionLimit, this.#limit.ceiling) - this.load;
     this.#spares?.refill(this.#slots, room);
   }
@@ -263,6 +272,16 @@ export class PooledConnection {
     // Where nothing is open, no stray is.
     if (this.connection.openChannels === 0) this.#hasStrays = false;
     return this.#limit.refused(attempt, this.#leases > 0 || this.#hasStrays);
+  }
+
+  /** Whether a session was ever open on it. */
+  get hadSession(): boolean {
+    return this.#limit.hadSession;
+  }
+
+  /** Whether it has carried one session, which has only just ended. */
+  get hasJustServedOne(): boolean {
+    return this.#limit.hasJustServedOne;
   }
 
   /** When refusals are to be thought over again, from now, in milliseconds. */
@@ -360,8 +379,12 @@ export class PooledConnection {
     this.#slots--;
     if (kind === "stream") this.#streams--;
     if (hadSession) this.#limit.sessionEnded();
+    else this.#taken--;
     if (this.#state === "gone") return;
-    if (this.#isUnused) this.#becomeIdle();
+    const isSpent = this.#state === "open" && this.#isUnused &&
+      this.#taken >= this.sessionsInLife;
+    if (isSpent) this.drain("lifetime");
+    else if (this.#isUnused) this.#becomeIdle();
     else this.#listener.onSlotFreed();
   }
 

@@ -24,6 +24,9 @@ const CUT = 0.7;
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;
 
+/** A server that hangs up so soon after a session does it because of that. */
+const HANG_UP_MS = 1_000;
+
 /** One attempt to open a session channel. */
 export interface SessionAttempt {
   readonly startedAt: number;
@@ -34,6 +37,8 @@ export interface SessionAttempt {
 export type Refusal =
   /** The server refuses sessions as such: tell the caller. */
   | { readonly kind: "refused" }
+  /** This connection takes no more sessions, after so many: dial another. */
+  | { readonly kind: "spent"; readonly sessions: number }
   /** Nothing is learned: try again when a session has ended, or in a moment. */
   | { readonly kind: "wait" }
   /** The server allows just so many sessions. */
@@ -43,7 +48,8 @@ export type Refusal =
 
 /**
  * Tells a low `MaxSessions` from a session that the server has not reaped yet.
- * Both look the same: CHANNEL_OPEN_FAILURE, reason 2, while others are open.
+ * Both look the same: CHANNEL_OPEN_FAILURE while others are open. The reason is 2
+ * of OpenSSH, 4 by the RFC, 1 or 3 of others.
  *
  * A refusal is evidence of a limit only if the connection had been quiet: no
  * session ended within {@linkcode REAP_MS} before the attempt, nor during it.
@@ -55,6 +61,9 @@ export class SessionLimit {
   /** No more sessions than this for the moment; a fraction is on its way up. */
   ceiling = Infinity;
   #open = 0;
+  /** Sessions that were ever open. */
+  #total = 0;
+  #endedCount = 0;
   /** Attempts without an answer, in the order in which they were made. */
   readonly #unanswered = new Set<SessionAttempt>();
   #peak = 0;
@@ -85,6 +94,7 @@ export class SessionLimit {
     // The caller left before the answer: its channel is being closed.
     if (!this.#unanswered.delete(attempt)) return;
     attempt.isOpen = true;
+    this.#total++;
     this.#refusalsInARow = 0;
     if (++this.#open > this.#peak) {
       this.#peak = this.#open;
@@ -104,6 +114,7 @@ export class SessionLimit {
     if (!attempt.isOpen) return;
     attempt.isOpen = false;
     this.#open--;
+    this.#endedCount++;
     if (orphaned) this.#orphans++;
     this.#lastEndAt = performance.now();
   }
@@ -122,7 +133,21 @@ export class SessionLimit {
     if (this.#pausedUntil === 0) this.#raise(this.ceiling < 1 ? 1 : GROWTH);
   }
 
-  /** The server refused the attempt with reason 2. */
+  /** Whether a session was ever open. */
+  get hadSession(): boolean {
+    return this.#total > 0;
+  }
+
+  /**
+   * Whether one session has ended here, and only just now. A server that hangs
+   * up then does so after every command, as some switches do.
+   */
+  get hasJustServedOne(): boolean {
+    return this.#endedCount === 1 &&
+      performance.now() - this.#lastEndAt < HANG_UP_MS;
+  }
+
+  /** The server refused the attempt. */
   refused(attempt: SessionAttempt, foreignChannels: boolean): Refusal {
     const others = this.#open;
     const now = performance.now();
@@ -134,7 +159,11 @@ export class SessionLimit {
     const certain = quiet && this.#orphans === 0 && !foreignChannels &&
       first === attempt;
     this.#refusalsInARow++;
-    if (others === 0 && certain) return { kind: "refused" };
+    if (others === 0 && certain) {
+      return this.#total > 0
+        ? { kind: "spent", sessions: this.#total }
+        : { kind: "refused" };
+    }
     if (this.#orphans > 0 && this.#refusalsInARow > DOUBTS) {
       return { kind: "clogged" };
     }

@@ -75,6 +75,12 @@ export class Lane
   readonly #dialer: Dialer;
   readonly #scaleOut = new ScaleOut();
   #sessionLimit: number;
+  /** Sessions that a connection carries in its life. */
+  #sessionsInLife: number;
+  /** After how many the latest one would take no more. */
+  #spentAfter = 0;
+  /** Connections in a row that ended right after their first session. */
+  #hangUps = 0;
   readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
   #isPumping = false;
 
@@ -92,6 +98,7 @@ export class Lane
     this.backoff = new Backoff(context.limits.backoff);
     this.#dialer = new Dialer(context, this, this);
     this.#sessionLimit = context.limits.maxSessionsPerConnection;
+    this.#sessionsInLife = context.limits.maxLifetimeSessions || Infinity;
   }
 
   /** Connections that give slots; the first is the one that callers share. */
@@ -174,6 +181,21 @@ export class Lane
     telemetry.record({ type: "limit-learned", host: this.name, limit });
   }
 
+  /**
+   * Notes that a connection takes no more sessions. When the next one says so
+   * after as many, none is asked for more.
+   */
+  noteSpent(sessions: number): void {
+    if (sessions === this.#spentAfter) this.#limitLife(sessions);
+    this.#spentAfter = sessions;
+  }
+
+  #limitLife(sessions: number): void {
+    if (sessions >= this.#sessionsInLife) return;
+    this.#sessionsInLife = sessions;
+    for (const pooled of this.open) pooled.sessionsInLife = sessions;
+  }
+
   /** Aborts what is being dialled and fails everybody who waits. */
   reject(error: unknown): void {
     for (const waiter of this.#queue.takeAll()) waiter.fail(error);
@@ -233,6 +255,10 @@ export class Lane
       cause,
       ...(reason === undefined ? {} : { reason }),
     });
+    if (cause === "ended" && reason?.kind === "remote") {
+      this.#hangUps = pooled.hasJustServedOne ? this.#hangUps + 1 : 0;
+      if (this.#hangUps === 2) this.#limitLife(1);
+    }
     // The next server may have another configuration.
     if (cause === "ended" && this.connections.size === 0) {
       this.#sessionLimit = context.limits.maxSessionsPerConnection;
@@ -339,6 +365,11 @@ export class Lane
     permits.withdraw(this);
   }
 
+  /** Sessions that a new connection can carry at once. */
+  get #slotsEach(): number {
+    return Math.min(this.#sessionLimit, this.#sessionsInLife);
+  }
+
   get #maxConnections(): number {
     const { limits } = this.#context;
     return this.host.keyboardInteractive === undefined
@@ -366,7 +397,7 @@ export class Lane
 
   /** Whether one more slot may be taken that may be held for long. */
   #mayStream(): boolean {
-    const slots = this.#maxConnections * this.#sessionLimit;
+    const slots = this.#maxConnections * this.#slotsEach;
     const forCommands = Math.floor(slots * COMMAND_SHARE);
     return this.#connections.streams < slots - forCommands;
   }
@@ -378,6 +409,7 @@ export class Lane
       hop,
       permit,
       maxLifetimeMs: limits.maxLifetimeMs,
+      sessionsInLife: this.#sessionsInLife,
       listener: this,
       share: (pooled) => this.#options.share(this, pooled),
     });
@@ -407,7 +439,7 @@ export class Lane
 
   #onTick(): void {
     this.#connections.recheck();
-    this.#scaleOut.weigh(this.#queue.slotsWanted, this.#sessionLimit);
+    this.#scaleOut.weigh(this.#queue.slotsWanted, this.#slotsEach);
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");
     }

@@ -67,7 +67,10 @@ function assertRefused(
 }
 
 Deno.test("ConnectionPool has the defaults that its documentation names", async () => {
-  const { backoff, ...limits } = limitsOf(POOL_OPTIONS.check({ connector }));
+  const { backoff, maxInteractiveConnectionsPerHost, ...limits } = limitsOf(
+    POOL_OPTIONS.check({ connector }),
+  );
+  assertEquals(maxInteractiveConnectionsPerHost, 1);
   const source = await Deno.readTextFile(
     new URL("../../pool/options.ts", import.meta.url),
   );

@@ -118,33 +118,6 @@ Deno.test("ConnectionPool fails no caller when refusals overtake earlier confirm
   assert((pool.stats().hosts[0]?.sessionLimit ?? 0) >= 2);
 });
 
-for (const reason of [1, 3, 4]) {
-  Deno.test(`ConnectionPool hands a refusal with reason ${reason} to the caller, and learns nothing`, async () => {
-    const refusal = new ChannelOpenError("No", { reason });
-    let refuse = false;
-    await using kit = new Kit({
-      onOpen: () => refuse ? refusal : "ok",
-      commands: { wait: () => end.promise },
-    });
-    const end = gate();
-    const other = kit.pool.exec(host, "wait");
-    await flush();
-    refuse = true;
-    const error = await errorOf(kit.pool.exec(host, "true"));
-    assertInstanceOf(error, ChannelOpenError);
-    assertEquals(error.reason, reason);
-    refuse = false;
-    end.open();
-    await other;
-    const { counters, hosts, slotsInUse } = kit.pool.stats();
-    assertEquals([counters.limitsLearned, counters.retries["channel-open"]], [
-      0,
-      0,
-    ]);
-    assertEquals([hosts[0]?.sessionLimit, slotsInUse], [10, 0]);
-  });
-}
-
 Deno.test("ConnectionPool hands a refused request on an open channel to the caller", async () => {
   await using kit = new Kit({ onExec: () => new Error("forced command only") });
   const error = await errorOf(kit.pool.exec(host, "true"));
@@ -222,4 +195,78 @@ Deno.test("ConnectionPool gives up waiting for a session at acquireTimeoutMs", a
   kit.connection(0).drop();
   await running;
   lease.release();
+});
+
+/** A refusal with a reason of the server's choice. */
+const refusal = (reason: number) =>
+  new ChannelOpenError("Cannot open a channel: refused", { reason });
+
+for (const reason of [1, 2, 3, 4]) {
+  Deno.test(`ConnectionPool takes a refusal with reason ${reason} for a limit, where a session is open`, async () => {
+    using time = new FakeTime();
+    await using kit = new Kit({
+      commands: { slow },
+      onOpen: ({ openChannels }) => openChannels > 2 ? refusal(reason) : "ok",
+    });
+    const first = kit.pool.exec(host, "true");
+    await time.advance(100);
+    await first;
+    const all = Promise.all(range(12).map(() => kit.pool.exec(host, "slow")));
+    await time.advance(10_000);
+    assertEquals((await all).length, 12);
+  });
+
+  Deno.test(`ConnectionPool leaves a connection that takes no more sessions, and learns it, with reason ${reason}`, async () => {
+    using time = new FakeTime();
+    const perConnection = new Map<object, number>();
+    let refusals = 0;
+    await using kit = new Kit({
+      onOpen: (connection) => {
+        const before = perConnection.get(connection) ?? 0;
+        if (before === 1) {
+          refusals++;
+          return refusal(reason);
+        }
+        perConnection.set(connection, before + 1);
+        return "ok";
+      },
+    });
+    for (const _ of range(8)) {
+      const running = kit.pool.exec(host, "true");
+      await time.advance(2_000);
+      await running;
+    }
+    assertEquals(kit.connector.dials, 8);
+    const seen = refusals;
+    for (const _ of range(4)) {
+      const running = kit.pool.exec(host, "true");
+      await time.advance(2_000);
+      await running;
+    }
+    assertEquals(refusals, seen, "what is learned is not asked for again");
+  });
+}
+
+Deno.test("ConnectionPool tells the caller where the first session of a connection is refused", async () => {
+  for (const reason of [1, 2, 4]) {
+    await using kit = new Kit({ onOpen: () => refusal(reason) });
+    const error = await errorOf(kit.pool.exec(host, "true"));
+    assertInstanceOf(error, ChannelOpenError);
+    assertEquals([error.reason, kit.connector.dials], [reason, 1]);
+  }
+});
+
+Deno.test("maxLifetimeSessions gives a connection so many sessions, and no more", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ commands: { slow } }, { maxLifetimeSessions: 3 });
+  for (const _ of range(9)) {
+    const running = kit.pool.exec(host, "true");
+    await time.advance(100);
+    await running;
+  }
+  assertEquals(kit.connector.dials, 3);
+  const all = Promise.all(range(9).map(() => kit.pool.exec(host, "slow")));
+  await time.advance(10_000);
+  await all;
+  assertEquals(kit.connector.maxChannels, 3);
 });

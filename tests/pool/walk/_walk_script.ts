@@ -144,7 +144,7 @@ export class Script {
     };
     if (gates.dial) options.onDial = () => this.#outcome(gates.dial, dialError);
     if (gates.dial) options.onForward = () => this.#outcome(gates.open);
-    if (gates.open) options.onOpen = () => this.#outcome(gates.open);
+    if (gates.open) options.onOpen = () => this.#outcome(gates.open, noChannel);
     if (gates.exec) options.onExec = () => this.#outcome(gates.exec);
     if (gates.end) options.onChannelClose = () => this.#outcome(gates.end);
     if (gates.close) options.onClose = () => this.#close(gates.close);
@@ -186,6 +186,12 @@ export class Script {
     if (kind === "slow") return { delayMs: 1 + this.#chance.below(30) };
     return kind;
   }
+}
+
+/** No answer, and so no limit, which a refusal of the server may be. */
+function noChannel(): Error {
+  const cause = new Injected("gate");
+  return new ChannelOpenError("No channel", { reason: 0, cause });
 }
 
 /** Any way in which a dial can fail. */
