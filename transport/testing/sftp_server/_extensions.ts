@@ -4,6 +4,9 @@ import type { PacketReader } from "../../sftp/packets.ts";
 import { done, numbersAnswer, spaceAnswer } from "./_answers.ts";
 import { MAX_HANDLES } from "./_handles.ts";
 import {
+  onHandle,
+  onPath,
+  onTwoPaths,
   type Operation,
   type Place,
   type Read,
@@ -20,58 +23,42 @@ export const MAX_PACKET_BYTES: number = 256 * 1024;
 const COPY_BYTES = 64 * 1024;
 
 /** Replaces what has the new name, as POSIX has it. */
-const posixRename: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const target = readText(packet);
-  const run = () => then(files.rename(path, target), done);
-  return { operation: "posix-rename", path, target, run };
-};
+const posixRename = onTwoPaths(
+  "posix-rename",
+  ({ files }, path, target) => files.rename(path, target),
+);
 
-const hardlink: Read = (packet, { files }) => {
-  const target = readText(packet);
-  const path = readText(packet);
-  const run = () => then(files.link(target, path), done);
-  return { operation: "hardlink", path, target, run };
-};
+const hardlink = onTwoPaths(
+  "hardlink",
+  ({ files }, path, target) => files.link(target, path),
+  "target first",
+);
 
-const lsetstat: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const changes = readChanges(packet);
-  const run = () => {
+const lsetstat = onPath(
+  "lsetstat",
+  ({ files }, path, changes) => {
     // A link has no size to change; not looked at otherwise.
     if (changes.size !== undefined) throw new FileError("EINVAL");
-    return then(files.change(path, changes, { isLink: true }), done);
-  };
-  return { operation: "lsetstat", path, run };
-};
+    return files.change(path, changes, { isLink: true });
+  },
+  readChanges,
+);
 
-const statvfs: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.space(path), spaceAnswer);
-  return { operation: "statvfs", path, run };
-};
+const statvfs = onPath(
+  "statvfs",
+  ({ files }, path) => then(files.space(path), spaceAnswer),
+);
 
-const fstatvfs: Read = (packet, { files, handles }) => {
-  const name = packet.bytes();
-  return {
-    operation: "fstatvfs",
-    path: handles.pathOf(name),
-    // Of the whole file system: the file may have lost its name.
-    run() {
-      handles.file(name);
-      return then(files.space("/"), spaceAnswer);
-    },
-  };
-};
+/** Of the whole file system: the file may have lost its name. */
+const fstatvfs = onHandle("fstatvfs", ({ files, handles }, name) => {
+  handles.file(name);
+  return then(files.space("/"), spaceAnswer);
+});
 
-const fsync: Read = (packet, { handles }) => {
-  const name = packet.bytes();
-  return {
-    operation: "fsync",
-    path: handles.pathOf(name),
-    run: () => then(handles.file(name, "ENOENT").file.sync(), done),
-  };
-};
+const fsync = onHandle(
+  "fsync",
+  ({ handles }, name) => handles.file(name, "ENOENT").file.sync(),
+);
 
 const limits: Read = () => ({
   operation: "limits",

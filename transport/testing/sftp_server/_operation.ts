@@ -2,9 +2,9 @@
 
 import type { PacketReader } from "../../sftp/packets.ts";
 import { decodeFileName } from "../../sftp/names.ts";
-import type { Answer } from "./_answers.ts";
+import { type Answer, done } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
-import type { SftpRequest } from "./request.ts";
+import type { SftpOperation, SftpRequest } from "./request.ts";
 import type { FileChanges, MaybePromise, ServedFiles } from "./served_files.ts";
 
 /** What requests work on. */
@@ -21,6 +21,60 @@ export interface Operation extends Omit<SftpRequest, "number"> {
 
 /** Reads a request behind its id. Throws if it is malformed. */
 export type Read = (packet: PacketReader, place: Place) => Operation;
+
+/** Does a request; nothing is answered with "Success". */
+type Run<Args extends readonly unknown[]> = (
+  place: Place,
+  ...args: Args
+) => MaybePromise<Answer | void>;
+
+/** A request that names a path, and then what `more` reads. */
+export function onPath<More = void>(
+  operation: SftpOperation,
+  run: Run<[path: string, more: More]>,
+  more: (packet: PacketReader) => More = () => undefined as More,
+): Read {
+  return (packet, place) => {
+    const path = readText(packet);
+    const rest = more(packet);
+    return { operation, path, run: () => answer(run(place, path, rest)) };
+  };
+}
+
+/** A request that names two paths: the one that is asked about comes first. */
+export function onTwoPaths(
+  operation: SftpOperation,
+  run: Run<[path: string, target: string]>,
+  order: "path first" | "target first" = "path first",
+): Read {
+  return (packet, place) => {
+    const both = [readText(packet), readText(packet)] as [string, string];
+    if (order === "target first") both.reverse();
+    const [path, target] = both;
+    return { operation, path, target, run: () => answer(run(place, ...both)) };
+  };
+}
+
+/** A request that names a handle, and then what `more` reads. */
+export function onHandle<More = void>(
+  operation: SftpOperation,
+  run: Run<[name: Uint8Array, more: More]>,
+  more: (packet: PacketReader) => More = () => undefined as More,
+): Read {
+  return (packet, place) => {
+    const name = packet.bytes();
+    const rest = more(packet);
+    return {
+      operation,
+      path: place.handles.pathOf(name),
+      run: () => answer(run(place, name, rest)),
+    };
+  };
+}
+
+function answer(given: MaybePromise<Answer | void>): MaybePromise<Answer> {
+  return then(given, (it) => it ?? done());
+}
 
 /** Goes on with a value, in the same turn if it is there. */
 export function then<T, U>(

@@ -11,14 +11,20 @@ import {
   statusAnswer,
 } from "./_answers.ts";
 import {
+  onHandle,
+  onPath,
+  onTwoPaths,
   type Operation,
+  type Place,
   type Read,
   readChanges,
   readText,
   then,
 } from "./_operation.ts";
 import {
+  type FileAttributes,
   FileError,
+  type MaybePromise,
   type OpenHow,
   type ServedEntry,
   type ServedFiles,
@@ -62,18 +68,6 @@ function openHow(flags: number, mode: number): OpenHow {
   };
 }
 
-const close: Read = (packet, { handles }) => {
-  const name = packet.bytes();
-  return {
-    operation: "close",
-    path: handles.pathOf(name),
-    run() {
-      const handle = handles.take(name);
-      return "file" in handle ? then(handle.file.close(), done) : done();
-    },
-  };
-};
-
 const read: Read = (packet, { handles }) => {
   const name = packet.bytes();
   const offset = packet.u64();
@@ -105,63 +99,6 @@ const write: Read = (packet, { handles }) => {
   };
 };
 
-const stat: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.stat(path), attributesAnswer);
-  return { operation: "stat", path, run };
-};
-
-const lstat: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.lstat(path), attributesAnswer);
-  return { operation: "lstat", path, run };
-};
-
-const fstat: Read = (packet, { handles }) => {
-  const name = packet.bytes();
-  return {
-    operation: "fstat",
-    path: handles.pathOf(name),
-    run: () => then(handles.file(name).file.stat(), attributesAnswer),
-  };
-};
-
-const setstat: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const changes = readChanges(packet);
-  const run = () => then(files.change(path, changes), done);
-  return { operation: "setstat", path, run };
-};
-
-const fsetstat: Read = (packet, { handles }) => {
-  const name = packet.bytes();
-  const changes = readChanges(packet);
-  return {
-    operation: "fsetstat",
-    path: handles.pathOf(name),
-    run: () => then(handles.file(name).file.change(changes), done),
-  };
-};
-
-const opendir: Read = (packet, { files, handles }) => {
-  const path = readText(packet);
-  return {
-    operation: "opendir",
-    path,
-    run() {
-      handles.checkRoom();
-      return then(
-        files.readDir(path),
-        (found) =>
-          then(
-            withDots(files, path, found),
-            (entries) => handleAnswer(handles.add({ path, entries, given: 0 })),
-          ),
-      );
-    },
-  };
-};
-
 /** What cannot be looked at is left out, as OpenSSH does. */
 async function withDots(
   files: ServedFiles,
@@ -179,83 +116,6 @@ async function withDots(
   return [...dots, ...entries];
 }
 
-const readdir: Read = (packet, { handles }) => {
-  const name = packet.bytes();
-  return {
-    operation: "readdir",
-    path: handles.pathOf(name),
-    run() {
-      const folder = handles.folder(name);
-      const end = folder.given + ENTRIES_AT_A_TIME;
-      const entries = folder.entries.slice(folder.given, end);
-      folder.given += entries.length;
-      return entries.length === 0
-        ? statusAnswer(Status.EOF)
-        : entriesAnswer(entries);
-    },
-  };
-};
-
-const remove: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.remove(path), done);
-  return { operation: "remove", path, run };
-};
-
-const mkdir: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const { mode = 0o777 } = readChanges(packet);
-  const run = () => then(files.makeDir(path, mode), done);
-  return { operation: "mkdir", path, run };
-};
-
-const rmdir: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.removeDir(path), done);
-  return { operation: "rmdir", path, run };
-};
-
-const realpath: Read = (packet, { files }) => {
-  const path = readText(packet) || ".";
-  const run = () => then(files.realPath(path), nameAnswer);
-  return { operation: "realpath", path, run };
-};
-
-const readlink: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const run = () => then(files.readLink(path), nameAnswer);
-  return { operation: "readlink", path, run };
-};
-
-/** The target comes first, unlike in the draft: so does OpenSSH. */
-const symlink: Read = (packet, { files }) => {
-  const target = readText(packet);
-  const path = readText(packet);
-  const run = () => then(files.symlink(target, path), done);
-  return { operation: "symlink", path, target, run };
-};
-
-/** RENAME never replaces anything. */
-const rename: Read = (packet, { files }) => {
-  const path = readText(packet);
-  const target = readText(packet);
-  const run = () =>
-    then(files.lstat(path), ({ mode }) =>
-      (mode & S_IFMT) === S_IFREG
-        ? then(
-          files.link(path, target),
-          () => then(files.remove(path), done),
-        )
-        : then(
-          isMissing(files, target),
-          (isFree) => {
-            if (!isFree) throw new FileError("EEXIST");
-            return then(files.rename(path, target), done);
-          },
-        ));
-  return { operation: "rename", path, target, run };
-};
-
 async function isMissing(files: ServedFiles, path: string): Promise<boolean> {
   try {
     await files.stat(path);
@@ -265,25 +125,97 @@ async function isMissing(files: ServedFiles, path: string): Promise<boolean> {
   }
 }
 
+/** RENAME never replaces anything. */
+function rename(
+  { files }: Place,
+  path: string,
+  target: string,
+): MaybePromise<void> {
+  const isFile = ({ mode }: FileAttributes) => (mode & S_IFMT) === S_IFREG;
+  return then(files.lstat(path), async (attributes) => {
+    if (isFile(attributes)) {
+      await files.link(path, target);
+      return await files.remove(path);
+    }
+    if (!await isMissing(files, target)) throw new FileError("EEXIST");
+    await files.rename(path, target);
+  });
+}
+
 const READS: Readonly<Record<number, Read>> = {
   [PacketType.OPEN]: open,
-  [PacketType.CLOSE]: close,
+  [PacketType.CLOSE]: onHandle("close", ({ handles }, name) => {
+    const handle = handles.take(name);
+    return "file" in handle ? handle.file.close() : undefined;
+  }),
   [PacketType.READ]: read,
   [PacketType.WRITE]: write,
-  [PacketType.STAT]: stat,
-  [PacketType.LSTAT]: lstat,
-  [PacketType.FSTAT]: fstat,
-  [PacketType.SETSTAT]: setstat,
-  [PacketType.FSETSTAT]: fsetstat,
-  [PacketType.OPENDIR]: opendir,
-  [PacketType.READDIR]: readdir,
-  [PacketType.REMOVE]: remove,
-  [PacketType.MKDIR]: mkdir,
-  [PacketType.RMDIR]: rmdir,
-  [PacketType.REALPATH]: realpath,
-  [PacketType.READLINK]: readlink,
-  [PacketType.SYMLINK]: symlink,
-  [PacketType.RENAME]: rename,
+  [PacketType.STAT]: onPath(
+    "stat",
+    ({ files }, path) => then(files.stat(path), attributesAnswer),
+  ),
+  [PacketType.LSTAT]: onPath(
+    "lstat",
+    ({ files }, path) => then(files.lstat(path), attributesAnswer),
+  ),
+  [PacketType.FSTAT]: onHandle(
+    "fstat",
+    ({ handles }, name) =>
+      then(handles.file(name).file.stat(), attributesAnswer),
+  ),
+  [PacketType.SETSTAT]: onPath(
+    "setstat",
+    ({ files }, path, changes) => files.change(path, changes),
+    readChanges,
+  ),
+  [PacketType.FSETSTAT]: onHandle(
+    "fsetstat",
+    ({ handles }, name, changes) => handles.file(name).file.change(changes),
+    readChanges,
+  ),
+  [PacketType.OPENDIR]: onPath("opendir", async ({ files, handles }, path) => {
+    handles.checkRoom();
+    const found = await files.readDir(path);
+    const entries = await withDots(files, path, found);
+    return handleAnswer(handles.add({ path, entries, given: 0 }));
+  }),
+  [PacketType.READDIR]: onHandle("readdir", ({ handles }, name) => {
+    const folder = handles.folder(name);
+    const end = folder.given + ENTRIES_AT_A_TIME;
+    const entries = folder.entries.slice(folder.given, end);
+    folder.given += entries.length;
+    return entries.length === 0
+      ? statusAnswer(Status.EOF)
+      : entriesAnswer(entries);
+  }),
+  [PacketType.REMOVE]: onPath(
+    "remove",
+    ({ files }, path) => files.remove(path),
+  ),
+  [PacketType.MKDIR]: onPath(
+    "mkdir",
+    ({ files }, path, { mode = 0o777 }) => files.makeDir(path, mode),
+    readChanges,
+  ),
+  [PacketType.RMDIR]: onPath(
+    "rmdir",
+    ({ files }, path) => files.removeDir(path),
+  ),
+  [PacketType.REALPATH]: onPath(
+    "realpath",
+    ({ files }, path) => then(files.realPath(path || "."), nameAnswer),
+  ),
+  [PacketType.READLINK]: onPath(
+    "readlink",
+    ({ files }, path) => then(files.readLink(path), nameAnswer),
+  ),
+  // The target comes first, unlike in the draft: so does OpenSSH.
+  [PacketType.SYMLINK]: onTwoPaths(
+    "symlink",
+    ({ files }, path, target) => files.symlink(target, path),
+    "target first",
+  ),
+  [PacketType.RENAME]: onTwoPaths("rename", rename),
 };
 
 /** How a type of request is read; `undefined` if it is none of version 3. */
