@@ -104,3 +104,27 @@ export class Random {
     return Uint8Array.from({ length }, () => this.below(256));
   }
 }
+
+/**
+ * Runs a body with the next seeds until the time is over: two seconds, or
+ * `SSHPOOL_FUZZ_SECONDS`. Names what replays a case that fails.
+ *
+ * @returns How many cases there were.
+ */
+export async function fuzz(
+  body: (random: Random) => void | Promise<void>,
+): Promise<number> {
+  const ms = Number(Deno.env.get("SSHPOOL_FUZZ_SECONDS") || 2) * 1000;
+  const cases = casesOfRun(Infinity);
+  const startedAt = performance.now();
+  let at = 0;
+  while (at < cases && (at === 0 || performance.now() - startedAt < ms)) {
+    const own = seed + at++;
+    try {
+      await body(new Random(own));
+    } catch (error) {
+      throw new Error(`Failed with ${replay(own, true)}`, { cause: error });
+    }
+  }
+  return at;
+}
