@@ -341,6 +341,12 @@ export class Channel {
     if (this.#eofIsDue) this.eof();
   }
 
+  /** What was sent is with the system: others on the link had their turn. */
+  onDrain(): void {
+    this.#outbound?.onDrain();
+    if (this.#eofIsDue) this.eof();
+  }
+
   onExit(code: number | undefined, signal: string | undefined): void {
     this.#hasStatus = true;
     this.#code = code;

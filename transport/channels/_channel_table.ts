@@ -6,8 +6,6 @@
  * @module
  */
 
-import { serverText } from "../session/server_text.ts";
-import { ChannelOpenError } from "../errors.ts";
 import type { ForwardTarget } from "../host/target.ts";
 import { AnswerDeadlines } from "./_answer_deadlines.ts";
 import {
@@ -17,6 +15,7 @@ import {
   type Lost,
   type Question,
 } from "./_channel.ts";
+import { openFields, refusalOf } from "./_channel_open.ts";
 import { GlobalRequests } from "./_global_requests.ts";
 import type { ProcessHold } from "./_process_hold.ts";
 import type { PacketTransport } from "./packet_transport.ts";
@@ -25,13 +24,7 @@ import { Spares } from "./_spares.ts";
 import type { ChannelTimeouts } from "./times.ts";
 import { PACKET_BYTES, WINDOW_BYTES } from "./_windows.ts";
 import * as wire from "./_wire.ts";
-import {
-  type Field,
-  MessageReader,
-  sendMessage,
-  tooShort,
-  uint32At,
-} from "./_wire.ts";
+import { MessageReader, sendMessage, tooShort, uint32At } from "./_wire.ts";
 
 /** What is true of the server and of its host. */
 export interface ChannelTableOptions {
@@ -54,13 +47,6 @@ export type Admit = (open: (observer: ChannelObserver) => Channel) => void;
 /** Says what becomes of a channel that the server opens; `undefined` refuses it. */
 export type Acceptor = (fields: MessageReader) => Admit | undefined;
 
-/** What the reason codes of RFC 4254 mean, for servers that give no text. */
-const REASONS: Readonly<Record<number, string>> = {
-  1: "administratively prohibited",
-  2: "connect failed",
-  3: "unknown channel type",
-  4: "resource shortage",
-};
 const ADMINISTRATIVELY_PROHIBITED = 1;
 const UNKNOWN_CHANNEL_TYPE = 3;
 
@@ -219,6 +205,11 @@ export class ChannelTable implements ChannelContext {
     this.#onChannel(type, channel, payload);
   }
 
+  /** More can be sent; each channel has a turn. */
+  onDrain(): void {
+    for (const channel of this.#channels.values()) channel.onDrain();
+  }
+
   #onChannel(type: number, channel: Channel, payload: Uint8Array): void {
     switch (type) {
       case wire.CHANNEL_DATA: {
@@ -305,17 +296,8 @@ export class ChannelTable implements ChannelContext {
     const fields = new MessageReader(payload, 5);
     const reason = fields.uint32();
     const text = fields.string();
-    this.#end(channel, (it) => it.refused(this.#refusal(text, reason)));
-  }
-
-  #refusal(text: string, reason: number): ChannelOpenError {
-    const why = text === "" ? REASONS[reason] ?? "" : serverText(text);
     const { host } = this.#options;
-    return new ChannelOpenError(
-      `Cannot open a channel on ${JSON.stringify(host)}: the server ` +
-        `refused with reason ${reason}${why === "" ? "" : `: ${why}`}`,
-      { host, reason },
-    );
+    this.#end(channel, (it) => it.refused(refusalOf(host, text, reason)));
   }
 
   /** The server may still open it: it is closed again then. */
@@ -373,13 +355,4 @@ export class ChannelTable implements ChannelContext {
     if (this.#channels.size > this.#left.size) return;
     this.#options.onBroken(this.#failure);
   }
-}
-
-function openFields(target: ForwardTarget | undefined): [string, ...Field[]] {
-  if (target === undefined) return ["session"];
-  if ("path" in target) {
-    return ["direct-streamlocal@openssh.com", target.path, "", 0];
-  }
-  const { hostname, port } = target;
-  return ["direct-tcpip", hostname, port, "127.0.0.1", 0];
 }

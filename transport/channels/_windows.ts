@@ -22,6 +22,11 @@ const TOLERATED_BYTES = WINDOW_BYTES / 10;
  * none it would never end.
  */
 const MIN_PACKET_BYTES = 512;
+/**
+ * With so much unsent the far side's window counts no more: one of 4 GiB would
+ * have us read a whole input into memory that a server does not take.
+ */
+const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 /** RFC 4254 section 5.2. */
 const MAX_WINDOW_BYTES = 2 ** 32 - 1;
 
@@ -57,7 +62,7 @@ export class InboundWindow {
   }
 }
 
-/** What we may send on a channel, and what waits for the server's window. */
+/** What we may send on a channel, and what waits for the window or the link. */
 export class OutboundWindow {
   readonly #transport: PacketTransport;
   readonly #remoteId: number;
@@ -118,8 +123,18 @@ export class OutboundWindow {
     if (this.#bytes > MAX_WINDOW_BYTES) {
       throw new ProtocolViolation("the server opened a window too far");
     }
+    this.#retry(false);
+  }
+
+  /** What was sent is with the system. */
+  onDrain(): void {
+    this.#retry(true);
+  }
+
+  /** @param isTurn Whether a packet may go although much is unsent again. */
+  #retry(isTurn: boolean): void {
     if (this.#rest === undefined) return;
-    this.#rest = this.#push(this.#rest);
+    this.#rest = this.#push(this.#rest, isTurn);
     if (this.#rest === undefined) this.drop();
   }
 
@@ -132,9 +147,12 @@ export class OutboundWindow {
   }
 
   /** Sends what may be sent, and returns the rest. */
-  #push(chunk: Uint8Array): Uint8Array | undefined {
+  #push(chunk: Uint8Array, isTurn = false): Uint8Array | undefined {
     let at = 0;
     while (at < chunk.length) {
+      const mayGo = (isTurn && at === 0) ||
+        this.#transport.unsentBytes < MAX_UNSENT_BYTES;
+      if (!mayGo) return chunk.subarray(at);
       const size = Math.min(
         chunk.length - at,
         this.#bytes,

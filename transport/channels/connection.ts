@@ -132,6 +132,7 @@ export class ChannelConnection implements Connection {
         keepalive.heard();
         this.#channels.onPayload(payload);
       },
+      onDrain: () => this.#channels.onDrain(),
       onEnd: (reason) => this.#end(reason),
     });
   }

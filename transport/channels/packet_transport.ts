@@ -26,6 +26,8 @@ export interface TransportListener {
    * @throws {ProtocolViolation} Ends the transport with this error.
    */
   onPayload(payload: Uint8Array): void;
+  /** All that was sent is with the system: more may follow. */
+  onDrain(): void;
   /** It has ended. Called once, and never in the turn of a call from above. */
   onEnd(reason: ClosedReason): void;
 }

@@ -78,6 +78,7 @@ export class MuxTransport implements PacketTransport {
       }
     };
     this.#socket.on("error", (error) => this.#error ??= error);
+    this.#socket.on("drain", () => listener.onDrain());
     for (const event of ["end", "close"]) {
       this.#socket.on(event, () => this.#end());
     }

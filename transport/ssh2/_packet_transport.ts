@@ -94,6 +94,7 @@ export class Ssh2Transport implements PacketTransport {
     // the process, and errors do come late.
     this.#client.on("error", onError);
     this.#socket.on("error", onError);
+    this.#socket.on("drain", () => listener.onDrain());
     // Any of these is the end. "finish" is ssh2 hanging up, after a message
     // that it could not read or a farewell; the peer may never answer that.
     for (const event of ["end", "finish", "close"]) {

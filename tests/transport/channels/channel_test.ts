@@ -5,10 +5,12 @@ import {
   CHANNEL_CLOSE,
   CHANNEL_EOF,
   CHANNEL_FAILURE,
+  CHANNEL_OPEN_CONFIRMATION,
   CHANNEL_REQUEST,
   CHANNEL_SUCCESS,
+  CHANNEL_WINDOW_ADJUST,
 } from "../../../transport/channels/_wire.ts";
-import { memoryTable } from "./_memory_transport.ts";
+import { fieldsOf, memoryTable, recorder } from "./_memory_transport.ts";
 
 Deno.test("Channel.request() throws what a bad value causes, ends nothing, and waits for no answer to it", () => {
   const { transport, say, broken, openChannel } = memoryTable();
@@ -60,6 +62,32 @@ Deno.test("Channel tells all who wait for its end, once, whether it was abandone
     channel.whenEnded(() => told.push("late"));
     assertEquals(told, ["a", "b", "late"]);
   }
+});
+
+Deno.test("Channel holds data back while much is unsent, whatever the window says, and gives each channel its turn", async () => {
+  const { transport, table, say } = memoryTable();
+  const channels = [0, 1].map((id) => {
+    const channel = table.open(recorder());
+    say(CHANNEL_OPEN_CONFIRMATION, id, 100 + id, 2 ** 32 - 1, 2 ** 15);
+    return channel;
+  });
+  transport.taken();
+  transport.unsentBytes = 2 ** 23;
+  const writes = channels.map((it) => it.write(new Uint8Array(80_000)));
+  for (const channel of channels) channel.eof();
+  say(CHANNEL_WINDOW_ADJUST, 0, 0);
+  assertEquals(transport.taken(), []);
+  const turn = () => {
+    table.onDrain();
+    return transport.sent.splice(0).map((it) => fieldsOf(it).uint32());
+  };
+  // A packet of each, although as much is unsent again.
+  assertEquals([turn(), turn()], [[100, 101], [100, 101]]);
+  transport.unsentBytes = 0;
+  // What is left, and the end of file.
+  assertEquals(turn(), [100, 100, 101, 101]);
+  await Promise.all(writes);
+  assertEquals(turn(), []);
 });
 
 Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once", () => {

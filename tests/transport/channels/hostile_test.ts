@@ -134,6 +134,36 @@ Deno.test("Connection answers any number of questions of a server that reads the
   assertEquals(connection.isClosed, false);
 });
 
+Deno.test("Connection reads no more of an input than a server takes, however wide its window is", async () => {
+  await using server = await startRawServer(undefined, (protocol) => {
+    const { _handlers: handlers } = protocol;
+    handlers.CHANNEL_OPEN = (_protocol, { sender }) =>
+      protocol.channelOpenConfirm(sender, 0, 2 ** 32 - 1, 2 ** 15);
+    handlers.CHANNEL_REQUEST = () => protocol.channelSuccess(0);
+    handlers.CHANNEL_DATA = () => {};
+  });
+  await using relay = await startRelay(server.host.port!);
+  await using connection = await connect({ ...server.host, port: relay.port });
+  const process = await connection.spawn("cat");
+  relay.stopReading();
+  const writer = process.stdin.getWriter();
+  writer.closed.catch(() => {});
+  const chunk = new Uint8Array(2 ** 20);
+  let written = 0;
+  const writing = (async () => {
+    for (; written < 200; written++) await writer.write(chunk);
+  })().catch(() => {});
+  // 8 MiB here, and what the system holds of three sockets.
+  let before = -1;
+  while (written !== before) {
+    before = written;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  assert(written < 60, `${written} MiB were taken`);
+  await connection.close();
+  await writing;
+});
+
 /** What is asked for and never answered, and whether something may have run. */
 const UNANSWERED: Record<
   string,
