@@ -28,6 +28,7 @@ export async function lookAt(path: string): Promise<Entry> {
 
 /** The local side, copied from. */
 export const LOCAL_SOURCE: Source = {
+  maxEntries: Infinity,
   async list(path, count) {
     const names = await readdir(path);
     for (const _ of names) count();

@@ -69,6 +69,8 @@ export interface Plan {
 
 /** The side that is copied from. */
 export interface Source {
+  /** How many entries a tree may have unless the options say. */
+  readonly maxEntries: number;
   /** Reads a folder; calls `count` for each entry. */
   list(path: string, count: () => void): Promise<Child[]>;
   /** Looks where a link leads to; `undefined` if nowhere. */
@@ -97,7 +99,7 @@ export async function makePlan(
     skipped: [],
     refused: [],
   };
-  const { maxEntries = 1_000_000, onError, signal } = options;
+  const { maxEntries = source.maxEntries, onError, signal } = options;
   let entries = 0;
   const count = () => {
     if (++entries <= maxEntries) return;

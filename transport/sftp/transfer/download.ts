@@ -110,9 +110,13 @@ export async function download(
   }, { options, tally });
 }
 
+/** A server may have no end of them, and all are kept until they are copied. */
+const MAX_ENTRIES = 250_000;
+
 /** A server that is copied from. */
 function remoteSource(sftp: Sftp, signal: AbortSignal | undefined): Source {
   return {
+    maxEntries: MAX_ENTRIES,
     async list(folder, count) {
       const names = new Set<string>();
       const children: Child[] = [];

@@ -128,7 +128,7 @@ export interface TransferOptions {
   /**
    * How many entries a tree may have. A server could have no end of them.
    *
-   * @default {1_000_000}
+   * @default {250_000 for a download, no limit for an upload}
    */
   readonly maxEntries?: number;
   /** Called with each piece that was copied. What it throws ends the transfer. */
