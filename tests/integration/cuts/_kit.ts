@@ -19,7 +19,7 @@ import { afterCooldown, until } from "../../pool/_faults_kit.ts";
 import type { Site } from "./_site.ts";
 
 /** By when a call has to settle: dial, keepalive and retries, on a slow machine. */
-const SETTLE_MS = 20_000;
+const SETTLE_MS = { ssh2: 20_000, openssh: 30_000 };
 
 /** What a verb is given. */
 export interface Cell {
@@ -91,10 +91,11 @@ export interface Recording {
 }
 
 /** A pool that notices a frozen connection soon, and a refusing host too. */
-function newPool(): ConnectionPool {
+function newPool({ transport }: Site): ConnectionPool {
   return new ConnectionPool({
     config: false,
-    dialTimeoutMs: 4000,
+    // A process for each connection takes its time on a machine that is busy.
+    dialTimeoutMs: transport === "openssh" ? 8000 : 4000,
     keepaliveIntervalMs: 200,
     keepaliveCountMax: 3,
     backoff: { initialMs: 50, maxMs: 400, refusedMs: 100 },
@@ -105,7 +106,7 @@ function newPool(): ConnectionPool {
 /** Runs a verb uncut, and counts. */
 export async function record(site: Site, verb: Verb): Promise<Recording> {
   await using proxy = await FaultProxy.start(site.sshd.port);
-  await using pool = newPool();
+  await using pool = newPool(site);
   const cell = await newCell(site, pool, proxy);
   await verb.prepare?.(cell);
   await pool.getConnection(cell.host);
@@ -130,11 +131,13 @@ export async function runCell(
   const name =
     `${verb.name}: ${how} after ${bytes} bytes ${direction}, ${times}`;
   await using proxy = await FaultProxy.start(site.sshd.port);
-  await using pool = newPool();
+  await using pool = newPool(site);
   const cell = await newCell(site, pool, proxy);
   await verb.prepare?.(cell);
   proxy.cutNew = { cut, times: times === "once" ? 1 : Infinity };
-  const error = await failureOf(deadline(verb.run(cell), SETTLE_MS));
+  const error = await failureOf(
+    deadline(verb.run(cell), SETTLE_MS[site.transport]),
+  );
   const wasCut = proxy.links.some((link) => link.wasCut);
   proxy.cutNew = undefined;
   const faults = [
@@ -142,7 +145,7 @@ export async function runCell(
     ...await lookAtPool(pool),
     ...await recover(cell),
     ...await verb.faults?.(cell, error) ?? [],
-    ...await lookAtEnd(pool, proxy),
+    ...await lookAtEnd(cell, proxy),
   ].map((fault) => `${name}: ${fault}`);
   const lastLook = async () => {
     const cannotHaveRun = error instanceof SshError && !error.mayHaveRun;
@@ -165,7 +168,15 @@ async function newCell(
   await Deno.mkdir(remote);
   await Deno.chmod(remote, 0o777);
   await Deno.mkdir(local);
-  const host = site.sshd.host({ port: proxy.port });
+  const { transport } = site;
+  const host = site.sshd.host({
+    port: proxy.port,
+    transport,
+    // The first choice of ssh costs more than all the rest of a dial.
+    ...transport === "openssh"
+      ? { algorithms: { kex: ["curve25519-sha256"] } }
+      : {},
+  });
   return { site, pool, host, remote, local, id };
 }
 
@@ -204,11 +215,14 @@ async function lookAtPool(pool: ConnectionPool): Promise<string[]> {
 }
 
 /** The next call works, and at once. */
-async function recover({ pool, host }: Cell): Promise<string[]> {
+async function recover({ pool, host, site }: Cell): Promise<string[]> {
   // A connection that was cut behind the verb may still be there.
   const next = () => pool.exec(host, "echo next", { idempotent: true });
   try {
-    const { stdout } = await deadline(afterCooldown(next), SETTLE_MS);
+    const { stdout } = await deadline(
+      afterCooldown(next),
+      SETTLE_MS[site.transport],
+    );
     return stdout === "next\n" ? [] : [`the next call gives "${stdout}"`];
   } catch (error) {
     return [`the next call fails with ${error}`];
@@ -217,11 +231,11 @@ async function recover({ pool, host }: Cell): Promise<string[]> {
 
 /** The end of the pool leaves nothing. */
 async function lookAtEnd(
-  pool: ConnectionPool,
+  { pool, site }: Cell,
   proxy: FaultProxy,
 ): Promise<string[]> {
   try {
-    await deadline(pool.close(), SETTLE_MS);
+    await deadline(pool.close(), SETTLE_MS[site.transport]);
     const isLeft = () => proxy.links.every((link) => link.hasClientLeft);
     await until(isLeft, "the end of each socket");
   } catch (error) {

@@ -22,14 +22,14 @@ import {
   type Times,
   type Verb,
 } from "./_kit.ts";
-import { Site } from "./_site.ts";
+import { Site, type Transport } from "./_site.ts";
 
 const isWhole = Deno.env.get("SSHPOOL_CUTS") === "all";
 const only = Deno.env.get("SSHPOOL_CUTS_VERB");
 
 /** How many cells run at the same time. Those that freeze wait for most of it. */
-const LANES = 8;
-const FREEZE_LANES = 16;
+const LANES = { ssh2: 8, openssh: 2 };
+const FREEZE_LANES = { ssh2: 16, openssh: 6 };
 
 const DIRECTIONS = ["down", "up"] as const;
 const HOWS = ["reset", "end", "freeze"] as const;
@@ -89,8 +89,11 @@ function* jobsOf(
 }
 
 /** Runs the matrix of some verbs. */
-async function runMatrix(verbs: readonly Verb[]): Promise<Report[]> {
-  await using site = await Site.start();
+async function runMatrix(
+  verbs: readonly Verb[],
+  transport: Transport,
+): Promise<Report[]> {
+  await using site = await Site.start(transport);
   const jobs: Job[] = [];
   for (const [nth, verb] of verbs.entries()) {
     jobs.push(...jobsOf(verb, nth, await record(site, verb)));
@@ -104,8 +107,8 @@ async function runMatrix(verbs: readonly Verb[]): Promise<Report[]> {
   const freezes = jobs.filter(({ cut }) => cut.how === "freeze").values();
   const others = jobs.filter(({ cut }) => cut.how !== "freeze").values();
   await Promise.all([
-    ...Array.from({ length: FREEZE_LANES }, () => lane(freezes)),
-    ...Array.from({ length: LANES }, () => lane(others)),
+    ...Array.from({ length: FREEZE_LANES[transport] }, () => lane(freezes)),
+    ...Array.from({ length: LANES[transport] }, () => lane(others)),
   ]);
   for (const report of reports) report.faults.push(...await report.lastLook());
   return reports;
@@ -131,18 +134,20 @@ const DIAL_PHASES = ["banner", "kex", "auth", "timeout"];
  * @param verbs The verbs.
  * @param outcomes What has to be met beside failed dials and successes, as
  * {@linkcode phasesOf} names it.
+ * @param transport What the pool connects with.
  */
 export function cutsTest(
   name: string,
   verbs: readonly Verb[],
   outcomes: readonly string[],
+  transport: Transport = "ssh2",
 ): void {
   const chosen = verbs.filter((it) => only === undefined || it.name === only);
   Deno.test({
     name: noSshd ? `${name} (${sshdHint})` : name,
     ignore: noSshd || chosen.length === 0,
     async fn() {
-      const reports = await runMatrix(chosen);
+      const reports = await runMatrix(chosen, transport);
       const faults = reports.flatMap(({ faults }) => faults);
       assert(faults.length === 0, `\n${faults.join("\n")}\n`);
       // The matrix has met what it is about.

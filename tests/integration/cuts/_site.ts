@@ -38,6 +38,9 @@ export const TREE = ["a", "b", "c", "d", "e", "sub/f", "sub/g"];
 /** How many entries the large folder has. */
 export const ENTRIES = 250;
 
+/** What a pool connects with. */
+export type Transport = "ssh2" | "openssh";
+
 /** Where the cells take place. */
 export class Site implements AsyncDisposable {
   readonly sshd: Sshd;
@@ -46,19 +49,27 @@ export class Site implements AsyncDisposable {
   readonly remote: string;
   /** The folder of the cells on this side. */
   readonly local: string;
+  /** What the pool connects with. */
+  readonly transport: Transport;
 
-  private constructor(sshd: Sshd, target: Target, local: string) {
+  private constructor(
+    sshd: Sshd,
+    target: Target,
+    local: string,
+    transport: Transport,
+  ) {
     this.sshd = sshd;
+    this.transport = transport;
     this.target = target;
     this.remote = join(sshd.dir, "cells");
     this.local = local;
   }
 
   /** Starts the servers, and makes what is only read. */
-  static async start(): Promise<Site> {
+  static async start(transport: Transport): Promise<Site> {
     const sshd = await startSshd({ maxStartups: "1000" });
     const local = await Deno.makeTempDir({ prefix: "sshpool-cuts-" });
-    const site = new Site(sshd, await Target.start(), local);
+    const site = new Site(sshd, await Target.start(), local, transport);
     await Deno.mkdir(site.remote);
     await Deno.chmod(site.remote, 0o777);
     await Deno.writeFile(site.payload, PAYLOAD, { mode: 0o644 });
