@@ -16,7 +16,7 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {}
  * the host that leads to a target on this side (`"remote"`).
  *
  * When the connection of a remote forward is lost, it is set up again, on the
- * same port, until it is closed; `onError` is told of each attempt that failed.
+ * same port, until it is closed; `onError` is called for each attempt that failed.
  * It ends for good when the host refuses the login or shows another host key:
  * its `closed` has the error then.
  */
@@ -31,8 +31,8 @@ export type ForwardOptions =
     /** Closes the forward. */
     readonly signal?: AbortSignal;
     /**
-     * Told of each connection that failed. Errors that it throws are ignored.
-     * Default: nobody is told.
+     * Called with the error of each connection that failed. What it throws is
+     * ignored. Default: nothing is called.
      */
     readonly onError?: (error: unknown) => void;
     /**
@@ -63,8 +63,8 @@ export type ForwardOptions =
     /** Closes the forward. */
     readonly signal?: AbortSignal;
     /**
-     * Told of each connection that failed. Errors that it throws are ignored.
-     * Default: nobody is told.
+     * Called with the error of each connection that failed. What it throws is
+     * ignored. Default: nothing is called.
      */
     readonly onError?: (error: unknown) => void;
     /**
@@ -91,8 +91,8 @@ export type ForwardOptions =
     /** Closes the forward. */
     readonly signal?: AbortSignal;
     /**
-     * Told of each connection that failed. Errors that it throws are ignored.
-     * Default: nobody is told.
+     * Called with the error of each connection that failed. What it throws is
+     * ignored. Default: nothing is called.
      */
     readonly onError?: (error: unknown) => void;
     /**

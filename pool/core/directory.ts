@@ -6,7 +6,7 @@
 
 import { urlAsText } from "../../transport/host/host_string.ts";
 import type { Notice } from "../../transport/connector.ts";
-import { discreet } from "../../transport/host/redacted.ts";
+import { redacted } from "../../transport/host/redacted.ts";
 import type {
   HostLike,
   ResolvedHost,
@@ -134,7 +134,7 @@ export class Directory {
   laneOf(host: ResolvedHost): Lane {
     const key = poolKey(host, this.#usesAlias);
     return this.#byKey.get(key) ??
-      this.#adopt(this.#makeLane(discreet(host), key));
+      this.#adopt(this.#makeLane(redacted(host), key));
   }
 
   #remember(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { leadTunnel } from "../forward/lead.ts";
+import { connectTarget } from "../forward/connect_target.ts";
 import type { Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { acceptTunnel } from "./_tunnel.ts";
@@ -42,7 +42,7 @@ export function serveAgent(
       const tunnel = acceptTunnel(confirm, lost);
       tunnel.closed.then(() => open--);
       // Without its agent the tunnel is closed, and that is the answer.
-      leadTunnel(tunnel, { path }).catch(() => {});
+      connectTarget(tunnel, { path }).catch(() => {});
     };
   });
 }

@@ -32,7 +32,7 @@ import type {
 } from "../process.ts";
 import { runCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
-import { discreet } from "../host/redacted.ts";
+import { redacted } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { hostName, type ResolvedHost } from "../host/host.ts";
@@ -102,7 +102,7 @@ export class ChannelConnection implements Connection {
   #remoteForwards: RemoteForwards | undefined;
 
   constructor(parts: ConnectionParts) {
-    this.host = discreet(parts.host);
+    this.host = redacted(parts.host);
     this.#name = hostName(parts.host);
     const transport = this.#transport = parts.transport;
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);

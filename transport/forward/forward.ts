@@ -38,8 +38,8 @@ export interface CommonForwardOptions {
   /** Closes the forward. */
   readonly signal?: AbortSignal;
   /**
-   * Told of each connection that failed. Errors that it throws are ignored.
-   * Default: nobody is told.
+   * Called with the error of each connection that failed. What it throws is
+   * ignored. Default: nothing is called.
    */
   readonly onError?: (error: unknown) => void;
   /**

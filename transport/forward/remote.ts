@@ -8,7 +8,7 @@ import { onAbort, sleep } from "../abort.ts";
 import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
 import { MAX_CONNECTIONS, tooMany } from "./errors.ts";
 import type { CommonForwardOptions, Forward, ForwardEnd } from "./forward.ts";
-import { leadTunnel } from "./lead.ts";
+import { connectTarget } from "./connect_target.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 
 /** The first and the longest pause before the host is asked again. */
@@ -129,14 +129,14 @@ export class RemoteForward implements Forward {
   }
 
   #lead(tunnel: Tunnel): void {
-    // One that crossed close() belongs to nobody.
+    // A tunnel that arrived during close(): drop it.
     if (this.#stop.signal.aborted) return tunnel.close();
     const { to, options: { maxConnections = MAX_CONNECTIONS } } = this.#parts;
     if (this.#tunnels.size >= maxConnections) {
       tunnel.close();
       return this.#report(tooMany(targetName(to), maxConnections));
     }
-    const led = leadTunnel(tunnel, to)
+    const led = connectTarget(tunnel, to)
       .catch((error) => this.#report(error))
       .finally(() => this.#tunnels.delete(tunnel));
     this.#tunnels.set(tunnel, led);

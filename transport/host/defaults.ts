@@ -4,7 +4,7 @@
  * @module
  */
 
-import { discreet } from "./redacted.ts";
+import { redacted } from "./redacted.ts";
 import { withLookupHint } from "./lookup_hint.ts";
 import type { HostLike, ResolvedHost, SshHost } from "./host.ts";
 import type { HostResolver, ResolveOptions } from "./resolver.ts";
@@ -45,7 +45,7 @@ export function withDefaults(
   const fill = (host: ResolvedHost): ResolvedHost =>
     withLookupHint(
       host,
-      discreet({
+      redacted({
         ...checked,
         ...host,
         ...(host.jump === undefined ? {} : { jump: host.jump.map(fill) }),

@@ -79,7 +79,7 @@ export function parseHost(text: string): HostParts {
 }
 
 /**
- * Gives a host that is a URL as a string.
+ * Returns a host that is a URL as a string.
  *
  * @param host The host.
  * @returns Its text, which is parsed as any string; another host as it is.

@@ -19,7 +19,7 @@ export function setLookupHint(host: ResolvedHost, hint: () => string): void {
 }
 
 /**
- * Gives a copy of a host the hint of the host.
+ * Copies the hint of a host to a copy of it.
  *
  * @param from The host.
  * @param to The copy.
@@ -35,7 +35,7 @@ export function withLookupHint(
 }
 
 /**
- * Gives the hint of a host.
+ * Returns the hint of a host.
  *
  * @param host The host.
  * @returns The text; `undefined` if there is none.

@@ -34,12 +34,12 @@ const made = new WeakSet<object>();
  * @param host The host.
  * @returns A frozen copy; the host itself if it is such a copy.
  */
-export function discreet(host: ResolvedHost): ResolvedHost {
+export function redacted(host: ResolvedHost): ResolvedHost {
   if (made.has(host)) return host;
   const { jump } = host;
   const copy = jump === undefined
     ? { ...host }
-    : { ...host, jump: Object.freeze(jump.map(discreet)) };
+    : { ...host, jump: Object.freeze(jump.map(redacted)) };
   // Not enumerable: a copy made with `{...host}` is a plain object of all the
   // fields, and two hosts are equal if their fields are.
   Object.defineProperty(copy, INSPECT, { value: shown });

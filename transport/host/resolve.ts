@@ -5,7 +5,7 @@
  */
 
 import { urlAsText } from "./host_string.ts";
-import { discreet } from "./redacted.ts";
+import { redacted } from "./redacted.ts";
 import {
   type HostLike,
   hostName,
@@ -68,7 +68,7 @@ function resolve(
   const base = { ...rest, user, port: found.port ?? 22 };
   const hops = flatten(jumpList(jump), lookup, [...path, host]);
   checkChain(base, hops);
-  const result = discreet(
+  const result = redacted(
     hops.length === 0 ? base : { ...base, jump: hops },
   );
   resolved.add(result);
@@ -84,7 +84,7 @@ function flatten(
   const hops: ResolvedHost[] = [];
   for (const [index, entry] of jumps.entries()) {
     const { jump = [], ...hop } = resolve(entry, lookup, path, index > 0);
-    const alone = discreet(hop);
+    const alone = redacted(hop);
     resolved.add(alone);
     hops.push(...jump, alone);
     if (hops.length > MAX_HOPS) throw tooLong(path);

@@ -38,7 +38,7 @@ export interface HostResolver {
    * The pool calls it often, and is fast because of that.
    *
    * @param host A string or an object.
-   * @param options Who is told of notices, and the caller's signal. A caller
+   * @param options The callback for notices, and the caller's signal. A caller
    * must not rely on the signal alone: a resolver may ignore it, so leave the
    * promise when the signal aborts.
    * @returns A frozen copy with user, port and hops filled in. What a resolver

@@ -65,7 +65,7 @@ export function parseListen(
 }
 
 /**
- * Gives a target as it is written.
+ * Returns a target as it is written.
  *
  * @param target The target.
  * @returns Its path, or `host:port` with an IPv6 address in brackets.

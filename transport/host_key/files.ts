@@ -117,7 +117,7 @@ export function isMissing(error: unknown): boolean {
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
-/** The bytes of a file's text, for whoever writes to it. */
+/** The bytes of a file's text, for the code that writes to it. */
 export function toBytes(text: string): Uint8Array {
   return Buffer.from(text, "latin1");
 }

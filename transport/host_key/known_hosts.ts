@@ -43,7 +43,7 @@ const told = new WeakSet<KnownHosts>();
 export interface KnownHostsCheckOptions {
   /** Add the key of an unknown host to the user's first file. */
   readonly acceptNew: boolean;
-  /** Told of accepted keys and of bad lines. */
+  /** Called for accepted keys and for bad lines. */
   readonly onNotice: (notice: Notice) => void;
 }
 

@@ -28,7 +28,7 @@ const toldInsecure = new Set<string>();
  * the dial: which keys are known decides which algorithms are offered.
  *
  * @param host The host.
- * @param onNotice Told of accepted keys, of bad lines, and of a missing check.
+ * @param onNotice Called for accepted keys, for bad lines, and for a missing check.
  * @returns The check.
  * @throws {TypeError} If `host.hostKey` is no policy.
  * @throws {DialError} If a known_hosts file exists and cannot be read.

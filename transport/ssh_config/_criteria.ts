@@ -4,7 +4,7 @@
  * @module
  */
 
-import { errorAt, type Place } from "./errors.ts";
+import { errorAt, type SourceLine } from "./errors.ts";
 import { asciiLowerCase, matchPatterns } from "../host/pattern.ts";
 import { takeWord } from "./_lexer.ts";
 
@@ -53,7 +53,7 @@ const ARGUED: readonly string[] = [
 export function parseCriteria(
   text: string,
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): readonly Criterion[] {
   const criteria: Criterion[] = [];
   let rest: string | undefined = text;
@@ -116,7 +116,7 @@ export interface MatchSubject {
   readonly final: boolean;
   /** Runs a command; whether it succeeded. `undefined` if that is not allowed. */
   exec(command: string): boolean | undefined;
-  /** Told of a criterion that cannot be judged here. */
+  /** Called with a criterion that cannot be judged here. */
   unsupported(criterion: Criterion): void;
 }
 

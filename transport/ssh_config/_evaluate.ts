@@ -38,7 +38,7 @@ export interface Query {
 }
 
 /** What the evaluation needs to know of this machine. */
-export interface World {
+export interface LocalFacts {
   readonly localUser: () => string | undefined;
   readonly home: () => string | undefined;
   /** Runs a command of `Match exec`; absent if that is not allowed. */
@@ -59,7 +59,7 @@ export class Evaluation {
   /** What was found on the way. */
   readonly notices: Notice[] = [];
   readonly #query: Query;
-  readonly #world: World;
+  readonly #world: LocalFacts;
   readonly #settings = new Map<string, Setting[]>();
   #visits = 0;
   #final = false;
@@ -70,7 +70,7 @@ export class Evaluation {
   constructor(
     files: readonly ParsedFile[],
     query: Query,
-    options: { readonly world: World; readonly wantsFinal: boolean },
+    options: { readonly world: LocalFacts; readonly wantsFinal: boolean },
   ) {
     this.#query = query;
     this.#world = options.world;

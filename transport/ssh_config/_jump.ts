@@ -4,7 +4,7 @@
  * @module
  */
 
-import { errorAt, type Place } from "./errors.ts";
+import { errorAt, type SourceLine } from "./errors.ts";
 
 /**
  * Takes apart `host1,user@host2:port,ssh://host3`.
@@ -12,7 +12,7 @@ import { errorAt, type Place } from "./errors.ts";
  * @returns The hops, the first one dialled first; `["none"]` for none.
  * @throws {SshConfigError} If a hop is malformed.
  */
-export function checkJump(text: string, place: Place): readonly string[] {
+export function checkJump(text: string, place: SourceLine): readonly string[] {
   const list = text.replace(/^[ \t\r\n=]+/, "").replace(/#[^]*$/, "").trim();
   if (list.toLowerCase() === "none") return ["none"];
   const hops = list.split(",");

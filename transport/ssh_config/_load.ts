@@ -8,7 +8,7 @@ import { constants, type Stats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import process from "node:process";
 import { localUid } from "../host/local_user.ts";
-import { errorAt, type Place, SshConfigError } from "./errors.ts";
+import { errorAt, type SourceLine, SshConfigError } from "./errors.ts";
 import { expandGlob, isAbsent } from "./_glob.ts";
 import { type Include, type ParsedFile, parseFile } from "./_parser.ts";
 
@@ -39,7 +39,7 @@ const MAX_FILES = 100_000;
 const PARALLEL = 16;
 
 interface Job extends Root {
-  readonly include: Place | undefined;
+  readonly include: SourceLine | undefined;
 }
 
 /** Reads the files. */
@@ -129,7 +129,7 @@ class Loader {
     return paths;
   }
 
-  #anchor(pattern: string, user: boolean, place: Place): string {
+  #anchor(pattern: string, user: boolean, place: SourceLine): string {
     if (pattern.startsWith("/")) return pattern;
     if (!user) {
       if (!pattern.startsWith("~")) return `/etc/ssh/${pattern}`;
@@ -156,7 +156,7 @@ function keyOf(user: boolean, path: string): string {
   return `${user ? "u" : "s"}${path}`;
 }
 
-function includedJob(path: string, user: boolean, include: Place): Job {
+function includedJob(path: string, user: boolean, include: SourceLine): Job {
   return { path, user, optional: true, checkMode: true, include };
 }
 
@@ -218,7 +218,7 @@ function checkMode(
 function unreadable(
   path: string,
   cause: unknown,
-  include: Place | undefined,
+  include: SourceLine | undefined,
 ): SshConfigError {
   const { name, code, message } = cause as Error & { code?: string };
   // Deno's own refusal, which is not the operating system's.

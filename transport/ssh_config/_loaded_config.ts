@@ -5,7 +5,7 @@
  */
 
 import type { ComputeOptions, SshConfig, SshConfigResult } from "./config.ts";
-import { Evaluation, type Query, type World } from "./_evaluate.ts";
+import { Evaluation, type LocalFacts, type Query } from "./_evaluate.ts";
 import { type Loaded, signature } from "./_load.ts";
 import { notHonoured } from "./_not_honoured.ts";
 import type { Block, ParsedFile } from "./_parser.ts";
@@ -22,7 +22,7 @@ export type AskCommand = (command: string) => boolean;
 /** The configuration that `loadSshConfig()` gives. */
 export class LoadedConfig implements SshConfig {
   readonly #loaded: Loaded;
-  readonly #world: World;
+  readonly #world: LocalFacts;
   readonly #wantsFinal: boolean;
   readonly #memo = new Map<string, SshConfigResult>();
 
@@ -32,7 +32,7 @@ export class LoadedConfig implements SshConfig {
    * @param loaded The files.
    * @param world The user, the home, and how commands are run, if at all.
    */
-  constructor(loaded: Loaded, world: World) {
+  constructor(loaded: Loaded, world: LocalFacts) {
     this.#loaded = loaded;
     this.#world = world;
     this.#wantsFinal = anyBlock(loaded.roots, hasFinal);

@@ -11,7 +11,7 @@
  * @module
  */
 
-import { errorAt, type Place } from "./errors.ts";
+import { errorAt, type SourceLine } from "./errors.ts";
 import { findKeyword, type Keyword } from "./keywords.ts";
 import { splitArguments, takeKeyword } from "./_lexer.ts";
 import { type Criterion, parseCriteria } from "./_criteria.ts";
@@ -33,7 +33,7 @@ export type Condition =
   | { readonly kind: "match"; readonly criteria: readonly Criterion[] };
 
 /** A line that sets something. */
-export interface Setting extends Place {
+export interface Setting extends SourceLine {
   readonly kind: "setting";
   readonly keyword: Keyword;
   /** The name of the keyword, in lower case. */
@@ -42,7 +42,7 @@ export interface Setting extends Place {
 }
 
 /** A line that includes files. */
-export interface Include extends Place {
+export interface Include extends SourceLine {
   readonly kind: "include";
   /** What was written. */
   readonly patterns: readonly string[];
@@ -51,7 +51,7 @@ export interface Include extends Place {
 }
 
 /** A line with a keyword that OpenSSH does not know. */
-export interface Unknown extends Place {
+export interface Unknown extends SourceLine {
   readonly kind: "unknown";
   /** The keyword, in lower case. */
   readonly name: string;
@@ -61,7 +61,7 @@ export interface Unknown extends Place {
 export type Directive = Setting | Include | Unknown;
 
 /** A condition, and the lines below it. */
-export interface Block extends Place {
+export interface Block extends SourceLine {
   readonly condition: Condition;
   readonly directives: Directive[];
 }
@@ -104,11 +104,15 @@ export function parseFile(text: string, path: string): ParsedFile {
   return { path, blocks, includes };
 }
 
-function newBlock(condition: Condition, place: Place): Block {
+function newBlock(condition: Condition, place: SourceLine): Block {
   return { condition, directives: [], file: place.file, line: place.line };
 }
 
-function argumentsOf(keyword: string, rest: string, place: Place): string[] {
+function argumentsOf(
+  keyword: string,
+  rest: string,
+  place: SourceLine,
+): string[] {
   if (rest === "") {
     throw errorAt(place, `${JSON.stringify(keyword)} has no argument`);
   }
@@ -121,7 +125,7 @@ function conditionOf(
   keyword: string,
   rest: string,
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): Condition | undefined {
   if (keyword === "match") {
     return { kind: "match", criteria: parseCriteria(rest, words, place) };
@@ -140,7 +144,7 @@ function directiveOf(
   name: string,
   text: string,
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): Directive {
   if (name === "include") {
     if (words.includes("")) throw errorAt(place, "Include has an empty path");

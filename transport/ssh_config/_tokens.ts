@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { localHostname, localUid, readEnv } from "../host/local_user.ts";
-import { errorAt, type Place } from "./errors.ts";
+import { errorAt, type SourceLine } from "./errors.ts";
 
 /** What the tokens stand for. */
 export interface TokenSource {
@@ -68,7 +68,7 @@ export interface ExpandOptions {
 export function expand(
   text: string,
   source: TokenSource,
-  place: Place,
+  place: SourceLine,
   options: ExpandOptions = {},
 ): string {
   const start = options.tilde ? expandTilde(text, source, place) : text;
@@ -91,7 +91,7 @@ export function expand(
 function expandToken(
   token: string,
   source: TokenSource,
-  place: Place,
+  place: SourceLine,
   options: ExpandOptions,
 ): string {
   if (token === "%") return "%";
@@ -113,7 +113,7 @@ function expandToken(
  * A host or user name may come from far away (a link, a repository), and a
  * shell is to read it: CVE-2023-51385 was this.
  */
-function checkShellWord(token: string, value: string, place: Place): void {
+function checkShellWord(token: string, value: string, place: SourceLine): void {
   if (
     /^[\p{L}\p{N}\p{M}_.:@%+=,\/][\p{L}\p{N}\p{M}_.:@%+=,\/-]*$/u.test(value)
   ) {
@@ -127,7 +127,7 @@ function checkShellWord(token: string, value: string, place: Place): void {
   );
 }
 
-function expandEnv(name: string, closed: boolean, place: Place): string {
+function expandEnv(name: string, closed: boolean, place: SourceLine): string {
   if (!closed) throw errorAt(place, "${ has no closing }");
   if (name === "") throw errorAt(place, "${} has no name");
   const value = readEnv(name);
@@ -135,7 +135,11 @@ function expandEnv(name: string, closed: boolean, place: Place): string {
   throw errorAt(place, `the environment variable ${name} is not set`);
 }
 
-function expandTilde(text: string, source: TokenSource, place: Place): string {
+function expandTilde(
+  text: string,
+  source: TokenSource,
+  place: SourceLine,
+): string {
   const match = /^~([^/]*)(\/[^]*)?$/.exec(text);
   if (match === null) return text;
   const [, user = "", rest = ""] = match;

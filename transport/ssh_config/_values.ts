@@ -5,7 +5,7 @@
  * @module
  */
 
-import { errorAt, type Place } from "./errors.ts";
+import { errorAt, type SourceLine } from "./errors.ts";
 import type { Keyword } from "./keywords.ts";
 import { checkJump } from "./_jump.ts";
 
@@ -55,7 +55,7 @@ export function parseTime(text: string): number | undefined {
 export function readValues(
   keyword: Keyword,
   args: Arguments,
-  place: Place,
+  place: SourceLine,
 ): readonly string[] {
   switch (keyword.kind) {
     case "any":
@@ -78,7 +78,7 @@ export function readValues(
 function readOne(
   keyword: Keyword,
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): string {
   const [word = "", ...extra] = words;
   if (word === "") {
@@ -94,7 +94,7 @@ function readOne(
   return value;
 }
 
-function readWord(keyword: Keyword, word: string, place: Place): string {
+function readWord(keyword: Keyword, word: string, place: SourceLine): string {
   const bad = (must: string) =>
     errorAt(
       place,
@@ -137,7 +137,7 @@ function readWord(keyword: Keyword, word: string, place: Place): string {
 function readStrings(
   keyword: Keyword,
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): readonly string[] {
   if (words.includes("")) {
     throw errorAt(place, `${keyword.name} has an empty argument`);
@@ -150,7 +150,7 @@ function readStrings(
 
 function readSendEnv(
   words: readonly string[],
-  place: Place,
+  place: SourceLine,
 ): readonly string[] {
   for (const word of words) {
     if (word === "" || word.includes("=")) {
@@ -160,7 +160,10 @@ function readSendEnv(
   return words;
 }
 
-function readSetEnv(words: readonly string[], place: Place): readonly string[] {
+function readSetEnv(
+  words: readonly string[],
+  place: SourceLine,
+): readonly string[] {
   const first = new Map<string, string>();
   for (const word of words) {
     const at = word.indexOf("=");

@@ -64,7 +64,7 @@ export class SshConfigError extends SshError {
 }
 
 /** A place in a file. */
-export interface Place {
+export interface SourceLine {
   /** The file. */
   readonly file: string;
   /** The number of the line, the first being 1. */
@@ -73,7 +73,7 @@ export interface Place {
 
 /** Makes an error at a place. */
 export function errorAt(
-  place: Place,
+  place: SourceLine,
   message: string,
   options: ErrorOptions = {},
 ): SshConfigError {

@@ -162,7 +162,7 @@ const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(
   }),
 );
 
-/** Gives what is known of a keyword, which is written in lower case. */
+/** Returns the entry of a keyword, which is written in lower case. */
 export function findKeyword(name: string): Keyword | undefined {
   return KEYWORDS.get(
     Object.hasOwn(ALIASES, name) ? ALIASES[name]! : name,

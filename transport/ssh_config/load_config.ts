@@ -7,7 +7,7 @@
 import { homeDirectory, localUser } from "../host/local_user.ts";
 import type { SshConfig, SshConfigOptions } from "./config.ts";
 import { SshConfigError } from "./errors.ts";
-import type { World } from "./_evaluate.ts";
+import type { LocalFacts } from "./_evaluate.ts";
 import { loadFiles, type Root } from "./_load.ts";
 import { LoadedConfig } from "./_loaded_config.ts";
 import { runCommandSync } from "./_match_exec.ts";
@@ -40,7 +40,7 @@ export async function loadConfig(
   options: SshConfigOptions,
 ): Promise<LoadedConfig> {
   const home = () => options.home ?? homeDirectory();
-  const world: World = {
+  const world: LocalFacts = {
     home: once(home),
     localUser: once(localUser),
     exec: options.allowMatchExec ? runCommandSync : undefined,

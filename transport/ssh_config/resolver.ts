@@ -78,7 +78,7 @@ export class SshConfigResolver implements HostResolver {
    * Resolves a host.
    *
    * @param named A string to look up, or an object.
-   * @param given Who is told of notices, each once; and the caller's signal.
+   * @param given The callback for notices, each of which comes once, and the caller's signal.
    * An abort ends this caller's wait and its commands of `Match exec`. Files
    * that are being read for several callers are read to the end.
    * @returns A frozen copy with everything filled in. A promise of it if files
@@ -159,7 +159,7 @@ export class SshConfigResolver implements HostResolver {
   #answer(
     host: string | SshHost,
     config: LoadedConfig,
-    inquiry: Inquiry,
+    inquiry: Resolution,
   ): ResolvedHost | Promise<ResolvedHost> {
     const known = typeof host === "string" ? this.#memo.get(host) : undefined;
     if (known !== undefined) return known;
@@ -170,7 +170,7 @@ export class SshConfigResolver implements HostResolver {
       if (this.#config === config) this.#remember(host, result, isStable);
       return result;
     } catch (error) {
-      if (!(error instanceof Unanswered)) throw error;
+      if (!(error instanceof NeedsCommand)) throw error;
       const { command } = error;
       return this.#commands.run(command, options.signal).then((met) => {
         answers.set(command, met);
@@ -182,11 +182,11 @@ export class SshConfigResolver implements HostResolver {
   #evaluate(
     host: string | SshHost,
     config: LoadedConfig,
-    { answers, options }: Inquiry,
+    { answers, options }: Resolution,
   ): ResolvedHost {
     const ask: AskCommand = (command) => {
       const answer = answers.get(command);
-      if (answer === undefined) throw new Unanswered(command);
+      if (answer === undefined) throw new NeedsCommand(command);
       return answer;
     };
     const result = resolveHost(host, (text, { tunnelled }) => {
@@ -223,13 +223,13 @@ export class SshConfigResolver implements HostResolver {
 }
 
 /** The answers of one call of `resolve()`, and its options. */
-interface Inquiry {
+interface Resolution {
   readonly answers: Map<string, boolean>;
   readonly options: ResolveOptions;
 }
 
 /** Stops an evaluation at a command that was not run yet. */
-class Unanswered {
+class NeedsCommand {
   readonly command: string;
 
   constructor(command: string) {

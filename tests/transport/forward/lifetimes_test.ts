@@ -14,7 +14,7 @@ import type {
   Tunnel,
 } from "../../../transport/connector.ts";
 import { ForwardError } from "../../../transport/forward/errors.ts";
-import { leadTunnel } from "../../../transport/forward/lead.ts";
+import { connectTarget } from "../../../transport/forward/connect_target.ts";
 import {
   listenLocal,
   type OpenTunnel,
@@ -120,10 +120,10 @@ Deno.test("listenLocal() rejects with the reason of a signal that aborts while i
   assertStrictEquals(error, reason);
 });
 
-Deno.test("leadTunnel() closes its tunnel when the target cannot be reached", async () => {
+Deno.test("connectTarget() closes its tunnel when the target cannot be reached", async () => {
   const tunnel = countedTunnel();
   const target = await closedPort();
-  await assertRejects(() => leadTunnel(tunnel, target), ForwardError);
+  await assertRejects(() => connectTarget(tunnel, target), ForwardError);
   assertEquals(tunnel.closings, 1);
 });
 

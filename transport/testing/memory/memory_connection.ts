@@ -18,7 +18,7 @@ import type {
   SpareChannels,
   Tunnel,
 } from "../../connector.ts";
-import { discreet } from "../../host/redacted.ts";
+import { redacted } from "../../host/redacted.ts";
 import { hostName, type ResolvedHost } from "../../host/host.ts";
 import type {
   ConnectionExecOptions,
@@ -105,7 +105,7 @@ export class MemoryConnection implements ScriptedConnection {
 
   /** Made by `MemoryConnector.connect()`. */
   constructor(host: ResolvedHost, parts: MemoryConnectionParts) {
-    this.host = discreet(host);
+    this.host = redacted(host);
     this.#name = hostName(host);
     this.#parts = parts;
     this.#hasHostEnv = host.env !== undefined;

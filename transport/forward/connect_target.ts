@@ -20,7 +20,7 @@ import { ForwardError } from "./errors.ts";
  * @returns Resolves when both have ended in an orderly way.
  * @throws {ForwardError} If the target cannot be reached.
  */
-export async function leadTunnel(
+export async function connectTarget(
   tunnel: Tunnel,
   to: ForwardTarget,
 ): Promise<void> {
