@@ -275,3 +275,55 @@ Deno.test("the main entry gives its own pool a connector, and that of ./pool non
     "connector is undefined",
   );
 });
+
+/** The floors of the pool from above to below; a file or folder is a room. */
+const FLOORS: readonly (readonly string[])[] = [
+  ["mod.ts", "otel/", "progress.ts"],
+  ["pool.ts"],
+  ["core/"],
+  ["calls/"],
+  ["fan_out.ts", "forward.ts", "lease.ts", "lane/"],
+  ["connection/"],
+  ["limits/", "errors.ts", "options.ts"],
+  ["telemetry/"],
+];
+
+const poolFiles = library.filter(({ path }) => path.startsWith("pool/"));
+
+/** The room of a file of the pool. */
+function roomOf(path: string): string {
+  const [, first = "", rest] = path.split("/");
+  return rest === undefined ? first : `${first}/`;
+}
+
+Deno.test("the pool has at most 18 rooms on 10 floors, and no import runs up", () => {
+  const floorOf = new Map(
+    FLOORS.flatMap((rooms, floor) => rooms.map((room) => [room, floor])),
+  );
+  const rooms = new Set(poolFiles.map(({ path }) => roomOf(path)));
+  assertEquals([...rooms].sort(), [...floorOf.keys()].sort());
+  assertEquals(rooms.size <= 18 && FLOORS.length <= 10, true);
+  const upward = poolFiles.flatMap(({ path, imports }) =>
+    imports.filter((to) =>
+      to.startsWith("pool/") &&
+      floorOf.get(roomOf(to))! < floorOf.get(roomOf(path))!
+    ).map((to) => `${path} imports ${to}`)
+  );
+  assertEquals(upward, []);
+});
+
+Deno.test("a name that a file of the pool exports occurs once", () => {
+  const files = new Map<string, string[]>();
+  for (const { path, code } of poolFiles) {
+    const exported = code.matchAll(
+      /^export (?:abstract )?(?:async )?(?:class|function\*?|const|let|interface|type) (\w+)/gm,
+    );
+    // The overloads of a function are one name.
+    for (const name of new Set([...exported].map(([, name = ""]) => name))) {
+      files.set(name, [...files.get(name) ?? [], path]);
+    }
+  }
+  assertEquals(files.size > 100, true);
+  const twice = [...files].filter(([, paths]) => paths.length > 1);
+  assertEquals(twice, []);
+});
