@@ -253,12 +253,11 @@ const overWaiters = WAITERS.map((count) => {
   });
 });
 
-// Nothing is searched, but 10,000 hosts are not in the processor's cache: 3.2 to
-// 3.7.
+// Nothing is searched, but 10,000 hosts are not in the processor's cache: 2.1.
 claim({
   text: `acquire + release, ${HOSTS.at(-1)} hosts over 1`,
   actual: (rows) => ratio(rows, overHosts.at(-1)!, overHosts[0]!),
-  atMost: 4,
+  atMost: 3,
 });
 claim({
   text: `acquire + release, ${WAITERS.at(-1)} waiters over 1`,

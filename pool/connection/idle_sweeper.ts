@@ -8,11 +8,11 @@
 import type { PooledConnection } from "./pooled_connection.ts";
 import { EarliestTimer } from "../limits/timers.ts";
 
-/** What the sweeper does with what it finds. */
+/** Ends what the sweeper finds. */
 export interface IdleSweeperListener {
   /** A connection was idle for too long. */
   onIdle(pooled: PooledConnection): void;
-  /** Told at each tick while there are connections. */
+  /** Called at each tick while there are connections. */
   onTick(): void;
 }
 
@@ -48,7 +48,7 @@ export class IdleSweeper {
     this.#listener = listener;
   }
 
-  /** The least recently used of the idle connections that are counted. */
+  /** Returns the least recently used of the idle connections that are counted. */
   leastRecent(): PooledConnection | undefined {
     let oldest: PooledConnection | undefined;
     for (const pooled of this.#connections) {
@@ -60,14 +60,14 @@ export class IdleSweeper {
     return oldest;
   }
 
-  /** A new connection. */
+  /** Adds a new connection. */
   add(pooled: PooledConnection): void {
     this.#connections.add(pooled);
     this.markUsed(pooled);
     if (this.#lifetimeMs > 0) this.#timer.arm(this.#ageTick);
   }
 
-  /** A connection went idle, or was handed out while it was idle. */
+  /** Notes that a connection went idle, or was handed out while it was idle. */
   markUsed(pooled: PooledConnection): void {
     pooled.markUsed(++this.#uses);
     if (this.#tickIsNear) return;
@@ -75,7 +75,7 @@ export class IdleSweeper {
     if (this.#idleTimeoutMs > 0) this.#timer.arm(this.#tick);
   }
 
-  /** A connection is gone. With the last one the timer goes too. */
+  /** Removes a connection that is gone. With the last one the timer goes too. */
   remove(pooled: PooledConnection): void {
     if (!this.#connections.delete(pooled)) return;
     if (this.#connections.size === 0) this.stop();
@@ -107,7 +107,7 @@ export class IdleSweeper {
     }
   }
 
-  /** Ends those that are due, and says when the next one is. */
+  /** Ends those that are due. Returns when the next one is. */
   #endIdle(now: number): number {
     let dueAt = Infinity;
     for (const pooled of [...this.#connections]) {

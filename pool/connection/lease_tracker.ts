@@ -4,13 +4,24 @@
  * @module
  */
 
-import type { PooledConnection } from "./pooled_connection.ts";
 import type { Telemetry } from "../telemetry/counters.ts";
 import { unref } from "../limits/timers.ts";
 
+/** A connection, as far as its leases go. */
+export interface LeaseOwner {
+  readonly name: string;
+  /**
+   * The group that the next lease joins. To be dropped from time to time, so
+   * that nothing but leases holds it.
+   */
+  leaseGroup: LeaseGroup | undefined;
+  /** Gives the slot of a lease back. */
+  giveLease(): void;
+}
+
 /** What outlives a group: whose slots it stands for, and how many are out. */
 interface GroupState {
-  readonly pooled: PooledConnection;
+  readonly owner: LeaseOwner;
   /** Leases that are out. */
   open: number;
   /** Leases that may still join the group. */
@@ -29,11 +40,11 @@ const GROUP_SIZE = 64;
 export class LeaseGroup {
   readonly state: GroupState;
 
-  constructor(pooled: PooledConnection) {
-    this.state = { pooled, open: 0, free: GROUP_SIZE };
+  constructor(owner: LeaseOwner) {
+    this.state = { owner, open: 0, free: GROUP_SIZE };
   }
 
-  /** A lease of the group was released. */
+  /** Notes that a lease of the group was released. */
   released(): void {
     this.state.open--;
   }
@@ -44,10 +55,6 @@ export class LeaseTracker {
   readonly #telemetry: Telemetry;
   readonly #detectionMs: number;
   readonly #collected: FinalizationRegistry<GroupState>;
-  /** The group used last: looking through a WeakRef costs more than a compare. */
-  #current: LeaseGroup | undefined;
-  /** Weak both ways: a connection must not keep its group alive. */
-  readonly #groups = new WeakMap<PooledConnection, WeakRef<LeaseGroup>>();
   readonly #watches = new Set<() => void>();
 
   constructor(telemetry: Telemetry, detectionMs: number) {
@@ -58,37 +65,19 @@ export class LeaseTracker {
     );
   }
 
-  /** The group that one more lease of this connection joins. */
-  join(pooled: PooledConnection): LeaseGroup {
-    const current = this.#current;
-    const group = current?.state.pooled === pooled && current.state.free > 0
-      ? current
-      : this.#groupOf(pooled);
+  /**
+   * Returns the group that one more lease of this connection joins. The
+   * connection holds it, until that is dropped: looked up through a WeakMap and
+   * a WeakRef, it took most of the time of an `acquire()` going round many hosts.
+   */
+  join(owner: LeaseOwner): LeaseGroup {
+    let group = owner.leaseGroup;
+    if (group === undefined || group.state.free === 0) {
+      owner.leaseGroup = group = new LeaseGroup(owner);
+      this.#collected.register(group, group.state);
+    }
     group.state.free--;
     group.state.open++;
-    return group;
-  }
-
-  /**
-   * Lets go of the group used last, so that nothing but leases holds it. Called
-   * when a caller has to wait, from time to time, and when statistics are read.
-   */
-  letGo(): void {
-    this.#current = undefined;
-  }
-
-  #groupOf(pooled: PooledConnection): LeaseGroup {
-    const group = this.#groups.get(pooled)?.deref();
-    if (group !== undefined && group.state.free > 0) {
-      return this.#current = group;
-    }
-    return this.#current = this.#newGroup(pooled);
-  }
-
-  #newGroup(pooled: PooledConnection): LeaseGroup {
-    const group = new LeaseGroup(pooled);
-    this.#groups.set(pooled, new WeakRef(group));
-    this.#collected.register(group, group.state);
     return group;
   }
 
@@ -98,10 +87,9 @@ export class LeaseTracker {
    *
    * @returns Disarms it.
    */
-  watch(pooled: PooledConnection): (() => void) | undefined {
+  watch({ name: host }: LeaseOwner): (() => void) | undefined {
     if (this.#detectionMs === 0) return undefined;
     const heldMs = this.#detectionMs;
-    const { name: host } = pooled;
     const stack = new Error("Lease acquired here").stack ?? "";
     const disarm = () => {
       clearTimeout(timer);
@@ -122,9 +110,9 @@ export class LeaseTracker {
 }
 
 function reclaim(state: GroupState, telemetry: Telemetry): void {
-  const { pooled, open } = state;
+  const { owner, open } = state;
   if (open === 0) return;
   state.open = 0;
-  telemetry.record({ type: "reclaimed", host: pooled.name, slots: open });
-  for (let i = 0; i < open; i++) pooled.giveLease();
+  telemetry.record({ type: "reclaimed", host: owner.name, slots: open });
+  for (let i = 0; i < open; i++) owner.giveLease();
 }

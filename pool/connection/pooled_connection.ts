@@ -7,6 +7,7 @@
 import type { ClosedReason, Connection } from "../../transport/connector.ts";
 import { hostName } from "../../transport/host/host.ts";
 import type { Permit } from "../limits/permits.ts";
+import type { LeaseGroup, LeaseOwner } from "./lease_tracker.ts";
 import {
   type Refusal,
   type SessionAttempt,
@@ -22,7 +23,7 @@ const DRAIN_CHECK_MS = 50;
 /** What a slot is for: a command, or something that may stay open for long. */
 export type SlotKind = "command" | "stream";
 
-/** Told of what happens to a pooled connection; its lane. */
+/** Handles what happens to a pooled connection: its lane. */
 export interface PooledConnectionListener {
   /** A slot came free, and others are still taken. */
   onSlotFreed(): void;
@@ -63,7 +64,7 @@ export interface PooledConnectionOptions {
 }
 
 /**
- * The owner of a connection's state. Slots, leases and pins are raised and
+ * Owns a connection's state. Slots, leases and pins are raised and
  * lowered here and nowhere else:
  *
  *     open ---------------- drain() ----> draining --+
@@ -71,11 +72,12 @@ export interface PooledConnectionOptions {
  *      |                                      |      |
  *      +-- end(), or the connection closes ---+------+--> gone
  */
-export class PooledConnection {
+export class PooledConnection implements LeaseOwner {
   readonly connection: Connection;
   /** The promise that `getConnection()` gives out, the same for everybody. */
   readonly shared: Promise<Connection>;
   readonly hop: PooledConnection | undefined;
+  leaseGroup: LeaseGroup | undefined = undefined;
   readonly #listener: PooledConnectionListener;
   readonly #permit: Permit;
   readonly #expiresAt: number;
@@ -284,12 +286,12 @@ export class PooledConnection {
     return this.#limit.hasJustServedOne;
   }
 
-  /** When refusals are to be thought over again, from now, in milliseconds. */
+  /** When to look again at refusals, from now, in milliseconds. */
   get recheckMs(): number {
     return this.#limit.recheckMs ?? Infinity;
   }
 
-  /** Thinks refusals over again. */
+  /** Looks again at refusals whose time is over. */
   recheck(): void {
     this.#limit.recheck();
   }
@@ -304,7 +306,7 @@ export class PooledConnection {
    * Whether it was handed out just now, by `getConnection()`, to a caller that
    * may not have run yet. True once for each such time.
    */
-  takeJustShared(): boolean {
+  consumeRecentShare(): boolean {
     const wasShared = this.#wasShared && this.#idleSince === 0;
     if (wasShared) this.#wasShared = false;
     return wasShared;

@@ -66,7 +66,7 @@ export class Directory {
     return this.#byKey.values();
   }
 
-  /** The lane, if it is known without any work. */
+  /** Returns the lane, if it is known without any work. */
   known(named: HostLike): Lane | undefined {
     const host = urlAsText(named);
     if (typeof host === "string") return this.#byString.get(host);
@@ -79,7 +79,7 @@ export class Directory {
   }
 
   /**
-   * The lane, found or made. A string whose lane is not in use is resolved
+   * Finds or makes the lane. A string whose lane is not in use is resolved
    * anew, so that a change of the configuration is seen. An unstable host is
    * resolved anew unless it is served without a new dial.
    *
@@ -123,14 +123,14 @@ export class Directory {
   }
 
   /**
-   * The lane that stands for the host of this one: a lane that was forgotten
-   * while a caller still held it comes back, unless there is a new one.
+   * Returns the host's current lane: a lane that was forgotten while a caller
+   * still held it comes back, unless there is a new one.
    */
   current(lane: Lane): Lane {
     return this.#byKey.get(lane.key) ?? this.#adopt(lane);
   }
 
-  /** The lane of a host with nothing left to look up. */
+  /** Returns the lane of a host with nothing left to look up. */
   laneOf(host: ResolvedHost): Lane {
     const key = poolKey(host, this.#usesAlias);
     return this.#byKey.get(key) ??

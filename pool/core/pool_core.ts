@@ -91,7 +91,7 @@ export class PoolCore implements CallContext {
     this.leases = new LeaseTracker(this.telemetry, this.limits.leakDetectionMs);
     this.sweeper = new IdleSweeper(this.limits, {
       onIdle: (pooled) => pooled.end("idle"),
-      onTick: () => this.leases.letGo(),
+      onTick: () => this.#dropLeaseGroups(),
     });
     this.#directory = new Directory(
       resolverOf(given),
@@ -260,13 +260,14 @@ export class PoolCore implements CallContext {
   #evict(): boolean {
     const pooled = this.sweeper.leastRecent();
     if (pooled === undefined) {
+      this.#dropLeaseGroups();
       // A lease released early gives no event when its channel closes, so poll.
       if ([...this.connections].some((it) => it.hasUnwatchedChannels)) {
         this.#serveSoon(ROOM_CHECK_MS);
       }
       return false;
     }
-    if (pooled.takeJustShared()) {
+    if (pooled.consumeRecentShare()) {
       // Its caller has the promise but has not run yet. One turn later it
       // either has a channel on it, or has left it idle.
       this.#serveSoon(0);
@@ -274,6 +275,11 @@ export class PoolCore implements CallContext {
     }
     pooled.end("lru");
     return true;
+  }
+
+  /** Lets groups be collected whose leases were all forgotten. */
+  #dropLeaseGroups(): void {
+    for (const pooled of this.connections) pooled.leaseGroup = undefined;
   }
 
   #serveSoon(ms: number): void {
@@ -285,7 +291,7 @@ export class PoolCore implements CallContext {
 
   /** What the pool looks like now. */
   stats(): PoolStats {
-    this.leases.letGo();
+    this.#dropLeaseGroups();
     const hosts = [...this.lanes].filter((lane) => !lane.isEmpty).map(
       hostStats,
     );

@@ -12,7 +12,7 @@ import type { BackoffOptions } from "../options.ts";
 /** From here on a longer row of failures makes no longer pause. */
 const MOST_STEPS = 100;
 
-/** The pause after the n-th failure in a row, jittered, in milliseconds. */
+/** Returns the pause after the n-th failure in a row, jittered, in milliseconds. */
 export function pauseMs(
   { initialMs, maxMs, factor, jitter }: Required<BackoffOptions>,
   failures: number,
@@ -33,7 +33,7 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** How long the host is not dialled yet, in milliseconds. */
+  /** For how long the host is not dialled, in milliseconds. */
   get remainingMs(): number {
     return this.#until === 0 ? 0 : Math.max(0, this.#until - performance.now());
   }
@@ -43,18 +43,18 @@ export class Backoff {
     return this.#error;
   }
 
-  /** A dial succeeded. */
+  /** Notes a dial that succeeded. */
   succeeded(): void {
     this.#failures = this.#until = 0;
     this.#error = undefined;
   }
 
-  /** An attempt was throttled, and the dial goes on. */
+  /** Notes a throttled attempt; the dial goes on. */
   throttled(error: unknown): void {
     this.#error = error;
   }
 
-  /** A dial failed; gives the pause in milliseconds. */
+  /** Notes a failed dial. Returns the pause in milliseconds. */
   failed(error: unknown): number {
     this.#error = error;
     const durationMs = isRefusal(error)
@@ -64,7 +64,7 @@ export class Backoff {
     return durationMs;
   }
 
-  /** The error for a caller who comes too early. */
+  /** Returns the error for a caller who comes too early. */
   check(name: string): unknown {
     const retryAfterMs = Math.ceil(this.remainingMs);
     if (retryAfterMs === 0) return undefined;
@@ -83,7 +83,7 @@ export class Backoff {
   }
 }
 
-/** Whether a dial would only fail again, and might get the address locked out. */
+/** Returns whether a dial would only fail again, and might get the address locked out. */
 export function isRefusal(error: unknown): boolean {
   for (
     let e = error;

@@ -42,19 +42,19 @@ export class ConnectionSet {
     this.#all.add(pooled);
   }
 
-  /** It gives no slots any more. */
+  /** Takes one out that gives no slots any more. */
   withdraw(pooled: PooledConnection): void {
     const index = this.#open.indexOf(pooled);
     if (index >= 0) this.#open.splice(index, 1);
   }
 
-  /** It is gone. */
+  /** Removes one that has ended. */
   remove(pooled: PooledConnection): void {
     this.withdraw(pooled);
     this.#all.delete(pooled);
   }
 
-  /** The oldest that can be used; takes those out that cannot. */
+  /** Returns the oldest that can be used; takes those out that cannot. */
   oldest(): PooledConnection | undefined {
     for (const pooled of [...this.#open]) {
       if (pooled.isUsable) return pooled;
@@ -64,7 +64,7 @@ export class ConnectionSet {
   }
 
   /**
-   * The least loaded connection with a free slot, so that short commands do
+   * Returns the least loaded connection with a free slot, so that short commands do
    * not pile up behind long ones; the oldest of equals, so that the others can
    * fall idle and go.
    */
@@ -83,19 +83,19 @@ export class ConnectionSet {
     return best;
   }
 
-  /** Has a slot given back that nobody uses; says whether there is one. */
+  /** Reclaims one parked slot. Returns false if there is none. */
   reclaimSlot(): boolean {
     const pooled = this.#open.find((it) => it.hasReclaimableSlot);
     pooled?.reclaimSlot();
     return pooled !== undefined;
   }
 
-  /** When a refusal is to be thought over again, from now, in milliseconds. */
+  /** When to look again at refusals, from now, in milliseconds. */
   get recheckMs(): number {
     return Math.min(...this.#open.map(({ recheckMs }) => recheckMs));
   }
 
-  /** Thinks refusals over again. */
+  /** Looks again at refusals whose time is over. */
   recheck(): void {
     for (const pooled of this.#open) pooled.recheck();
   }

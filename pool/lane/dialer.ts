@@ -24,7 +24,7 @@ export interface Dialled {
   readonly hop: PooledConnection | undefined;
 }
 
-/** Told what becomes of dials that were not aborted. */
+/** Handles the end of dials that were not aborted. */
 export interface DialerListener {
   /** There is a connection; the permit goes with it. */
   onDialled(dialled: Dialled, permit: Permit, durationMs: number): void;
@@ -39,7 +39,7 @@ interface Dial {
   readonly controller: AbortController;
   readonly permit: Permit;
   readonly startedAt: number;
-  /** What somebody is told of it. */
+  /** Its traced operation. */
   readonly operation: Operation | undefined;
   /** Settles when nothing of the dial is left. */
   done: Promise<void>;
@@ -119,8 +119,7 @@ export class Dialer {
       this.#listener.onDialled(dialled, dial.permit, durationMs);
       return;
     }
-    // The last waiter left, or the pool closed, while the result was on its
-    // way: nobody owns this connection.
+    // It arrived when the last waiter had left, or during close(): drop it.
     dialled.hop?.removePin();
     this.#context.closing(dialled.connection.close());
   }

@@ -14,7 +14,7 @@ import { hintOf, reasonOf } from "./reason.ts";
 import type { Operation } from "../telemetry/tracing.ts";
 
 /**
- * Gives the hop of a host, pinned; `undefined` if it has none.
+ * Returns the hop of a host, pinned; `undefined` if it has none.
  *
  * @throws {DialError} If there is no connection to the hop.
  */

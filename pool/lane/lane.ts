@@ -126,7 +126,7 @@ export class Lane
     return this.#dialer.size;
   }
 
-  /** Whether the lane may be forgotten. */
+  /** Whether the lane may be forgotten: nothing is in it. */
   get isEmpty(): boolean {
     return this.connections.size === 0 && this.dialing === 0 &&
       this.waiting === 0 && this.backoff.remainingMs === 0;
@@ -139,7 +139,7 @@ export class Lane
 
   /** Takes a slot if there is one and nobody waits for it. */
   tryTake(kind: SlotKind): PooledConnection | undefined {
-    if (this.#queue.isTakenBy(kind)) return undefined;
+    if (this.#queue.hasWaitersBefore(kind)) return undefined;
     if (kind === "stream" && !this.#mayStream()) return undefined;
     const pooled = this.#connections.leastLoaded(this.#sessionLimit);
     pooled?.takeSlot(kind);
@@ -168,7 +168,6 @@ export class Lane
     }
     const waiter = new Waiter(claim, options, this);
     this.#queue.add(waiter);
-    this.#context.leases.letGo();
     this.#pump();
     return waiter.promise;
   }
@@ -213,14 +212,14 @@ export class Lane
   // --- what happens to a connection ------------------------------------------
 
   onSlotFreed(): void {
+    if (this.#queue.slotsWanted === 0) return;
     this.#scaleOut.completed();
-    if (this.#queue.slotsWanted > 0) this.#pump();
+    this.#pump();
   }
 
   onIdle(pooled: PooledConnection): void {
-    this.#scaleOut.completed();
     this.#context.sweeper.markUsed(pooled);
-    if (this.#queue.slotsWanted > 0) this.#pump();
+    this.onSlotFreed();
     if (this.#context.permits.isStarving) this.#context.permits.serve();
   }
 
@@ -276,7 +275,7 @@ export class Lane
   onDialled(dialled: Dialled, permit: Permit, durationMs: number): void {
     const { telemetry, permits } = this.#context;
     this.backoff.succeeded();
-    this.#scaleOut.dialled(durationMs);
+    this.#scaleOut.recordDial(durationMs);
     telemetry.record({ type: "connected", host: this.name, durationMs });
     this.#add(dialled, permit);
     this.#pump();
@@ -377,7 +376,7 @@ export class Lane
       : limits.maxInteractiveConnectionsPerHost;
   }
 
-  /** How many more dials the waiters justify. */
+  /** Returns how many more dials the waiters justify. */
   #dialsWanted(): number {
     const { limits, isClosing } = this.#context;
     if (isClosing || this.waiting === 0) return 0;
@@ -389,13 +388,13 @@ export class Lane
     }
     if (this.open.length === 0 || this.#queue.slotsWanted === 0) return 0;
     return Math.min(
-      this.#scaleOut.extra - this.dialing,
+      this.#scaleOut.wanted - this.dialing,
       room,
       limits.maxConcurrentDialsPerHost - this.dialing,
     );
   }
 
-  /** Whether one more slot may be taken that may be held for long. */
+  /** Returns whether one more slot may be taken that may be held for long. */
   #mayStream(): boolean {
     const slots = this.#maxConnections * this.#slotsEach;
     const forCommands = Math.floor(slots * COMMAND_SHARE);
@@ -429,9 +428,9 @@ export class Lane
   #armTick(): void {
     if (this.#queue.slotsWanted === 0) {
       this.#tick.clear();
-      this.#scaleOut.calm();
+      this.#scaleOut.stop();
     } else if (this.open.length > 0) {
-      this.#scaleOut.begin();
+      this.#scaleOut.start();
       const { recheckMs } = this.#connections;
       this.#tick.arm(Math.min(this.#scaleOut.dialMs, recheckMs));
     }
@@ -439,7 +438,9 @@ export class Lane
 
   #onTick(): void {
     this.#connections.recheck();
-    this.#scaleOut.weigh(this.#queue.slotsWanted, this.#slotsEach);
+    // Callers wait: slots of forgotten leases have to come back.
+    for (const pooled of this.open) pooled.leaseGroup = undefined;
+    this.#scaleOut.sample(this.#queue.slotsWanted, this.#slotsEach);
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");
     }

@@ -10,7 +10,7 @@ const FIRST_GUESS_MS = 50;
 /** Another connection must save at least this many times what its dial costs. */
 const WORTH = 6;
 
-/** For how many times a dial nothing may end before that is a standstill. */
+/** The queue counts as stalled when nothing finished for STALL times the dial time. */
 const STALL = 2;
 
 /** By how much one must have raised the rate for the next one to be tried. */
@@ -48,9 +48,9 @@ export class ScaleOut {
   /** How long a dial to this host takes, in milliseconds, smoothed. */
   dialMs: number = FIRST_GUESS_MS;
   #completed = 0;
-  #weighedAt = performance.now();
+  #sampledAt = performance.now();
   #isWatching = false;
-  #extra = 0;
+  #wanted = 0;
   /** After a failed dial. */
   #quietUntil = 0;
   /** After a connection that gained nothing. */
@@ -61,17 +61,17 @@ export class ScaleOut {
   /** The rate before the connection that is on trial. */
   #rateBefore: number | undefined;
 
-  /** A slot came free. */
+  /** Counts a slot that came free. */
   completed(): void {
     this.#completed++;
   }
 
-  /** A dial succeeded after so long. */
-  dialled(durationMs: number): void {
+  /** Notes how long a dial took. */
+  recordDial(durationMs: number): void {
     const smoothed = 0.7 * this.dialMs + 0.3 * durationMs;
     this.dialMs = Math.min(1_000, Math.max(10, smoothed));
-    if (this.#extra > 0) {
-      this.#extra--;
+    if (this.#wanted > 0) {
+      this.#wanted--;
       this.#rateBefore ??= this.#rate;
     }
     this.#restart();
@@ -79,33 +79,33 @@ export class ScaleOut {
 
   /** A dial failed: the connections that there are have to do for a while. */
   dialFailed(pauseMs: number): void {
-    this.#extra = 0;
+    this.#wanted = 0;
     this.#quietUntil = performance.now() + pauseMs;
   }
 
-  /** Somebody waits: from here on the rate says something. */
-  begin(): void {
+  /** Starts measuring: callers are waiting. */
+  start(): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
     this.#restart();
   }
 
-  /** Nobody waits any more. */
-  calm(): void {
+  /** Stops measuring: nobody waits. */
+  stop(): void {
     this.#isWatching = false;
-    this.#extra = 0;
+    this.#wanted = 0;
     this.#rateBefore = undefined;
   }
 
-  /** How many connections more than there are open now are worth having. */
-  get extra(): number {
-    return this.#extra;
+  /** How many further connections are worth having. */
+  get wanted(): number {
+    return this.#wanted;
   }
 
-  /** Looks at the queue. */
-  weigh(waiting: number, sessionLimit: number): void {
+  /** Compares the queue with what it has drained since the last sample. */
+  sample(waiting: number, sessionLimit: number): void {
     const now = performance.now();
-    const elapsedMs = now - this.#weighedAt;
+    const elapsedMs = now - this.#sampledAt;
     const windowMs = this.#rateBefore === undefined
       ? this.dialMs
       : Math.max(TRIAL_MS, this.dialMs);
@@ -117,13 +117,13 @@ export class ScaleOut {
     if (done === 0) {
       this.#rateBefore = undefined;
       if (now < this.#quietUntil) return;
-      this.#extra = Math.ceil(waiting / sessionLimit);
+      this.#wanted = Math.ceil(waiting / sessionLimit);
       return;
     }
     this.#judge(done / elapsedMs, now);
     if (now < this.#quietUntil || now < this.#contentUntil) return;
     const drainMs = waiting / this.#rate;
-    this.#extra = drainMs > WORTH * this.dialMs ? 1 : 0;
+    this.#wanted = drainMs > WORTH * this.dialMs ? 1 : 0;
   }
 
   /** Has the connection on trial been worth it? */
@@ -137,7 +137,7 @@ export class ScaleOut {
     }
   }
 
-  /** Whether the newest connection has gained nothing; says so once. */
+  /** Returns whether the newest connection has gained nothing, once. */
   takeSurplus(): boolean {
     const hasSurplus = this.#hasSurplus;
     this.#hasSurplus = false;
@@ -146,6 +146,6 @@ export class ScaleOut {
 
   #restart(): void {
     this.#completed = 0;
-    this.#weighedAt = performance.now();
+    this.#sampledAt = performance.now();
   }
 }

@@ -14,7 +14,7 @@ import {
   type WaitSnapshot,
 } from "../errors.ts";
 
-/** What the error tells of a host. */
+/** What the error says about a host. */
 interface WaitedFor {
   readonly name: string;
   readonly backoff: Backoff;
@@ -24,7 +24,7 @@ interface WaitedFor {
   readonly dialing: number;
 }
 
-/** The error for a waiter whose time is up, before it leaves. */
+/** Makes the error for a waiter whose time is up, before it leaves. */
 export function acquireTimedOut(
   host: WaitedFor,
   context: PoolContext,
@@ -45,7 +45,7 @@ export function acquireTimedOut(
   return timeoutError(host.name, snapshot, lastError);
 }
 
-/** The error for a caller whose host could not be looked up in time. */
+/** Makes the error for a caller whose host could not be looked up in time. */
 export function lookupTimedOut(
   name: string,
   context: PoolContext,

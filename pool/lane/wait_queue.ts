@@ -24,7 +24,7 @@ export interface WaitOptions {
   readonly timeoutMs: number;
   /** Goes to the front: this caller had its turn, and has to try again. */
   readonly isRetry?: boolean;
-  /** What somebody is told of this wait. */
+  /** The traced operation of this wait. */
   readonly operation?: Operation | undefined;
 }
 
@@ -137,8 +137,8 @@ export class WaitQueue {
     return this.#pins > 0;
   }
 
-  /** Whether somebody would be overtaken by a caller that takes a slot now. */
-  isTakenBy(claim: "command" | "stream"): boolean {
+  /** Returns whether an earlier caller is still waiting for such a slot. */
+  hasWaitersBefore(claim: "command" | "stream"): boolean {
     return this.#commands.size > 0 ||
       (claim === "stream" && this.#streams.size > 0);
   }

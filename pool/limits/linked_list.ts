@@ -50,7 +50,7 @@ export class LinkedList<T extends ListNode<T>> {
     this.insertAfter(this.#tail, node);
   }
 
-  /** Takes a node out; says whether it was in. */
+  /** Takes a node out. Returns false if it was not in. */
   remove(node: T): boolean {
     if (node.list !== this) return false;
     if (node.prev === undefined) this.#head = node.next;

@@ -22,7 +22,7 @@ export class Permit {
     this.#release = release;
   }
 
-  /** Gives the permit back; whoever is first in line gets it. */
+  /** Gives the permit back; the lane that is first in line gets it. */
   release(): void {
     const release = this.#release;
     this.#release = undefined;
@@ -54,7 +54,7 @@ export class Permits {
     return this.#starved.size > 0;
   }
 
-  /** Gives a permit, or puts the lane in line: `startDial()` is called then. */
+  /** Returns a permit, or puts the lane in line: `startDial()` is called then. */
   request(lane: PermitRequester): Permit | undefined {
     // While the line is served, or room is made for somebody, newcomers go to
     // the end of the line: a permit that comes back then is already reserved.
@@ -67,7 +67,7 @@ export class Permits {
     return permit;
   }
 
-  /** A permit beyond the cap, for a hop. */
+  /** Returns a permit beyond the cap, for a hop. */
   uncounted(): Permit {
     return new Permit();
   }

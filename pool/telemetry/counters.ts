@@ -30,7 +30,7 @@ const CHANNELS: Readonly<Record<PoolEvent["type"], Channel>> = {
   "notice": channel("sshpool:notice"),
 };
 
-/** Counts, and tells the observer and those who subscribe. */
+/** Counts events, and passes them to the observer and to subscribers. */
 export class Telemetry {
   readonly #pool: DiagnosticPool;
   readonly #observer: PoolObserver | undefined;
@@ -64,17 +64,17 @@ export class Telemetry {
     this.#observer = observer;
   }
 
-  /** A copy of the counters. */
+  /** Returns a copy of the counters. */
   counters(): PoolCounters {
     return structuredClone(this.#counters);
   }
 
-  /** A caller gave up waiting. */
+  /** Counts a caller that gave up waiting. */
   acquireTimedOut(): void {
     this.#counters.acquireTimeouts++;
   }
 
-  /** Counts an event and tells it. */
+  /** Counts an event, and passes it to the observer and to subscribers. */
   record(event: PoolEvent): void {
     this.#count(event);
     if (this.#observer !== undefined) this.#later(() => this.#observe(event));
@@ -88,12 +88,12 @@ export class Telemetry {
     return new Operation({ ...parts, pool: this.#pool });
   }
 
-  /** Tells of the start of a dial. */
+  /** Publishes the start of a dial. */
   dialBegan(dial: Operation): void {
     this.#later(() => dial.begin());
   }
 
-  /** Tells of the end of a dial. */
+  /** Publishes the end of a dial. */
   dialEnded(dial: Operation, failure?: { readonly error: unknown }): void {
     dial.settle(failure);
     this.#later(() => dial.end());

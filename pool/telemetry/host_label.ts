@@ -46,8 +46,7 @@ function withoutPassword(name: string): string {
 
 /**
  * Adds the host to a result, as the caller named it, and its name. An object
- * may hold credentials: it is there for who asks, and not seen where a result
- * is printed, as results are.
+ * may hold credentials: the field is non-enumerable, so logs do not show it.
  *
  * @param named What the caller gave, such as an entry of an inventory.
  * @param result The result.

@@ -54,7 +54,7 @@ export interface FoundHost {
   };
 }
 
-/** One call that somebody is told of. */
+/** One traced call. */
 export class Operation implements PoolOperation {
   readonly name: OperationName;
   readonly pool: DiagnosticPool;
@@ -128,7 +128,7 @@ export class Operation implements PoolOperation {
     this.#release?.({});
   }
 
-  /** Tells of the start. */
+  /** Publishes the start. */
   begin(): void {
     CHANNELS[this.name].start.publish(this);
     CHANNELS[this.name].end.publish(this);
@@ -140,7 +140,7 @@ export class Operation implements PoolOperation {
     if (failure !== undefined) this.error = failure.error;
   }
 
-  /** Tells of the end. */
+  /** Publishes the end. */
   end(): void {
     const { error, asyncStart, asyncEnd } = CHANNELS[this.name];
     if ("error" in this) error.publish(this);
@@ -149,7 +149,7 @@ export class Operation implements PoolOperation {
   }
 }
 
-/** What may be told of an end: of a process how it ended, and no output. */
+/** Returns what a message may hold of an end: no output. */
 function endOf(value: unknown): OperationEnd {
   const { code, signal } = (value ?? {}) as OperationEnd;
   return code === undefined ? {} : { code, signal: signal ?? null };

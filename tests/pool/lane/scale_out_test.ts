@@ -161,22 +161,22 @@ Deno.test("ScaleOut asks for as many as fill the queue when nothing drains, and 
   using time = new FakeTime();
   const rule = new ScaleOut();
   await time.advance(100);
-  rule.weigh(25, 10);
-  assertEquals(rule.extra, 3);
-  rule.dialled(50);
-  assertEquals(rule.extra, 2);
-  rule.calm();
-  assertEquals(rule.extra, 0);
+  rule.sample(25, 10);
+  assertEquals(rule.wanted, 3);
+  rule.recordDial(50);
+  assertEquals(rule.wanted, 2);
+  rule.stop();
+  assertEquals(rule.wanted, 0);
   await time.advance(100);
   for (const _ of range(10)) rule.completed();
-  rule.weigh(5, 10); // 50 ms left: a dial of 50 ms does not pay
-  assertEquals(rule.extra, 0);
+  rule.sample(5, 10); // 50 ms left: a dial of 50 ms does not pay
+  assertEquals(rule.wanted, 0);
   await time.advance(100);
   for (const _ of range(10)) rule.completed();
-  rule.weigh(500, 10); // five seconds left
-  assertEquals(rule.extra, 1);
+  rule.sample(500, 10); // five seconds left
+  assertEquals(rule.wanted, 1);
   rule.dialFailed(1_000);
   await time.advance(100);
-  rule.weigh(500, 10);
-  assertEquals(rule.extra, 0, "not while a failed dial is fresh");
+  rule.sample(500, 10);
+  assertEquals(rule.wanted, 0, "not while a failed dial is fresh");
 });
