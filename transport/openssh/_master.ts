@@ -12,13 +12,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { abortable, onAbort } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
 import { AuthenticationError, DialError, HostKeyError } from "../errors.ts";
 import { hostName, type ResolvedHost } from "../host/host.ts";
 import { serverText } from "../session/server_text.ts";
 import { argumentsFor } from "./_arguments.ts";
+import { killGroup, readLines, within } from "./_child.ts";
 import {
   Control,
   type ControlAnswer,
@@ -48,8 +48,6 @@ const STOP_MS = 1000;
 const ABORT_MS = 100;
 /** How long what ssh said may take to arrive once it has ended, in milliseconds. */
 const LOG_MS = 500;
-/** A line that is longer is no line of ssh. */
-const MAX_LINE_CHARS = 64 * 1024;
 
 /** What a master is made for. */
 export interface MasterParts {
@@ -256,7 +254,12 @@ export class Master {
         if (child.pid === undefined) return;
         this.#child = child;
         child.unref();
-        this.#endOfLog = this.#read(child, resolve);
+        this.#endOfLog = readLines(child.stderr!, (line, unref) => {
+          if (!this.log.read(line)) return;
+          // An idle connection does not keep the process alive.
+          unref();
+          resolve();
+        });
         let exited = () => {};
         this.#exit = new Promise((resolve) => exited = resolve);
         child.once("exit", (code) => {
@@ -272,25 +275,6 @@ export class Master {
     } finally {
       stopWatching();
     }
-  }
-
-  /** Reads what ssh says, to its end. */
-  #read(child: ChildProcess, onReady: () => void): Promise<void> {
-    const stream = child.stderr!;
-    let text = "";
-    stream.setEncoding("utf8");
-    stream.on("data", (piece: string) => {
-      const lines = (text + piece).split(/\r?\n/);
-      text = lines.pop()!.slice(0, MAX_LINE_CHARS);
-      for (const line of lines) {
-        if (!this.log.read(line)) continue;
-        // An idle connection does not keep the process alive.
-        (stream as unknown as { unref?(): void }).unref?.();
-        onReady();
-      }
-    });
-    stream.on("error", () => {});
-    return new Promise((resolve) => stream.once("close", () => resolve()));
   }
 
   async #proxy(signal: AbortSignal): Promise<Control> {
@@ -368,28 +352,4 @@ export class Master {
     }
     if (this.#folder !== undefined) await removeFolder(this.#folder);
   }
-}
-
-/** With the commands that it runs, such as a ProxyCommand. */
-function killGroup(child: ChildProcess): void {
-  try {
-    process.kill(-child.pid!, "SIGKILL");
-  } catch {
-    // The runtime may permit to kill this one, and no other.
-    child.kill("SIGKILL");
-  }
-}
-
-/** Waits for something that settles, but not longer than a time. */
-async function within(
-  promise: Promise<unknown>,
-  ms: number | undefined,
-): Promise<void> {
-  if (ms === undefined) return void await promise;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  await Promise.race([
-    promise,
-    new Promise((resolve) => timer = setTimeout(resolve, ms)),
-  ]);
-  clearTimeout(timer);
 }
