@@ -2,13 +2,16 @@
  * Builds the npm package: `deno task pack --output FILE`.
  *
  * `deno pack` makes JavaScript and types from the sources. What a package.json
- * holds and deno.json has no place for is added here.
+ * holds and deno.json has no place for is added here, and a copy of the modules
+ * for those who `require()` them where Node cannot load ES modules so: before
+ * 20.19 and 22.12, and in Jest.
  *
  * @module
  */
 
+import { build, stop } from "esbuild";
 import { parseArgs } from "node:util";
-import { join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 
 const root = new URL("../", import.meta.url);
 
@@ -83,6 +86,7 @@ export async function pack(options: PackOptions = {}): Promise<string> {
     await run("tar", ["-xzf", made, "-C", dir]);
     const folder = join(dir, "package");
     await removeSources(folder);
+    await addCommonJs(folder);
     await completeManifest(folder);
     const [{ filename }] = JSON.parse(
       await run("npm", ["pack", folder, "--json", "--pack-destination", dir]),
@@ -104,6 +108,127 @@ async function removeSources(folder: string): Promise<void> {
   }
 }
 
+/** The folder of the modules for `require()`. */
+const COMMON_JS = "cjs";
+
+/**
+ * What is an ES module alone, so that those who `require()` us could not load it.
+ * Their copy is part of our package.
+ */
+const ES_MODULE = "@noble/post-quantum/ml-kem.js";
+
+async function* filesBelow(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) yield* filesBelow(join(folder, name));
+    else yield join(folder, name);
+  }
+}
+
+/**
+ * Adds each module as CommonJS too, file by file, so that a class is one class
+ * whichever entry point it comes from, with types that say so.
+ */
+async function addCommonJs(folder: string): Promise<void> {
+  const files = await Array.fromAsync(filesBelow(folder));
+  const outdir = join(folder, COMMON_JS);
+  const copy = join(outdir, "ml_kem.js");
+  try {
+    await bundle(ES_MODULE, copy);
+    await build({
+      entryPoints: files.filter((file) => file.endsWith(".js")),
+      outbase: folder,
+      outdir,
+      format: "cjs",
+      platform: "node",
+      target: "node20.9",
+      // Jest loads no ES module from a CommonJS one, not even so.
+      supported: { "dynamic-import": false },
+    });
+  } finally {
+    await stop();
+  }
+  for await (const file of filesBelow(outdir)) {
+    const text = await Deno.readTextFile(file);
+    const path = relative(dirname(file), copy);
+    await Deno.writeTextFile(
+      file,
+      text.replaceAll(`require("${ES_MODULE}")`, `require("${path}")`),
+    );
+  }
+  for (const file of files.filter((file) => file.endsWith(".d.ts"))) {
+    const copy = join(outdir, relative(folder, file));
+    await Deno.mkdir(dirname(copy), { recursive: true });
+    await Deno.copyFile(file, copy);
+  }
+  await Deno.writeTextFile(
+    join(outdir, "package.json"),
+    JSON.stringify({ type: "commonjs" }) + "\n",
+  );
+}
+
+/** Makes one CommonJS file of a module of npm, with its licence. */
+async function bundle(specifier: string, outfile: string): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "sshpool-bundle-" });
+  try {
+    const config = JSON.parse(
+      await Deno.readTextFile(new URL("deno.json", root)),
+    );
+    const [scope, name] = specifier.split("/");
+    const version = versionOf(`${scope}/${name}`, config);
+    const options = ["--prefix", dir, "--no-audit", "--no-fund", "--silent"];
+    await run("npm", ["install", ...options, `${scope}/${name}@${version}`]);
+    await build({
+      stdin: { contents: `export * from "${specifier}";`, resolveDir: dir },
+      bundle: true,
+      format: "cjs",
+      platform: "node",
+      target: "node20.9",
+      legalComments: "inline",
+      outfile,
+    });
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** A file of the package as `require()` gets it. */
+function commonJsOf(path: string): string {
+  return path.replace(/^\.\//, `./${COMMON_JS}/`);
+}
+
+/**
+ * What each entry point is for `import` and for `require()`. Where Node can
+ * `require()` an ES module, both get the same one ("module-sync"), so that there
+ * is one class of each name in the process.
+ */
+function conditionsOf(made: PackageJson): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(made.exports).map(([name, { types, import: js }]) => {
+      const module = { types, default: js };
+      const commonJs = {
+        types: commonJsOf(types!),
+        default: commonJsOf(js!),
+      };
+      return [name, {
+        import: module,
+        "module-sync": module,
+        require: commonJs,
+        default: js,
+      }];
+    }),
+  );
+}
+
+/** The types of the sub-paths, for TypeScript that does not read `exports`. */
+function typesVersions(made: PackageJson) {
+  const paths = Object.entries(made.exports).filter(([name]) => name !== ".")
+    .map(([name, { types }]) => [
+      name.slice("./".length),
+      [commonJsOf(types!)],
+    ]);
+  return { "*": Object.fromEntries(paths) };
+}
+
 /** Adds to the package.json what `deno pack` leaves out, and checks the rest. */
 async function completeManifest(folder: string): Promise<void> {
   const path = join(folder, "package.json");
@@ -114,7 +239,8 @@ async function completeManifest(folder: string): Promise<void> {
   checkExports(made, config);
   await checkFiles(made, folder);
   await addDisposable(made, folder);
-  const { name, version, dependencies: found, ...rest } = made;
+  const { name, version, dependencies: found, exports: _, ...rest } = made;
+  const { types, import: js } = made.exports["."]!;
   const manifest = {
     name,
     version,
@@ -122,6 +248,10 @@ async function completeManifest(folder: string): Promise<void> {
     keywords: ABOUT.keywords,
     ...repository(),
     ...rest,
+    main: commonJsOf(js!),
+    types: commonJsOf(types!),
+    exports: conditionsOf(made),
+    typesVersions: typesVersions(made),
     engines: ABOUT.engines,
     sideEffects: ABOUT.sideEffects,
     ...await dependencies(Object.keys(found ?? {}), config),
@@ -164,8 +294,9 @@ async function checkFiles(made: PackageJson, folder: string): Promise<void> {
  * not load unless it is told to.
  */
 async function addDisposable(made: PackageJson, folder: string): Promise<void> {
-  for (const { types } of Object.values(made.exports)) {
-    const path = join(folder, types!);
+  const entries = Object.values(made.exports).map(({ types }) => types!);
+  for (const types of [...entries, ...entries.map(commonJsOf)]) {
+    const path = join(folder, types);
     const text = await Deno.readTextFile(path);
     const lib = '/// <reference lib="esnext.disposable" />\n';
     await Deno.writeTextFile(path, lib + text);

@@ -113,9 +113,17 @@ packageTest(
     for (const [name, source] of Object.entries(config.exports)) {
       const js = source.replace(/\.ts$/, ".js");
       const types = source.replace(/\.ts$/, ".d.ts");
-      assertEquals(made.exports[name], { types, import: js, default: js });
-      await Deno.stat(installed(js));
-      await Deno.stat(installed(types));
+      const cjs = (path: string) => path.replace("./", "./cjs/");
+      const module = { types, default: js };
+      assertEquals(made.exports[name], {
+        import: module,
+        "module-sync": module,
+        require: { types: cjs(types), default: cjs(js) },
+        default: js,
+      });
+      for (const path of [js, types, cjs(js), cjs(types)]) {
+        await Deno.stat(installed(path));
+      }
     }
   },
 );
@@ -129,7 +137,8 @@ packageTest(
     }
     assert(names.length > 100);
     const isCode = (name: string) =>
-      /^(mod|(pool|transport)\/[\w/]+)\.(js|d\.ts)$/.test(name);
+      /^(cjs\/ml_kem\.js|(cjs\/)?(mod|(pool|transport)\/[\w/]+)\.(js|d\.ts))$/
+        .test(name);
     assertEquals(
       names.filter((name) => !isCode(name)).sort(),
       [
@@ -138,6 +147,7 @@ packageTest(
         "README.md",
         "bench/README.md",
         "bench/report.svg",
+        "cjs/package.json",
         "package.json",
         "pool/README.md",
         "tests/README.md",

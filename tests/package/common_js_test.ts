@@ -1,0 +1,89 @@
+/** The npm package for those who `require()` it, and what judges of packages say. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
+
+const JUDGES = ["publint@0.3.25", "@arethetypeswrong/cli@0.18.5"];
+const JEST = "jest@30.5.2";
+
+let folder: PackageFolder;
+
+Deno.test.beforeAll(async () => {
+  if (noNpm) return;
+  folder = await PackageFolder.make([...JUDGES, JEST]);
+  const program = new URL("_common.cjs", import.meta.url);
+  await folder.write("common.test.cjs", await Deno.readTextFile(program));
+});
+
+Deno.test.afterAll(() => folder?.[Symbol.asyncDispose]());
+
+/** The oldest Node that is here: no other loads less by `require()`. */
+const oldest = packageRuntimes.find(({ name, command }) =>
+  name.startsWith("Node") && command !== undefined
+)?.command?.[0];
+
+const ignore = noNpm || oldest === undefined;
+
+for (const { name, command, hint } of packageRuntimes) {
+  const isMissing = command === undefined || noNpm;
+  Deno.test({
+    name: `the npm package is loaded by require(), in ${name}` +
+      (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
+    ignore: isMissing,
+    fn: async () => {
+      const printed = await folder.succeed(...command!, "common.test.cjs");
+      assertEquals(JSON.parse(printed), ["up 3 days\n", true, "me"]);
+    },
+  });
+}
+
+Deno.test({
+  name: "the npm package is loaded by Jest in its default mode",
+  ignore,
+  fn: async () => {
+    const jest = folder.file("node_modules", "jest", "bin", "jest.js");
+    const options = ["--testMatch", "**/*.test.cjs", "--ci"];
+    const { code, stderr } = await folder.run([oldest!, jest], {
+      args: options,
+    });
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "1 passed, 1 total");
+  },
+});
+
+Deno.test({
+  name: "publint finds nothing wrong with the npm package",
+  ignore,
+  fn: async () => {
+    const script = `
+      import { publint } from "publint";
+      const { messages } = await publint({
+        pkgDir: "node_modules/${config.name}", level: "warning", strict: true,
+      });
+      console.log(JSON.stringify(messages));
+    `;
+    const program = await folder.write("publint.mjs", script);
+    assertEquals(JSON.parse(await folder.succeed(oldest!, program)), []);
+  },
+});
+
+Deno.test({
+  name: "the types of the npm package are right in each kind of resolution",
+  ignore,
+  fn: async () => {
+    const attw = folder.file("node_modules", ".bin", "attw");
+    const printed = await folder.succeed(
+      oldest!,
+      attw,
+      "sshpool.tgz",
+      "--format=json",
+    );
+    const { analysis } = JSON.parse(printed);
+    assertEquals(analysis.problems, []);
+    assertEquals(
+      Object.keys(analysis.entrypoints).sort(),
+      Object.keys(config.exports).sort(),
+    );
+  },
+});
