@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console
 // A program of CommonJS, and a test of Jest in its default mode.
 const { ConnectionPool, DialError } = require("@sshpool/sshpool");
 const { ConnectionPool: Bare } = require("@sshpool/sshpool/pool");

@@ -26,6 +26,10 @@ export function loadOnce<T>(load: () => Promise<T>): () => Promise<T> {
   };
 }
 
+/** What a runtime says of a CommonJS package within a bundle of ES modules. */
+const BUNDLED =
+  /Dynamic require of|(require|__dirname|__filename) is not defined/;
+
 /** What a dial has to say about its load. */
 export type LoadOptions =
   & Pick<ConnectOptions, "signal" | "tunnel">
@@ -75,7 +79,9 @@ function failed(host: ResolvedHost, cause: unknown): DialError {
     {
       host: name,
       cause,
-      hint: "Install the dependencies of @sshpool/sshpool; ssh2 is one of them",
+      hint: BUNDLED.test(message)
+        ? "Tell your bundler that ssh2 and bcrypt-pbkdf are external"
+        : "Install the dependencies of @sshpool/sshpool; ssh2 is one of them",
     },
   );
 }
