@@ -289,6 +289,7 @@ export interface RemoteProcess extends AsyncDisposable {
    *
    * @param size The size in characters; what is left out stays as it is.
    * @throws {RangeError} If a number is not one from 1 to 65535.
+   * @throws {TypeError} If it is no size.
    */
   resize(size: { readonly columns: number; readonly rows: number }): void;
 }

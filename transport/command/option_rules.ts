@@ -55,6 +55,13 @@ const cells = wholeNumber(1, MAX_CELLS);
 /** The size and the kind of a terminal. */
 export const TERMINAL = { term: plainText, columns: cells, rows: cells };
 
+/** What changes of a terminal while it is used. */
+export const RESIZE = new OptionTable<Pick<PtyOptions, "columns" | "rows">>(
+  "resize the terminal",
+  { columns: cells, rows: cells },
+  { synonyms: SYNONYMS },
+);
+
 const TERMINAL_TABLE = new OptionTable<PtyOptions>(
   "start the terminal",
   TERMINAL,

@@ -17,6 +17,8 @@ import type {
 import { type FeedingProcess, whenSucceeded } from "./_byte_source.ts";
 import { exitError, OutputTail } from "./check_exit.ts";
 import { InputFeed } from "./_input_feed.ts";
+import { RESIZE } from "../command/option_rules.ts";
+import { showValue } from "../options/show_value.ts";
 import { collectOutput, linesOf, textOf } from "./process_reads.ts";
 import type {
   MakeSession,
@@ -158,10 +160,12 @@ class SessionProcess implements FeedingProcess {
   }
 
   kill(signal = "TERM"): void {
-    const name = String(signal).toUpperCase().replace(/^SIG/, "");
+    const name = typeof signal === "string"
+      ? signal.toUpperCase().replace(/^SIG/, "")
+      : "";
     if (!SIGNALS.includes(name)) {
       throw new TypeError(
-        `Cannot send the signal ${JSON.stringify(signal)}: ` +
+        `Cannot send the signal ${showValue(signal)}: ` +
           `it must be one of ${SIGNALS.join(", ")}`,
       );
     }
@@ -175,16 +179,8 @@ class SessionProcess implements FeedingProcess {
   }
 
   resize(size: Partial<Size>): void {
-    const { columns = this.#size.columns, rows = this.#size.rows } = size;
-    for (const [name, value] of Object.entries({ columns, rows })) {
-      if (Number.isInteger(value) && value >= 1 && value <= 65_535) continue;
-      throw new RangeError(
-        `Cannot resize the terminal: ${name} is ${value}, must be a whole ` +
-          "number from 1 to 65535",
-      );
-    }
-    this.#size = { columns, rows };
-    this.#session.resize(columns, rows);
+    this.#size = { ...this.#size, ...RESIZE.check(size) };
+    this.#session.resize(this.#size.columns, this.#size.rows);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

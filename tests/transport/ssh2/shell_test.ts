@@ -158,7 +158,7 @@ sshdTest(
       for (const rows of [0, -1, 1.5, NaN, 65_536, "20"]) {
         assertThrows(
           () => shell.resize({ rows } as unknown as Size),
-          RangeError,
+          typeof rows === "string" ? TypeError : RangeError,
           "rows is",
         );
       }
