@@ -4,11 +4,31 @@
  * @module
  */
 
+import type { Duplex } from "node:stream";
 import type { Tunnel } from "../transport/connector.ts";
 import type { ForwardTarget } from "../transport/host/target.ts";
 
 /** What {@linkcode ConnectionPool.connect} returns. */
-export interface PoolTunnel extends Tunnel, AsyncDisposable {}
+export interface PoolTunnel extends Tunnel, AsyncDisposable {
+  /**
+   * The tunnel as a stream of Node, for drivers of databases that take one in
+   * the place of a socket. From the first call on its web streams belong to the
+   * stream of Node, which is the same at each call.
+   *
+   * It answers what drivers ask of a socket: `connect()` gives `"connect"` at
+   * once, and `setNoDelay()`, `setKeepAlive()`, `setTimeout()`, `ref()` and
+   * `unref()` do nothing.
+   *
+   * @throws {TypeError} If somebody has begun to use the web streams.
+   *
+   * @example A driver that takes a stream, such as `pg`
+   * ```ts ignore
+   * const tunnel = await pool.connect("gate", "db.internal:5432");
+   * const client = new pg.Client({ user: "app", stream: () => tunnel.node() });
+   * ```
+   */
+  node(): Duplex;
+}
 
 /**
  * Options of {@linkcode ConnectionPool.forward}: a listener on this side that

@@ -50,6 +50,11 @@ export type {
   SpawnOptions,
 } from "./options.ts";
 export { ConnectionPool, HostHandle } from "./pool.ts";
+export type {
+  TemplateOptions,
+  TemplateResult,
+  TemplateTag,
+} from "./template.ts";
 export type { HostDefaults } from "../transport/host/defaults.ts";
 export * from "../transport/mod.ts";
 export type {

@@ -17,7 +17,7 @@ import type {
 import type { Sftp } from "../transport/sftp/sftp.ts";
 import type { TransferResult } from "../transport/sftp/transfer/options.ts";
 import type { ForwardTarget } from "../transport/host/target.ts";
-import { sh, type ShellValue } from "../transport/command/template.ts";
+import type { ShellValue } from "../transport/command/template.ts";
 import { acquire, getConnection, warm } from "./calls/acquire.ts";
 import { CallTarget } from "./calls/call.ts";
 import { exec, shell, spawn } from "./calls/commands.ts";
@@ -45,6 +45,12 @@ import type {
   ShellOptions,
   SpawnOptions,
 } from "./options.ts";
+import {
+  type TemplateOptions,
+  type TemplateResult,
+  type TemplateTag,
+  templateTag,
+} from "./template.ts";
 
 /**
  * An SSH connection pool. Concurrent callers for one host await one dial,
@@ -509,17 +515,37 @@ export class HostHandle {
    * assertEquals(connector.calls[0]?.command, "rm -f 'a b.txt' '$(reboot)'");
    * ```
    *
-   * @param strings The text of the template.
-   * @param values Its values.
-   * @returns How the command ended, and what it wrote as text.
-   * @throws {CommandError} If the exit code is not 0.
+   * @example Options, and output in the shape that is wanted
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const commands = { "git log": { stdout: "one\ntwo\n" } };
+   * const connector = new MemoryConnector({ commands });
+   * await using pool = new ConnectionPool({ connector });
+   * const { $ } = pool.host("ops@web-1");
+   * const inApp = $({ cwd: "/srv/app" });
+   * assertEquals(await inApp`git log`.lines(), ["one", "two"]);
+   * ```
+   *
+   * @returns How the command ended, and what it wrote as text; `$(options)` a
+   *   tag that has these options.
+   * @throws {CommandError} If the exit code is not 0, unless `nothrow` is set.
    * @throws {TypeError} If a value cannot be quoted where it stands.
    */
-  async $(
+  $(
     strings: TemplateStringsArray,
     ...values: readonly ShellValue[]
-  ): Promise<ExecResult> {
-    return await this.exec(sh(strings, ...values), { check: true });
+  ): TemplateResult;
+  /** Makes a tag that has these options beside its own. */
+  $(options: TemplateOptions): TemplateTag;
+  $(
+    first: TemplateStringsArray | TemplateOptions,
+    ...values: readonly ShellValue[]
+  ): TemplateResult | TemplateTag {
+    const run = this.exec.bind(this);
+    return templateTag(run, {})(first as TemplateStringsArray, ...values);
   }
 
   /** Starts a command and gives its streams. See {@linkcode ConnectionPool.spawn}. */

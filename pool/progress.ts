@@ -27,6 +27,12 @@ import { OptionTable } from "../transport/options/table.ts";
 import type { FanOutProgress } from "./fan_out.ts";
 
 export type { FanOutProgress };
+export {
+  type OutputCallbacks,
+  prefixOutput,
+  type PrefixOutputOptions,
+} from "./prefix_output.ts";
+export type { OutputSource } from "../transport/process.ts";
 
 /** Options for {@linkcode terminalProgress}. */
 export interface TerminalProgressOptions {

@@ -66,6 +66,7 @@ const SHARED = `
   OutputLimitError
   PartialOutput
   Passphrase
+  OutputSource
   PassphraseRequest
   PlainResolver
   PoolClosedError
@@ -86,6 +87,9 @@ const SHARED = `
   ResolvedHost
   RetryCause
   RoutingConnector
+  TemplateOptions
+  TemplateResult
+  TemplateTag
   Secret
   SessionOptions
   Sftp
@@ -164,7 +168,11 @@ const OTEL = `
 
 const PROGRESS = `
   FanOutProgress
+  OutputCallbacks
+  OutputSource
+  PrefixOutputOptions
   TerminalProgressOptions
+  prefixOutput
   terminalProgress
 `;
 

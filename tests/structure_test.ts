@@ -278,11 +278,11 @@ Deno.test("the main entry gives its own pool a connector, and that of ./pool non
 
 /** The floors of the pool from above to below; a file or folder is a room. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["mod.ts", "otel/", "progress.ts"],
+  ["mod.ts", "otel/", "prefix_output.ts", "progress.ts"],
   ["pool.ts"],
   ["core/"],
   ["calls/"],
-  ["fan_out.ts", "forward.ts", "lease.ts", "lane/"],
+  ["fan_out.ts", "forward.ts", "lease.ts", "template.ts", "lane/"],
   ["connection/"],
   ["limits/", "errors.ts", "options.ts"],
   ["telemetry/"],

@@ -158,6 +158,14 @@ export type Output<Encoding extends OutputEncoding> = Encoding extends "bytes"
   ? Uint8Array
   : string;
 
+/** Where output comes from that is shown while a command runs. */
+export interface OutputSource {
+  /** The name of the host: in a fan-out as in its results, else `user@host:port`. */
+  readonly host: string;
+  /** Resolves when the command has ended, whichever way. Never rejects. */
+  readonly ended: Promise<void>;
+}
+
 /** Options of {@linkcode Connection.exec}. */
 export interface ConnectionExecOptions<
   Encoding extends OutputEncoding = OutputEncoding,
@@ -168,6 +176,31 @@ export interface ConnectionExecOptions<
    * @default {"text"}
    */
   readonly encoding?: Encoding;
+  /**
+   * Called with each piece of standard output as it comes, text or bytes as
+   * `encoding` says. The result has all of it as ever. What the callback throws
+   * stops the command, and the call rejects with it.
+   *
+   * @param chunk A piece; where it ends says nothing about lines.
+   * @param source The host, and when the command has ended.
+   */
+  onStdout?(chunk: Output<Encoding>, source: OutputSource): void;
+  /** As {@linkcode ConnectionExecOptions.onStdout}, for standard error. */
+  onStderr?(chunk: Output<Encoding>, source: OutputSource): void;
+  /**
+   * `"inherit"` writes standard output to that of this program too, as it
+   * comes, byte for byte.
+   */
+  readonly stdout?: "inherit";
+  /** As {@linkcode ConnectionExecOptions.stdout}, for standard error. */
+  readonly stderr?: "inherit";
+  /**
+   * Give both outputs as one too, in the order in which they arrive: as
+   * {@linkcode ExecResult.all}.
+   *
+   * @default {false}
+   */
+  readonly all?: boolean;
   /**
    * How long the command may run once its channel is asked for, in
    * milliseconds, up to 2147483647. Then it is stopped as on abort, and the call rejects with an
@@ -223,6 +256,12 @@ export interface ExecResult<T = string> extends CommandStatus {
   readonly stdout: T;
   /** Standard error. */
   readonly stderr: T;
+  /**
+   * Both in order of arrival, with the option `all`. The two come through one
+   * connection, but through two pipes on the host: lines that are written at
+   * the same time may change places.
+   */
+  readonly all?: T;
 }
 
 /**

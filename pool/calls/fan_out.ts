@@ -6,6 +6,7 @@
 
 import { checkExec } from "../../transport/command/call_options.ts";
 import type { Command } from "../../transport/command/command.ts";
+import type { HostLike } from "../../transport/host/host.ts";
 import {
   anything,
   callback,
@@ -13,11 +14,12 @@ import {
   signal,
 } from "../../transport/options/rules.ts";
 import { OptionTable } from "../../transport/options/table.ts";
-import type { OutputEncoding } from "../../transport/process.ts";
+import type { OutputEncoding, OutputSource } from "../../transport/process.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
 import { type EntryWork, type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
 import type { FanOutCommandOptions, FanOutWork } from "../fan_out.ts";
-import { EXEC_NAMES } from "../options.ts";
+import { EXEC_NAMES, type ExecOptions } from "../options.ts";
+import { hostLabel } from "../telemetry/host_label.ts";
 import { type CallContext, CallTarget } from "./call.ts";
 import { exec } from "./commands.ts";
 
@@ -97,5 +99,29 @@ function workOf(
   }
   const options = { ...call.options, ...call.own };
   return (_entry, host, signal) =>
-    exec(new CallTarget(pool, host), call.command, { ...options, signal });
+    exec(new CallTarget(pool, host), call.command, {
+      ...named(options, host),
+      signal,
+    });
+}
+
+/** Has the callbacks told of the host as the results name it. */
+function named(
+  options: ExecOptions<OutputEncoding>,
+  host: HostLike,
+): ExecOptions<OutputEncoding> {
+  const { onStdout, onStderr } = options;
+  if (onStdout === undefined && onStderr === undefined) return options;
+  const name = hostLabel(host);
+  let known: OutputSource | undefined;
+  const sourceOf = ({ ended }: OutputSource) => known ??= { host: name, ended };
+  return {
+    ...options,
+    ...onStdout && {
+      onStdout: (chunk, source) => onStdout(chunk, sourceOf(source)),
+    },
+    ...onStderr && {
+      onStderr: (chunk, source) => onStderr(chunk, sourceOf(source)),
+    },
+  };
 }

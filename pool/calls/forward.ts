@@ -13,6 +13,7 @@ import {
   type OpenTunnel,
 } from "../../transport/forward/listen.ts";
 import { RemoteForward } from "../../transport/forward/remote.ts";
+import { socketOfTunnel } from "../../transport/forward/tunnel_stream.ts";
 import {
   type ForwardTarget,
   parseListen,
@@ -77,6 +78,7 @@ async function openOnce(
 
 function disposable(tunnel: Tunnel): PoolTunnel {
   return Object.assign(tunnel, {
+    node: () => socketOfTunnel(tunnel),
     [Symbol.asyncDispose](): Promise<void> {
       tunnel.close();
       return tunnel.closed;

@@ -77,6 +77,11 @@ const SPAWN: Rules<ConnectionSpawnOptions> = {
 const EXEC: Rules<ConnectionExecOptions> = {
   ...SPAWN,
   encoding: oneOf("text", "bytes"),
+  onStdout: callback,
+  onStderr: callback,
+  stdout: oneOf("inherit"),
+  stderr: oneOf("inherit"),
+  all: flag,
   timeoutMs: duration({ zero: false }),
   killGraceMs: duration({ zero: true }),
   maxOutputBytes: byteLimit,
@@ -240,7 +245,7 @@ function tableWith(
 /** Options of other functions, and of other libraries. */
 function elsewhere(kind: Kind, name: string): string | undefined {
   if (name === "stdout" || name === "stderr") {
-    return "exec() always collects the output, and spawn() gives it as streams";
+    return "the process has its output as streams";
   }
   if (name === "shell" && kind !== "shell") {
     return "a command that is a string always runs in the shell of the user";

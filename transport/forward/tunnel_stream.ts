@@ -32,6 +32,49 @@ export function streamOfTunnel(tunnel: Tunnel): Duplex {
   return new WebTunnelStream(tunnel);
 }
 
+const sockets = new WeakMap<Tunnel, Duplex>();
+
+/**
+ * The byte stream of a tunnel, with what drivers ask of a socket.
+ *
+ * @param tunnel Any tunnel.
+ * @returns The same stream at each call.
+ * @throws {TypeError} If somebody has begun to use the web streams.
+ */
+export function socketOfTunnel(tunnel: Tunnel): Duplex {
+  const known = sockets.get(tunnel);
+  if (known !== undefined) return known;
+  if (tunnel.readable.locked || tunnel.writable.locked) {
+    throw new TypeError(
+      "Cannot give the tunnel as a stream of Node: its web streams are in use",
+    );
+  }
+  const socket = asSocket(streamOfTunnel(tunnel));
+  sockets.set(tunnel, socket);
+  return socket;
+}
+
+/** Adds what a `net.Socket` has and the stream has not. */
+function asSocket(stream: Duplex): Duplex {
+  const same = () => stream;
+  const more = {
+    connect: () => {
+      // Drivers add their listeners after the call.
+      queueMicrotask(() => stream.emit("connect"));
+      return stream;
+    },
+    setNoDelay: same,
+    setKeepAlive: same,
+    setTimeout: same,
+    ref: same,
+    unref: same,
+  };
+  for (const [name, value] of Object.entries(more)) {
+    if (!(name in stream)) Object.defineProperty(stream, name, { value });
+  }
+  return stream;
+}
+
 /** Not `Duplex.from()`: that one ends both directions when one has ended. */
 class WebTunnelStream extends Duplex {
   readonly #tunnel: Tunnel;

@@ -16,6 +16,8 @@ export interface OutputCollectorOptions {
   readonly isText: boolean;
   /** Whether the middle of each stream is left out beyond the limit. */
   readonly truncates: boolean;
+  /** Whether both streams are collected as one too. */
+  readonly all?: boolean | undefined;
 }
 
 /** Collects both outputs of a command. */
@@ -25,14 +27,16 @@ export class OutputCollector {
   readonly #truncates: boolean;
   readonly #out: CollectedStream;
   readonly #err: CollectedStream;
+  readonly #all: CollectedStream | undefined;
   #size = 0;
 
   /** @param options The limit, and what happens beyond it. */
-  constructor({ maxBytes, isText, truncates }: OutputCollectorOptions) {
+  constructor({ maxBytes, isText, truncates, all }: OutputCollectorOptions) {
     this.maxBytes = maxBytes;
     this.#truncates = truncates;
     this.#out = new CollectedStream(isText);
     this.#err = new CollectedStream(isText);
+    if (all === true) this.#all = new CollectedStream(isText);
   }
 
   /** Takes standard output; `false` if it is too much, and is not taken. */
@@ -50,6 +54,11 @@ export class OutputCollector {
     return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
   }
 
+  /** What was collected of both, in order of arrival. */
+  all(): Uint8Array | undefined {
+    return this.#all?.bytes();
+  }
+
   #add(stream: CollectedStream, chunk: Uint8Array): boolean {
     const wasWithin = this.#size <= this.maxBytes;
     this.#size += chunk.length;
@@ -59,9 +68,11 @@ export class OutputCollector {
         const edge = Math.floor(this.maxBytes / 4);
         this.#out.truncate(edge);
         this.#err.truncate(edge);
+        this.#all?.truncate(2 * edge);
       }
     }
     stream.add(chunk);
+    this.#all?.add(chunk);
     return true;
   }
 }

@@ -10,6 +10,7 @@ import {
   OutputLimitError,
   type PartialOutput,
 } from "../errors.ts";
+import { LiveOutput } from "./_live_output.ts";
 import { OutputCollector } from "./_output_collector.ts";
 import type {
   CommandStatus,
@@ -59,6 +60,7 @@ class Execution implements SessionListener {
   readonly #settle: Settle;
   readonly #session: RemoteSession;
   readonly #output: OutputCollector;
+  readonly #live: LiveOutput | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #feed: InputFeed | undefined;
 
@@ -75,7 +77,11 @@ class Execution implements SessionListener {
       maxBytes: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
       isText: options.encoding !== "bytes",
       truncates: options.onOutputLimit === "truncate",
+      all: options.all,
     });
+    if (LiveOutput.isWanted(options)) {
+      this.#live = new LiveOutput(host, options);
+    }
     this.#session = session(this);
   }
 
@@ -97,27 +103,35 @@ class Execution implements SessionListener {
   }
 
   onStdout(chunk: Uint8Array): boolean {
-    if (!this.#output.stdout(chunk)) this.#terminate(() => this.#tooMuch());
-    return true;
+    return this.#take("stdout", chunk);
   }
 
   onStderr(chunk: Uint8Array): boolean {
-    if (!this.#output.stderr(chunk)) this.#terminate(() => this.#tooMuch());
+    return this.#take("stderr", chunk);
+  }
+
+  #take(name: "stdout" | "stderr", chunk: Uint8Array): boolean {
+    if (!this.#output[name](chunk)) this.#terminate(() => this.#tooMuch());
+    else this.#tell(() => this.#live?.add(name, chunk));
     return true;
+  }
+
+  /** Calls the caller back, whose error is the end of the command. */
+  #tell(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#session.stop(error);
+    }
   }
 
   onEof(): void {}
 
   onFinished(status: CommandStatus): void {
     this.#release();
-    const { stdout, stderr } = this.output();
-    const text = this.#options.encoding !== "bytes";
-    const result = {
-      ...status,
-      stdout: text ? decode(stdout) : stdout,
-      stderr: text ? decode(stderr) : stderr,
-    };
     try {
+      this.#live?.end();
+      const result = this.#result(status);
       if (this.#options.check === true) checkExit(result, this.#name);
       this.#settle.resolve(result);
     } catch (error) {
@@ -127,7 +141,26 @@ class Execution implements SessionListener {
 
   onFailed(reason: unknown): void {
     this.#release();
+    try {
+      this.#live?.end();
+    } catch {
+      // The failure of the command is what the caller has to know.
+    }
     this.#settle.reject(reason);
+  }
+
+  #result(status: CommandStatus): ExecResult<string | Uint8Array> {
+    const { stdout, stderr } = this.output();
+    const all = this.#output.all();
+    const shown = this.#options.encoding === "bytes"
+      ? (bytes: Uint8Array) => bytes
+      : decode;
+    return {
+      ...status,
+      stdout: shown(stdout),
+      stderr: shown(stderr),
+      ...all !== undefined && { all: shown(all) },
+    };
   }
 
   output(): PartialOutput {

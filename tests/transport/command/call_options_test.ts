@@ -75,7 +75,6 @@ Deno.test("checkExec() refuses unknown names, and says what was meant", () => {
     ["throwOnError", 'did you mean "check"?'],
     ["password", 'did you mean "sudo.password"?'],
     ["idempotant", 'did you mean "idempotent"?'],
-    ["stdout", "exec() always collects the output"],
     ["shell", "always runs in the shell of the user"],
     ["args", "as one array"],
     ["xyz", "allowed are signal, env, envMode, onOpen, pty, cwd,"],
@@ -101,6 +100,11 @@ Deno.test("checkExec() refuses unknown names, and says what was meant", () => {
 });
 
 Deno.test("checkSpawn() and checkShellOptions() say where an option belongs", () => {
+  assertEquals(
+    message({ stdout: "inherit" }, (o) => checkSpawn("true", o as never)),
+    'Cannot start the command: there is no option "stdout": the process has ' +
+      "its output as streams",
+  );
   assertEquals(
     message({ timeoutMs: 5 }, (o) => checkSpawn("true", o as never)),
     'Cannot start the command: there is no option "timeoutMs": exec() has it',
@@ -142,6 +146,9 @@ const TYPE: [unknown, string][] = [
   [{ envMode: true }, 'envMode is true, must be "request" or "inline"'],
   [{ onOutputLimit: "x" }, 'must be "error" or "truncate"'],
   [{ check: 1 }, "check is 1, must be true or false"],
+  [{ all: 1 }, "all is 1, must be true or false"],
+  [{ stdout: "pipe" }, 'stdout is "pipe", must be "inherit"'],
+  [{ onStderr: 5 }, "onStderr is 5, must be a function"],
   [{ login: null }, "login is null, must be true or false"],
   [{ idempotent: "yes" }, 'idempotent is "yes", must be true or false'],
   [{ onOpen: {} }, "onOpen is an object, must be a function"],

@@ -9,6 +9,8 @@ import { assert, assertEquals, assertRejects } from "./_assert.ts";
 import { CommandError } from "../../command/errors.ts";
 import type { Contract } from "./_contract.ts";
 
+const encode = (text: string) => new TextEncoder().encode(text);
+
 /** Registers them. */
 export function optionTests(contract: Contract): void {
   contract("checks options before a channel is opened", async (connection) => {
@@ -99,6 +101,61 @@ export function optionTests(contract: Contract): void {
         "was ended by the signal KILL",
       );
       assertEquals([killed.exitCode, killed.signal], [null, "KILL"]);
+    },
+  );
+
+  contract(
+    "hands output on as it comes, and gives all of it in the result",
+    async (connection) => {
+      const { user, hostname, port } = connection.host;
+      const name = `${user}@${hostname}:${port}`;
+      const seen: unknown[] = [];
+      const ended: string[] = [];
+      const { stdout, stderr, all } = await connection.exec(
+        "echo out; echo err >&2; exit 3",
+        {
+          all: true,
+          onStdout(chunk, source) {
+            seen.push(["out", chunk, source.host]);
+            source.ended.then(() => ended.push("out"));
+          },
+          onStderr: (chunk, source) => seen.push(["err", chunk, source.host]),
+        },
+      );
+      assertEquals([stdout, stderr], ["out\n", "err\n"]);
+      assertEquals([...seen].sort(), [["err", "err\n", name], [
+        "out",
+        "out\n",
+        name,
+      ]]);
+      assert(all === "out\nerr\n" || all === "err\nout\n", all);
+      assertEquals(ended, ["out"]);
+      const bytes = await connection.exec("echo x", {
+        encoding: "bytes",
+        all: true,
+        onStdout: (chunk) => assertEquals(chunk, encode("x\n")),
+      });
+      assertEquals(bytes.all, encode("x\n"));
+      assertEquals(
+        Object.hasOwn(await connection.exec("echo x"), "all"),
+        false,
+      );
+    },
+  );
+
+  contract(
+    "hands output on before the command ends, and stops it with what the callback throws",
+    async (connection) => {
+      const reason = new RangeError("seen enough");
+      const error = await connection.exec("echo so far; sleep 60", {
+        onStdout() {
+          throw reason;
+        },
+      }).catch((error) => error);
+      assertEquals(error === reason, true);
+      while (connection.openChannels > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     },
   );
 }

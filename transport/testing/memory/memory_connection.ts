@@ -295,6 +295,9 @@ export class MemoryConnection implements ScriptedConnection {
     return onOpen === undefined && onExec === undefined &&
       onChannelClose === undefined && !this.#channels.freeze.isFrozen &&
       options.stdin === undefined && options.maxOutputBytes === undefined &&
+      options.all === undefined && options.onStdout === undefined &&
+      options.onStderr === undefined && options.stdout === undefined &&
+      options.stderr === undefined &&
       options.env === undefined && !this.#hasHostEnv &&
       (options.pty === undefined || options.pty === false) &&
       roundTripMs === 0 && spareChannels !== true;

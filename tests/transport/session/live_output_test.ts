@@ -1,0 +1,44 @@
+import { assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import { OutputCollector } from "../../../transport/session/_output_collector.ts";
+
+Deno.test('exec() with "inherit" writes both outputs to those of the program, byte for byte', async () => {
+  const program = new URL("./_inherit_program.ts", import.meta.url);
+  const config = new URL("../../../deno.json", import.meta.url);
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      "--config",
+      fileURLToPath(config),
+      fileURLToPath(program),
+    ],
+  }).output();
+  assertEquals(
+    [code, [...stdout], new TextDecoder().decode(stderr)],
+    [0, [0xc3, 0xa9, 0x0a, 0xe2], "careful\n"],
+  );
+});
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("OutputCollector.all() has both outputs in order of arrival, and is cut as they are", () => {
+  const collector = new OutputCollector({
+    maxBytes: 40,
+    isText: true,
+    truncates: true,
+    all: true,
+  });
+  const text = () => new TextDecoder().decode(collector.all());
+  collector.stdout(encode("a"));
+  collector.stderr(encode("B"));
+  collector.stdout(encode("c"));
+  assertEquals(text(), "aBc");
+  collector.stderr(encode("x".repeat(100)));
+  collector.stdout(encode("end"));
+  const [head, line, tail] = text().split("\n");
+  assertEquals(head, `aBc${"x".repeat(17)}`);
+  assertEquals(line, "[... 66 bytes are left out ...]");
+  assertEquals(tail, `${"x".repeat(17)}end`);
+});
