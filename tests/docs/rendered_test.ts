@@ -54,9 +54,9 @@ Deno.test("the pages of the options of exec(), spawn() and shell() name all that
   await using pool = new sshpool.ConnectionPool();
   const unknown = { sshpoolTypo: 1 } as never;
   const verbs = {
-    PoolExecOptions: () => pool.exec("db1", "true", unknown),
-    PoolSpawnOptions: () => pool.spawn("db1", "true", unknown),
-    PoolShellOptions: () => pool.shell("db1", unknown),
+    ExecOptions: () => pool.exec("db1", "true", unknown),
+    SpawnOptions: () => pool.spawn("db1", "true", unknown),
+    ShellOptions: () => pool.shell("db1", unknown),
   };
   for (const [type, call] of Object.entries(verbs)) {
     const page = await pages.text(type);

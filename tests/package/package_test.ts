@@ -470,11 +470,11 @@ packageTest(
     const bundle = await bundled(
       "part",
       `
-      import { parseHost } from "${config.name}";
-      console.log(parseHost("ops@web-1").hostname);
+      import { PoolClosedError } from "${config.name}";
+      console.log(new PoolClosedError("closed").code);
     `,
     );
-    assertEquals(await folder.succeed("node", bundle), "web-1\n");
+    assertEquals(await folder.succeed("node", bundle), "SSH_POOL_CLOSED\n");
     const text = await Deno.readTextFile(bundle);
     assert(!/class ConnectionPool|class Ssh2Connector/.test(text));
     assert(text.length < 60_000, `${text.length} bytes`);

@@ -10,6 +10,7 @@ import { onAbort } from "../abort.ts";
 import { type FrameField, frameOf, FrameSplitter } from "./_frames.ts";
 
 export const HELLO = 1;
+export const ALIVE_CHECK = 0x10000004;
 export const TERMINATE = 0x10000005;
 export const OPEN_FORWARD = 0x10000006;
 export const CLOSE_FORWARD = 0x10000007;

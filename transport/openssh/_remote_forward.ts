@@ -12,6 +12,7 @@ import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import { serverText } from "../session/server_text.ts";
 import {
+  ALIVE_CHECK,
   CLOSE_FORWARD,
   IS_PATH,
   numberAt,
@@ -45,7 +46,10 @@ export async function openRemoteForward(
   signal?.throwIfAborted();
   const path = master.newPath();
   const sockets = new Set<Socket>();
-  const server = await startServer(path, sockets, options);
+  const server = await startServer(path, sockets, {
+    ...options,
+    isAlive: () => master.ask(ALIVE_CHECK),
+  });
   const asking = master.ask(
     OPEN_FORWARD,
     REMOTE,
@@ -79,12 +83,15 @@ export async function openRemoteForward(
 async function startServer(
   path: string,
   sockets: Set<Socket>,
-  { onConnection, tunnelOf }: HostListenOptions,
+  { onConnection, tunnelOf, isAlive }: HostListenOptions & {
+    isAlive(): Promise<unknown>;
+  },
 ): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
     socket.once("close", () => sockets.delete(socket));
+    endWhileAlive(socket, isAlive);
     const tunnel = tunnelOf(socket);
     try {
       onConnection(tunnel);
@@ -97,6 +104,22 @@ async function startServer(
     server.listen(path, () => resolve());
   });
   return server;
+}
+
+/**
+ * Lets a socket end only while the master lives. One that has lost its connection
+ * closes its sockets as if all that was sent had arrived.
+ */
+function endWhileAlive(socket: Socket, isAlive: () => Promise<unknown>): void {
+  const push = socket.push.bind(socket);
+  socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk !== null) return push(chunk, encoding);
+    isAlive().then(
+      () => push(null),
+      (cause) => socket.destroy(new Error("The connection is lost", { cause })),
+    );
+    return false;
+  };
 }
 
 function where(address: ForwardTarget): FrameField[] {

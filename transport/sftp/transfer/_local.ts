@@ -250,13 +250,11 @@ export const LOCAL_TARGET: Target = {
   },
 };
 
-/** The runtime tells, or a file that may have all permissions. */
+/**
+ * A file that may have all permissions tells. To ask the runtime would set the
+ * umask of the whole process for a moment, other threads and their children too.
+ */
 async function askUmask(folder: string): Promise<number> {
-  try {
-    return process.umask();
-  } catch {
-    // Deno needs a permission for it.
-  }
   const name = unfinishedName("");
   try {
     const file = await open(folder + name, "wx", 0o777);

@@ -116,16 +116,30 @@ async function finish(
 
 type Sink = Pick<NodeJS.WritableStream, "write">;
 
+const waiting = new WeakMap<ServerChannel, Set<() => void>>();
+
+/** Who waits for a channel's writes: one listener for each channel serves all. */
+function waitersOf(channel: ServerChannel): Set<() => void> {
+  let waiters = waiting.get(channel);
+  if (waiters === undefined) {
+    const made = waiters = new Set();
+    channel.once("close", () => made.forEach((settle) => settle()));
+    waiting.set(channel, made);
+  }
+  return waiters;
+}
+
 /** Settles also if the channel closes: ssh2 does not call back then. */
 function writeTo(
   channel: ServerChannel,
   sink: Sink,
   chunk: string | Uint8Array,
 ): Promise<void> {
+  const waiters = waitersOf(channel);
   return new Promise((resolve, reject) => {
-    channel.once("close", resolve);
+    waiters.add(resolve);
     sink.write(chunk, (error) => {
-      channel.off("close", resolve);
+      waiters.delete(resolve);
       if (error) reject(error);
       else resolve();
     });

@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertMatch,
 } from "@std/assert";
+import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { ConnectionPool } from "../../../../mod.ts";
 import { DialError, HostKeyError } from "../../../../transport/errors.ts";
@@ -172,6 +173,20 @@ for (const [policyName, policy] of Object.entries(POLICIES)) {
   }
 }
 
+/** A key that waits for its passphrase: nothing is sent before. */
+function lockedKey(): string {
+  return generateKeyPairSync("rsa", {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: {
+      type: "pkcs8",
+      format: "pem",
+      cipher: "aes-256-cbc",
+      passphrase: "correct horse",
+    },
+  }).privateKey;
+}
+
 Deno.test("Ssh2Connector.connect() believes no success before it has sent a credential", async () => {
   await using server = await startRogueServer({
     says(protocol) {
@@ -183,7 +198,8 @@ Deno.test("Ssh2Connector.connect() believes no success before it has sent a cred
   const error = await rejection(connect({
     ...server.host,
     hostKey: server.fingerprint,
-    password: () => new Promise(() => {}),
+    privateKey: lockedKey(),
+    passphrase: () => new Promise(() => {}),
   }));
   assertInstanceOf(error, DialError);
   assertEquals(error.phase, "kex");
