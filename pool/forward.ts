@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Duplex } from "node:stream";
 import type { Tunnel } from "../transport/connector.ts";
 import type { ForwardTarget } from "../transport/host/target.ts";
 
@@ -19,6 +18,9 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {
    * once, and `setNoDelay()`, `setKeepAlive()`, `setTimeout()`, `ref()` and
    * `unref()` do nothing.
    *
+   * @typeParam Stream What the caller takes it for: `Duplex` of `node:stream`, say.
+   *   It is that of the driver that it is given to, and needs no types of Node.
+   *
    * @throws {TypeError} If somebody has begun to use the web streams.
    *
    * @example A driver that takes a stream, such as `pg`
@@ -27,7 +29,7 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {
    * const client = new pg.Client({ user: "app", stream: () => tunnel.node() });
    * ```
    */
-  node(): Duplex;
+  node<Stream = unknown>(): Stream;
 }
 
 /**

@@ -241,6 +241,11 @@ export const EXEC_NAMES = ["acquireTimeoutMs", "idempotent"] as const;
  * | `encoding` | `"text"` (default) or `"bytes"` |
  * | `maxOutputBytes` | how much output is collected (64 MiB) |
  * | `onOutputLimit` | `"error"` (default) or `"truncate"` |
+ * | `all` | both outputs as one, in order of arrival |
+ * | `onStdout` | gets standard output as it comes |
+ * | `onStderr` | gets standard error as it comes |
+ * | `stdout` | `"inherit"`: also to that of this process |
+ * | `stderr` | `"inherit"`: also to that of this process |
  * | `cwd` | the folder to run in |
  * | `env` | environment variables |
  * | `envMode` | how they get there: `"request"` (default) or `"inline"` |

@@ -78,7 +78,7 @@ async function openOnce(
 
 function disposable(tunnel: Tunnel): PoolTunnel {
   return Object.assign(tunnel, {
-    node: () => socketOfTunnel(tunnel),
+    node: <Stream>() => socketOfTunnel(tunnel) as Stream,
     [Symbol.asyncDispose](): Promise<void> {
       tunnel.close();
       return tunnel.closed;

@@ -60,8 +60,8 @@ Deno.test("PoolTunnel.node() is a stream that a driver of a database takes for i
     config: false,
   });
   const tunnel = await pool.connect(server.host(), database.address);
-  const stream = tunnel.node();
-  assertEquals(tunnel.node() === stream, true);
+  const stream = tunnel.node<Duplex>();
+  assertEquals(tunnel.node<Duplex>() === stream, true);
   assertEquals(await talk(stream), "hello\nquestionbye\n");
   await tunnel.closed;
 });
@@ -70,13 +70,13 @@ Deno.test("PoolTunnel.node() ends with its tunnel, and with its host", async () 
   const connector = new MemoryConnector();
   await using pool = new ConnectionPool({ connector, config: false });
   const tunnel = await pool.connect("ops@gate", "db:5432");
-  const stream = tunnel.node();
+  const stream = tunnel.node<Duplex>();
   stream.write("x");
   assertEquals(String((await once(stream, "data"))[0]), "x");
   stream.destroy();
   await tunnel.closed;
   const other = await pool.connect("ops@gate", "db:5432");
-  const closed = once(other.node().resume(), "close");
+  const closed = once(other.node<Duplex>().resume(), "close");
   const failed = assertRejects(() => closed, ConnectionLostError);
   connector.dropAll();
   await failed;
@@ -89,5 +89,5 @@ Deno.test("PoolTunnel.node() is refused when the web streams are in use", async 
   const reader = tunnel.readable.getReader();
   assertThrows(() => tunnel.node(), TypeError, "its web streams are in use");
   reader.releaseLock();
-  assert(tunnel.node().writable);
+  assert(tunnel.node<Duplex>().writable);
 });

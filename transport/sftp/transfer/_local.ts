@@ -12,7 +12,6 @@ import {
   utimes,
 } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { quotedPath } from "../errors.ts";
 import type { Target, Times } from "./_copy_plan.ts";
 import type { Child, Entry, Source, SourceInfo } from "./_plan.ts";
