@@ -5,6 +5,7 @@
  */
 
 import { sh, type ShellValue } from "../transport/command/template.ts";
+import { didYouMean } from "../transport/options/nearest.ts";
 import { showType } from "../transport/options/show_value.ts";
 import type { ExecResult } from "../transport/process.ts";
 import type { ExecOptions } from "./options.ts";
@@ -88,6 +89,15 @@ function checked(options: TemplateOptions): TemplateOptions {
       `Cannot run the command: nothrow is ${
         showType(nothrow)
       }, must be true or false`,
+    );
+  }
+  for (const name of Object.keys(options)) {
+    const hint = name === "nothrow" ? "" : didYouMean(name, ["nothrow"]);
+    if (hint === "") continue;
+    throw new TypeError(
+      `Cannot run the command: there is no option ${
+        JSON.stringify(name)
+      }${hint}`,
     );
   }
   const other = ["check", "encoding"].find((name) => name in options);

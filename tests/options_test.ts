@@ -12,7 +12,8 @@ import {
   SshConfigResolver,
 } from "../mod.ts";
 import { instrument } from "../pool/otel/mod.ts";
-import { terminalProgress } from "../pool/progress.ts";
+import type { TemplateOptions } from "../pool/mod.ts";
+import { prefixOutput, terminalProgress } from "../pool/progress.ts";
 import { download, startSftp, upload } from "../transport/sftp/mod.ts";
 import { loadSshConfig } from "../transport/ssh_config/mod.ts";
 import { OpenSshConnector } from "../transport/openssh/mod.ts";
@@ -327,6 +328,20 @@ const CASES: Readonly<Record<string, Case>> = {
     borders: [
       ({ pool }, sudo) => pool.exec(HOST, "true", { sudo }),
       ({ connection }, sudo) => connection.spawn("true", { sudo }),
+    ],
+  },
+  PrefixOutputOptions: {
+    wrong: { color: 1 },
+    borders: [[true, (_, o) => prefixOutput(o)]],
+  },
+  TemplateOptions: {
+    wrong: { nothrow: 1, cwd: 5 },
+    // What is no object is taken for a template, and refused as such.
+    borders: [
+      async ({ host }, o) =>
+        typeof o === "object"
+          ? await host.$(o as TemplateOptions)`true`
+          : await host.exec("true", o),
     ],
   },
   TerminalProgressOptions: {

@@ -58,7 +58,11 @@ const content = (length: number, seed = 1) =>
 
 async function list(dir: string): Promise<string[]> {
   const output = await new Deno.Command("find", {
-    args: [".", "-printf", "%P %y %m %s %T@ %l\\n"],
+    // The size of a folder is that of the names which were ever in it.
+    args: [
+      ...[".", "-type", "d", "-printf", "%P %y %m %T@\\n", "-o"],
+      ...["-printf", "%P %y %m %s %T@ %l\\n"],
+    ],
     cwd: dir,
   }).output();
   return new TextDecoder().decode(output.stdout).replaceAll(/\.0+(?= )/g, "")
