@@ -47,7 +47,7 @@ const path = `${dir}/config`;
 await Deno.writeTextFile(path, large);
 const options = { files: [path], home: "/home/u" };
 const config = await loadSshConfig(options);
-const resolver = new SshConfigResolver({ ...options, recheckMs: 2 ** 31 });
+const resolver = new SshConfigResolver({ ...options, recheckMs: 2 ** 31 - 1 });
 const first = await resolver.resolve("host-9999");
 await Deno.remove(dir, { recursive: true });
 
