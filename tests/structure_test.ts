@@ -79,6 +79,36 @@ function offences(isWrong: (from: File, to: string) => boolean): string[] {
   );
 }
 
+Deno.test("the top level holds what a repository needs, and nothing else", async () => {
+  const git = new Deno.Command("git", {
+    args: ["ls-files"],
+    cwd: root,
+    stderr: "null",
+  });
+  const { success, stdout } = await git.output().catch(() => ({
+    success: false,
+    stdout: null,
+  }));
+  // Without git, in an unpacked archive, nobody can say what belongs to it.
+  if (!success || stdout === null) return;
+  const paths = new TextDecoder().decode(stdout).trim().split("\n");
+  assertEquals([...new Set(paths.map((path) => path.split("/")[0]))].sort(), [
+    ".ci",
+    ".github",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "bench",
+    "deno.json",
+    "deno.lock",
+    "mod.ts",
+    "pool",
+    "tests",
+    "transport",
+  ]);
+});
+
 Deno.test("the library's imports were found at all", () => {
   const all = library.flatMap((file) => file.imports);
   assertEquals(all.length > 200 && library.length > 50, true);
