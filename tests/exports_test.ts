@@ -127,7 +127,7 @@ const SHARED = `
   WaitSnapshot
   WarmResult
   commandLine
-  hostName
+  hostLabel
   sh
 `;
 

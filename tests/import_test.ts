@@ -75,7 +75,7 @@ const PROGRAM = `
 import Module from "node:module";
 const count = () => Object.keys(Module._cache).length;
 const counts = {};
-const { ConnectionPool, hostName } = await import(${
+const { ConnectionPool, hostLabel } = await import(${
   JSON.stringify(new URL("mod.ts", root).href)
 });
 await import(${JSON.stringify(new URL("transport/ssh2/mod.ts", root).href)});
@@ -83,7 +83,7 @@ counts.imported = count();
 const pool = new ConnectionPool();
 await pool.exec("no-such-alias-?", "true").catch(() => {});
 pool.stats();
-hostName({ hostname: "db1" });
+hostLabel({ hostname: "db1" });
 counts.used = count();
 const host = JSON.parse(Deno.args[0]);
 await pool.exec(host, "true");

@@ -6,7 +6,7 @@
 
 import type { Connection, ConnectOptions, Connector } from "./connector.ts";
 import { DialError } from "./errors.ts";
-import { hostName, type ResolvedHost } from "./host/host.ts";
+import { hostLabel, type ResolvedHost } from "./host/host.ts";
 
 /**
  * Lets each host choose its connector, by its field `transport`. The first one
@@ -85,7 +85,7 @@ export class RoutingConnector implements Connector {
       : this.#connectors.get(transport);
     if (connector !== undefined) return await connector.connect(host, options);
     options?.tunnel?.close();
-    const name = hostName(host);
+    const name = hostLabel(host);
     const allowed = [...this.#connectors.keys()]
       .map((it) => JSON.stringify(it)).join(" or ");
     throw new DialError(

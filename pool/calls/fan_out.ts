@@ -19,7 +19,7 @@ import { isRepeatable } from "../../transport/command/stdin.ts";
 import { type EntryWork, type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
 import type { FanOutCommandOptions, FanOutWork } from "../fan_out.ts";
 import { EXEC_NAMES, type ExecOptions } from "../options.ts";
-import { hostLabel } from "../telemetry/host_label.ts";
+import { givenLabel } from "../telemetry/host_label.ts";
 import { type CallContext, CallTarget } from "./call.ts";
 import { exec } from "./commands.ts";
 
@@ -112,7 +112,7 @@ function named(
 ): ExecOptions<OutputEncoding> {
   const { onStdout, onStderr } = options;
   if (onStdout === undefined && onStderr === undefined) return options;
-  const name = hostLabel(host);
+  const name = givenLabel(host);
   let known: OutputSource | undefined;
   const sourceOf = ({ ended }: OutputSource) => known ??= { host: name, ended };
   return {

@@ -10,7 +10,7 @@ import {
   ConnectionLostError,
   SshError,
 } from "../../transport/errors.ts";
-import { hostName } from "../../transport/host/host.ts";
+import { hostLabel } from "../../transport/host/host.ts";
 import { ChannelClosedError } from "../../transport/session/errors.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
@@ -192,7 +192,7 @@ class Run<T> {
     }
     const { host, mayHaveRun, output } = error;
     return new ConnectionLostError(
-      `${error.message}: its hop "${hostName(hop.connection.host)}" was lost`,
+      `${error.message}: its hop "${hostLabel(hop.connection.host)}" was lost`,
       { host, mayHaveRun, output, cause: error },
     );
   }
@@ -212,6 +212,6 @@ function isTemporary(lane: Lane, { pooled, attempt }: Slot): boolean {
 /** Makes the error for what the adapter of a pool cannot do. */
 export function unsupported({ host }: Connection, what: string): TypeError {
   return new TypeError(
-    `Cannot serve "${hostName(host)}": its connector does not support ${what}`,
+    `Cannot serve "${hostLabel(host)}": its connector does not support ${what}`,
   );
 }

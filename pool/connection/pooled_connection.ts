@@ -5,7 +5,7 @@
  */
 
 import type { ClosedReason, Connection } from "../../transport/connector.ts";
-import { hostName } from "../../transport/host/host.ts";
+import { hostLabel } from "../../transport/host/host.ts";
 import type { Permit } from "../limits/permits.ts";
 import type { LeaseGroup, LeaseOwner } from "./lease_tracker.ts";
 import {
@@ -120,7 +120,7 @@ export class PooledConnection implements LeaseOwner {
 
   /** The name of the host. */
   get name(): string {
-    return hostName(this.connection.host);
+    return hostLabel(this.connection.host);
   }
 
   /** Where it is in its life. */

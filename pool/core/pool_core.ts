@@ -18,7 +18,7 @@ import type { CallContext } from "../calls/call.ts";
 import { DialLimiter } from "../limits/dial_limiter.ts";
 import { Directory } from "./directory.ts";
 import { FileSessions } from "../calls/sftp_sessions.ts";
-import { hostLabel } from "../telemetry/host_label.ts";
+import { givenLabel } from "../telemetry/host_label.ts";
 import { IdleSweeper } from "../connection/idle_sweeper.ts";
 import { Lane } from "../lane/lane.ts";
 import { LeaseTracker } from "../connection/lease_tracker.ts";
@@ -99,7 +99,7 @@ export class PoolCore implements CallContext {
       (host, notice) =>
         this.telemetry.record({
           type: "notice",
-          host: hostLabel(host),
+          host: givenLabel(host),
           notice,
         }),
       this.#closing.signal,
@@ -142,7 +142,7 @@ export class PoolCore implements CallContext {
     lane: Promise<Lane>,
     { signal, timeoutMs }: WaitOptions,
   ): Promise<Lane> {
-    const late = () => lookupTimedOut(hostLabel(host), this, timeoutMs);
+    const late = () => lookupTimedOut(givenLabel(host), this, timeoutMs);
     const deadline = new Deadline(timeoutMs || Infinity, late, signal);
     try {
       return await abortable(

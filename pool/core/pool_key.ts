@@ -6,7 +6,7 @@
  */
 
 import { createHmac, randomBytes } from "node:crypto";
-import { hostName, type ResolvedHost } from "../../transport/host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../transport/host/host.ts";
 
 // Keyed, and new in every process: nobody who reads a key can test guesses of
 // a password against it.
@@ -27,7 +27,7 @@ let lastFunctionId = 0;
  */
 export function poolKey(host: ResolvedHost, usesAlias = false): string {
   const text = serialize(usesAlias ? host : withoutLabels(host), functionId);
-  return `${hostName(host)}#${digest(text)}`;
+  return `${hostLabel(host)}#${digest(text)}`;
 }
 
 /**
@@ -43,7 +43,7 @@ export function poolKeyWithoutFunctions(
     hasFunction = true;
     return "f";
   });
-  return hasFunction ? `${hostName(host)}#${digest(text)}` : undefined;
+  return hasFunction ? `${hostLabel(host)}#${digest(text)}` : undefined;
 }
 
 /** Without the names of the host and its hops; `env` may well have an `alias`. */

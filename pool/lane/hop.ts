@@ -7,7 +7,7 @@
 import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Tunnel } from "../../transport/connector.ts";
 import { DialError } from "../../transport/errors.ts";
-import { hostName, type ResolvedHost } from "../../transport/host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../transport/host/host.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import { hintOf, reasonOf } from "./reason.ts";
@@ -55,10 +55,10 @@ export async function openTunnel(
   if (connection.forwardOut === undefined) {
     throw new DialError(
       "proxy",
-      `Cannot connect to "${hostName(host)}": the connector of hop "${
-        hostName(connection.host)
+      `Cannot connect to "${hostLabel(host)}": the connector of hop "${
+        hostLabel(connection.host)
       }" cannot forward`,
-      { host: hostName(host) },
+      { host: hostLabel(host) },
     );
   }
   signal.throwIfAborted();
@@ -84,9 +84,9 @@ function hopFailed(
 ): DialError {
   return new DialError(
     "proxy",
-    `Cannot connect to "${hostName(host)}": hop "${hostName(hop)}" failed: ${
+    `Cannot connect to "${hostLabel(host)}": hop "${hostLabel(hop)}" failed: ${
       reasonOf(cause)
     }`,
-    { host: hostName(host), cause, hint: hintOf(cause) },
+    { host: hostLabel(host), cause, hint: hintOf(cause) },
   );
 }

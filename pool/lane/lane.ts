@@ -6,7 +6,7 @@
  */
 
 import type { ClosedReason, Connection } from "../../transport/connector.ts";
-import { hostName, type ResolvedHost } from "../../transport/host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../transport/host/host.ts";
 import { Backoff } from "./backoff.ts";
 import { ConnectionSet } from "./connection_set.ts";
 import { Dialer, type DialerListener, type Dialled } from "./dialer.ts";
@@ -94,7 +94,7 @@ export class Lane
     this.#options = options;
     this.host = host;
     this.key = key;
-    this.name = hostName(host);
+    this.name = hostLabel(host);
     this.backoff = new Backoff(context.limits.backoff);
     this.#dialer = new Dialer(context, this, this);
     this.#sessionLimit = context.limits.maxSessionsPerConnection;

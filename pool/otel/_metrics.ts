@@ -107,7 +107,7 @@ export class Metrics {
   }
 
   /** A slot that an operation had taken was given back. */
-  givenBack(operation: PoolOperation, heldMs: number): void {
+  recordRelease(operation: PoolOperation, heldMs: number): void {
     this.#useTime.record(heldMs / 1_000, this.#attributesOf(operation));
   }
 

@@ -241,7 +241,7 @@ class Recorder implements Instrumentation {
     closed?.then(() => {
       if (this.#isStopped) return;
       const heldMs = performance.now() - heldSince;
-      guard(() => this.#metrics.givenBack(operation, heldMs));
+      guard(() => this.#metrics.recordRelease(operation, heldMs));
     });
   };
 

@@ -5,14 +5,14 @@
  */
 
 import { urlAsText } from "../../transport/host/host_string.ts";
-import { type HostLike, hostName } from "../../transport/host/host.ts";
+import { hostLabel, type HostLike } from "../../transport/host/host.ts";
 
 /**
  * The name of a host: a string as it is, an object's `alias` or
  * `user@hostname:port`. A password that was put into the name by mistake is
  * left out. Never throws, also for what is no host.
  */
-export function hostLabel(host: HostLike): string {
+export function givenLabel(host: HostLike): string {
   try {
     return labelOf(host);
   } catch {
@@ -31,7 +31,7 @@ function labelOf(named: HostLike): string {
   };
   if (typeof alias === "string") return withoutPassword(alias);
   if (typeof hostname !== "string") return "unknown";
-  return hostName({
+  return hostLabel({
     hostname: hostname.slice(hostname.lastIndexOf("@") + 1),
     ...(typeof user === "string" ? { user } : {}),
     ...(typeof port === "number" ? { port } : {}),
@@ -57,7 +57,7 @@ export function withHost<T extends object, Named>(
   result: T,
   host: HostLike = named as HostLike,
 ): T & { readonly host: Named; readonly name: string } {
-  const name = hostLabel(host);
+  const name = givenLabel(host);
   if (typeof named === "string") return { host: named, name, ...result };
   return Object.defineProperty({ name, ...result }, "host", {
     value: named,

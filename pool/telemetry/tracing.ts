@@ -11,7 +11,7 @@ import type {
 } from "../../transport/connector.ts";
 import { type TracingChannel, tracingChannel } from "node:diagnostics_channel";
 import type { HostLike } from "../../transport/host/host.ts";
-import { hostLabel } from "./host_label.ts";
+import { givenLabel } from "./host_label.ts";
 import {
   type DiagnosticPool,
   OPERATION_NAMES,
@@ -79,7 +79,7 @@ export class Operation implements PoolOperation {
   constructor(parts: OperationParts) {
     this.name = parts.name;
     this.pool = parts.pool;
-    this.host = hostLabel(parts.host);
+    this.host = givenLabel(parts.host);
     this.#command = parts.command;
     if (parts.parent !== undefined) this.parent = parts.parent;
   }

@@ -8,7 +8,7 @@ import type { CommandStatus } from "../process.ts";
 import type { ChannelOpenError, ConnectionLostError } from "../errors.ts";
 import { serverText } from "../session/server_text.ts";
 import { HeldSignals, SIGNAL_AFTER_MS } from "./_held_signals.ts";
-import type { ProcessHold } from "./_process_hold.ts";
+import type { SocketRef } from "./_socket_ref.ts";
 import type { PacketTransport } from "./packet_transport.ts";
 import { ProtocolViolation } from "./protocol_violation.ts";
 import { InboundWindow, OutboundWindow } from "./_windows.ts";
@@ -40,7 +40,7 @@ export interface LostDetails extends
 export interface ChannelContext {
   readonly transport: PacketTransport;
   /** Taken while somebody waits for the channel. */
-  readonly hold: ProcessHold;
+  readonly socketRef: SocketRef;
   /** We have sent our CLOSE, and wait for that of the server. */
   onClosing(channel: Channel): void;
   /** Something is to be answered in time. */
@@ -224,14 +224,14 @@ export class Channel {
   ref(): void {
     if (this.#isRef || this.#state === "ended") return;
     this.#isRef = true;
-    this.#context.hold.take();
+    this.#context.socketRef.take();
   }
 
   /** Lets the process end although the channel is open. */
   unref(): void {
     if (!this.#isRef) return;
     this.#isRef = false;
-    this.#context.hold.release();
+    this.#context.socketRef.release();
   }
 
   /** The command was granted: there is, or will soon be, a process. */

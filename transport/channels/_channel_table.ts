@@ -17,7 +17,7 @@ import {
 } from "./_channel.ts";
 import { openFields, refusalOf } from "./_channel_open.ts";
 import { GlobalRequests } from "./_global_requests.ts";
-import type { ProcessHold } from "./_process_hold.ts";
+import type { SocketRef } from "./_socket_ref.ts";
 import type { PacketTransport } from "./packet_transport.ts";
 import { ProtocolViolation } from "./protocol_violation.ts";
 import { Spares } from "./_spares.ts";
@@ -31,7 +31,7 @@ export interface ChannelTableOptions {
   /** The name of the host, for messages. */
   readonly host: string;
   /** What keeps the process alive while there are channels. */
-  readonly hold: ProcessHold;
+  readonly socketRef: SocketRef;
   readonly timeouts: ChannelTimeouts;
   /** Whether the server keeps session channels that are not used. */
   readonly hasSpares: boolean;
@@ -98,8 +98,8 @@ export class ChannelTable implements ChannelContext {
       : undefined;
   }
 
-  get hold(): ProcessHold {
-    return this.#options.hold;
+  get socketRef(): SocketRef {
+    return this.#options.socketRef;
   }
 
   /**

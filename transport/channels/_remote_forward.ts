@@ -79,7 +79,7 @@ export class RemoteForwards {
   ): Promise<RemoteListener> {
     signal?.throwIfAborted();
     const { table } = this.#context;
-    table.hold.take();
+    table.socketRef.take();
     try {
       const port = await this.#ask(listen, "listen", {
         signal,
@@ -96,7 +96,7 @@ export class RemoteForwards {
       const end = () => {
         forget();
         this.#listeners.delete(keyOf(address));
-        table.hold.release();
+        table.socketRef.release();
         tellClosed();
       };
       const close = () => closing ??= this.#cancel(address).then(end);
@@ -105,7 +105,7 @@ export class RemoteForwards {
       );
       return { address, closed: ended, close };
     } catch (error) {
-      table.hold.release();
+      table.socketRef.release();
       throw error;
     }
   }

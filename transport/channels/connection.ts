@@ -35,7 +35,7 @@ import { startProcess } from "../session/process.ts";
 import { redacted } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { Sftp } from "../sftp/sftp.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
@@ -47,7 +47,7 @@ import {
   shellRequest,
 } from "./_session_request.ts";
 import { openSftp } from "./_sftp.ts";
-import { ProcessHold } from "./_process_hold.ts";
+import { SocketRef } from "./_socket_ref.ts";
 import { RemoteForwards } from "./_remote_forward.ts";
 import { serverText } from "../session/server_text.ts";
 import { type ForwardedAgent, serveAgent } from "./_agent_channels.ts";
@@ -94,7 +94,7 @@ export class ChannelConnection implements Connection {
   readonly #context: CommandContext;
   readonly maxSessions?: number;
   readonly #channels: ChannelTable;
-  readonly #hold: ProcessHold;
+  readonly #socketRef: SocketRef;
   readonly #keepalive: Keepalive;
   #reason: ClosedReason | undefined;
   #tellClosed!: (reason: ClosedReason) => void;
@@ -103,14 +103,14 @@ export class ChannelConnection implements Connection {
 
   constructor(parts: ConnectionParts) {
     this.host = redacted(parts.host);
-    this.#name = hostName(parts.host);
+    this.#name = hostLabel(parts.host);
     const transport = this.#transport = parts.transport;
     this.closed = new Promise((resolve) => this.#tellClosed = resolve);
-    this.#hold = new ProcessHold(transport);
+    this.#socketRef = new SocketRef(transport);
     this.#server = transport.software;
     this.#channels = new ChannelTable(transport, {
       host: this.#name,
-      hold: this.#hold,
+      socketRef: this.#socketRef,
       timeouts: parts.times ?? TIMES,
       hasSpares: KEEPS_SPARES.test(this.#server),
       lost: (doing, details) => this.#lost(doing, details),
@@ -315,7 +315,7 @@ export class ChannelConnection implements Connection {
 
   async #close(): Promise<void> {
     // The caller waits for the end of the stream.
-    this.#hold.take();
+    this.#socketRef.take();
     this.#end({ kind: "local" });
     await this.#transport.close();
   }

@@ -252,13 +252,13 @@ export interface ResolvedHost extends SshHost {
  *
  * @example Usage
  * ```ts
- * import { hostName } from "@sshpool/sshpool";
+ * import { hostLabel } from "@sshpool/sshpool";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(hostName({ hostname: "::1", user: "ops", port: 22 }), "ops@[::1]:22");
+ * assertEquals(hostLabel({ hostname: "::1", user: "ops", port: 22 }), "ops@[::1]:22");
  * ```
  */
-export function hostName(
+export function hostLabel(
   host: { hostname: string; user?: string; port?: number },
 ): string {
   const address = host.hostname.includes(":")

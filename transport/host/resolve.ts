@@ -7,8 +7,8 @@
 import { urlAsText } from "./host_string.ts";
 import { redacted } from "./redacted.ts";
 import {
+  hostLabel,
   type HostLike,
-  hostName,
   type ResolvedHost,
   type SshHost,
 } from "./host.ts";
@@ -98,15 +98,15 @@ function checkChain(host: ResolvedHost, hops: readonly ResolvedHost[]): void {
     if (index === 0) continue;
     if (hop.proxyCommand !== undefined) {
       throw new TypeError(
-        `Cannot reach ${hostName(hop)} through a hop and a proxyCommand: ` +
+        `Cannot reach ${hostLabel(hop)} through a hop and a proxyCommand: ` +
           "must be one of them",
       );
     }
     // The same host twice in a row is a loop, as in OpenSSH. With another host
     // between, the name may stand for another machine in another network.
-    if (hostName(hop) === hostName(chain[index - 1]!)) {
+    if (hostLabel(hop) === hostLabel(chain[index - 1]!)) {
       throw new TypeError(
-        `Cannot reach ${hostName(hop)} through itself: jump makes a loop`,
+        `Cannot reach ${hostLabel(hop)} through itself: jump makes a loop`,
       );
     }
   }
@@ -144,5 +144,5 @@ function describe(host: HostLike | undefined): string {
   if (host === undefined) return "the host";
   // A string may be "user:password@host": only what follows the "@" is shown.
   if (typeof host === "string") return host.slice(host.lastIndexOf("@") + 1);
-  return host instanceof URL ? describe(host.href) : hostName(host);
+  return host instanceof URL ? describe(host.href) : hostLabel(host);
 }

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { DialError, HostKeyError } from "../errors.ts";
-import { type HostKey, hostName, type ResolvedHost } from "../host/host.ts";
+import { type HostKey, hostLabel, type ResolvedHost } from "../host/host.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { LocatedKey } from "./_judge.ts";
 import type { KnownKey } from "./parser.ts";
@@ -109,7 +109,7 @@ export function fileError(
   path: string,
   { cause, global }: { readonly cause: unknown; readonly global: boolean },
 ): DialError {
-  const name = hostName(host);
+  const name = hostLabel(host);
   const error = cause as Error;
   const option = global ? "globalKnownHostsFiles" : "knownHostsFiles";
   const advice = isForbidden(error.cause ?? {})

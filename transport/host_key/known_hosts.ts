@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Notice } from "../connector.ts";
 import { DialError } from "../errors.ts";
-import { type HostKey, hostName, type ResolvedHost } from "../host/host.ts";
+import { type HostKey, hostLabel, type ResolvedHost } from "../host/host.ts";
 import type { HostKeyCheck } from "./check.ts";
 import { expandHome } from "../host/local_user.ts";
 import { judge, type LocatedKey, preferredAlgorithms } from "./_judge.ts";
@@ -252,11 +252,11 @@ function resolvePaths(
     if (expanded !== undefined) return expanded;
     throw new DialError(
       "hostkey",
-      `Cannot verify the host key of ${JSON.stringify(hostName(host))}: ` +
+      `Cannot verify the host key of ${JSON.stringify(hostLabel(host))}: ` +
         `the home directory for ${path} is not known, set HOME, run with ` +
         `--allow-env=HOME or --allow-sys=homedir, or set the option ` +
         `knownHostsFiles`,
-      { host: hostName(host) },
+      { host: hostLabel(host) },
     );
   });
 }

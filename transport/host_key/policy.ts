@@ -9,7 +9,7 @@ import { HostKeyError } from "../errors.ts";
 import {
   type HostKey,
   type HostKeyVerifier,
-  hostName,
+  hostLabel,
   type ResolvedHost,
 } from "../host/host.ts";
 import { fingerprint as compute } from "./fingerprint.ts";
@@ -111,7 +111,7 @@ function acceptAny(
   host: ResolvedHost,
   onNotice: (notice: Notice) => void,
 ): HostKeyCheck {
-  const name = hostName(host);
+  const name = hostLabel(host);
   const verify = (key: HostKey): Promise<void> => {
     if (!toldInsecure.has(name)) {
       toldInsecure.add(name);

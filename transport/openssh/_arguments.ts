@@ -7,7 +7,7 @@
 import type { ConnectOptions } from "../connector.ts";
 import { DialError } from "../errors.ts";
 import { expandHome } from "../host/local_user.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import type { Settings } from "./options.ts";
 
 /** What a dial decides for itself. */
@@ -172,7 +172,7 @@ function refuseUnasked(host: ResolvedHost, { askpass }: Settings): void {
   if (askpass) return;
   const field = ASKED.find((name) => host[name] !== undefined);
   if (field === undefined) return;
-  const name = hostName(host);
+  const name = hostLabel(host);
   throw new DialError(
     "config",
     `Cannot connect to ${JSON.stringify(name)}: ${field} is given, and ssh ` +
@@ -207,7 +207,7 @@ export function quoted(
 }
 
 function unsayable(host: ResolvedHost, field: string, what: string): DialError {
-  const name = hostName(host);
+  const name = hostLabel(host);
   return new DialError(
     "config",
     `Cannot connect to ${JSON.stringify(name)}: ${field} has ${what}, which ` +

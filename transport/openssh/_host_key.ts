@@ -8,7 +8,7 @@
 import { Buffer } from "node:buffer";
 import type { Notice } from "../connector.ts";
 import { DialError, HostKeyError } from "../errors.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { fingerprint, prepareHostKeyCheck } from "../host_key/policy.ts";
 import { quoted } from "./_arguments.ts";
 import type { DialLog } from "./_log.ts";
@@ -79,7 +79,7 @@ export async function hostKeyPlan(
   }
   const check = await prepareHostKeyCheck(host, onNotice);
   const keyOf = (type: string, key: Uint8Array, print: string) => ({
-    host: hostName(host),
+    host: hostLabel(host),
     hostname: host.hostKeyAlias ?? host.hostname,
     port: host.port,
     type,
@@ -128,9 +128,9 @@ function knownHosts(
   if (policy === "accept-new" && user?.length === 0) {
     throw new DialError(
       "config",
-      `Cannot connect to ${JSON.stringify(hostName(host))}: knownHostsFiles ` +
+      `Cannot connect to ${JSON.stringify(hostLabel(host))}: knownHostsFiles ` +
         'is empty, must name the file to which hostKey "accept-new" adds keys',
-      { host: hostName(host) },
+      { host: hostLabel(host) },
     );
   }
   if (user !== undefined) {
@@ -163,12 +163,12 @@ function pinned(
     needsCommand: true,
     failure: ({ shownKey: { type, fingerprint } }, isRefused) =>
       !isRefused ? undefined : new HostKeyError(
-        `Cannot trust the host key of ${JSON.stringify(hostName(host))}: ` +
+        `Cannot trust the host key of ${JSON.stringify(hostLabel(host))}: ` +
           `the server shows ${type} ${fingerprint}, the option hostKey allows ` +
           `${pins.join(" or ")}; either somebody is on the path, or the key ` +
           "was changed, or it is another of the server's keys",
         {
-          host: hostName(host),
+          host: hostLabel(host),
           fingerprint,
           expected: pins,
           reason: "mismatch",

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { abortable, onAbort } from "../abort.ts";
 import type { ConnectOptions } from "../connector.ts";
 import { AuthenticationError, DialError, HostKeyError } from "../errors.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { serverText } from "../session/server_text.ts";
 import { argumentsFor } from "./_arguments.ts";
 import { killGroup, readLines, within } from "./_child.ts";
@@ -109,7 +109,7 @@ export class Master {
 
   private constructor(parts: MasterParts) {
     this.#parts = parts;
-    this.name = hostName(parts.host);
+    this.name = hostLabel(parts.host);
     this.log = new DialLog(this.name, (notice) => {
       const { hostKey } = parts.host;
       // With any other policy nothing is stored.

@@ -5,7 +5,7 @@
  */
 
 import {
-  hostName,
+  hostLabel,
   type InteractivePrompt,
   type ResolvedHost,
 } from "../host/host.ts";
@@ -70,7 +70,7 @@ export class Questions {
     const { passphrase } = this.#host;
     if (typeof passphrase !== "function") return passphrase;
     const name = this.keyFiles.includes(key) ? "privateKey" : key;
-    const request = { key: name, host: hostName(this.#host) };
+    const request = { key: name, host: hostLabel(this.#host) };
     return await asked("passphrase", () => passphrase(request));
   }
 
@@ -96,7 +96,7 @@ export class Questions {
     }
     // Whether it may be shown is known to ssh alone: hidden is the safe guess.
     const prompts: readonly InteractivePrompt[] = [{ prompt, echo: false }];
-    const host = hostName(this.#host);
+    const host = hostLabel(this.#host);
     const answers = await guarded(
       "keyboardInteractive",
       () => keyboardInteractive({ name: "", instructions: "", prompts, host }),

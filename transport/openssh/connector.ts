@@ -8,7 +8,7 @@ import { CONNECT_OPTIONS } from "../connect_options.ts";
 import { abortable, Deadline } from "../abort.ts";
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
 import { DialError } from "../errors.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import {
   checkConnectorOptions,
   type OpenSshConnectorOptions,
@@ -95,7 +95,7 @@ export class OpenSshConnector implements Connector {
   ): Promise<Connection> {
     const options = CONNECT_OPTIONS.check(given);
     const { signal, timeoutMs = 20_000, tunnel } = options;
-    const name = hostName(host);
+    const name = hostLabel(host);
     let doing = () => "starting ssh";
     const deadline = new Deadline(timeoutMs, () =>
       new DialError(

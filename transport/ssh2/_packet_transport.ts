@@ -19,7 +19,7 @@ import { serverError } from "../session/server_text.ts";
 import type { RawClient } from "./fence/internals.ts";
 import { sendIgnore } from "./_ignore.ts";
 import { PromptAcks } from "./_prompt_acks.ts";
-import { sentTogether } from "./_sent_together.ts";
+import { cork } from "./_cork.ts";
 
 /** The first and the last message of the connection protocol. */
 const FIRST = 80;
@@ -146,7 +146,7 @@ export class Ssh2Transport implements PacketTransport {
   }
 
   together(write: () => void): void {
-    sentTogether(this.#socket, write);
+    cork(this.#socket, write);
   }
 
   acknowledge(): void {

@@ -12,7 +12,7 @@ import type {
   Notice,
 } from "../connector.ts";
 import { HostKeyError } from "../errors.ts";
-import { hostName, type ResolvedHost } from "../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { flag } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
 import { KeyCache } from "./auth/key_cache.ts";
@@ -137,7 +137,7 @@ export class Ssh2Connector implements Connector {
 
   #isNews(host: ResolvedHost, { code }: Notice): boolean {
     if (code !== NOT_POST_QUANTUM) return true;
-    const name = hostName(host);
+    const name = hostLabel(host);
     if (this.#told === undefined || this.#told.has(name)) return false;
     this.#told.add(name);
     return true;

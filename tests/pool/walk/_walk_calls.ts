@@ -16,7 +16,7 @@ import {
   ExecTimeoutError,
   SshError,
 } from "../../../transport/errors.ts";
-import { hostName } from "../../../transport/host/host.ts";
+import { hostLabel } from "../../../transport/host/host.ts";
 import { isInjected } from "./_walk_script.ts";
 
 /** How a call reaches its host. */
@@ -100,7 +100,7 @@ export class Call {
       const connection = kind === "shared"
         ? result as Connection
         : (result as Lease).connection;
-      const name = hostName(connection.host);
+      const name = hostLabel(connection.host);
       return name === host ? undefined : `it leads to ${name}`;
     }
     if (kind === "spawn") {

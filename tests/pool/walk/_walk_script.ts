@@ -8,7 +8,7 @@ import {
   DialError,
 } from "../../../transport/errors.ts";
 import type { Connector } from "../../../transport/connector.ts";
-import { type HostLike, hostName } from "../../../transport/host/host.ts";
+import { hostLabel, type HostLike } from "../../../transport/host/host.ts";
 import {
   type MemoryConnection,
   MemoryConnector,
@@ -208,7 +208,7 @@ function watched(
   connection: MemoryConnection,
   watcher: Watcher,
 ): MemoryConnection {
-  const host = hostName(connection.host);
+  const host = hostLabel(connection.host);
   const watch = <T>(line: string, started: () => Promise<T>): Promise<T> => {
     watcher.started(line, host);
     const promise = started();

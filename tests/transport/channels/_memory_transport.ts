@@ -16,7 +16,7 @@ import {
   type PacketTransport,
   type TransportListener,
 } from "../../../transport/channels/packet_transport.ts";
-import { ProcessHold } from "../../../transport/channels/_process_hold.ts";
+import { SocketRef } from "../../../transport/channels/_socket_ref.ts";
 import * as wire from "../../../transport/channels/_wire.ts";
 import {
   type Field,
@@ -129,7 +129,7 @@ export function memoryTable(timeouts: {
   const broken: Error[] = [];
   const table = new ChannelTable(transport, {
     host: "ops@web-1:22",
-    hold: new ProcessHold(transport),
+    socketRef: new SocketRef(transport),
     timeouts: { openMs: 0, closeMs: 0, answerMs: 0, ...timeouts },
     hasSpares: timeouts.hasSpares ?? false,
     lost: (doing) =>

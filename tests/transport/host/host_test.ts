@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { hostName } from "../../../transport/host/host.ts";
+import { hostLabel } from "../../../transport/host/host.ts";
 import { PlainResolver } from "../../../transport/host/resolver.ts";
 import {
   type HostParts,
@@ -114,7 +114,7 @@ Deno.test("parseHost() shows no password in its message", () => {
   }
 });
 
-Deno.test("parseHost() reads back what hostName() writes", () => {
+Deno.test("parseHost() reads back what hostLabel() writes", () => {
   for (let at = 0; at < casesOfRun(2_000); at++) {
     const random = new Random(seed + at);
     const hostname = random.pick([
@@ -132,7 +132,7 @@ Deno.test("parseHost() reads back what hostName() writes", () => {
       () => random.pick([..."abc@.-_\\$"]),
     ).join("");
     const parts = { hostname, user, port: 1 + random.below(65535) };
-    assertEquals(parseHost(hostName(parts)), parts, replay(seed + at, true));
+    assertEquals(parseHost(hostLabel(parts)), parts, replay(seed + at, true));
   }
 });
 
@@ -169,7 +169,7 @@ Deno.test("parseHost() answers or throws a TypeError, and answers safely, whatev
       JSON.stringify(text),
     );
     assertEquals(
-      parseHost(hostName(parts)),
+      parseHost(hostLabel(parts)),
       { ...parts, port: port ?? 22 },
       JSON.stringify(text),
     );
@@ -196,10 +196,10 @@ Deno.test("parseHost() takes linear time", () => {
   }
 });
 
-Deno.test("hostName() puts an IPv6 address in brackets and fills in the port", () => {
-  assertEquals(hostName({ hostname: "::1" }), "[::1]:22");
-  assertEquals(hostName({ hostname: "db1", user: "ops" }), "ops@db1:22");
-  assertEquals(hostName({ hostname: "db1", port: 2222 }), "db1:2222");
+Deno.test("hostLabel() puts an IPv6 address in brackets and fills in the port", () => {
+  assertEquals(hostLabel({ hostname: "::1" }), "[::1]:22");
+  assertEquals(hostLabel({ hostname: "db1", user: "ops" }), "ops@db1:22");
+  assertEquals(hostLabel({ hostname: "db1", port: 2222 }), "db1:2222");
 });
 
 Deno.test("PlainResolver.resolve() shows no password that stands before an @, in no field", () => {
@@ -236,7 +236,7 @@ Deno.test("a host may be a URL, which means what its text means", () => {
     user: "ops",
     jump: new URL("ssh://ops@gate"),
   });
-  assertEquals(jump?.map(hostName), ["ops@gate:22"]);
+  assertEquals(jump?.map(hostLabel), ["ops@gate:22"]);
   for (
     const [text, why] of [
       ["https://ops@db1", "/"],

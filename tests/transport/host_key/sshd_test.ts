@@ -5,7 +5,7 @@ import { Client, type ServerHostKeyAlgorithm } from "ssh2";
 import { assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { HostKeyError } from "../../../transport/errors.ts";
-import { hostName, type ResolvedHost } from "../../../transport/host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../../transport/host/host.ts";
 import {
   fingerprint,
   prepareHostKeyCheck,
@@ -38,7 +38,7 @@ async function exchange(host: ResolvedHost): Promise<string> {
         hostVerifier: (key: Uint8Array, done: (ok: boolean) => void) => {
           shown = keyTypeOf(key);
           const verified = check.verify({
-            host: hostName(host),
+            host: hostLabel(host),
             hostname: host.hostname,
             port: host.port,
             type: shown,

@@ -142,7 +142,7 @@ export async function makePlan(
   return plan;
 }
 
-interface Place {
+interface TreePath {
   readonly to: string;
   /** The path below the top. */
   readonly below: string;
@@ -152,7 +152,7 @@ interface Place {
 async function place(
   plan: Plan,
   entry: Entry | Child,
-  { to, below }: Place,
+  { to, below }: TreePath,
   source: Source,
   { symlinks = "copy", filter }: TransferOptions,
 ): Promise<Folder[]> {

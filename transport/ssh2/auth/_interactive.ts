@@ -6,7 +6,7 @@
  */
 
 import {
-  hostName,
+  hostLabel,
   type InteractivePrompt,
   type ResolvedHost,
 } from "../../host/host.ts";
@@ -66,7 +66,7 @@ export function startConversation(
       return isAnswered ? [await password()] : prompts.map(() => "");
     }
     for (const { prompt } of prompts) onAsked(prompt, true);
-    const request = { name, instructions, prompts, host: hostName(host) };
+    const request = { name, instructions, prompts, host: hostLabel(host) };
     const answers = await guarded(
       "keyboardInteractive",
       () => keyboardInteractive(request),

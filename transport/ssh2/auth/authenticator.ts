@@ -16,7 +16,7 @@ import type {
 import { abortable } from "../../abort.ts";
 import type { Notice } from "../../connector.ts";
 import { AuthenticationError, DialError } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { serverText } from "../../session/server_text.ts";
 import { AgentClient } from "./_agent.ts";
 import { OneKeyAgent } from "./_one_key_agent.ts";
@@ -134,7 +134,7 @@ export class Authenticator {
     const [problem] = this.#problems;
     if (isExplicit(this.#host) && problem !== undefined) {
       throw new DialError("config", `${this.#cannot()}: ${problem.message}`, {
-        host: hostName(this.#host),
+        host: hostLabel(this.#host),
         cause: problem.cause ?? problem,
         hint: this.#hint(),
       });
@@ -192,7 +192,7 @@ export class Authenticator {
     if (offered.length > 0) parts.push(`it offers ${offered.join(", ")}`);
     const problem = this.#problems.at(-1);
     return new AuthenticationError(`${this.#cannot()}: ${parts.join("; ")}`, {
-      host: hostName(this.#host),
+      host: hostLabel(this.#host),
       tried: [...this.#tried],
       offered: [...offered],
       cause: problem?.cause ?? problem ?? cause,
@@ -216,7 +216,7 @@ export class Authenticator {
   #cannot(): string {
     const user = JSON.stringify(this.#host.user);
     return `Cannot authenticate as ${user} on ${
-      JSON.stringify(hostName(this.#host))
+      JSON.stringify(hostLabel(this.#host))
     }`;
   }
 
@@ -305,7 +305,7 @@ export class Authenticator {
     }
     const local = await signer.load({
       passphrase: this.#host.passphrase,
-      host: hostName(this.#host),
+      host: hostLabel(this.#host),
       cache: this.#keys,
     });
     const own = local.getPublicSSH();

@@ -8,7 +8,7 @@ import { createECDH, getCiphers, getHashes } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { Algorithms as Ssh2Algorithms } from "ssh2";
 import { DialError } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { matchPattern } from "../../host/pattern.ts";
 import { STAND_IN } from "./_hybrid_kex.ts";
 import { HYBRIDS } from "./_kem.ts";
@@ -271,13 +271,13 @@ function resolveList(
   throw new DialError(
     "config",
     `Cannot connect to ${
-      JSON.stringify(hostName(host))
+      JSON.stringify(hostLabel(host))
     }: algorithms.${field} ` +
       `is ${
         JSON.stringify(named)
       }, which leaves nothing that ssh2 has; it has ` +
       [...catalogue.defaults, ...catalogue.legacy].join(", "),
-    { host: hostName(host) },
+    { host: hostLabel(host) },
   );
 }
 

@@ -11,7 +11,7 @@ import { Duplex } from "node:stream";
 import { DialError } from "../../errors.ts";
 import { userShell } from "../../host/local_user.ts";
 import { serverText } from "../../session/server_text.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 
 /** How much of standard error is kept for the message, in bytes. */
 const STDERR_TAIL_BYTES = 1024;
@@ -46,7 +46,7 @@ class ProxyCommandStream extends Duplex {
 
   constructor(command: string, host: ResolvedHost) {
     super({ allowHalfOpen: true });
-    this.#host = hostName(host);
+    this.#host = hostLabel(host);
     this.#child = start(command);
     this.#watch();
   }
@@ -185,9 +185,11 @@ function expandTokens(command: string, host: ResolvedHost): string {
     if (letter !== "%" && (value.startsWith("-") || UNSAFE.test(value))) {
       throw new DialError(
         "config",
-        `Cannot run the proxy command for ${JSON.stringify(hostName(host))}: ` +
+        `Cannot run the proxy command for ${
+          JSON.stringify(hostLabel(host))
+        }: ` +
           `${token} has characters that a shell would interpret`,
-        { host: hostName(host) },
+        { host: hostLabel(host) },
       );
     }
     return value;

@@ -8,7 +8,7 @@ import { connect, isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Tunnel } from "../../connector.ts";
 import { DialError, type DialPhase } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { lookupHint } from "../../host/lookup_hint.ts";
 import { openProxyCommand } from "./_proxy_command.ts";
 import { streamOfTunnel } from "../../forward/tunnel_stream.ts";
@@ -47,9 +47,9 @@ function startTcp(host: ResolvedHost, onPhase: OnPhase): Duplex {
     // Left to itself the socket would look at the family of names alone.
     throw new DialError(
       "dns",
-      `Cannot connect to ${JSON.stringify(hostName(host))}: ` +
+      `Cannot connect to ${JSON.stringify(hostLabel(host))}: ` +
         `addressFamily is ${addressFamily}, but it is an IPv${version} address`,
-      { host: hostName(host) },
+      { host: hostLabel(host) },
     );
   }
   onPhase(isAddress ? "tcp" : "dns");
@@ -92,7 +92,7 @@ export function socketError(
 ): DialError {
   if (cause instanceof DialError) return cause;
   const error = firstCause(cause);
-  const name = hostName(host);
+  const name = hostLabel(host);
   // A refusal has another code: this one was let in, and thrown out before
   // the runtime had told us so.
   if (phase === "tcp" && codeOf(error) === "ECONNRESET") {

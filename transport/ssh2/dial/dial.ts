@@ -11,7 +11,7 @@ import { onAbort } from "../../abort.ts";
 import type { ConnectOptions } from "../../connector.ts";
 import { DialError, type DialPhase } from "../../errors.ts";
 import { serverError } from "../../session/server_text.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { prepareHostKeyCheck } from "../../host_key/policy.ts";
 import type { HostKeyCheck } from "../../host_key/check.ts";
 import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
@@ -105,7 +105,7 @@ export class Dial {
     this.#host = host;
     this.#options = options;
     this.#tuning = tuning;
-    this.#name = hostName(host);
+    this.#name = hostLabel(host);
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
       onNotice: options.onNotice,

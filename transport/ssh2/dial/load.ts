@@ -7,7 +7,7 @@
 import { onAbort } from "../../abort.ts";
 import type { ConnectOptions } from "../../connector.ts";
 import { DialError } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 
 /**
  * Loads once: all callers share one load. A load that failed is not kept, so
@@ -70,7 +70,7 @@ export async function loadFor<T>(
 }
 
 function failed(host: ResolvedHost, cause: unknown): DialError {
-  const name = hostName(host);
+  const name = hostLabel(host);
   const message = cause instanceof Error ? cause.message : String(cause);
   const [why] = message.split("\n");
   return new DialError(
@@ -87,7 +87,7 @@ function failed(host: ResolvedHost, cause: unknown): DialError {
 }
 
 function timedOut(host: ResolvedHost, timeoutMs: number): DialError {
-  const name = hostName(host);
+  const name = hostLabel(host);
   return new DialError(
     "timeout",
     `Cannot connect to ${JSON.stringify(name)}: no success within ` +

@@ -12,7 +12,7 @@ import {
   type ServedSpace,
 } from "../sftp_server/served_files.ts";
 import { Content } from "./_content.ts";
-import { namelessError, type PathEnd, type Place, walk } from "./_walk.ts";
+import { namelessError, type PathEnd, type TreePath, walk } from "./_walk.ts";
 
 /** The part of a mode that says which kind it is. */
 export const TypeBits = {
@@ -312,7 +312,7 @@ export class MemoryTree implements ServedFiles {
     };
   }
 
-  #follow(path: string, end: PathEnd): Place {
+  #follow(path: string, end: PathEnd): TreePath {
     if (path === "") throw new FileError("ENOENT");
     const steps = walk(
       path.startsWith("/") ? path : `${this.#home}/${path}`,
@@ -343,7 +343,7 @@ export class MemoryTree implements ServedFiles {
   }
 
   /** A place where something new may be made. */
-  #free(path: string): Place {
+  #free(path: string): TreePath {
     const place = this.#follow(path, "itself");
     if (this.#nodes.has(place.path)) throw new FileError("EEXIST");
     return place;

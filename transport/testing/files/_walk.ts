@@ -13,7 +13,7 @@ const MAX_LINKS = 40;
 export type PathEnd = "follow" | "look" | "itself" | "real";
 
 /** Where a path leads to. */
-export interface Place {
+export interface TreePath {
   /** From the root, without links, unless one is at its end and was meant. */
   readonly path: string;
   /** A `/` is at its end, or at that of a link there: it must be a folder. */
@@ -34,7 +34,7 @@ export type Found = {
 export function* walk(
   path: string,
   end: PathEnd,
-): Generator<string, Place, Found | undefined> {
+): Generator<string, TreePath, Found | undefined> {
   const rest = split(path);
   let hasSlash = path.endsWith("/");
   let names: string[] = [];

@@ -47,7 +47,7 @@ import {
   type Found,
   namelessError,
   type PathEnd,
-  type Place,
+  type TreePath,
   walk,
 } from "./_walk.ts";
 
@@ -216,7 +216,7 @@ export class DiskFiles implements ServedFiles {
     });
   }
 
-  async #walk(path: string, pathEnd: PathEnd): Promise<Place> {
+  async #walk(path: string, pathEnd: PathEnd): Promise<TreePath> {
     const steps = walk(path, pathEnd);
     let step = steps.next();
     while (step.done !== true) step = steps.next(await this.#find(step.value));

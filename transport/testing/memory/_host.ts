@@ -1,6 +1,6 @@
 /** What all connections to one server of a memory connector share. */
 
-import { hostName } from "../../host/host.ts";
+import { hostLabel } from "../../host/host.ts";
 import type { Tunnel } from "../../connector.ts";
 import type { ForwardTarget } from "../../host/target.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
@@ -83,7 +83,7 @@ export class MemoryHosts {
 
   /** The server at an address. */
   at({ hostname, port }: { hostname: string; port: number }): MemoryHost {
-    const key = hostName({ hostname, port });
+    const key = hostLabel({ hostname, port });
     let host = this.#hosts.get(key);
     if (host === undefined) {
       this.#hosts.set(key, host = new MemoryHost(hostname));

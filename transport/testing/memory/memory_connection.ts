@@ -19,7 +19,7 @@ import type {
   Tunnel,
 } from "../../connector.ts";
 import { redacted } from "../../host/redacted.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import type {
   ConnectionExecOptions,
   ConnectionShellOptions,
@@ -106,7 +106,7 @@ export class MemoryConnection implements ScriptedConnection {
   /** Made by `MemoryConnector.connect()`. */
   constructor(host: ResolvedHost, parts: MemoryConnectionParts) {
     this.host = redacted(host);
-    this.#name = hostName(host);
+    this.#name = hostLabel(host);
     this.#parts = parts;
     this.#hasHostEnv = host.env !== undefined;
     this.closed = new Promise((resolve) => this.#ended = resolve);

@@ -8,7 +8,7 @@ import { onAbort } from "../../abort.ts";
 import { CONNECT_OPTIONS } from "../../connect_options.ts";
 import type { ConnectOptions, Connector } from "../../connector.ts";
 import { DialError, SshError } from "../../errors.ts";
-import { hostName, type ResolvedHost } from "../../host/host.ts";
+import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { parseHost } from "../../host/host_string.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/gate.ts";
@@ -106,7 +106,7 @@ export class MemoryConnector implements Connector {
     given: ConnectOptions = {},
   ): Promise<MemoryConnection> {
     const options = CONNECT_OPTIONS.check(given);
-    const name = hostName(host);
+    const name = hostLabel(host);
     const attempt = (this.dialsByHost.get(name) ?? 0) + 1;
     this.dialsByHost.set(name, attempt);
     this.dials++;
@@ -182,7 +182,7 @@ export class MemoryConnector implements Connector {
     const files = this.#files(named);
     if (files !== undefined) return files;
     throw new Error(
-      `Cannot give the files of ${JSON.stringify(hostName(named))}: the ` +
+      `Cannot give the files of ${JSON.stringify(hostLabel(named))}: the ` +
         "option `files` is false there",
     );
   }
@@ -213,7 +213,7 @@ export class MemoryConnector implements Connector {
     const { signal, timeoutMs = 20_000, tunnel } = options;
     const stop = new AbortController();
     const stopWatching = onAbort(signal, () => stop.abort(signal?.reason));
-    const name = hostName(host);
+    const name = hostLabel(host);
     const timer = setTimeout(() => {
       const message =
         `Cannot connect to "${name}": no answer in ${timeoutMs} ms`;

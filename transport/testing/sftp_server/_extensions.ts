@@ -8,10 +8,10 @@ import {
   onPath,
   onTwoPaths,
   type Operation,
-  type Place,
   type Read,
   readChanges,
   readText,
+  type ServerState,
   then,
 } from "./_operation.ts";
 import { MAX_DATA_BYTES, unknownOperation } from "./_operations.ts";
@@ -143,10 +143,10 @@ export function withVersions(names: readonly string[]): [string, string][] {
 /** Reads EXTENDED behind its id; what was not announced is not answered. */
 export function readExtended(
   packet: PacketReader,
-  place: Place,
+  state: ServerState,
   names: readonly string[],
 ): Operation {
   const name = readText(packet);
   const extension = names.includes(name) ? EXTENSIONS[name] : undefined;
-  return extension?.read(packet, place) ?? unknownOperation();
+  return extension?.read(packet, state) ?? unknownOperation();
 }

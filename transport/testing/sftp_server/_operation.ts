@@ -8,7 +8,7 @@ import type { SftpOperation, SftpRequest } from "./request.ts";
 import type { FileChanges, MaybePromise, ServedFiles } from "./served_files.ts";
 
 /** What requests work on. */
-export interface Place {
+export interface ServerState {
   readonly files: ServedFiles;
   readonly handles: Handles;
 }
@@ -20,11 +20,11 @@ export interface Operation extends Omit<SftpRequest, "number"> {
 }
 
 /** Reads a request behind its id. Throws if it is malformed. */
-export type Read = (packet: PacketReader, place: Place) => Operation;
+export type Read = (packet: PacketReader, state: ServerState) => Operation;
 
 /** Does a request; nothing is answered with "Success". */
 type Run<Args extends readonly unknown[]> = (
-  place: Place,
+  state: ServerState,
   ...args: Args
 ) => MaybePromise<Answer | void>;
 
@@ -34,10 +34,10 @@ export function onPath<More = void>(
   run: Run<[path: string, more: More]>,
   more: (packet: PacketReader) => More = () => undefined as More,
 ): Read {
-  return (packet, place) => {
+  return (packet, state) => {
     const path = readText(packet);
     const rest = more(packet);
-    return { operation, path, run: () => answer(run(place, path, rest)) };
+    return { operation, path, run: () => answer(run(state, path, rest)) };
   };
 }
 
@@ -47,11 +47,11 @@ export function onTwoPaths(
   run: Run<[path: string, target: string]>,
   order: "path first" | "target first" = "path first",
 ): Read {
-  return (packet, place) => {
+  return (packet, state) => {
     const both = [readText(packet), readText(packet)] as [string, string];
     if (order === "target first") both.reverse();
     const [path, target] = both;
-    return { operation, path, target, run: () => answer(run(place, ...both)) };
+    return { operation, path, target, run: () => answer(run(state, ...both)) };
   };
 }
 
@@ -61,13 +61,13 @@ export function onHandle<More = void>(
   run: Run<[name: Uint8Array, more: More]>,
   more: (packet: PacketReader) => More = () => undefined as More,
 ): Read {
-  return (packet, place) => {
+  return (packet, state) => {
     const name = packet.bytes();
     const rest = more(packet);
     return {
       operation,
-      path: place.handles.pathOf(name),
-      run: () => answer(run(place, name, rest)),
+      path: state.handles.pathOf(name),
+      run: () => answer(run(state, name, rest)),
     };
   };
 }

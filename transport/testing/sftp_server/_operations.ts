@@ -15,10 +15,10 @@ import {
   onPath,
   onTwoPaths,
   type Operation,
-  type Place,
   type Read,
   readChanges,
   readText,
+  type ServerState,
   then,
 } from "./_operation.ts";
 import {
@@ -127,7 +127,7 @@ async function isMissing(files: ServedFiles, path: string): Promise<boolean> {
 
 /** RENAME never replaces anything. */
 function rename(
-  { files }: Place,
+  { files }: ServerState,
   path: string,
   target: string,
 ): MaybePromise<void> {

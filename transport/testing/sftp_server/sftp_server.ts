@@ -15,7 +15,7 @@ import {
   withVersions,
 } from "./_extensions.ts";
 import { Handles } from "./_handles.ts";
-import type { Operation, Place } from "./_operation.ts";
+import type { Operation, ServerState } from "./_operation.ts";
 import { operationOf, unknownOperation } from "./_operations.ts";
 import type { SftpRequest } from "./request.ts";
 import type { MaybePromise, ServedFiles } from "./served_files.ts";
@@ -50,7 +50,7 @@ export class SftpServer {
   readonly #parts: SftpServerParts;
   readonly #extensions: readonly [name: string, version: string][];
   readonly #splitter = new PacketSplitter((packet) => this.#admit(packet));
-  readonly #place: Place;
+  readonly #state: ServerState;
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #room: PromiseWithResolvers | undefined;
@@ -68,7 +68,7 @@ export class SftpServer {
   constructor(parts: SftpServerParts) {
     this.#parts = parts;
     this.#extensions = withVersions(parts.extensions ?? EXTENSION_NAMES);
-    this.#place = { files: parts.files, handles: new Handles() };
+    this.#state = { files: parts.files, handles: new Handles() };
   }
 
   /** Requests that were carried out or refused so far. */
@@ -106,7 +106,7 @@ export class SftpServer {
   close(): void {
     this.#hasEnded = true;
     this.#queue.length = 0;
-    this.#place.handles.closeAll();
+    this.#state.handles.closeAll();
     this.#room?.resolve();
   }
 
@@ -172,9 +172,9 @@ export class SftpServer {
   #read(packet: PacketReader): Operation {
     if (packet.type === PacketType.EXTENDED) {
       const names = this.#extensions.map(([name]) => name);
-      return readExtended(packet, this.#place, names);
+      return readExtended(packet, this.#state, names);
     }
-    return operationOf(packet.type)?.(packet, this.#place) ??
+    return operationOf(packet.type)?.(packet, this.#state) ??
       unknownOperation();
   }
 

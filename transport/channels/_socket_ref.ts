@@ -14,7 +14,7 @@ interface Refable {
  * Counts the operations of a connection. With the first its transport keeps
  * the process alive; after the last it does not.
  */
-export class ProcessHold {
+export class SocketRef {
   readonly #transport: Refable;
   #count = 0;
 

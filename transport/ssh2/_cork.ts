@@ -15,7 +15,7 @@ import type { Duplex } from "node:stream";
  * @param socket Where it writes to.
  * @param write Writes, in the turn of the call.
  */
-export function sentTogether(socket: Duplex, write: () => void): void {
+export function cork(socket: Duplex, write: () => void): void {
   if (Object.hasOwn(socket, "write")) return write(); // within another
   const chunks: Uint8Array[] = [];
   const collect = (chunk: Uint8Array) => chunks.push(chunk) > 0;
