@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import type { RemoteProcess } from "../../transport/process.ts";
 import { FakeTime, flush, gate, Kit, range, stateOf } from "./_kit.ts";
 
 const host = "ops@db1";
@@ -16,6 +17,20 @@ Deno.test("ConnectionPool.spawn() leaves a share of the slots to commands: strea
   end.open();
   for (const process of nine) await process.output();
   for (const late of tails.slice(9)) await (await late).output();
+});
+
+Deno.test("ConnectionPool.spawn() leaves a share of the slots to commands, also where streams come one after the other", async () => {
+  const end = gate();
+  await using kit = new Kit({ commands: { tail: () => end.promise } }, one);
+  const nine: RemoteProcess[] = [];
+  // A slot is free each time, so each is taken without a wait.
+  for (const _ of range(9)) nine.push(await kit.pool.spawn(host, "tail"));
+  const tenth = kit.pool.spawn(host, "tail");
+  assertEquals(await stateOf(tenth), "pending");
+  assertEquals((await kit.pool.exec(host, "true")).code, 0);
+  end.open();
+  for (const process of nine) await process.output();
+  await (await tenth).output();
 });
 
 Deno.test("ConnectionPool.spawn() takes every slot where there are few", async () => {

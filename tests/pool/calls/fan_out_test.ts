@@ -427,6 +427,8 @@ Deno.test("ConnectionPool.fanOut() does not listen to a signal any more when it 
 });
 
 Deno.test("ConnectionPool.fanOut() is left at once while its source is pending", async () => {
+  // The clock stands still: no grace ends the wait for the source.
+  using _time = new FakeTime();
   await using pool = makePool();
   const source = new StuckSource("u@a");
   for await (const { host } of pool.fanOut(source, () => 1)) {
@@ -438,6 +440,8 @@ Deno.test("ConnectionPool.fanOut() is left at once while its source is pending",
 });
 
 Deno.test("ConnectionPool.fanOut() is left by return() while next() is pending", async () => {
+  // The clock stands still: no grace ends the wait for the source.
+  using _time = new FakeTime();
   await using pool = makePool();
   const source = new StuckSource();
   const results = pool.fanOut(source, () => 1)[Symbol.asyncIterator]();
@@ -449,6 +453,8 @@ Deno.test("ConnectionPool.fanOut() is left by return() while next() is pending",
 });
 
 Deno.test("ConnectionPool.fanOut() ends with its signal while its source is pending", async () => {
+  // The clock stands still: no grace ends the wait for the source.
+  using _time = new FakeTime();
   await using pool = makePool();
   const source = new StuckSource("u@a");
   const controller = new AbortController();

@@ -180,6 +180,47 @@ Deno.test("ConnectionPool leaves a connection whose sessions are held by stopped
   assertEquals(kit.pool.stats().counters.limitsLearned, 0);
 });
 
+const stop = new AbortController();
+const STOPPED = [
+  ["was aborted", { signal: stop.signal }],
+  ["took too long", { timeoutMs: 20 }],
+  ["wrote too much", { maxOutputBytes: 10 }],
+] as const;
+
+for (const [how, options] of STOPPED) {
+  Deno.test(`ConnectionPool takes no limit from the session of a command that ${how}: its process may live on`, async () => {
+    using time = new FakeTime();
+    const end = gate();
+    // The server never frees the session of the first.
+    await using kit = new Kit({
+      maxSessions: 2,
+      reapMs: 3_600_000,
+      commands: {
+        flood: async ({ write }) => {
+          await write("x".repeat(20));
+          await new Promise(() => {});
+        },
+        wait: () => end.promise,
+      },
+    }, alone);
+    const stopped = errorOf(kit.pool.exec(host, "flood", options));
+    await time.advance(50);
+    if ("signal" in options) stop.abort(new Error("stop"));
+    await stopped;
+    // Long enough after it for a refusal to be evidence.
+    await time.advance(1_000);
+    const running = kit.pool.exec(host, "wait");
+    await time.advance(1_000);
+    const waiter = kit.pool.exec(host, "echo later");
+    await time.advance(1_000);
+    assertEquals(kit.pool.stats().counters.limitsLearned, 0);
+    end.open();
+    await running;
+    await time.advance(1_000);
+    assertEquals((await waiter).stdout, "later\n");
+  });
+}
+
 Deno.test("ConnectionPool gives up waiting for a session at acquireTimeoutMs", async () => {
   using time = new FakeTime();
   await using kit = new Kit({

@@ -182,6 +182,48 @@ Deno.test("SpareSessions takes the shortest answer for the round trip, also that
   spares.stop();
 });
 
+Deno.test("ConnectionPool leaves one session free for what the server has not freed yet, and opens no spare channel in it", async () => {
+  using time = new FakeTime();
+  const end = gate();
+  await using kit = new Kit({
+    ...far,
+    commands: { wait: async () => await end.promise },
+  }, {
+    maxSessionsPerConnection: 4,
+    maxConnectionsPerHost: 1,
+    keepaliveIntervalMs: 0,
+  });
+  const running: Promise<unknown>[] = [];
+  for (const asked of [1, 3, 4]) {
+    running.push(kit.pool.exec(host, "wait"));
+    await time.advance(50);
+    // The second brings a spare, which the third uses; no other one fits.
+    assertEquals(spares(kit)[1], asked === 4 ? 3 : asked);
+  }
+  assertEquals(spares(kit), [0, 3]);
+  end.open();
+  await time.advance(50);
+  await Promise.all(running);
+});
+
+Deno.test("SpareSessions gives out no attempt of a spare that the server has closed", async () => {
+  using time = new FakeTime();
+  const limit = new SessionLimit();
+  const channels = new FakeChannels();
+  const spares = new SpareSessions(channels, limit);
+  const first = limit.begin();
+  await time.advance(5);
+  limit.opened(first);
+  spares.answered(first);
+  spares.refill(1, 9);
+  spares.refill(1, 9);
+  await channels.answer();
+  assertEquals([channels.asked, channels.count], [1, 1]);
+  channels.count--;
+  assertEquals(spares.take(), undefined, "the next counts by its own attempt");
+  spares.stop();
+});
+
 Deno.test("ConnectionPool.close() does not wait for a server to close a spare channel", async () => {
   using time = new FakeTime();
   const memory = new MemoryConnector();

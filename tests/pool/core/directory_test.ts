@@ -84,6 +84,40 @@ Deno.test("Directory forgets lanes that nobody uses, and takes them back", async
   assertEquals(kit.pool.stats().hosts.length, 1);
 });
 
+Deno.test("Directory has one lane for a host whose lane was forgotten between finding and using it", async () => {
+  const plain = new PlainResolver();
+  const answer = Promise.withResolvers<void>();
+  await using kit = new Kit({}, {
+    maxConnections: 500,
+    resolver: {
+      resolve: (host) =>
+        host === "ops@db1"
+          ? answer.promise.then(() => plain.resolve(host))
+          : plain.resolve(host),
+    },
+  });
+  // Others make it look for lanes to forget, as soon as the lane is found.
+  const others: Promise<unknown>[] = [];
+  let second: Promise<unknown> | undefined;
+  const first = kit.pool.exec("ops@db1", "true");
+  (async () => {
+    await answer.promise;
+    for (let turn = 0; turn < 4; turn++) await null;
+    for (const i of range(200)) {
+      others.push(kit.pool.exec(`ops@web${i}`, "true"));
+    }
+    second = kit.pool.exec({ ...db1 }, "true");
+  })();
+  answer.resolve();
+  await first;
+  await second;
+  await Promise.all(others);
+  const dials = kit.events.filter((it) =>
+    it.type === "dial" && it.host === "ops@db1:22"
+  );
+  assertEquals(dials.length, 1);
+});
+
 Deno.test("Directory keeps a lane whose last connection is draining", async () => {
   const open = gate();
   await using kit = new Kit({ commands: { wait: () => open.promise } });

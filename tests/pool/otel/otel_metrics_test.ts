@@ -142,6 +142,23 @@ otelTest(
 );
 
 otelTest(
+  "instrument() reads a pool once for each collection, however many calls it has traced",
+  async () => {
+    await using recording = new Recording();
+    await using kit = new Kit({}, { name: "fleet" });
+    let reads = 0;
+    const { pool } = kit;
+    const stats = pool.stats.bind(pool);
+    pool.stats = () => (reads++, stats());
+    for (const _ of range(3)) await pool.exec(host, "true");
+    await recording.metric("ssh.client.connection.count");
+    assertEquals(reads, 1);
+    await recording.metric("ssh.client.connection.count");
+    assertEquals(reads, 2);
+  },
+);
+
+otelTest(
   "instrument() tells hosts apart in times if it is asked to, and not users",
   async () => {
     await using recording = new Recording({ metricsPerHost: true });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type {
   AnyAuthMethod,
@@ -260,6 +261,8 @@ export class Authenticator {
         if (auth === undefined) break;
         // ssh2 starts at once, and throws what it finds wrong with a key.
         if (!this.#ended) next(auth);
+        // It has sent the password, and keeps it as long as the connection.
+        if ("password" in auth) wipe(auth.password);
         return;
       } catch (error) {
         if (!this.#ended) this.#skip(toError(error));
@@ -286,7 +289,9 @@ export class Authenticator {
     const password = method === "password" ? await this.#revealPassword() : "";
     this.#tried.push(method);
     if (method === "none") return { type: method, username };
-    if (method === "password") return { type: method, username, password };
+    if (method === "password") {
+      return { type: method, username, password: wipeable(password) };
+    }
     return { type: method, username, prompt: this.#prompt() };
   }
 
@@ -364,6 +369,15 @@ export class Authenticator {
   #race<T>(work: Promise<T>): Promise<T> {
     return abortable(work, this.#options.signal);
   }
+}
+
+/** As ssh2 takes it, too, which its types do not say; a text cannot be wiped. */
+function wipeable(password: string): string {
+  return Buffer.from(password) as unknown as string;
+}
+
+function wipe(password: unknown): void {
+  if (Buffer.isBuffer(password)) password.fill(0);
 }
 
 function toError(value: unknown): Error {
