@@ -34,8 +34,12 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {
 
 /**
  * Options of {@linkcode ConnectionPool.forward}: a listener on this side that
- * leads to one target (`"local"`) or is a SOCKS5 proxy (`"dynamic"`), or one of
- * the host that leads to a target on this side (`"remote"`).
+ * leads to one target (`"local"`) or is a SOCKS proxy (`"dynamic"`: versions 4,
+ * 4a and 5), or one of the host that leads to a target on this side (`"remote"`).
+ *
+ * The client of a connection that fails sees no more than its end: `onError` is
+ * called, and the observer of the pool is told of `"forward-failed"`, with the
+ * reason.
  *
  * When the connection of a remote forward is lost, it is set up again, on the
  * same port, until it is closed; `onError` is called for each attempt that failed.

@@ -281,7 +281,7 @@ export class ConnectionPool implements AsyncDisposable {
 
   /**
    * Listens on this side, and leads each connection through the host: to one
-   * target (`"local"`), or to where a SOCKS5 client says (`"dynamic"`). With
+   * target (`"local"`), or to where a SOCKS client says (`"dynamic"`). With
    * `"remote"` the host listens, and each of its connections is led to a target
    * on this side. A local listener dials with its first connection; one that
    * comes after the SSH connection was lost gets a new one.

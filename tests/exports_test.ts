@@ -44,6 +44,7 @@ const SHARED = `
   Forward
   ForwardEnd
   ForwardError
+  ForwardFailureReason
   ForwardOptions
   ForwardTarget
   HostCooldownError

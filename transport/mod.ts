@@ -9,7 +9,11 @@ export * from "./command/errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
 export { ForwardError } from "./forward/errors.ts";
-export type { Forward, ForwardEnd } from "./forward/forward.ts";
+export type {
+  Forward,
+  ForwardEnd,
+  ForwardFailureReason,
+} from "./forward/forward.ts";
 export * from "./host/host.ts";
 export * from "./process.ts";
 export {

@@ -6,7 +6,7 @@
 
 import type { Connection, Tunnel } from "../../transport/connector.ts";
 import { ConnectionLostError } from "../../transport/errors.ts";
-import type { Forward } from "../../transport/forward/forward.ts";
+import type { Forward, TellFailure } from "../../transport/forward/forward.ts";
 import {
   listenLocal,
   listenSocks,
@@ -18,6 +18,7 @@ import {
   type ForwardTarget,
   parseListen,
   parseTarget,
+  targetName,
 } from "../../transport/host/target.ts";
 import * as rules from "../../transport/options/rules.ts";
 import { showType } from "../../transport/options/show_value.ts";
@@ -25,6 +26,7 @@ import { Field, OptionTable } from "../../transport/options/table.ts";
 import type { ForwardOptions, PoolTunnel } from "../forward.ts";
 import { isRefusal } from "../lane/backoff.ts";
 import { ACQUIRE_OPTIONS, type AcquireOptions } from "../options.ts";
+import { givenLabel } from "../telemetry/host_label.ts";
 import { sharedConnection } from "./acquire.ts";
 import { type CallTarget, rejecting, tracedWhole } from "./call.ts";
 
@@ -142,7 +144,8 @@ export function forward(
     if (pool.isClosing) throw pool.closedError();
     const get: GetConnection = (signal) =>
       sharedConnection(target, { signal }, operation);
-    const forward = await start(get, checkOptions(given));
+    const options = checkOptions(given);
+    const forward = await start(get, options, telling(target, options));
     pool.forwards.add(forward);
     forward.closed.then(() => pool.forwards.delete(forward));
     if (!pool.isClosing) return forward;
@@ -151,19 +154,38 @@ export function forward(
   });
 }
 
+/** Makes an event of each failure: a client sees no more than a reset. */
+function telling(target: CallTarget, options: ForwardOptions): TellFailure {
+  const { pool, host } = target;
+  return ({ reason, listen, to, error }) =>
+    pool.telemetry.record({
+      type: "forward-failed",
+      host: pool.known(host)?.name ?? givenLabel(host),
+      forward: options.type,
+      listen: targetName(listen),
+      ...to !== undefined && { to: targetName(to) },
+      reason,
+      error,
+    });
+}
+
 async function start(
   get: GetConnection,
   options: ForwardOptions,
+  tell: TellFailure,
 ): Promise<Forward> {
   const open: OpenTunnel = (target, { signal }) =>
     openThrough(get, target, signal);
-  if (options.type === "local") return await listenLocal(open, options);
-  if (options.type === "dynamic") return await listenSocks(open, options);
+  if (options.type === "local") return await listenLocal(open, options, tell);
+  if (options.type === "dynamic") {
+    return await listenSocks(open, options, tell);
+  }
   return await RemoteForward.start({
     get,
     listen: parseListen(options.listen),
     to: parseTarget(options.to),
     options,
+    tell,
     isFinal: isRefusal,
   });
 }

@@ -25,6 +25,7 @@ export const METRIC = {
   waitTime: "ssh.client.connection.wait_time",
   useTime: "ssh.client.connection.use_time",
   duration: "ssh.client.operation.duration",
+  forwardFailures: "ssh.client.forward.failures",
 } as const;
 
 /** The names of the attributes. */
@@ -43,6 +44,8 @@ export const ATTRIBUTE = {
   errorType: "error.type",
   exitCode: "process.exit.code",
   exitSignal: "ssh.exit.signal",
+  forwardType: "ssh.forward.type",
+  forwardReason: "ssh.forward.failure.reason",
   command: "process.command_line",
   address: "server.address",
   port: "server.port",

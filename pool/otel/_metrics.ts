@@ -13,6 +13,7 @@ import type {
   Observable,
 } from "@opentelemetry/api";
 import type {
+  DiagnosticEvent,
   DiagnosticPool,
   OperationEnd,
   PoolOperation,
@@ -24,6 +25,12 @@ import {
   METRIC,
   serverOf,
 } from "./_conventions.ts";
+
+/** The message of a failed connection of a forward. */
+export type ForwardFailed = Extract<
+  DiagnosticEvent,
+  { readonly type: "forward-failed" }
+>;
 
 /** Measures operations, and reads the pools that it has heard of. */
 export class Metrics {
@@ -40,6 +47,7 @@ export class Metrics {
   readonly #waitTime: Histogram;
   readonly #useTime: Histogram;
   readonly #duration: Histogram;
+  readonly #forwardFailures: Counter;
   readonly #observe = (result: BatchObservableResult): void =>
     this.#observePools(result);
 
@@ -77,6 +85,10 @@ export class Metrics {
     this.#waitTime = time(METRIC.waitTime, "Time to get a slot");
     this.#useTime = time(METRIC.useTime, "Time for which a slot was held");
     this.#duration = time(METRIC.duration, "Time that a call took");
+    this.#forwardFailures = meter.createCounter(METRIC.forwardFailures, {
+      unit: "{connection}",
+      description: "Connections of forwards that were refused or failed",
+    });
     meter.addBatchObservableCallback(this.#observe, this.#observables);
   }
 
@@ -109,6 +121,16 @@ export class Metrics {
   /** A slot that an operation had taken was given back. */
   recordRelease(operation: PoolOperation, heldMs: number): void {
     this.#useTime.record(heldMs / 1_000, this.#attributesOf(operation));
+  }
+
+  /** A connection of a forward has failed. The host is not looked up here. */
+  forwardFailed(event: ForwardFailed): void {
+    this.#forwardFailures.add(1, {
+      [ATTRIBUTE.pool]: event.pool.name,
+      [ATTRIBUTE.forwardType]: event.forward,
+      [ATTRIBUTE.forwardReason]: event.reason,
+      [ATTRIBUTE.errorType]: errorType(event.error),
+    });
   }
 
   /** Reads no pool any more. */

@@ -54,6 +54,7 @@
  * | `ssh.client.connection.wait_time`        | how long a caller waited for its slot    |
  * | `ssh.client.connection.use_time`         | how long a slot was held                 |
  * | `ssh.client.operation.duration`          | how long a call took, by `ssh.operation.name` |
+ * | `ssh.client.forward.failures`            | connections of forwards that were refused or failed, by `ssh.forward.type` and `ssh.forward.failure.reason` |
  *
  * All have `ssh.client.connection.pool.name`; what failed counts in the
  * histograms too, with its `error.type`.
@@ -88,7 +89,7 @@ import {
   type PoolOperation,
 } from "../telemetry/diagnostics.ts";
 import { SCOPE } from "./_conventions.ts";
-import { Metrics } from "./_metrics.ts";
+import { type ForwardFailed, Metrics } from "./_metrics.ts";
 import { Spans } from "./_spans.ts";
 
 export type { DiagnosticPool };
@@ -200,6 +201,7 @@ class Recorder implements Instrumentation {
       subscribe(`tracing:sshpool:${name}:start`, this.#onStart);
       subscribe(`tracing:sshpool:${name}:asyncEnd`, this.#onSettled);
     }
+    subscribe("sshpool:forward-failed", this.#onForwardFailed);
   }
 
   stop(): void {
@@ -209,6 +211,7 @@ class Recorder implements Instrumentation {
       unsubscribe(`tracing:sshpool:${name}:start`, this.#onStart);
       unsubscribe(`tracing:sshpool:${name}:asyncEnd`, this.#onSettled);
     }
+    unsubscribe("sshpool:forward-failed", this.#onForwardFailed);
     guard(() => this.#spans.stop());
     guard(() => this.#metrics.stop());
   }
@@ -245,13 +248,18 @@ class Recorder implements Instrumentation {
     });
   };
 
+  readonly #onForwardFailed = (message: unknown): void => {
+    const event = message as ForwardFailed;
+    if (this.#isWanted(event)) guard(() => this.#metrics.forwardFailed(event));
+  };
+
   #end(operation: PoolOperation, end: OperationEnd, tookMs: number): void {
     if (this.#isStopped) return;
     guard(() => this.#spans.end(operation, end));
     guard(() => this.#metrics.end(operation, end, tookMs));
   }
 
-  #isWanted({ pool }: PoolOperation): boolean {
+  #isWanted({ pool }: { readonly pool: DiagnosticPool }): boolean {
     return this.#pool === undefined || pool === this.#pool;
   }
 }

@@ -27,6 +27,7 @@ const CHANNELS: Readonly<Record<PoolEvent["type"], Channel>> = {
   "cooldown": channel("sshpool:cooldown"),
   "leak": channel("sshpool:leak"),
   "reclaimed": channel("sshpool:reclaimed"),
+  "forward-failed": channel("sshpool:forward-failed"),
   "notice": channel("sshpool:notice"),
 };
 
@@ -57,6 +58,7 @@ export class Telemetry {
     limitsLearned: 0,
     reclaimed: 0,
     acquireTimeouts: 0,
+    forwardFailures: 0,
   };
 
   constructor(pool: DiagnosticPool, observer: PoolObserver | undefined) {
@@ -154,6 +156,9 @@ export class Telemetry {
         break;
       case "reclaimed":
         counters.reclaimed += event.slots;
+        break;
+      case "forward-failed":
+        counters.forwardFailures++;
         break;
     }
   }

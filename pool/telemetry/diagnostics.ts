@@ -7,7 +7,7 @@
  * its type, as a {@linkcode DiagnosticEvent}: `sshpool:dial`,
  * `sshpool:connected`, `sshpool:dial-failed`, `sshpool:disconnected`,
  * `sshpool:limit-learned`, `sshpool:retry`, `sshpool:cooldown`, `sshpool:leak`,
- * `sshpool:reclaimed`, `sshpool:notice`.
+ * `sshpool:reclaimed`, `sshpool:forward-failed`, `sshpool:notice`.
  *
  * **Operations.** Each call is traced on the five channels that
  * `tracingChannel("sshpool:NAME")` of Node has, `tracing:sshpool:exec:start` and

@@ -6,6 +6,7 @@
 
 import type { ClosedReason, Notice } from "../../transport/connector.ts";
 import type { DialPhase } from "../../transport/errors.ts";
+import type { ForwardFailureReason } from "../../transport/forward/forward.ts";
 
 /** Why the pool ended a connection, or that it ended by itself. */
 export type CloseCause =
@@ -90,6 +91,22 @@ export type PoolEvent =
     readonly host: string;
     readonly slots: number;
   }
+  /**
+   * A connection of a forward was refused or failed, or a forward of the host's
+   * port cannot listen again; with or without `onError`. What listens goes on.
+   */
+  | {
+    readonly type: "forward-failed";
+    readonly host: string;
+    /** The `type` of the forward. */
+    readonly forward: "local" | "dynamic" | "remote";
+    /** Where it listens: `127.0.0.1:8080`, or a path. */
+    readonly listen: string;
+    /** Where the connection was to lead; absent if a client had not said so. */
+    readonly to?: string;
+    readonly reason: ForwardFailureReason;
+    readonly error: unknown;
+  }
   /** A note of an adapter or of the configuration. */
   | {
     readonly type: "notice";
@@ -126,6 +143,8 @@ export interface PoolCounters {
   readonly reclaimed: number;
   /** Callers that gave up waiting because of `acquireTimeoutMs`. */
   readonly acquireTimeouts: number;
+  /** Connections of forwards that were refused or failed. */
+  readonly forwardFailures: number;
 }
 
 /** One host, now. */

@@ -36,21 +36,43 @@ export class ByteReader {
 
   /** Takes so many bytes. One call at a time. */
   async take(count: number): Promise<Buffer> {
-    while (this.#held.length < count) {
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#socket.destroyed) this.#onEnd();
-      else {
-        const woken = new Promise<void>((resolve) => this.#wake = resolve);
-        this.#socket.resume();
-        await woken;
-      }
+    while (this.#held.length < count) await this.#more();
+    return this.#cut(count);
+  }
+
+  /**
+   * Takes what stands before a byte, and the byte with it. One call at a time.
+   *
+   * @param end The byte.
+   * @param most How many bytes may stand before it.
+   * @returns What stands before it; `undefined` if that is longer.
+   */
+  async takeUntil(end: number, most: number): Promise<Buffer | undefined> {
+    let at = this.#held.indexOf(end);
+    while (at === -1 && this.#held.length <= most) {
+      await this.#more();
+      at = this.#held.indexOf(end);
     }
+    if (at === -1 || at > most) return undefined;
+    return this.#cut(at + 1).subarray(0, at);
+  }
+
+  #cut(count: number): Buffer {
     const taken = this.#held.subarray(0, count);
     this.#held = this.#held.subarray(count);
     return taken;
   }
 
-  /** Ends a `take()` that waits, and those to come that would wait. */
+  /** Resolves when there may be more; it is for the caller to look. */
+  async #more(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#socket.destroyed) return this.#onEnd();
+    const woken = new Promise<void>((resolve) => this.#wake = resolve);
+    this.#socket.resume();
+    await woken;
+  }
+
+  /** Ends a call that waits, and those to come that would wait. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.#wake?.();

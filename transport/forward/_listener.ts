@@ -17,7 +17,14 @@ import { type ForwardTarget, targetName } from "../host/target.ts";
 import { reset, splice } from "./_splice.ts";
 import { listenUnix } from "./_unix_socket.ts";
 import { ForwardError, MAX_CONNECTIONS, tooMany } from "./errors.ts";
-import type { CommonForwardOptions, Forward, ForwardEnd } from "./forward.ts";
+import {
+  type CommonForwardOptions,
+  type Forward,
+  type ForwardEnd,
+  type ForwardFailureReason,
+  type TellFailure,
+  tellFailure,
+} from "./forward.ts";
 
 /** How long a client that was refused may take to read why. */
 const LINGER_MS = 1000;
@@ -26,8 +33,20 @@ const LINGER_MS = 1000;
 export interface ListenerOptions extends CommonForwardOptions {
   /** What a connection is called in messages. */
   readonly name: string;
+  /** Where every client is led to, if to one target. */
+  readonly to?: ForwardTarget;
+  /** Is told of each failure, beside `onError`. */
+  readonly tell: TellFailure | undefined;
   /** Opens the tunnel of a client. It may have ended the client when it throws. */
-  serve(client: Socket, signal: AbortSignal): Promise<Tunnel>;
+  serve(client: Socket, route: Route): Promise<Tunnel>;
+}
+
+/** The way of one client. */
+export interface Route {
+  /** Aborts when the client hangs up. */
+  readonly signal: AbortSignal;
+  /** Where to, once it is known. */
+  to: ForwardTarget | undefined;
 }
 
 /** A listener, which gives each client a tunnel. */
@@ -87,7 +106,7 @@ export class Listener implements Forward {
       this.address = { hostname, port };
     }
     server.on("connection", (client) => this.#admit(client));
-    server.on("error", (error) => this.#report(error));
+    server.on("error", (error) => this.#report("not-listening", error));
     this.#forgetSignal = onAbort(
       parts.options.signal,
       () => void this.close(),
@@ -132,26 +151,40 @@ export class Listener implements Forward {
     const { maxConnections = MAX_CONNECTIONS, name } = this.#options;
     if (this.#clients.size >= maxConnections) {
       reset(client);
-      return this.#report(tooMany(name, maxConnections));
+      const error = tooMany(name, maxConnections);
+      return this.#report("too-many", error, this.#options.to);
     }
-    const served = this.#serve(client).catch((error) => this.#report(error))
+    const served = this.#serve(client)
       .finally(() => this.#clients.delete(client));
     this.#clients.set(client, served);
   }
 
+  /** Serves one client to its end. Never rejects. */
   async #serve(client: Socket): Promise<void> {
-    const tunnel = await this.#open(client);
+    const left = new AbortController();
+    const route: Route = { signal: left.signal, to: this.#options.to };
+    let tunnel: Tunnel;
+    try {
+      tunnel = await this.#open(client, route, left);
+    } catch (error) {
+      const isOfClient = left.signal.aborted || route.to === undefined;
+      const reason = isOfClient ? "client" : "not-opened";
+      return this.#report(reason, error, route.to);
+    }
     const remote = streamOfTunnel(tunnel);
     // To reset the client may look like an orderly end, which would let the
     // tunnel send what it has.
     const forgetStop = onAbort(this.#stop.signal, () => remote.destroy());
     const failure = await splice(client, remote);
     forgetStop();
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) this.#report("broken", failure, route.to);
   }
 
-  async #open(client: Socket): Promise<Tunnel> {
-    const left = new AbortController();
+  async #open(
+    client: Socket,
+    route: Route,
+    left: AbortController,
+  ): Promise<Tunnel> {
     const onClose = () =>
       left.abort(
         new ForwardError(
@@ -160,26 +193,31 @@ export class Listener implements Forward {
       );
     client.once("close", onClose);
     try {
-      const tunnel = await this.#options.serve(client, left.signal);
-      if (!client.destroyed) return tunnel;
-      tunnel.close();
-      throw left.signal.reason;
+      const tunnel = await this.#options.serve(client, route);
+      if (client.destroyed) {
+        tunnel.close();
+        throw left.signal.reason;
+      }
+      client.off("close", onClose);
+      return tunnel;
     } catch (error) {
+      // Its end from here on is our doing.
+      client.off("close", onClose);
       await dismiss(client);
       throw error;
-    } finally {
-      client.off("close", onClose);
     }
   }
 
-  #report(error: unknown): void {
+  #report(
+    reason: ForwardFailureReason,
+    error: unknown,
+    to?: ForwardTarget,
+  ): void {
     // What close() ends has not failed.
     if (this.#stop.signal.aborted) return;
-    try {
-      this.#options.onError?.(error);
-    } catch {
-      // Errors thrown by the callback are ignored, as it is documented.
-    }
+    const { address: listen } = this;
+    const failure = { reason, listen, to, error };
+    tellFailure(this.#options, this.#options.tell, failure);
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * The server's side of SOCKS5 (RFC 1928): no authentication, CONNECT.
+ * The server's side of SOCKS: version 5 (RFC 1928) without authentication, and
+ * 4 and 4a, as `ssh -D` speaks them. The command is CONNECT in all three.
  *
  * @module
  */
@@ -12,14 +13,21 @@ import { parseTarget, type TcpTarget } from "../host/target.ts";
 import { ByteReader } from "./_byte_reader.ts";
 import { ForwardError } from "./errors.ts";
 
-const VERSION = 5;
+const V4 = 4;
+const V5 = 5;
 const NO_AUTHENTICATION = 0;
 const CONNECT = 1;
 const IPV4 = 1;
 const DOMAIN = 3;
 const IPV6 = 4;
 
-/** The codes of a reply. */
+/**
+ * The most bytes of a user id, and of a name, of version 4, which has no
+ * lengths. A name of version 5 cannot be longer either.
+ */
+const MAX_TEXT_BYTES = 255;
+
+/** The codes of a reply of version 5. */
 const REPLY = {
   succeeded: 0,
   failed: 1,
@@ -30,6 +38,17 @@ const REPLY = {
   commandNotSupported: 7,
   addressTypeNotSupported: 8,
 } as const;
+
+/** Those of version 4: it has no reasons. */
+const GRANTED = 90;
+const REJECTED = 91;
+
+/** What a client asks for. */
+interface SocksRequest {
+  readonly target: TcpTarget;
+  /** The answer, by the code of version 5. */
+  readonly reply: (code: number) => Uint8Array;
+}
 
 /** What a client is told before its connection is closed. */
 class Refusal extends ForwardError {
@@ -58,22 +77,23 @@ export interface SocksOptions {
  * @param client Its socket.
  * @param options The time limit and the opener.
  * @returns The tunnel to the target.
- * @throws {ForwardError} If the client does not speak SOCKS5; it has been told
+ * @throws {ForwardError} If the client does not speak SOCKS; it has been told
  * where the protocol has an answer, and its socket is ended.
  */
 export async function serveSocks(
   client: Socket,
   options: SocksOptions,
 ): Promise<Tunnel> {
+  let request: SocksRequest | undefined;
   try {
-    const target = await handshake(client, options.handshakeTimeoutMs);
-    const tunnel = await options.open(target);
-    client.write(reply(REPLY.succeeded));
+    request = await handshake(client, options.handshakeTimeoutMs);
+    const tunnel = await options.open(request.target);
+    client.write(request.reply(REPLY.succeeded));
     return tunnel;
   } catch (error) {
     const answer = error instanceof Refusal
       ? error.reply
-      : reply(replyCode(error));
+      : request?.reply(replyCode(error));
     if (answer !== undefined && client.writable) client.end(answer);
     throw error;
   }
@@ -82,7 +102,7 @@ export async function serveSocks(
 async function handshake(
   client: Socket,
   timeoutMs: number,
-): Promise<TcpTarget> {
+): Promise<SocksRequest> {
   const reader = new ByteReader(client);
   const timer = setTimeout(
     () =>
@@ -92,8 +112,13 @@ async function handshake(
     timeoutMs,
   );
   try {
+    const [version] = await reader.take(1);
+    if (version === V4) return await readRequest4(reader);
+    if (version !== V5) {
+      throw new Refusal(`its version is ${version}, must be ${V4} or ${V5}`);
+    }
     await chooseMethod(reader, client);
-    return await readRequest(reader);
+    return await readRequest5(reader);
   } finally {
     clearTimeout(timer);
     reader.release();
@@ -101,36 +126,72 @@ async function handshake(
 }
 
 async function chooseMethod(reader: ByteReader, client: Socket): Promise<void> {
-  const [version, count = 0] = await reader.take(2);
-  if (version !== VERSION) {
-    throw new Refusal(`its version is ${version}, must be ${VERSION}`);
-  }
+  const [count = 0] = await reader.take(1);
   const methods = await reader.take(count);
   if (!methods.includes(NO_AUTHENTICATION)) {
     throw new Refusal(
       "it asks for authentication, which there is none of",
-      Uint8Array.of(VERSION, 0xff),
+      Uint8Array.of(V5, 0xff),
     );
   }
-  client.write(Uint8Array.of(VERSION, NO_AUTHENTICATION));
+  client.write(Uint8Array.of(V5, NO_AUTHENTICATION));
 }
 
-async function readRequest(reader: ByteReader): Promise<TcpTarget> {
+async function readRequest5(reader: ByteReader): Promise<SocksRequest> {
   const [version, command, , type] = await reader.take(4);
-  if (version !== VERSION) {
+  if (version !== V5) {
     throw new Refusal(
-      `the version of its request is ${version}, must be ${VERSION}`,
-      reply(REPLY.failed),
+      `the version of its request is ${version}, must be ${V5}`,
+      reply5(REPLY.failed),
     );
   }
   const hostname = await readAddress(reader, type);
   const port = (await reader.take(2)).readUInt16BE(0);
-  if (command !== CONNECT) {
-    throw new Refusal(
-      `its command is ${command}, must be ${CONNECT} (connect)`,
-      reply(REPLY.commandNotSupported),
-    );
-  }
+  checkCommand(command, reply5);
+  return { target: targetOf(hostname, port, reply5), reply: reply5 };
+}
+
+async function readRequest4(reader: ByteReader): Promise<SocksRequest> {
+  const [command] = await reader.take(1);
+  const port = (await reader.take(2)).readUInt16BE(0);
+  const address = await reader.take(4);
+  // Who asks is of no use: whoever reaches the port may use it.
+  await readText(reader, "user id");
+  // Version 4a: an address of 0.0.0.x stands for a name that follows.
+  const isNamed = address.readUInt32BE(0) >>> 8 === 0 && address[3] !== 0;
+  const hostname = isNamed
+    ? await readText(reader, "host name")
+    : address.join(".");
+  checkCommand(command, reply4);
+  return { target: targetOf(hostname, port, reply4), reply: reply4 };
+}
+
+/** Reads text up to its zero byte. */
+async function readText(reader: ByteReader, what: string): Promise<string> {
+  const text = await reader.takeUntil(0, MAX_TEXT_BYTES);
+  if (text !== undefined) return text.toString("utf8");
+  throw new Refusal(
+    `its ${what} has more than ${MAX_TEXT_BYTES} bytes`,
+    reply4(REPLY.failed),
+  );
+}
+
+function checkCommand(
+  command: number | undefined,
+  reply: SocksRequest["reply"],
+): void {
+  if (command === CONNECT) return;
+  throw new Refusal(
+    `its command is ${command}, must be ${CONNECT} (connect)`,
+    reply(REPLY.commandNotSupported),
+  );
+}
+
+function targetOf(
+  hostname: string,
+  port: number,
+  reply: SocksRequest["reply"],
+): TcpTarget {
   try {
     return parseTarget({ hostname, port }) as TcpTarget;
   } catch (cause) {
@@ -164,13 +225,19 @@ async function readAddress(
   }
   throw new Refusal(
     `its address type is ${type}, must be ${IPV4}, ${DOMAIN} or ${IPV6}`,
-    reply(REPLY.addressTypeNotSupported),
+    reply5(REPLY.addressTypeNotSupported),
   );
 }
 
 /** The address that is bound is not known here: RFC 1928 then has zeros. */
-function reply(code: number): Buffer {
-  return Buffer.from([VERSION, code, 0, IPV4, 0, 0, 0, 0, 0, 0]);
+function reply5(code: number): Buffer {
+  return Buffer.from([V5, code, 0, IPV4, 0, 0, 0, 0, 0, 0]);
+}
+
+/** Its first byte is 0, and its address is for BIND alone. */
+function reply4(code: number): Buffer {
+  const answer = code === REPLY.succeeded ? GRANTED : REJECTED;
+  return Buffer.from([0, answer, 0, 0, 0, 0, 0, 0]);
 }
 
 /** Says what the server said, in the words of SOCKS. */

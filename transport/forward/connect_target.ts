@@ -17,12 +17,14 @@ import { ForwardError } from "./errors.ts";
  * @param tunnel The tunnel; it is closed if the target cannot be reached. If it
  * is closed first, the target is let go, also while it has not answered.
  * @param to The target.
+ * @param opened Called when the target was reached.
  * @returns Resolves when both have ended in an orderly way.
  * @throws {ForwardError} If the target cannot be reached.
  */
 export async function connectTarget(
   tunnel: Tunnel,
   to: ForwardTarget,
+  opened?: () => void,
 ): Promise<void> {
   let socket: Socket;
   try {
@@ -35,6 +37,7 @@ export async function connectTarget(
       { cause },
     );
   }
+  opened?.();
   const failure = await splice(socket, streamOfTunnel(tunnel));
   if (failure !== undefined) throw failure;
 }

@@ -33,6 +33,58 @@ export interface Forward extends AsyncDisposable {
   unref(): void;
 }
 
+/**
+ * Why a connection of a forward has failed:
+ *
+ * - `"too-many"`: `maxConnections` were open, and it was reset;
+ * - `"client"`: a SOCKS client did not say where to, or said it in a way that is
+ *   not served; or a client hung up before it was served;
+ * - `"not-opened"`: there is no way to the target: the server refused, the
+ *   target was not reached, or there was no connection to the host;
+ * - `"broken"`: it was open, and then an end of it or the connection was lost;
+ * - `"not-listening"`: no connection at all: the forward cannot listen, or not
+ *   yet again.
+ */
+export type ForwardFailureReason =
+  | "too-many"
+  | "client"
+  | "not-opened"
+  | "broken"
+  | "not-listening";
+
+/** What went wrong with one connection of a forward. */
+export interface ForwardFailure {
+  readonly reason: ForwardFailureReason;
+  /** Where the forward listens. */
+  readonly listen: ForwardTarget;
+  /** Where it was to lead, if that is known. */
+  readonly to: ForwardTarget | undefined;
+  readonly error: unknown;
+}
+
+/** Is told of each failure, beside `onError`. Must not throw. */
+export type TellFailure = (failure: ForwardFailure) => void;
+
+/**
+ * Tells of a failure.
+ *
+ * @param options The options of the caller.
+ * @param tell Who is told of it too.
+ * @param failure What went wrong.
+ */
+export function tellFailure(
+  options: CommonForwardOptions,
+  tell: TellFailure | undefined,
+  failure: ForwardFailure,
+): void {
+  tell?.(failure);
+  try {
+    options.onError?.(failure.error);
+  } catch {
+    // Errors thrown by the callback are ignored, as it is documented.
+  }
+}
+
 /** Options of every forward. */
 export interface CommonForwardOptions {
   /** Closes the forward. */

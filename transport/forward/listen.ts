@@ -12,9 +12,9 @@ import {
   parseTarget,
   targetName,
 } from "../host/target.ts";
-import { Listener } from "./_listener.ts";
+import { Listener, type Route } from "./_listener.ts";
 import { serveSocks } from "./_socks.ts";
-import type { CommonForwardOptions, Forward } from "./forward.ts";
+import type { CommonForwardOptions, Forward, TellFailure } from "./forward.ts";
 
 /** How long a SOCKS client may take to say where to, in milliseconds. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -56,6 +56,7 @@ export interface ListenSocksOptions extends CommonForwardOptions {
  *
  * @param open Opens the tunnels.
  * @param options Where to listen and where to.
+ * @param tell Is told of each connection that failed.
  * @returns The forward, which listens.
  * @throws {TypeError} If an address is none.
  * @throws {ForwardError} If it cannot listen there.
@@ -63,23 +64,28 @@ export interface ListenSocksOptions extends CommonForwardOptions {
 export async function listenLocal(
   open: OpenTunnel,
   options: ListenLocalOptions,
+  tell?: TellFailure,
 ): Promise<Forward> {
   const to = parseTarget(options.to);
   const address = parseListen(options.listen);
-  const serve = (_client: Socket, signal: AbortSignal) => open(to, { signal });
+  const serve = (_client: Socket, { signal }: Route) => open(to, { signal });
   return await Listener.start(address, {
     ...options,
+    to,
+    tell,
     serve,
     name: `the connection to ${JSON.stringify(targetName(to))}`,
   });
 }
 
 /**
- * Listens as a SOCKS5 proxy, as `ssh -D` does: each client says where to. Host
- * names are looked up by the server. There is no authentication.
+ * Listens as a SOCKS proxy (versions 4, 4a and 5), as `ssh -D` does: each client
+ * says where to. Host names are looked up by the server. There is no
+ * authentication: a user id of version 4 is read and not looked at.
  *
  * @param open Opens the tunnels.
  * @param options Where to listen.
+ * @param tell Is told of each connection that failed.
  * @returns The forward, which listens.
  * @throws {TypeError} If the address is none.
  * @throws {ForwardError} If it cannot listen there.
@@ -87,17 +93,19 @@ export async function listenLocal(
 export async function listenSocks(
   open: OpenTunnel,
   options: ListenSocksOptions,
+  tell?: TellFailure,
 ): Promise<Forward> {
   const address = parseListen(options.listen);
   const handshakeTimeoutMs = options.handshakeTimeoutMs ??
     HANDSHAKE_TIMEOUT_MS;
   return await Listener.start(address, {
     ...options,
+    tell,
     name: "a SOCKS client",
-    serve: (client, signal) =>
+    serve: (client, route) =>
       serveSocks(client, {
         handshakeTimeoutMs,
-        open: (target) => open(target, { signal }),
+        open: (target) => open(route.to = target, { signal: route.signal }),
       }),
   });
 }

@@ -7,7 +7,14 @@
 import { onAbort, sleep } from "../abort.ts";
 import type { Connection, RemoteListener, Tunnel } from "../connector.ts";
 import { MAX_CONNECTIONS, tooMany } from "./errors.ts";
-import type { CommonForwardOptions, Forward, ForwardEnd } from "./forward.ts";
+import {
+  type CommonForwardOptions,
+  type Forward,
+  type ForwardEnd,
+  type ForwardFailureReason,
+  type TellFailure,
+  tellFailure,
+} from "./forward.ts";
 import { connectTarget } from "./connect_target.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 
@@ -23,6 +30,8 @@ export interface RemoteForwardParts {
   /** Where each connection leads to on this side. */
   readonly to: ForwardTarget;
   readonly options: CommonForwardOptions;
+  /** Is told of each failure, beside `onError`. */
+  readonly tell?: TellFailure;
   /** Whether the host would only fail in this way again. */
   readonly isFinal: (error: unknown) => boolean;
 }
@@ -117,7 +126,7 @@ export class RemoteForward implements Forward {
       try {
         return await this.#listen(signal);
       } catch (error) {
-        this.#report(error);
+        this.#report("not-listening", error);
         if (this.#parts.isFinal(error)) {
           const end = { kind: "failed", error: error as Error } as const;
           return void (this.#closing ??= this.#close(end));
@@ -134,20 +143,19 @@ export class RemoteForward implements Forward {
     const { to, options: { maxConnections = MAX_CONNECTIONS } } = this.#parts;
     if (this.#tunnels.size >= maxConnections) {
       tunnel.close();
-      return this.#report(tooMany(targetName(to), maxConnections));
+      const error = tooMany(targetName(to), maxConnections);
+      return this.#report("too-many", error);
     }
-    const led = connectTarget(tunnel, to)
-      .catch((error) => this.#report(error))
+    let isOpen = false;
+    const led = connectTarget(tunnel, to, () => isOpen = true)
+      .catch((error) => this.#report(isOpen ? "broken" : "not-opened", error))
       .finally(() => this.#tunnels.delete(tunnel));
     this.#tunnels.set(tunnel, led);
   }
 
-  #report(error: unknown): void {
+  #report(reason: ForwardFailureReason, error: unknown): void {
     if (this.#stop.signal.aborted) return;
-    try {
-      this.#parts.options.onError?.(error);
-    } catch {
-      // Errors thrown by the callback are ignored, as it is documented.
-    }
+    const { options, tell, to } = this.#parts;
+    tellFailure(options, tell, { reason, listen: this.#address, to, error });
   }
 }

@@ -96,6 +96,8 @@ function parse(
   if (typeof hostname !== "string" || hostname === "") {
     throw bad("hostname must be a string that is not empty");
   }
+  // It would be read as the path of a socket below.
+  if (hostname.startsWith("/")) throw bad("hostname must not begin with /");
   if (!Number.isInteger(port) || port < lowest || port > 65535) {
     throw bad(`port is ${String(port)}, must be ${lowest} to 65535`);
   }

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { DialError } from "../../../transport/errors.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "../_kit.ts";
+import { dialForward, ended } from "../../transport/forward/_kit.ts";
 import { otelTest, Recording } from "./_otel_kit.ts";
 
 const host = "ops@db1";
@@ -204,5 +205,35 @@ otelTest(
     }
     const { points } = await recording.metric("ssh.client.connection.timeouts");
     assertEquals(points, []);
+  },
+);
+
+otelTest(
+  "instrument() counts the connections of forwards that failed, by kind and reason",
+  async () => {
+    await using recording = new Recording();
+    await using kit = new Kit({
+      onDial: () => new DialError("tcp", "Connection refused"),
+    }, { name: "fleet" });
+    await using forward = await kit.pool.forward(host, {
+      type: "local",
+      listen: 0,
+      to: "db:5432",
+    });
+    const client = await dialForward(forward);
+    await ended(client);
+    await kit.told("forward-failed");
+    assertEquals(await recording.metric("ssh.client.forward.failures"), {
+      unit: "{connection}",
+      points: [{
+        attributes: {
+          "ssh.client.connection.pool.name": "fleet",
+          "ssh.forward.type": "local",
+          "ssh.forward.failure.reason": "not-opened",
+          "error.type": "SSH_DIAL",
+        },
+        value: 1,
+      }],
+    });
   },
 );

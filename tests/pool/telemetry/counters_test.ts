@@ -179,6 +179,7 @@ Deno.test("ConnectionPool.stats() counts what there is", async () => {
     limitsLearned: 0,
     reclaimed: 0,
     acquireTimeouts: 0,
+    forwardFailures: 0,
   });
   end.open();
   await Promise.all(running);

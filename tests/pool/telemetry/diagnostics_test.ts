@@ -48,6 +48,7 @@ const EVENTS: readonly PoolEvent["type"][] = [
   "cooldown",
   "leak",
   "reclaimed",
+  "forward-failed",
   "notice",
 ];
 

@@ -34,6 +34,26 @@ const domain = (name: string, port: number) => [
   port & 255,
 ];
 
+/** A request of SOCKS4, or with a name of 4a. */
+function socks4(
+  address: number[],
+  port: number,
+  user: string,
+  command = 1,
+  name?: string,
+): number[] {
+  const text = (it: string) => [...new TextEncoder().encode(it), 0];
+  return [
+    4,
+    command,
+    port >> 8,
+    port & 255,
+    ...address,
+    ...text(user),
+    ...name === undefined ? [] : text(name),
+  ];
+}
+
 /** Opens to the server whatever is asked for, and notes it. */
 function spy(server: TestServer) {
   const targets: ForwardTarget[] = [];
@@ -78,9 +98,61 @@ Deno.test("listenSocks() takes IPv4 and IPv6 addresses and names, in one piece a
   ]);
 });
 
+Deno.test("listenSocks() takes addresses of SOCKS4 and names of 4a, in one piece and byte by byte", async () => {
+  await using server = await TestServer.start();
+  const { targets, open } = spy(server);
+  await using forward = await start(open);
+  const requests = [
+    socks4([10, 0, 0, 7], 80, ""),
+    socks4([10, 0, 0, 7], 80, "u".repeat(255)),
+    socks4([0, 0, 0, 1], 5432, "ops", 1, "db.internal"),
+    socks4([0, 0, 0, 255], 8080, "", 1, "::1"),
+    // Not 4a: the last byte is 0.
+    socks4([0, 0, 0, 0], 8080, "ops"),
+  ];
+  for (const request of requests) {
+    for (const bytewise of [false, true]) {
+      const client = await dialForward(forward);
+      client.setNoDelay(true);
+      const bytes = [...request, ...new TextEncoder().encode("hi")];
+      if (bytewise) {
+        for (const byte of bytes) {
+          await new Promise<unknown>((resolve) =>
+            client.write(Uint8Array.of(byte), resolve)
+          );
+        }
+      } else client.write(Uint8Array.from(bytes));
+      const answer = await readBytes(client, 10);
+      assertEquals([...answer], [0, 90, 0, 0, 0, 0, 0, 0, 104, 105]);
+      assertEquals(await exchange(client, ""), "");
+    }
+  }
+  assertEquals(targets.filter((_, i) => i % 2 === 0), [
+    { hostname: "10.0.0.7", port: 80 },
+    { hostname: "10.0.0.7", port: 80 },
+    { hostname: "db.internal", port: 5432 },
+    { hostname: "::1", port: 8080 },
+    { hostname: "0.0.0.0", port: 8080 },
+  ]);
+});
+
+/** No zero byte, and one more than there may be. */
+const endless = Array<number>(256).fill(97);
+
 const refusals: [string, number[], number[]][] = [
   ["a client that wants to log in", [5, 1, 2], [5, 255]],
-  ["SOCKS4", [4, 1, 0, 80, 1, 2, 3, 4, 0], []],
+  ["SOCKS3", [3, 1, 0, 80, 1, 2, 3, 4, 0], []],
+  ["a target that is a path", [...HELLO, ...domain("/run/x", 80)], [
+    5,
+    0,
+    5,
+    4,
+  ]],
+  ["BIND of SOCKS4", socks4([10, 0, 0, 7], 80, "", 2), [0, 91]],
+  ["an empty name of SOCKS4a", socks4([0, 0, 0, 1], 80, "me", 1, ""), [0, 91]],
+  ["port 0 of SOCKS4", socks4([10, 0, 0, 7], 0, "me"), [0, 91]],
+  ["an endless user id", [4, 1, 0, 80, 1, 2, 3, 4, ...endless], [0, 91]],
+  ["an endless name", [4, 1, 0, 80, 0, 0, 0, 9, 0, ...endless], [0, 91]],
   ["HTTP", [...new TextEncoder().encode("GET / HTTP/1.1\r\n")], []],
   ["BIND", [...HELLO, 5, 2, 0, 1, 1, 2, 3, 4, 0, 80], [5, 0, 5, 7]],
   ["an unknown address type", [...HELLO, 5, 1, 0, 9, 1, 2], [5, 0, 5, 8]],
@@ -144,6 +216,10 @@ Deno.test("listenSocks() tells the client why the server refused", async () => {
     const answer = await readAll(client);
     assertEquals(answer.charCodeAt(3), code, error.message);
     assertEquals(answer.length, 12);
+    // SOCKS4 has one word for all of it.
+    const older = await dialForward(forward);
+    older.end(Uint8Array.from(socks4([10, 0, 0, 7], 80, "ops")));
+    assertEquals(await readAll(older), "\0\x5b\0\0\0\0\0\0");
   }
 });
 
@@ -154,21 +230,42 @@ Deno.test("listenSocks() ends a client that is silent for handshakeTimeoutMs, wh
     onError: (error) => void errors.push(String(error)),
   });
   for (
-    const sent of [[], [5], [5, 3, 1], [...HELLO, 5, 1], [
-      ...HELLO,
-      5,
-      1,
-      0,
-      3,
-      200,
-      97,
-    ]]
+    const sent of [
+      [],
+      [5],
+      [5, 3, 1],
+      [...HELLO, 5, 1],
+      [
+        ...HELLO,
+        5,
+        1,
+        0,
+        3,
+        200,
+        97,
+      ],
+      [4],
+      [4, 1, 0, 80, 1, 2],
+      [4, 1, 0, 80, 1, 2, 3, 4, 97],
+      [
+        4,
+        1,
+        0,
+        80,
+        0,
+        0,
+        0,
+        9,
+        0,
+        100,
+      ],
+    ]
   ) {
     const client = await dialForward(forward);
     client.write(Uint8Array.from(sent));
     await ended(client);
   }
-  assertEquals(errors.length, 5);
+  assertEquals(errors.length, 9);
   for (const error of errors) {
     assertMatch(error, /did not say where to within 50 ms/);
   }

@@ -256,7 +256,8 @@ Deno.test({
       { listen: 0 },
     );
     const { port } = forward.address as TcpTarget;
-    for (const how of ["--socks5-hostname", "--socks5"]) {
+    const ways = ["--socks5-hostname", "--socks5", "--socks4", "--socks4a"];
+    for (const how of ways) {
       const { stdout } = await curl(
         how,
         `127.0.0.1:${port}`,
@@ -273,6 +274,12 @@ Deno.test({
       `http://127.0.0.1:${closedPort}/`,
     );
     assertMatch(stderr, /\(5\)/);
+    const refused = await curl(
+      "--socks4a",
+      `127.0.0.1:${port}`,
+      `http://localhost:${closedPort}/`,
+    );
+    assertMatch(refused.stderr, /\(91\)/);
   },
 });
 
