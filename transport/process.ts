@@ -235,7 +235,16 @@ export interface ConnectionExecOptions<
 }
 
 /** Options of {@linkcode Connection.shell}. */
-export interface ConnectionShellOptions extends SessionOptions, PtyOptions {}
+export interface ConnectionShellOptions extends SessionOptions, PtyOptions {
+  /**
+   * Whether it gets a pseudo-terminal. Without one the shell prints no prompt
+   * and does not edit lines, and standard error is a stream of its own; `term`,
+   * `columns` and `rows` must be left out then.
+   *
+   * @default {true}
+   */
+  readonly pty?: boolean;
+}
 
 /** How a remote process ended. */
 export interface CommandStatus {

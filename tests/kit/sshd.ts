@@ -305,7 +305,10 @@ export class Sshd implements AsyncDisposable {
       "PrintMotd no",
       "PrintLastLog no",
       "AcceptEnv LANG LC_* SSHPOOL_*",
-      "Subsystem sftp internal-sftp",
+      // The only keyword that sshd refuses to see twice.
+      ...options.config?.some((it) => it.startsWith("Subsystem sftp "))
+        ? []
+        : ["Subsystem sftp internal-sftp"],
       "",
     ].join("\n");
   }

@@ -30,6 +30,13 @@ export interface CommandContext {
   readonly agent: ForwardedAgent | undefined;
   /** The error of an operation that the end of the connection broke. */
   readonly lost: Lost;
+  /** Whether the server says of each command how it ended. */
+  readonly namesStatus: boolean;
+  /**
+   * Resolves to whether the connection ends, too, within a moment: a server
+   * that hangs up may close the channels first, and then say why.
+   */
+  readonly endsToo: () => Promise<boolean>;
 }
 
 /** Told how the requests went. */

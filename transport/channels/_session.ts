@@ -191,17 +191,15 @@ export class Session implements ChannelObserver, RemoteSession {
 
   closed(): void {
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
-    if (this.#isOnSpare && !this.#wasAnswered) {
-      this.#failOnSpare();
-    } else if (!this.#wasSent) {
-      const why = "the server closed the channel";
-      this.#fail(refusal(this.#context, this.#request, why));
-    } else if (this.#sudo?.isStarted === false && this.#channel.hasStatus) {
+    if (
+      this.#wasSent && this.#sudo?.isStarted === false &&
+      this.#channel.hasStatus
+    ) {
       this.#fail(this.#sudo.ended(this.#channel.status.code));
-    } else if (this.#endedInOrder) {
+    } else if (this.#wasSent && this.#endedInOrder) {
       this.#finish();
     } else {
-      this.#fail(this.#closedEarly());
+      this.#closedEarly();
     }
   }
 
@@ -210,6 +208,10 @@ export class Session implements ChannelObserver, RemoteSession {
     // All that a complete command had to say was said before the end.
     const { hasStatus, hasAllOutput } = this.#channel;
     if (hasStatus && hasAllOutput) return this.closed();
+    this.#failLost();
+  }
+
+  #failLost(): void {
     const mayHaveRun = this.#wasSent;
     this.#fail(this.#context.lost(doing(this.#request), {
       mayHaveRun,
@@ -219,11 +221,13 @@ export class Session implements ChannelObserver, RemoteSession {
 
   /**
    * A status says how it ended. Without one, a server that granted the command
-   * and sent all output may just be one that names no status.
+   * and sent all output may just be one that names no status; OpenSSH is none,
+   * and has cut the command off.
    */
   get #endedInOrder(): boolean {
     const { hasStatus, hasAllOutput } = this.#channel;
-    return hasStatus || (this.#wasGranted && hasAllOutput);
+    if (hasStatus || this.#context.namesStatus) return hasStatus;
+    return this.#wasGranted && hasAllOutput;
   }
 
   get #wasAnswered(): boolean {
@@ -231,22 +235,41 @@ export class Session implements ChannelObserver, RemoteSession {
   }
 
   /**
-   * The server closed the unused channel while the command was on its way. It
-   * answers each command that it reads, so it has not read this one.
+   * The server closed the channel of what had not ended. If it ends the whole
+   * connection, it says why there.
    */
-  #failOnSpare(): void {
-    const why = "the server closed a channel that was opened ahead of need";
-    this.#fail(this.#context.lost(doing(this.#request), { why }));
+  async #closedEarly(): Promise<void> {
+    const isLost = await this.#context.endsToo();
+    if (this.#stopping !== undefined) return this.#fail(this.#stopping());
+    // It answers each command that it reads, so it has not read this one.
+    const isUnread = this.#isOnSpare && !this.#wasAnswered;
+    if (isUnread) this.#wasSent = false;
+    if (isLost) return this.#failLost();
+    if (isUnread) {
+      const why = "the server closed a channel that was opened ahead of need";
+      this.#fail(this.#context.lost(doing(this.#request), { why }));
+    } else if (this.#wasSent) {
+      this.#fail(this.#statusMissing());
+    } else {
+      const why = "the server closed the channel";
+      this.#fail(refusal(this.#context, this.#request, why));
+    }
   }
 
-  #closedEarly(): ChannelClosedError {
+  #statusMissing(): ChannelClosedError {
     const { name } = this.#context;
     return new ChannelClosedError(
       `Cannot tell how the ${this.#request.what} on ${
         JSON.stringify(name)
       } ended: the ` +
         "server closed its channel without saying so",
-      { host: name, output: this.#listener.output() },
+      {
+        host: name,
+        output: this.#listener.output(),
+        hint: this.#context.namesStatus
+          ? "sshd cuts off what is silent for longer than its ChannelTimeout"
+          : undefined,
+      },
     );
   }
 

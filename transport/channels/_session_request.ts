@@ -68,14 +68,14 @@ export function commandRequest(
  * @param options Its options, checked.
  */
 export function shellRequest(options: ConnectionShellOptions): SessionRequest {
-  const { env = NO_ENV, envMode, term, columns, rows } = options;
+  const { env = NO_ENV, envMode, pty, term, columns, rows } = options;
   const isInline = envMode === "inline" && Object.keys(env).length > 0;
   return {
     what: "shell",
     // A shell that is asked for as such takes no variables along.
     line: isInline ? loginShellLine(env) : undefined,
     env: isInline ? NO_ENV : env,
-    pty: {
+    pty: pty === false ? undefined : {
       ...term === undefined ? {} : { term },
       ...columns === undefined ? {} : { columns },
       ...rows === undefined ? {} : { rows },

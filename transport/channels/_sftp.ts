@@ -6,6 +6,7 @@
 
 import { onAbort } from "../abort.ts";
 import { ChannelOpenError } from "../errors.ts";
+import { lastWords, OutputTail } from "../session/check_exit.ts";
 import { type Sftp, startSftp } from "../sftp/mod.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
@@ -17,6 +18,8 @@ export interface SftpContext {
   /** The name of the host. */
   readonly name: string;
   readonly lost: Lost;
+  /** See `ChannelConnection`. */
+  readonly endsToo: () => Promise<boolean>;
 }
 
 const DOING = "use an SFTP session";
@@ -63,6 +66,10 @@ class ChannelTransport implements SftpTransport {
   /** The last write, while it waits for the server's window. */
   #pending: Promise<void> | undefined;
   #receive: ((bytes: Uint8Array) => void) | undefined;
+  /** What came before somebody reads. */
+  #early: Uint8Array[] = [];
+  #hasSpoken = false;
+  readonly #stderr = new OutputTail();
   #end: ((error?: Error) => void) | undefined;
   #hasEnded: { readonly error: Error | undefined } | undefined;
 
@@ -89,21 +96,36 @@ class ChannelTransport implements SftpTransport {
       refused: ended,
       unanswered: () => ended(this.#context.lost(DOING, NO_ANSWER)),
       stdout: (chunk) => {
-        this.#receive?.(chunk);
+        if (this.#receive === undefined) this.#early.push(chunk);
+        else this.#receive(chunk);
+        return this.#receive !== undefined;
+      },
+      stderr: (chunk) => {
+        this.#stderr.add(chunk);
         return true;
       },
-      // Nobody reads what the server program complains of.
-      stderr: () => true,
-      eof: () => ended(undefined),
-      closed: () => ended(undefined),
+      eof: () => {
+        // One that ends instead of answering: its status is still to come.
+        if (this.#hasSpoken) ended(undefined);
+      },
+      closed: () => this.#onClosed(ended),
       lost: () => ended(this.#context.lost(DOING)),
     };
     this.#channel = this.#context.table.open(observer);
   }
 
+  async #onClosed(ended: (error: Error | undefined) => void): Promise<void> {
+    const isLost = await this.#context.endsToo();
+    ended(isLost ? this.#context.lost(DOING) : undefined);
+  }
+
   /** See `Channel.awaitWord()`. */
   awaitWord(): () => void {
-    return this.#channel?.awaitWord() ?? (() => {});
+    const answered = this.#channel?.awaitWord();
+    return () => {
+      this.#hasSpoken = true;
+      answered?.();
+    };
   }
 
   write(bytes: Uint8Array): Promise<void> | undefined {
@@ -119,6 +141,19 @@ class ChannelTransport implements SftpTransport {
 
   onData(receive: (bytes: Uint8Array) => void): void {
     this.#receive = receive;
+    for (const chunk of this.#early.splice(0)) receive(chunk);
+    this.#channel?.resume();
+  }
+
+  lastWords(): string {
+    const { code, signal } = this.#channel?.status ?? {};
+    const parts = signal != null ? [`signal ${signal}`] : code != null
+      // What a shell says of a program that it cannot find.
+      ? [`exit code ${code}${code === 127 ? ", not found" : ""}`]
+      : [];
+    const said = lastWords(this.#stderr.text());
+    if (said !== "") parts.push(said);
+    return parts.join(": ");
   }
 
   onEnd(ended: (error?: Error) => void): void {

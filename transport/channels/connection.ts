@@ -71,8 +71,14 @@ export interface ConnectionParts {
 /** The longest banner that RFC 4253 allows. */
 const MAX_SOFTWARE_LENGTH = 255;
 
-/** Old dropbear ends a session channel that is left unused. */
-const KEEPS_SPARES = /^OpenSSH_/;
+/**
+ * Keeps a session channel that is left unused, which old dropbear ends, and
+ * names the status of each command.
+ */
+const IS_OPENSSH = /^OpenSSH_/;
+
+/** How soon after a channel its connection ends, for the same reason. */
+const ENDS_TOO_MS = 100;
 
 /**
  * Versions of dropbear that lose sessions which overlap on one connection: the
@@ -112,7 +118,7 @@ export class ChannelConnection implements Connection {
       host: this.#name,
       socketRef: this.#socketRef,
       timeouts: parts.times ?? TIMES,
-      hasSpares: KEEPS_SPARES.test(this.#server),
+      hasSpares: IS_OPENSSH.test(this.#server),
       lost: (doing, details) => this.#lost(doing, details),
       onBroken: (error) => transport.destroy(error),
     });
@@ -280,7 +286,19 @@ export class ChannelConnection implements Connection {
       agent,
       stallMs: times.stallMs,
       lost,
+      namesStatus: IS_OPENSSH.test(this.#server),
+      endsToo: () => this.#endsToo(),
     };
+  }
+
+  #endsToo(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), ENDS_TOO_MS);
+      this.closed.then(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
   }
 
   #end(reason: ClosedReason): void {

@@ -87,7 +87,11 @@ const EXEC: Rules<ConnectionExecOptions> = {
   maxOutputBytes: byteLimit,
   onOutputLimit: oneOf("error", "truncate"),
 };
-const SHELL: Rules<ConnectionShellOptions> = { ...SESSION, ...TERMINAL };
+const SHELL: Rules<ConnectionShellOptions> = {
+  ...SESSION,
+  ...TERMINAL,
+  pty: flag,
+};
 const OWN: Rules<PoolCallOptions> = {
   acquireTimeoutMs: duration({ zero: true }),
   idempotent: flag,
@@ -214,6 +218,7 @@ function check<Options extends ConnectionSpawnOptions | ConnectionShellOptions>(
     (names.includes(name as OwnName) ? own : options)[name] = value;
   });
   checkTogether(options as ConnectionSpawnOptions, table.doing);
+  if (kind === "shell") checkTerminal(options, table.doing);
   return {
     options: Object.freeze(options) as Options,
     own: Object.freeze(own),
@@ -277,6 +282,15 @@ function checkTogether(options: ConnectionSpawnOptions, doing: string): void {
       JSON.stringify(bad)
     }, must be one that ` +
       "a shell can set: letters, digits and _, and no digit first",
+  );
+}
+
+function checkTerminal(options: ConnectionShellOptions, doing: string): void {
+  if (options.pty !== false) return;
+  const name = Object.keys(TERMINAL).find((it) => Object.hasOwn(options, it));
+  if (name === undefined) return;
+  throw new TypeError(
+    `Cannot ${doing}: ${name} needs a terminal, and pty is false`,
   );
 }
 

@@ -22,8 +22,9 @@ export interface HostParts {
 
 /**
  * Parses `user@host:port`, where user and port may be absent, and an IPv6
- * address with a port stands in brackets. A leading `ssh://` makes it a URL, in
- * which special characters of the user are written as `%40`.
+ * address with a port stands in brackets. The user is all before the last `@`,
+ * colons included, as for `ssh`: `user:target@gateway`. A leading `ssh://` makes
+ * it a URL, in which special characters of the user are written as `%40`.
  *
  * @param text The string.
  * @returns Its parts; what the string does not say is absent.
@@ -64,11 +65,13 @@ export function parseHost(text: string): HostParts {
   if (at >= 0) {
     user = rest.slice(0, at);
     rest = rest.slice(at + 1);
-    if (isUrl) user = unescaped(user, bad);
-    if (user === "") throw bad("the user before @ is empty");
-    if (user.includes(":")) {
+    // In a URL a password follows it; elsewhere a colon is part of the name, as
+    // for `ssh`: gateways take `user:target@gateway`.
+    if (isUrl && user.includes(":")) {
       throw bad("a password in it is not allowed, use the password option");
     }
+    if (isUrl) user = unescaped(user, bad);
+    if (user === "") throw bad("the user before @ is empty");
   }
   const { hostname, port } = splitPort(rest, bad);
   return {

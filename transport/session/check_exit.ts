@@ -85,8 +85,12 @@ function hint(code: number | null): { readonly hint?: string } {
   };
 }
 
-/** The end of what it wrote, in one line that is safe to print. */
-function lastWords(stderr: string | Uint8Array): string {
+/**
+ * Returns the end of what a program wrote, in one line that is safe to print.
+ *
+ * @param stderr What it wrote to standard error.
+ */
+export function lastWords(stderr: string | Uint8Array): string {
   const text = typeof stderr === "string"
     ? stderr.slice(-2 * MAX_TAIL)
     : decoder.decode(stderr.subarray(-MAX_TAIL_BYTES));

@@ -1,5 +1,5 @@
 import { onAbort } from "../abort.ts";
-import { ConnectionLostError } from "../errors.ts";
+import { ConnectionLostError, SshError } from "../errors.ts";
 import { joinBytes } from "../bytes.ts";
 import { SftpError } from "./errors.ts";
 import {
@@ -8,7 +8,8 @@ import {
   PacketWriter,
   protocolError,
 } from "./packets.ts";
-import { PacketBuffers, PacketSplitter } from "./splitter.ts";
+import { OpeningText } from "./_opening_text.ts";
+import { PacketBuffers, PacketSplitter, TextError } from "./splitter.ts";
 import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */
@@ -80,6 +81,8 @@ export class Requests {
   #nextId = 0;
   #end: { readonly error: Error | undefined } | undefined;
   #hasVersion = false;
+  /** What came instead of the first packet. */
+  #text: OpeningText | undefined;
 
   /**
    * Starts the session: sends INIT.
@@ -101,15 +104,18 @@ export class Requests {
       (packet) => this.#receive(packet),
       this.buffers,
     );
-    transport.onEnd((error) => this.end(error ?? this.#closedByServer()));
+    // In this order: what came before the end is heard before it.
     transport.onData((bytes) => {
       if (this.#end !== undefined) return;
+      if (this.#text !== undefined) return this.#text.add(bytes);
       try {
         splitter.push(bytes);
       } catch (error) {
-        this.end(error as Error);
+        if (error instanceof TextError) this.#onText(error.bytes);
+        else this.end(error as Error);
       }
     });
+    transport.onEnd((error) => this.end(error ?? this.#closedByServer()));
     this.#write({
       id: 0,
       packet: new PacketWriter(PacketType.INIT).u32(3).finish(0),
@@ -187,6 +193,7 @@ export class Requests {
   end(error?: Error): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
+    this.#text?.stop();
     this.#queue.length = 0;
     const all = [...this.#pending.values()];
     this.#pending.clear();
@@ -296,10 +303,20 @@ export class Requests {
     else pending.onLateAnswer?.(answer);
   }
 
+  #onText(bytes: Uint8Array): void {
+    this.#text = new OpeningText((error) => this.end(error));
+    this.#text.add(bytes);
+  }
+
   #closedByServer(): SftpError {
+    const words = this.#transport.lastWords?.() ?? "";
+    if (this.#text !== undefined) return this.#text.end(words);
+    const doing = this.#hasVersion ? "go on with" : "start";
+    const said = words === "" ? "" : `: ${words}`;
     return new SftpError(
       "SSH_SFTP_CLOSED",
-      `Cannot go on with the SFTP session${this.#on()}: the server closed it`,
+      `Cannot ${doing} the SFTP session${this.#on()}: ` +
+        `the server closed it${said}`,
       { host: this.#host },
     );
   }
@@ -312,7 +329,12 @@ export class Requests {
    */
   endError(mayHaveRun = false): Error {
     const error = this.#end?.error;
-    const options = { host: this.#host, mayHaveRun, cause: error };
+    const options = {
+      host: this.#host,
+      mayHaveRun,
+      cause: error,
+      hint: error instanceof SshError ? error.hint : undefined,
+    };
     if (error === undefined) {
       return new SftpError(
         "SSH_SFTP_CLOSED",

@@ -1,5 +1,21 @@
 import { MAX_PACKET_BYTES, protocolError } from "./packets.ts";
-import { serverText } from "../session/server_text.ts";
+import { joinBytes } from "../bytes.ts";
+import { SftpError } from "./errors.ts";
+
+/** Text came where the first packet should be. */
+export class TextError extends SftpError {
+  /** What has come so far. */
+  readonly bytes: Uint8Array;
+
+  /** @param bytes What has come so far. */
+  constructor(bytes: Uint8Array) {
+    const { code, message } = protocolError(
+      "it sent text instead of a packet",
+    );
+    super(code, message);
+    this.bytes = bytes;
+  }
+}
 
 /**
  * Cuts the bytes of a server into packets.
@@ -34,6 +50,7 @@ export class PacketSplitter {
    * Takes the next bytes.
    *
    * @throws {SftpError} If a length is not possible.
+   * @throws {TextError} If what comes first is text.
    */
   push(chunk: Uint8Array): void {
     let at = 0;
@@ -77,14 +94,7 @@ export class PacketSplitter {
     const length = new DataView(this.#header.buffer).getUint32(0);
     if (length >= 1 && length <= MAX_PACKET_BYTES) return length;
     if (this.#isFirst && this.#header.every((byte) => byte >= 9)) {
-      const decoder = new TextDecoder();
-      const text = decoder.decode(this.#header) +
-        decoder.decode(chunk.subarray(at, at + 100));
-      throw protocolError(
-        `it sent text instead of a packet, which a start-up file of the user's shell may have printed: "${
-          serverText(text, 100)
-        }"`,
-      );
+      throw new TextError(joinBytes([this.#header, chunk.subarray(at)]));
     }
     throw protocolError(
       `a packet of ${length} bytes, allowed are 1 to ${MAX_PACKET_BYTES}`,

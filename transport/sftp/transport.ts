@@ -29,6 +29,12 @@ export interface SftpTransport {
    * was lost, without one if the server closed it.
    */
   onEnd(ended: (error?: Error) => void): void;
+  /**
+   * Says what is known of the end of the server's program, for a message, such
+   * as `exit code 127: sftp-server: not found`; `""` if nothing is. Asked when
+   * the channel has ended.
+   */
+  lastWords?(): string;
   /** Keeps the process alive: an answer is waited for. */
   ref?(): void;
   /** Lets the process end: no answer is waited for. */

@@ -15,11 +15,14 @@ import {
   type TransportListener,
 } from "../channels/packet_transport.ts";
 import type { ClosedReason, ConnectionAlgorithms } from "../connector.ts";
-import { serverError } from "../session/server_text.ts";
+import { serverError, serverText } from "../session/server_text.ts";
+import { ByteReader } from "./_bytes.ts";
 import type { RawClient } from "./fence/internals.ts";
 import { sendIgnore } from "./_ignore.ts";
 import { PromptAcks } from "./_prompt_acks.ts";
 import { cork } from "./_cork.ts";
+
+const DISCONNECT = 1;
 
 /** The first and the last message of the connection protocol. */
 const FIRST = 80;
@@ -50,6 +53,8 @@ export class Ssh2Transport implements PacketTransport {
   #queuedBytes = 0;
   #isOver = false;
   #lastError: (Error & { code?: unknown; level?: string }) | undefined;
+  /** What the server said when it hung up. */
+  #farewell: string | undefined;
 
   /**
    * @param client The client, in the turn in which its `connect()` was called.
@@ -65,6 +70,7 @@ export class Ssh2Transport implements PacketTransport {
     const onPayload = protocol._onPayload;
     protocol._onPayload = (payload) => {
       const type = payload[0] ?? 0;
+      if (type === DISCONNECT) this.#farewell ??= farewellOf(payload);
       if (type < FIRST || type > LAST) return onPayload(payload);
       this.#onPayload(payload);
       return undefined;
@@ -208,7 +214,11 @@ export class Ssh2Transport implements PacketTransport {
   #reason(): ClosedReason {
     const error = this.#lastError;
     if (error === undefined) {
-      return { kind: "remote", message: "the server closed the connection" };
+      // ssh2 keeps the text of an orderly end to itself.
+      const message = this.#farewell
+        ? `the server disconnected: ${this.#farewell}`
+        : "the server closed the connection";
+      return { kind: "remote", message };
     }
     // The number is the reason code of the server's DISCONNECT.
     if (error.level === undefined && typeof error.code === "number") {
@@ -218,6 +228,17 @@ export class Ssh2Transport implements PacketTransport {
       };
     }
     return { kind: "lost", message: error.message, cause: error };
+  }
+}
+
+/** The text of a DISCONNECT, safe to print; `""` if there is none. */
+function farewellOf(payload: Uint8Array): string {
+  try {
+    const reader = new ByteReader(payload);
+    reader.take(1 + 4); // the message number and the reason
+    return serverText(reader.string().toString(), 500);
+  } catch {
+    return ""; // It is cut short, which ssh2 refuses.
   }
 }
 

@@ -33,6 +33,14 @@ const GOOD: readonly (readonly [string, HostParts])[] = [
   ["[db1]:22", { hostname: "db1", port: 22 }],
   ["ssh://ops@db1:22", { hostname: "db1", user: "ops", port: 22 }],
   ["SSH://db1/", { hostname: "db1" }],
+  // As ssh reads it: gateways take the target in the user.
+  ["ops:target@gate", { hostname: "gate", user: "ops:target" }],
+  ["ops@corp:db1@gate:23", {
+    hostname: "gate",
+    user: "ops@corp:db1",
+    port: 23,
+  }],
+  ["ssh://ops%3Adb1@gate", { hostname: "gate", user: "ops:db1" }],
   ["b\u00fccher.example", { hostname: "b\u00fccher.example" }],
 ];
 
@@ -51,7 +59,7 @@ const BAD: readonly (readonly [string, string])[] = [
   ["db1\0", "white space and control characters"],
   ["@db1", "the user before @ is empty"],
   ["ops@", "the host name is empty"],
-  ["ops:secret@db1", "a password in it is not allowed"],
+  ["ssh://ops:secret@db1", "a password in it is not allowed"],
   [":22", "the host name is empty"],
   ["[]:22", "the host name is empty"],
   ["db1:", "must be 1 to 65535"],
@@ -103,7 +111,7 @@ Deno.test("parseHost() refuses what is no string", () => {
 Deno.test("parseHost() shows no password in its message", () => {
   for (
     const text of [
-      "ops:hunter2@db1",
+      "ssh://ops:hunter2@db1",
       "ops:hunter2@db1:0",
       "ssh://ops:hunter2@ db",
       "ops:hunter2@",
@@ -161,7 +169,7 @@ Deno.test("parseHost() answers or throws a TypeError, and answers safely, whatev
     const { hostname, user, port } = parts;
     assert(/^[^\s@\[\]\/-][^\s@\[\]\/]*$/.test(hostname), JSON.stringify(text));
     assert(
-      user === undefined || (user !== "" && !/[\s:\0]/.test(user)),
+      user === undefined || (user !== "" && !/[\s\0]/.test(user)),
       JSON.stringify(text),
     );
     assert(

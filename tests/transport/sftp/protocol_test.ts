@@ -174,6 +174,23 @@ Deno.test("startSftp() says what a shell printed in place of the protocol", asyn
   );
 });
 
+Deno.test("startSftp() gives a program that prints and waits a moment to say whose text it is", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
+  try {
+    const server = new FakeServer();
+    const silent = { ...server.transport, write: () => undefined };
+    const starting = assertRejects(() => startSftp(silent), SftpError);
+    server.raw(new TextEncoder().encode("Menu: 1) reboot"));
+    server.raw(new TextEncoder().encode(", 2) exit"));
+    mock.timers.tick(1_000);
+    const { message, hint } = await starting;
+    assertMatch(message, /instead of a packet: "Menu: 1\) reboot, 2\) exit"$/);
+    assertMatch(hint ?? "", /such as a ForceCommand of sshd/);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 Deno.test("startSftp() refuses another version, and rejects when the channel ends first", async () => {
   for (
     const [act, type] of [

@@ -1,10 +1,17 @@
 /** How a session ends, and what a server may leave out. */
 
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+} from "@std/assert";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { ChannelClosedError } from "../../../transport/session/errors.ts";
 import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect, rejection, sshdTest, until } from "./_kit.ts";
+import { sendRaw } from "./_raw_server.ts";
 import { scriptedTest } from "./_scripted_server.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
@@ -165,6 +172,65 @@ scriptedTest(
     assertEquals([connection.openChannels, connection.isClosed], [0, false]);
   },
 );
+
+Deno.test({
+  name:
+    "Connection.exec() rejects when sshd cuts a command off by its ChannelTimeout" +
+    (noSshd ? ` (${sshdHint})` : ""),
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd({
+      config: ["ChannelTimeout session:*=1s"],
+    });
+    await using connection = await connect(sshd.host());
+    const error = await rejection(connection.exec("echo half; sleep 60"));
+    assertInstanceOf(error, ChannelClosedError);
+    assertEquals(text(error.output?.stdout), "half\n");
+    assert(error.hint?.includes("ChannelTimeout"), error.hint);
+    assertEquals((await connection.exec("echo on")).stdout, "on\n");
+  },
+});
+
+for (
+  const [how, reason, words, message] of [
+    ["of an error", 2, "going down", /: the server disconnected: going down$/],
+    ["of an order", 11, "bye", /: the server disconnected: bye$/],
+    ["without a text", 11, "", /: the server closed the connection$/],
+  ] as const
+) {
+  let granted = 0;
+  scriptedTest(
+    `Connection.exec() and Connection.sftp() say how the connection ended, though their channels were closed first: a DISCONNECT ${how}`,
+    {
+      onRequest(channel, { type }) {
+        granted++;
+        channel.succeed();
+        if (type === "exec") channel.say("half");
+      },
+    },
+    async (connection, server) => {
+      const running = rejection(connection.exec("cat"));
+      const copying = rejection(connection.sftp());
+      await until(() => granted === 2);
+      const protocol = server.protocol();
+      for (const id of [0, 1]) protocol.channelClose(id);
+      const text = new TextEncoder().encode(words);
+      sendRaw(
+        protocol,
+        [1, 0, 0, 0, reason, 0, 0, 0, text.length, ...text]
+          .concat([0, 0, 0, 0]),
+      );
+      const error = await running;
+      assertInstanceOf(error, ConnectionLostError);
+      assertMatch(error.message, message);
+      assertEquals(error.mayHaveRun, true);
+      assertEquals(new TextDecoder().decode(error.output?.stdout), "half");
+      const lost = await copying;
+      assertInstanceOf(lost, ConnectionLostError);
+      assertMatch(lost.message, message);
+    },
+  );
+}
 
 sshdTest(
   "Connection.maxSessions says nothing of OpenSSH",

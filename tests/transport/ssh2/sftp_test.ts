@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { Buffer } from "node:buffer";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+} from "@std/assert";
 import {
   ChannelOpenError,
   ConnectionLostError,
@@ -8,8 +14,9 @@ import { download } from "../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import type { Connection } from "../../../transport/connector.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
-import { noSshd, startSshd } from "../../kit/sshd.ts";
+import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { scriptedTest } from "./_scripted_server.ts";
 
 const content = (length: number) =>
   new Uint8Array(length).map((_, index) => index * 31 + (index >> 8));
@@ -178,3 +185,112 @@ Deno.test({
     }
   },
 });
+
+/** Starts SFTP on an sshd whose subsystem is this command of a shell. */
+function subsystemTest(
+  name: string,
+  command: string,
+  fn: (error: SftpError) => void,
+): void {
+  Deno.test({
+    name: noSshd ? `${name} (${sshdHint})` : name,
+    ignore: noSshd,
+    async fn() {
+      await using sshd = await startSshd({
+        config: [`Subsystem sftp ${command}`],
+      });
+      await using connection = await connect(sshd.host());
+      for (let time = 0; time < 3; time++) {
+        const error = await rejection(connection.sftp!());
+        assertInstanceOf(error, SftpError);
+        fn(error);
+      }
+      assertEquals((await connection.exec("echo on")).stdout, "on\n");
+    },
+  });
+}
+
+subsystemTest(
+  "Connection.sftp() says that a start-up file prints, where the SFTP server comes after a text",
+  "echo Welcome to prod; exec /usr/lib/openssh/sftp-server",
+  ({ code, message, hint }) => {
+    assertEquals(code, "SSH_SFTP_PROTOCOL");
+    assertMatch(
+      message,
+      /it sent text instead of a packet, then it began to speak SFTP: "Welcome to prod\\x0a"$/,
+    );
+    assertMatch(hint ?? "", /^a start-up file of the user's shell prints it/);
+  },
+);
+
+subsystemTest(
+  "Connection.sftp() does not blame a start-up file for what a program says before it ends",
+  "echo This account is currently not available.; exit 1",
+  ({ code, message, hint }) => {
+    assertEquals(code, "SSH_SFTP_PROTOCOL");
+    assertMatch(
+      message,
+      /it sent text instead of a packet, and ended: exit code 1: "This account is currently not available\.\\x0a"$/,
+    );
+    assertMatch(hint ?? "", /such as a ForceCommand of sshd/);
+  },
+);
+
+subsystemTest(
+  "Connection.sftp() says how the server's program ended, where it is missing",
+  "/no/such/sftp-server",
+  ({ code, message }) => {
+    assertEquals(code, "SSH_SFTP_CLOSED");
+    assertMatch(
+      message,
+      /^Cannot start the SFTP session on "[^"]+": the server closed it: exit code 127, not found$/,
+    );
+  },
+);
+
+let isGranted = false;
+scriptedTest(
+  "Connection.sftp() has in its error what the server's program writes to standard error",
+  {
+    onRequest(channel) {
+      channel.succeed();
+      isGranted = true;
+    },
+  },
+  async (connection, server) => {
+    const starting = rejection(connection.sftp());
+    await until(() => isGranted);
+    const protocol = server.protocol();
+    const text = "WARNING\n\nPassword change required but no TTY available.\n";
+    protocol.channelExtData(0, Buffer.from(text), 1);
+    protocol.channelEOF(0);
+    protocol.exitStatus(0, 1);
+    protocol.channelClose(0);
+    const error = await starting;
+    assertInstanceOf(error, SftpError);
+    assertEquals(error.code, "SSH_SFTP_CLOSED");
+    assertMatch(
+      error.message,
+      /the server closed it: exit code 1: WARNING \| Password change required but no TTY available\.$/,
+    );
+  },
+);
+
+scriptedTest(
+  "Connection.sftp() hears what comes in one piece with the grant",
+  {
+    onRequest(channel) {
+      channel.succeed();
+      channel.say("Password expired\n");
+      channel.status(1);
+      channel.eof();
+      channel.close();
+    },
+  },
+  async (connection) => {
+    const error = await rejection(connection.sftp());
+    assertInstanceOf(error, SftpError);
+    assertMatch(error.message, /and ended: exit code 1: "Password expired/);
+    assertEquals(connection.openChannels, 0);
+  },
+);

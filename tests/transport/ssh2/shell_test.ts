@@ -190,3 +190,20 @@ scriptedTest(
     assertEquals(connection.isClosed, false);
   },
 );
+
+sshdTest(
+  "Connection.shell() without a terminal keeps both outputs apart, and reads its input to the end",
+  async (connection) => {
+    const shell = await connection.shell!({ pty: false });
+    const writer = shell.stdin.getWriter();
+    await writer.write(
+      new TextEncoder().encode("tty; echo out; echo err >&2; exit 3\n"),
+    );
+    writer.releaseLock();
+    const { code, stdout, stderr } = await shell.output();
+    assertEquals(
+      [code, text(stdout), text(stderr)],
+      [3, "not a tty\nout\n", "err\n"],
+    );
+  },
+);
