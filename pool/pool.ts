@@ -24,7 +24,7 @@ import { exec, shell, spawn } from "./calls/commands.ts";
 import { fanOut } from "./calls/fan_out.ts";
 import { connect, forward } from "./calls/forward.ts";
 import { lendSftp } from "./calls/sftp_sessions.ts";
-import { download, upload } from "./calls/transfer.ts";
+import { downloadFiles, uploadFiles } from "./calls/transfer.ts";
 import { PoolCore } from "./core/pool_core.ts";
 import type { PoolStats } from "./telemetry/events.ts";
 import type {
@@ -237,7 +237,12 @@ export class ConnectionPool implements AsyncDisposable {
     remote: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return upload(new CallTarget(this.#core, host), local, remote, options);
+    return uploadFiles(
+      new CallTarget(this.#core, host),
+      local,
+      remote,
+      options,
+    );
   }
 
   /**
@@ -258,7 +263,12 @@ export class ConnectionPool implements AsyncDisposable {
     local: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return download(new CallTarget(this.#core, host), remote, local, options);
+    return downloadFiles(
+      new CallTarget(this.#core, host),
+      remote,
+      local,
+      options,
+    );
   }
 
   /**
@@ -569,7 +579,7 @@ export class HostHandle {
     remote: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return upload(
+    return uploadFiles(
       new CallTarget(this.#pool, this.#host),
       local,
       remote,
@@ -583,7 +593,7 @@ export class HostHandle {
     local: string,
     options?: PoolTransferOptions,
   ): Promise<TransferResult> {
-    return download(
+    return downloadFiles(
       new CallTarget(this.#pool, this.#host),
       remote,
       local,

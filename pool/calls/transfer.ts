@@ -5,18 +5,18 @@
  */
 
 import type { Sftp } from "../../transport/sftp/sftp.ts";
-import { download as downloadOver } from "../../transport/sftp/transfer/download.ts";
+import { download } from "../../transport/sftp/transfer/download.ts";
 import type {
   TransferOptions,
   TransferResult,
 } from "../../transport/sftp/transfer/options.ts";
-import { upload as uploadOver } from "../../transport/sftp/transfer/upload.ts";
+import { upload } from "../../transport/sftp/transfer/upload.ts";
 import { POOL_TRANSFER_OPTIONS, type PoolTransferOptions } from "../options.ts";
 import { type CallTarget, rejecting, tracedWhole } from "./call.ts";
 import { sftp } from "./sftp_sessions.ts";
 
 /** Copies a local file or a tree to the host. */
-export function upload(
+export function uploadFiles(
   target: CallTarget,
   local: string,
   remote: string,
@@ -26,12 +26,12 @@ export function upload(
     target,
     "upload",
     options,
-    (sftp, options) => uploadOver(sftp, local, remote, options),
+    (sftp, options) => upload(sftp, local, remote, options),
   );
 }
 
 /** Copies a file or a tree of the host to this side. */
-export function download(
+export function downloadFiles(
   target: CallTarget,
   remote: string,
   local: string,
@@ -41,7 +41,7 @@ export function download(
     target,
     "download",
     options,
-    (sftp, options) => downloadOver(sftp, remote, local, options),
+    (sftp, options) => download(sftp, remote, local, options),
   );
 }
 

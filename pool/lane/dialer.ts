@@ -11,7 +11,7 @@ import { DialError, type DialPhase, SshError } from "../../transport/errors.ts";
 import type { ResolvedHost } from "../../transport/host/host.ts";
 import { pauseMs } from "./backoff.ts";
 import type { DialOutcome } from "../limits/dial_limiter.ts";
-import { openTunnel, pinHop } from "./hop.ts";
+import { pinHop, tunnelThrough } from "./hop.ts";
 import type { Permit } from "../limits/permits.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
@@ -202,7 +202,7 @@ export class Dialer {
     const { limits, connector, telemetry } = this.#context;
     const host = this.#host;
     const endsAt = performance.now() + timeoutMs;
-    const tunnel = hop && await openTunnel(host, hop, signal, timeoutMs);
+    const tunnel = hop && await tunnelThrough(host, hop, signal, timeoutMs);
     const leftMs = hop === undefined
       ? timeoutMs
       : Math.max(1, endsAt - performance.now());

@@ -45,7 +45,7 @@ export async function pinHop(
  *
  * @throws {DialError} If the hop refuses, or does not answer in time.
  */
-export async function openTunnel(
+export async function tunnelThrough(
   host: ResolvedHost,
   hop: PooledConnection,
   signal: AbortSignal,

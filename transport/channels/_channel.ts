@@ -16,8 +16,8 @@ import {
   CHANNEL_CLOSE,
   CHANNEL_EOF,
   CHANNEL_REQUEST,
-  type Field,
   sendMessage,
+  type WireField,
 } from "./_wire.ts";
 
 /** Makes the error of an operation that the end of the connection broke. */
@@ -152,7 +152,7 @@ export class Channel {
    */
   request(
     name: string,
-    fields: readonly Field[],
+    fields: readonly WireField[],
     done: (granted: boolean) => void,
   ): void {
     if (!this.isOpen) return;
@@ -163,7 +163,7 @@ export class Channel {
   }
 
   /** Sends a request that has no answer. Nothing happens once it is closed. */
-  tell(name: string, fields: readonly Field[]): void {
+  tell(name: string, fields: readonly WireField[]): void {
     if (this.isOpen) this.#send(name, false, fields);
   }
 
@@ -180,7 +180,7 @@ export class Channel {
     return () => this.#context.onAnswered(question);
   }
 
-  #send(name: string, wantReply: boolean, fields: readonly Field[]): void {
+  #send(name: string, wantReply: boolean, fields: readonly WireField[]): void {
     sendMessage(this.#context.transport, CHANNEL_REQUEST, [
       this.#remoteId,
       name,

@@ -7,7 +7,7 @@
 import { ChannelOpenError } from "../errors.ts";
 import type { ForwardTarget } from "../host/target.ts";
 import { serverText } from "../session/server_text.ts";
-import type { Field } from "./_wire.ts";
+import type { WireField } from "./_wire.ts";
 
 /** What the reason codes of RFC 4254 mean, for servers that give no text. */
 const REASONS: Readonly<Record<number, string>> = {
@@ -20,7 +20,7 @@ const REASONS: Readonly<Record<number, string>> = {
 /** Returns the type of a channel to a target, or of a session, and its fields. */
 export function openFields(
   target: ForwardTarget | undefined,
-): [string, ...Field[]] {
+): [string, ...WireField[]] {
   if (target === undefined) return ["session"];
   if ("path" in target) {
     return ["direct-streamlocal@openssh.com", target.path, "", 0];

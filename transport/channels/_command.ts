@@ -9,11 +9,11 @@ import { EnvironmentRefusedError } from "../session/errors.ts";
 import type { ForwardedAgent } from "./_agent_channels.ts";
 import type { Channel, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import type { Field } from "./_wire.ts";
+import type { WireField } from "./_wire.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
 /** What a command needs of its connection. */
-export interface CommandContext {
+export interface SessionContext {
   /** The channels of the connection. */
   readonly table: ChannelTable;
   /** The name of the host, for messages. */
@@ -51,7 +51,7 @@ export interface RequestListener {
 
 /** Sends the requests of one session, in as few round trips as can be. */
 export class CommandRequests {
-  readonly #context: CommandContext;
+  readonly #context: SessionContext;
   readonly #request: SessionRequest;
   readonly #channel: Channel;
   readonly #listener: RequestListener;
@@ -63,7 +63,7 @@ export class CommandRequests {
   #isRefused = false;
 
   constructor(
-    context: CommandContext,
+    context: SessionContext,
     request: SessionRequest,
     channel: Channel,
     listener: RequestListener,
@@ -156,7 +156,7 @@ export class CommandRequests {
 
   #ask(
     name: string,
-    fields: readonly Field[],
+    fields: readonly WireField[],
     answered: (granted: boolean) => void,
   ): void {
     this.#awaited++;
@@ -169,7 +169,7 @@ export class CommandRequests {
   /** For what was granted before: the command does not wait for the answer. */
   #askAlong(
     name: string,
-    fields: readonly Field[],
+    fields: readonly WireField[],
     answered: (granted: boolean) => void,
   ): void {
     this.#channel.request(name, fields, (granted) => {
@@ -224,7 +224,7 @@ export class CommandRequests {
 
 /** The error for a session that the server does not serve; nothing has run. */
 export function refusal(
-  { name }: CommandContext,
+  { name }: SessionContext,
   request: SessionRequest,
   why: string,
 ): ChannelOpenError {
@@ -240,7 +240,7 @@ export function doing({ what }: SessionRequest): string {
 }
 
 function envRefused(
-  { name }: CommandContext,
+  { name }: SessionContext,
   names: readonly string[],
   mayHaveRun: boolean,
 ): EnvironmentRefusedError {

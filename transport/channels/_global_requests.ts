@@ -7,7 +7,7 @@
 import type { PacketTransport } from "./packet_transport.ts";
 import { ProtocolViolation } from "./protocol_violation.ts";
 import * as wire from "./_wire.ts";
-import { type Field, MessageReader, sendMessage } from "./_wire.ts";
+import { MessageReader, sendMessage, type WireField } from "./_wire.ts";
 
 /** Hears the answer to a global request; `undefined` is a refusal. */
 export type GlobalAnswer = (reply: MessageReader | undefined) => void;
@@ -28,7 +28,11 @@ export class GlobalRequests {
   }
 
   /** Asks the server. */
-  ask(name: string, fields: readonly Field[], onAnswer: GlobalAnswer): void {
+  ask(
+    name: string,
+    fields: readonly WireField[],
+    onAnswer: GlobalAnswer,
+  ): void {
     this.#asked.push(onAnswer);
     sendMessage(this.#transport, wire.GLOBAL_REQUEST, [name, true, ...fields]);
   }
@@ -69,7 +73,7 @@ export class GlobalRequests {
    *   could be paused instead, but a big upload looks alike, and then waits for
    *   answers that nobody reads.
    */
-  answer(type: number, fields: readonly Field[]): void {
+  answer(type: number, fields: readonly WireField[]): void {
     if (this.#transport.unsentBytes === 0) this.#unreadAnswers = 0;
     if (++this.#unreadAnswers > MAX_UNREAD_ANSWERS) {
       throw new ProtocolViolation(

@@ -12,7 +12,7 @@ import type { Lost } from "./_channel.ts";
 import type { Admit, ChannelTable } from "./_channel_table.ts";
 import { ProtocolViolation } from "./protocol_violation.ts";
 import { acceptTunnel } from "./_tunnel.ts";
-import type { Field, MessageReader } from "./_wire.ts";
+import type { MessageReader, WireField } from "./_wire.ts";
 
 /** How long a server may take to answer a request, in milliseconds. */
 const ANSWER_TIMEOUT_MS = 15_000;
@@ -195,7 +195,10 @@ function chosenPort(
 }
 
 /** The name of a request, and its fields. */
-function requestOf(address: ForwardTarget, what: string): [string, ...Field[]] {
+function requestOf(
+  address: ForwardTarget,
+  what: string,
+): [string, ...WireField[]] {
   const cancel = what === "listen" ? "" : "cancel-";
   if ("path" in address) {
     return [`${cancel}streamlocal-forward@openssh.com`, address.path];

@@ -16,10 +16,10 @@ import { ChannelClosedError } from "../session/errors.ts";
 import { SudoTalk } from "../session/sudo_talk.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import {
-  type CommandContext,
   CommandRequests,
   doing,
   refusal,
+  type SessionContext,
 } from "./_command.ts";
 import type { SessionRequest } from "./_session_request.ts";
 
@@ -31,7 +31,7 @@ import type { SessionRequest } from "./_session_request.ts";
  *        +----------+-------------+--------------+--> refused, lost, stop()
  */
 export class Session implements ChannelObserver, RemoteSession {
-  readonly #context: CommandContext;
+  readonly #context: SessionContext;
   readonly #request: SessionRequest;
   readonly #options: SessionOptions;
   readonly #listener: SessionListener;
@@ -48,7 +48,7 @@ export class Session implements ChannelObserver, RemoteSession {
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    context: CommandContext,
+    context: SessionContext,
     request: SessionRequest,
     options: SessionOptions,
     listener: SessionListener,

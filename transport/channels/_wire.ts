@@ -24,13 +24,13 @@ export const CHANNEL_SUCCESS = 99;
 export const CHANNEL_FAILURE = 100;
 
 /** A number is a uint32, a boolean a byte, anything else a string of RFC 4251. */
-export type Field = number | boolean | string | Uint8Array;
+export type WireField = number | boolean | string | Uint8Array;
 
 /** Sends a message of these fields. */
 export function sendMessage(
   transport: PacketTransport,
   type: number,
-  fields: readonly Field[],
+  fields: readonly WireField[],
 ): void {
   let size = 1;
   for (const field of fields) size += sizeOf(field);
@@ -69,7 +69,7 @@ export function sendData(
   transport.send(packet);
 }
 
-function sizeOf(field: Field): number {
+function sizeOf(field: WireField): number {
   if (typeof field === "number") return 4;
   if (typeof field === "boolean") return 1;
   return 4 +

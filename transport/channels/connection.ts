@@ -39,7 +39,7 @@ import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { LostDetails } from "./_channel.ts";
 import { ChannelTable } from "./_channel_table.ts";
-import type { CommandContext } from "./_command.ts";
+import type { SessionContext } from "./_command.ts";
 import { Session } from "./_session.ts";
 import {
   commandRequest,
@@ -97,7 +97,7 @@ export class ChannelConnection implements Connection {
   /** How the server calls itself. */
   readonly #server: string;
   readonly #transport: PacketTransport;
-  readonly #context: CommandContext;
+  readonly #context: SessionContext;
   readonly maxSessions?: number;
   readonly #channels: ChannelTable;
   readonly #socketRef: SocketRef;
@@ -266,7 +266,7 @@ export class ChannelConnection implements Connection {
 
   #makeContext(
     { agent: given, onNotice, times = TIMES }: ConnectionParts,
-  ): CommandContext {
+  ): SessionContext {
     const lost = (doing: string, details?: LostDetails) =>
       this.#lost(doing, details);
     const agent = given && { ...given, isForwarded: false };

@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import type { Tunnel } from "../connector.ts";
 import { ChannelOpenError } from "../errors.ts";
 import { parseTarget, type TcpTarget } from "../host/target.ts";
-import { ByteReader } from "./_byte_reader.ts";
+import { SocketReader } from "./_socket_reader.ts";
 import { ForwardError } from "./errors.ts";
 
 const V4 = 4;
@@ -103,7 +103,7 @@ async function handshake(
   client: Socket,
   timeoutMs: number,
 ): Promise<SocksRequest> {
-  const reader = new ByteReader(client);
+  const reader = new SocketReader(client);
   const timer = setTimeout(
     () =>
       reader.fail(
@@ -125,7 +125,10 @@ async function handshake(
   }
 }
 
-async function chooseMethod(reader: ByteReader, client: Socket): Promise<void> {
+async function chooseMethod(
+  reader: SocketReader,
+  client: Socket,
+): Promise<void> {
   const [count = 0] = await reader.take(1);
   const methods = await reader.take(count);
   if (!methods.includes(NO_AUTHENTICATION)) {
@@ -137,7 +140,7 @@ async function chooseMethod(reader: ByteReader, client: Socket): Promise<void> {
   client.write(Uint8Array.of(V5, NO_AUTHENTICATION));
 }
 
-async function readRequest5(reader: ByteReader): Promise<SocksRequest> {
+async function readRequest5(reader: SocketReader): Promise<SocksRequest> {
   const [version, command, , type] = await reader.take(4);
   if (version !== V5) {
     throw new Refusal(
@@ -151,7 +154,7 @@ async function readRequest5(reader: ByteReader): Promise<SocksRequest> {
   return { target: targetOf(hostname, port, reply5), reply: reply5 };
 }
 
-async function readRequest4(reader: ByteReader): Promise<SocksRequest> {
+async function readRequest4(reader: SocketReader): Promise<SocksRequest> {
   const [command] = await reader.take(1);
   const port = (await reader.take(2)).readUInt16BE(0);
   const address = await reader.take(4);
@@ -167,7 +170,7 @@ async function readRequest4(reader: ByteReader): Promise<SocksRequest> {
 }
 
 /** Reads text up to its zero byte. */
-async function readText(reader: ByteReader, what: string): Promise<string> {
+async function readText(reader: SocketReader, what: string): Promise<string> {
   const text = await reader.takeUntil(0, MAX_TEXT_BYTES);
   if (text !== undefined) return text.toString("utf8");
   throw new Refusal(
@@ -204,7 +207,7 @@ function targetOf(
 }
 
 async function readAddress(
-  reader: ByteReader,
+  reader: SocketReader,
   type: number | undefined,
 ): Promise<string> {
   switch (type) {

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { DialError, HostKeyError } from "../errors.ts";
 import { type HostKey, hostLabel, type ResolvedHost } from "../host/host.ts";
-import { fingerprint } from "./fingerprint.ts";
+import { fingerprint } from "./check.ts";
 import type { LocatedKey } from "./_judge.ts";
 import type { KnownKey } from "./parser.ts";
 import { isForbidden } from "./files.ts";

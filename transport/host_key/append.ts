@@ -17,7 +17,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { asciiLowerCase } from "../host/pattern.ts";
-import { isMissing, toBytes } from "./files.ts";
+import { isMissing, latin1Bytes } from "./files.ts";
 
 /** A name that means itself when it stands in a known_hosts file. */
 const PLAIN_NAME = /^[\w.:[\]%-]+$/;
@@ -78,7 +78,7 @@ export async function appendLine(
   line: string,
   options: { readonly endsInNewline: boolean },
 ): Promise<void> {
-  const bytes = toBytes(`${options.endsInNewline ? "" : "\n"}${line}\n`);
+  const bytes = latin1Bytes(`${options.endsInNewline ? "" : "\n"}${line}\n`);
   const file = await openToAppend(path);
   try {
     const { bytesWritten } = await file.write(bytes, 0, bytes.length);

@@ -118,6 +118,6 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** The bytes of a file's text, for the code that writes to it. */
-export function toBytes(text: string): Uint8Array {
+export function latin1Bytes(text: string): Uint8Array {
   return Buffer.from(text, "latin1");
 }

@@ -47,7 +47,7 @@ export interface HashedName {
  *  |1|salt|hash ssh-rsa ...     -> hashed    an HMAC each
  * ```
  */
-export interface ParsedFile {
+export interface ParsedKnownHosts {
   readonly exact: Map<string, KnownKey[]>;
   readonly patterns: { readonly list: string[]; readonly key: KnownKey }[];
   readonly hashed: HashedName[];
@@ -69,8 +69,8 @@ export interface ParsedFile {
  * assertEquals(bad, [{ line: 2, problem: "the key is missing" }]);
  * ```
  */
-export function parseKnownHosts(text: string): ParsedFile {
-  const file: ParsedFile = {
+export function parseKnownHosts(text: string): ParsedKnownHosts {
+  const file: ParsedKnownHosts = {
     exact: new Map(),
     patterns: [],
     hashed: [],
@@ -91,7 +91,7 @@ export function parseKnownHosts(text: string): ParsedFile {
 function parseLine(
   raw: string,
   line: number,
-  file: ParsedFile,
+  file: ParsedKnownHosts,
 ): string | undefined {
   const fields = new Fields(raw);
   let names = fields.next();
@@ -116,7 +116,7 @@ function parseLine(
 function addNames(
   names: string,
   key: KnownKey,
-  file: ParsedFile,
+  file: ParsedKnownHosts,
 ): string | undefined {
   if (names.startsWith("|")) return addHashed(names, key, file);
   const list = asciiLowerCase(names).split(",");
@@ -128,7 +128,7 @@ function addNames(
   return undefined;
 }
 
-function addExact(name: string, key: KnownKey, file: ParsedFile): void {
+function addExact(name: string, key: KnownKey, file: ParsedKnownHosts): void {
   const keys = file.exact.get(name);
   if (keys === undefined) file.exact.set(name, [key]);
   else if (keys.at(-1) !== key) keys.push(key);
@@ -137,7 +137,7 @@ function addExact(name: string, key: KnownKey, file: ParsedFile): void {
 function addHashed(
   name: string,
   key: KnownKey,
-  file: ParsedFile,
+  file: ParsedKnownHosts,
 ): string | undefined {
   const [, magic, salt = "", hash = "", ...more] = name.split("|");
   const saltBytes = decodeDigest(salt);

@@ -12,9 +12,8 @@ import {
   hostLabel,
   type ResolvedHost,
 } from "../host/host.ts";
-import { fingerprint as compute } from "./fingerprint.ts";
 import { knownHostsCheck } from "./known_hosts.ts";
-import type { HostKeyCheck } from "./check.ts";
+import { fingerprint, type HostKeyCheck } from "./check.ts";
 
 type Pin = `SHA256:${string}`;
 
@@ -63,27 +62,6 @@ export async function prepareHostKeyCheck(
   const pins: readonly unknown[] = Array.isArray(policy) ? policy : [policy];
   if (pins.length === 0 || !pins.every(isPin)) throw badPolicy(policy);
   return pinned(pins.map((pin) => pin.replace(/=$/, "")));
-}
-
-/**
- * Computes the fingerprint of a public key, as `ssh-keygen -l` prints it.
- *
- * @param key The public key in SSH wire format.
- * @returns `SHA256:` and the digest in base64 without padding.
- *
- * @example Usage
- * ```ts
- * import { fingerprint } from "./policy.ts";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(
- *   fingerprint(new Uint8Array(0)),
- *   "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
- * );
- * ```
- */
-export function fingerprint(key: Uint8Array): `SHA256:${string}` {
-  return compute(key);
 }
 
 function isPin(value: unknown): value is Pin {

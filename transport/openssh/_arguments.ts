@@ -106,7 +106,7 @@ function* target(host: ResolvedHost): Generator<Line> {
     yield ["AddressFamily", host.addressFamily === 4 ? "inet" : "inet6"];
   }
   if (host.bindAddress !== undefined) {
-    yield ["BindAddress", quoted(host, "bindAddress", host.bindAddress)];
+    yield ["BindAddress", asOneWord(host, "bindAddress", host.bindAddress)];
   }
   if (host.proxyCommand !== undefined) {
     // It is a line of its own, quotes and all.
@@ -191,11 +191,11 @@ export function literal(
   field: string,
   value: string,
 ): string {
-  return quoted(host, field, value.replaceAll("%", "%%"));
+  return asOneWord(host, field, value.replaceAll("%", "%%"));
 }
 
 /** A value in which spaces stand for themselves. */
-export function quoted(
+export function asOneWord(
   host: ResolvedHost,
   field: string,
   value: string,

@@ -9,8 +9,9 @@ import { Buffer } from "node:buffer";
 import type { Notice } from "../connector.ts";
 import { DialError, HostKeyError } from "../errors.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
-import { fingerprint, prepareHostKeyCheck } from "../host_key/policy.ts";
-import { quoted } from "./_arguments.ts";
+import { fingerprint } from "../host_key/check.ts";
+import { prepareHostKeyCheck } from "../host_key/policy.ts";
+import { asOneWord } from "./_arguments.ts";
 import type { DialLog } from "./_log.ts";
 
 /** How a dial lets `ssh` decide. */
@@ -72,7 +73,7 @@ export async function hostKeyPlan(
     NoHostAuthenticationForLocalhost: "no",
     ...host.hostKeyAlias === undefined
       ? {}
-      : { HostKeyAlias: quoted(host, "hostKeyAlias", host.hostKeyAlias) },
+      : { HostKeyAlias: asOneWord(host, "hostKeyAlias", host.hostKeyAlias) },
   };
   if (policy === "strict" || policy === "accept-new") {
     return knownHosts(host, policy, common);
@@ -135,12 +136,12 @@ function knownHosts(
   }
   if (user !== undefined) {
     options.UserKnownHostsFile = user.length === 0 ? "/dev/null" : user
-      .map((it) => quoted(host, "knownHostsFiles", it.replaceAll("%", "%%")))
+      .map((it) => asOneWord(host, "knownHostsFiles", it.replaceAll("%", "%%")))
       .join(" ");
   }
   if (global !== undefined) {
     options.GlobalKnownHostsFile = global.length === 0 ? "/dev/null" : global
-      .map((it) => quoted(host, "globalKnownHostsFiles", it)).join(" ");
+      .map((it) => asOneWord(host, "globalKnownHostsFiles", it)).join(" ");
   }
   if (host.hashKnownHosts === true) options.HashKnownHosts = "yes";
   return { options, needsCommand: false, failure: () => undefined };

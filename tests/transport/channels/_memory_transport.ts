@@ -19,14 +19,14 @@ import {
 import { SocketRef } from "../../../transport/channels/_socket_ref.ts";
 import * as wire from "../../../transport/channels/_wire.ts";
 import {
-  type Field,
   MessageReader,
   sendMessage,
+  type WireField,
 } from "../../../transport/channels/_wire.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 
 /** Encodes a message. */
-export function message(type: number, ...fields: Field[]): Uint8Array {
+export function message(type: number, ...fields: WireField[]): Uint8Array {
   const encoder = new MemoryTransport();
   sendMessage(encoder, type, fields);
   return encoder.sent[0]!;
@@ -91,7 +91,7 @@ export class MemoryTransport implements PacketTransport {
   }
 
   /** Has the server say something. */
-  deliver(type: number, ...fields: Field[]): void {
+  deliver(type: number, ...fields: WireField[]): void {
     this.#listener?.onPayload(message(type, ...fields));
   }
 
@@ -136,7 +136,7 @@ export function memoryTable(timeouts: {
       new ConnectionLostError(`Cannot ${doing}`, { host: "ops@web-1:22" }),
     onBroken: (error) => void broken.push(error),
   });
-  const say = (type: number, ...fields: Field[]) =>
+  const say = (type: number, ...fields: WireField[]) =>
     table.onPayload(message(type, ...fields));
   return {
     transport,

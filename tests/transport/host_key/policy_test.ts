@@ -4,10 +4,8 @@ import { randomBytes } from "node:crypto";
 import { DialError, HostKeyError } from "../../../transport/errors.ts";
 import type { Notice } from "../../../transport/connector.ts";
 import type { HostKey, ResolvedHost } from "../../../transport/host/host.ts";
-import {
-  fingerprint,
-  prepareHostKeyCheck,
-} from "../../../transport/host_key/policy.ts";
+import { fingerprint } from "../../../transport/host_key/check.ts";
+import { prepareHostKeyCheck } from "../../../transport/host_key/policy.ts";
 import { ed25519, fingerprintOf, wire } from "./_generator.ts";
 
 const ours = shown();

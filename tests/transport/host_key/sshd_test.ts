@@ -6,10 +6,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { HostKeyError } from "../../../transport/errors.ts";
 import { hostLabel, type ResolvedHost } from "../../../transport/host/host.ts";
-import {
-  fingerprint,
-  prepareHostKeyCheck,
-} from "../../../transport/host_key/policy.ts";
+import { fingerprint } from "../../../transport/host_key/check.ts";
+import { prepareHostKeyCheck } from "../../../transport/host_key/policy.ts";
 import { keyTypeOf } from "../../../transport/host_key/_public_key.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 

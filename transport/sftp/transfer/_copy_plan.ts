@@ -43,7 +43,7 @@ export interface Target {
   setFolder(
     path: string,
     mode: number | undefined,
-    times: Times | undefined,
+    times: FileTimes | undefined,
   ): Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export interface Make {
 }
 
 /** When something was last read and written, in seconds since 1970. */
-export interface Times {
+export interface FileTimes {
   readonly atime: number;
   readonly mtime: number;
 }

@@ -13,7 +13,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { quotedPath } from "../errors.ts";
-import type { Target, Times } from "./_copy_plan.ts";
+import type { FileTimes, Target } from "./_copy_plan.ts";
 import type { Child, Entry, Source, SourceInfo } from "./_plan.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
 
@@ -243,7 +243,7 @@ export const LOCAL_TARGET: Target = {
   },
   removeFile: unlink,
   umask: askUmask,
-  async setFolder(path: string, mode, times: Times | undefined) {
+  async setFolder(path: string, mode, times: FileTimes | undefined) {
     if (mode !== undefined) await chmod(path, mode);
     if (times !== undefined) await utimes(path, times.atime, times.mtime);
   },

@@ -4,7 +4,7 @@ import { type Protocol, protocolOf } from "../_protocol.ts";
 import { SftpError } from "../errors.ts";
 import type { SftpFileInfo } from "../file_info.ts";
 import type { Sftp } from "../sftp.ts";
-import { folderOf, type Target, type Times } from "./_copy_plan.ts";
+import { type FileTimes, folderOf, type Target } from "./_copy_plan.ts";
 import type { Entry, SourceInfo } from "./_plan.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
 
@@ -117,7 +117,7 @@ export class RemoteTarget implements Target {
   async setFolder(
     path: string,
     mode: number | undefined,
-    times: Times | undefined,
+    times: FileTimes | undefined,
   ): Promise<void> {
     const options = { signal: this.#signal };
     if (mode !== undefined) await this.sftp.chmod(path, mode, options);
@@ -190,7 +190,7 @@ const USUAL_UMASK = 0o022;
 const LAST_SECOND = 0xffffffff;
 
 /** SFTP carries times to 2106. */
-export function clamped({ atime, mtime }: Times): Times {
+export function clamped({ atime, mtime }: FileTimes): FileTimes {
   return {
     atime: Math.min(atime, LAST_SECOND),
     mtime: Math.min(mtime, LAST_SECOND),

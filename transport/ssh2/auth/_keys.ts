@@ -30,7 +30,7 @@ const NO_KEY_HINT =
   "privateKey takes the text of a key, use identityFile for its path";
 
 /** What a key needs in order to be loaded. */
-export interface LoadOptions {
+export interface KeyLoadOptions {
   /** The passphrase of the host. */
   readonly passphrase: Passphrase | undefined;
   /** The name of the host, for the passphrase function. */
@@ -48,7 +48,7 @@ export interface Identity {
   /** The certificate beside the key file, in wire format. */
   readonly certificate?: Buffer | undefined;
   /** Parses the key, and asks for the passphrase if it needs one. */
-  load(options: LoadOptions): Promise<ParsedKey>;
+  load(options: KeyLoadOptions): Promise<ParsedKey>;
 }
 
 /** Options for {@linkcode KeyError}. */

@@ -7,7 +7,7 @@
 import { stat } from "node:fs/promises";
 import { homeDirectory, readEnv } from "../../host/local_user.ts";
 import type { AuthMethod, ResolvedHost } from "../../host/host.ts";
-import { fingerprint } from "../../host_key/fingerprint.ts";
+import { fingerprint } from "../../host_key/check.ts";
 import type { AgentClient, AgentKey } from "./_agent.ts";
 import {
   type KeyCredential,

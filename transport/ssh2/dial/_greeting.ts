@@ -7,7 +7,7 @@
 import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import type { HostKey, ResolvedHost } from "../../host/host.ts";
-import { fingerprint } from "../../host_key/policy.ts";
+import { fingerprint } from "../../host_key/check.ts";
 import { serverText } from "../../session/server_text.ts";
 
 const MAX_CHARS = 1024;

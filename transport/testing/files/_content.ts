@@ -7,7 +7,7 @@ const PAGE_BYTES = 64 * 1024;
  * reads as zeros, so a file with holes takes the memory of what is in it, and
  * one that grows is not copied.
  */
-export class Content {
+export class FileContent {
   readonly #pages = new Map<number, Uint8Array>();
   /** How many bytes there are, holes included. */
   size = 0;

@@ -11,7 +11,7 @@ import {
   type ServedFiles,
   type ServedSpace,
 } from "../sftp_server/served_files.ts";
-import { Content } from "./_content.ts";
+import { FileContent } from "./_content.ts";
 import { namelessError, type PathEnd, type TreePath, walk } from "./_walk.ts";
 
 /** The part of a mode that says which kind it is. */
@@ -49,7 +49,7 @@ const BLOCKS = 2 ** 28;
 
 /** What has a path: a folder, a file if it has content, or a link. */
 class Node {
-  readonly content: Content | undefined;
+  readonly content: FileContent | undefined;
   readonly link: string | undefined;
   mode: number;
   mtime: number;
@@ -58,7 +58,7 @@ class Node {
   gid = OWNER;
 
   constructor(
-    of: { content?: Content; link?: string },
+    of: { content?: FileContent; link?: string },
     mode: number,
     time: number,
   ) {
@@ -118,7 +118,7 @@ export class MemoryTree implements ServedFiles {
       if (!how.create) throw new FileError("ENOENT");
       node = this.#add(
         place.path,
-        { content: new Content() },
+        { content: new FileContent() },
         how.mode & ~UMASK,
       );
     } else if (isNew) throw new FileError("EEXIST");
@@ -362,7 +362,7 @@ export class MemoryTree implements ServedFiles {
 
   #add(
     path: string,
-    of: { content?: Content; link?: string },
+    of: { content?: FileContent; link?: string },
     mode: number,
   ): Node {
     const node = new Node(of, mode, this.#now());

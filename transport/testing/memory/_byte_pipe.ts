@@ -1,7 +1,7 @@
 /** Bytes in one direction, from a writer to the reader of a web stream. */
 
 /** As much as an SSH window: a writer ahead of its reader by more has to wait. */
-export const WINDOW_BYTES = 2 * 1024 * 1024;
+export const PIPE_BYTES = 2 * 1024 * 1024;
 
 /** What is written can be read, in order; the end comes after it. */
 export class BytePipe {
@@ -19,7 +19,7 @@ export class BytePipe {
       pull: () => this.#tellRoom(),
       cancel: () => this.#end(),
     }, {
-      highWaterMark: WINDOW_BYTES,
+      highWaterMark: PIPE_BYTES,
       size: (chunk) => chunk?.byteLength ?? 0,
     });
   }

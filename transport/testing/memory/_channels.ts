@@ -4,8 +4,8 @@ import type { ConnectOptions, SpareChannels } from "../../connector.ts";
 import type { ConnectionLostError } from "../../errors.ts";
 import { Freeze } from "./_freeze.ts";
 import { lost, passOrRefuse, refused, STEPS } from "./_errors.ts";
-import type { Ending, Slot } from "./_slot.ts";
-import { MemorySpares, type SparesContext } from "./_spares.ts";
+import type { Ending, SessionSlot } from "./_slot.ts";
+import { MemorySpares, type SpareSource } from "./_spares.ts";
 import { ServerSessions } from "./_sessions.ts";
 import { sleep } from "../../abort.ts";
 import type {
@@ -31,7 +31,7 @@ export interface MemoryChannelsParts {
 }
 
 /** Counts them, opens them, and ends them with the connection. */
-export class MemoryChannels implements SparesContext {
+export class MemoryChannels implements SpareSource {
   readonly name: string;
   readonly options: MemoryConnectorOptions;
   readonly connection: ScriptedConnection;
@@ -103,12 +103,12 @@ export class MemoryChannels implements SparesContext {
   }
 
   /** A session channel: a spare one, or one that is still to be opened. */
-  take(): Slot | undefined {
+  take(): SessionSlot | undefined {
     return this.#spares?.take() ?? this.takeNew();
   }
 
   /** A session channel that is still to be opened, if the server has one. */
-  takeNew(): Slot | undefined {
+  takeNew(): SessionSlot | undefined {
     if (!this.tryTake()) return undefined;
     let isGiven = false;
     const give = () => {

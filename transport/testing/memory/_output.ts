@@ -1,7 +1,7 @@
 /** What a scripted command writes, on its way to the client. */
 
 import type { SessionListener } from "../../session/remote_session.ts";
-import { WINDOW_BYTES } from "./_byte_pipe.ts";
+import { PIPE_BYTES } from "./_byte_pipe.ts";
 
 type Stream = "stdout" | "stderr";
 
@@ -18,7 +18,7 @@ interface Held {
 export class MemoryOutput {
   readonly #listener: Pick<SessionListener, "onStdout" | "onStderr">;
   readonly #held: Held[] = [];
-  #window = WINDOW_BYTES;
+  #window = PIPE_BYTES;
   #hasEnded = false;
 
   constructor(listener: Pick<SessionListener, "onStdout" | "onStderr">) {
@@ -46,7 +46,7 @@ export class MemoryOutput {
 
   /** The client takes more. */
   resume(): void {
-    this.#window = WINDOW_BYTES;
+    this.#window = PIPE_BYTES;
     while (this.#window > 0) {
       const held = this.#held.shift();
       if (held === undefined) return;
@@ -67,6 +67,6 @@ export class MemoryOutput {
     const hasRoom = stream === "stdout"
       ? this.#listener.onStdout(bytes)
       : this.#listener.onStderr(bytes);
-    if (hasRoom) this.#window = WINDOW_BYTES;
+    if (hasRoom) this.#window = PIPE_BYTES;
   }
 }

@@ -21,7 +21,7 @@ export interface MemoryRequest {
 const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 
 /** The request of a command, whose options were checked. */
-export function commandRequest(
+export function requestOfCommand(
   line: string,
   options: ConnectionSpawnOptions,
 ): MemoryRequest {
@@ -38,7 +38,7 @@ export function commandRequest(
 }
 
 /** The request of a shell, whose options were checked. */
-export function shellRequest(options: ConnectionShellOptions): MemoryRequest {
+export function requestOfShell(options: ConnectionShellOptions): MemoryRequest {
   const { env = NO_ENV, envMode, term, columns, rows } = options;
   const isInline = envMode === "inline";
   return {

@@ -14,10 +14,10 @@ import type {
 import { requireScript } from "../scripts/commands.ts";
 import { pass } from "../scripts/gate.ts";
 import { CommandInput } from "../scripts/input.ts";
-import { runCommand, type RunParts, runShell } from "../scripts/run.ts";
-import { WINDOW_BYTES } from "./_byte_pipe.ts";
+import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
+import { PIPE_BYTES } from "./_byte_pipe.ts";
 import type { MemoryChannels } from "./_channels.ts";
-import type { Ending, Slot } from "./_slot.ts";
+import type { Ending, SessionSlot } from "./_slot.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
 import type { MemoryRequest } from "./_request.ts";
 import { MemoryOutput } from "./_output.ts";
@@ -41,7 +41,7 @@ export class MemorySession implements RemoteSession, Ending {
   readonly #process = new AbortController();
   readonly #stopWatching: () => void;
   #tellEnded!: () => void;
-  #slot: Slot | undefined;
+  #slot: SessionSlot | undefined;
   #input: CommandInput | undefined;
   #hasInputEnded = false;
   #terminal: Terminal | undefined;
@@ -132,7 +132,7 @@ export class MemorySession implements RemoteSession, Ending {
 
   get #stdin(): CommandInput {
     if (this.#input === undefined) {
-      this.#input = new CommandInput({ roomBytes: WINDOW_BYTES });
+      this.#input = new CommandInput({ roomBytes: PIPE_BYTES });
       if (this.#hasInputEnded) this.#input.end();
     }
     return this.#input;
@@ -239,8 +239,8 @@ export class MemorySession implements RemoteSession, Ending {
       send: (stream, chunk) => this.#send(stream, chunk),
     };
     const result = script === undefined
-      ? runShell(parts)
-      : runCommand(parts, script, this.#line);
+      ? playShell(parts)
+      : playCommand(parts, script, this.#line);
     return Promise.race([result, killed]);
   }
 

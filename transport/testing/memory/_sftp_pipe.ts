@@ -5,7 +5,7 @@ import {
   type SftpServerParts,
 } from "../sftp_server/sftp_server.ts";
 import type { SftpTransport } from "../../sftp/transport.ts";
-import { WINDOW_BYTES } from "./_byte_pipe.ts";
+import { PIPE_BYTES } from "./_byte_pipe.ts";
 import { sleep } from "../../abort.ts";
 
 /** What an SFTP session within the process is made of. */
@@ -49,7 +49,7 @@ export class SftpPipe implements SftpTransport {
           this.#receive(bytes);
         });
         this.#answerBytes += bytes.length;
-        return this.#answerBytes < WINDOW_BYTES ? undefined : this.#toClient;
+        return this.#answerBytes < PIPE_BYTES ? undefined : this.#toClient;
       },
       // What it has sent before comes first.
       end: () => void this.#after(this.#toClient, () => this.end()),
@@ -64,7 +64,7 @@ export class SftpPipe implements SftpTransport {
       this.#requestBytes -= copy.length;
       return this.#server.receive(copy);
     });
-    return this.#requestBytes < WINDOW_BYTES ? undefined : this.#toServer;
+    return this.#requestBytes < PIPE_BYTES ? undefined : this.#toServer;
   }
 
   onData(receive: (bytes: Uint8Array) => void): void {

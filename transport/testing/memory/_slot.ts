@@ -1,7 +1,7 @@
 /** One session channel of a memory connection, as its users see it. */
 
 /** The right to one session channel. */
-export interface Slot {
+export interface SessionSlot {
   /** Whether the server has opened it; `undefined` if it is still to be asked. */
   readonly opened: Promise<void> | undefined;
   /** Gives it back. Idempotent. */

@@ -2,14 +2,14 @@
 
 import type { SpareChannels } from "../../connector.ts";
 import type { ConnectionLostError } from "../../errors.ts";
-import type { Ending, Slot } from "./_slot.ts";
+import type { Ending, SessionSlot } from "./_slot.ts";
 
 /** What the spares need of the channels that they are among. */
-export interface SparesContext {
+export interface SpareSource {
   /** Session channels that are open or being opened. */
   count: number;
   /** A session channel that is still to be opened, if the server has one. */
-  takeNew(): Slot | undefined;
+  takeNew(): SessionSlot | undefined;
   /** Asks the server to open it. */
   open(signal: AbortSignal): Promise<void>;
   /** Rejects as the server refuses. */
@@ -21,15 +21,15 @@ export interface SparesContext {
 }
 
 /** One of them; it ends with its connection, unless it was taken. */
-class Spare implements Slot, Ending {
+class Spare implements SessionSlot, Ending {
   readonly opened: Promise<void>;
-  readonly #channels: SparesContext;
+  readonly #channels: SpareSource;
   readonly #onLost: (spare: Spare) => void;
-  readonly #slot: Slot | undefined;
+  readonly #slot: SessionSlot | undefined;
   readonly #stop = new AbortController();
   #isGiven = false;
 
-  constructor(channels: SparesContext, onLost: (spare: Spare) => void) {
+  constructor(channels: SpareSource, onLost: (spare: Spare) => void) {
     this.#channels = channels;
     this.#onLost = onLost;
     this.#slot = channels.takeNew();
@@ -62,10 +62,10 @@ class Spare implements Slot, Ending {
 
 /** The spares of one connection. */
 export class MemorySpares implements SpareChannels {
-  readonly #channels: SparesContext;
+  readonly #channels: SpareSource;
   readonly #unused: Spare[] = [];
 
-  constructor(channels: SparesContext) {
+  constructor(channels: SpareSource) {
     this.#channels = channels;
   }
 
@@ -91,7 +91,7 @@ export class MemorySpares implements SpareChannels {
   }
 
   /** The one that is opened longest, if there is one. */
-  take(): Slot | undefined {
+  take(): SessionSlot | undefined {
     return this.#unused.shift();
   }
 

@@ -43,9 +43,9 @@ import { MemoryForwards } from "./_forwards.ts";
 import type { MemoryHost } from "./_host.ts";
 import { resultOf } from "./_result.ts";
 import {
-  commandRequest,
   type MemoryRequest,
-  shellRequest,
+  requestOfCommand,
+  requestOfShell,
 } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
 import { openMemorySftp } from "./_sftp.ts";
@@ -161,7 +161,7 @@ export class MemoryConnection implements ScriptedConnection {
       // a bench over this connection measures the pool.
       const result = typeof script === "object"
         ? this.#execPlain(script, options)
-        : this.#execOnSession(commandRequest(line, options), options);
+        : this.#execOnSession(requestOfCommand(line, options), options);
       // It is what `encoding` says.
       return result as Promise<ExecResult<Output<Encoding>>>;
     } catch (error) {
@@ -177,14 +177,14 @@ export class MemoryConnection implements ScriptedConnection {
     const { command: own, options } = checkSpawn(command, given);
     const line = commandLine(own);
     this.#called("spawn", line, options);
-    return await this.#start(commandRequest(line, options), options);
+    return await this.#start(requestOfCommand(line, options), options);
   }
 
   /** Starts the scripted shell in a terminal. */
   async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#called("shell", "", options);
-    return await this.#start(shellRequest(options), options);
+    return await this.#start(requestOfShell(options), options);
   }
 
   /** Starts an SFTP session on the files of the host. */

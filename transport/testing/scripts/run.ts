@@ -42,7 +42,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
 };
 
 /** Runs a command; its result is a result whatever the handler does. */
-export function runCommand(
+export function playCommand(
   parts: RunParts,
   script: CommandScript,
   command: string,
@@ -72,8 +72,8 @@ export function runCommand(
 }
 
 /** Runs the login shell: each line that it reads, up to `exit` or the end. */
-export function runShell(parts: RunParts): Promise<CommandResult> {
-  return runCommand(parts, () => playLines(parts), "");
+export function playShell(parts: RunParts): Promise<CommandResult> {
+  return playCommand(parts, () => playLines(parts), "");
 }
 
 async function playLines(parts: RunParts): Promise<CommandResult> {
@@ -103,7 +103,7 @@ async function runOne(parts: RunParts, command: string): Promise<number> {
   if (terminal) terminal.onSignal = (name) => foreground.abort(name);
   try {
     const script = parts.find(command);
-    const result = await runCommand(parts, script, command, foreground.signal);
+    const result = await playCommand(parts, script, command, foreground.signal);
     signal.throwIfAborted();
     if (result.stdout?.length) await parts.send("stdout", result.stdout);
     if (result.stderr?.length) await parts.send("stderr", result.stderr);

@@ -6,7 +6,7 @@ import type { ServerChannel } from "ssh2";
 import type { CommandResult } from "../scripts/command_script.ts";
 import { findScript } from "../scripts/commands.ts";
 import { CommandInput } from "../scripts/input.ts";
-import { runCommand, type RunParts, runShell } from "../scripts/run.ts";
+import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
 import { throughTerminal } from "../scripts/terminal.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import type { ServerTerminal } from "./_terminal.ts";
@@ -58,10 +58,10 @@ export async function runOnChannel(
     },
   };
   const result = line !== undefined
-    ? await runCommand(parts, find(line), line)
+    ? await playCommand(parts, find(line), line)
     : shell
-    ? await runCommand(parts, shell, "")
-    : await runShell(parts);
+    ? await playCommand(parts, shell, "")
+    : await playShell(parts);
   await finish(parts, result);
   if (!exitWithoutStatus) {
     if (result.signal !== undefined) channel.exit(result.signal, false, "");

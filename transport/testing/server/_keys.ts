@@ -1,8 +1,8 @@
 /** Keys of the embedded server, made once per process. */
 
-import { createHash } from "node:crypto";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
+import { fingerprint } from "../../host_key/check.ts";
 
 /** A key pair as text, and its fingerprint. */
 export interface KeyPair {
@@ -21,7 +21,7 @@ export function keyPair(name: string): KeyPair {
   const key = {
     privateKey: pair.private,
     publicKey: pair.public,
-    fingerprint: fingerprint(pair.public),
+    fingerprint: fingerprint(wireForm(pair.public)),
   };
   made.set(name, key);
   return key;
@@ -37,14 +37,8 @@ function generate(comment: string): { private: string; public: string } {
 }
 
 /** The public part of a key in SSH wire format. */
-export function publicBlob(key: string | Uint8Array): Uint8Array {
+export function wireForm(key: string | Uint8Array): Uint8Array {
   return parse(key).getPublicSSH();
-}
-
-/** `SHA256:...` of a key, public or private. */
-export function fingerprint(key: string | Uint8Array): `SHA256:${string}` {
-  const hash = createHash("sha256").update(publicBlob(key)).digest("base64");
-  return `SHA256:${hash.replace(/=+$/, "")}`;
 }
 
 /** Parses a key; a bad one is an error that shows nothing of it. */

@@ -6,7 +6,8 @@ import ssh2, { type ServerConfig } from "ssh2";
 import { prepareCiphers } from "../../ssh2/cipher/ciphers.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { ServerConnection, type ServerParts } from "./_connection.ts";
-import { fingerprint, keyPair } from "./_keys.ts";
+import { fingerprint } from "../../host_key/check.ts";
+import { keyPair, wireForm } from "./_keys.ts";
 
 /** Speaks SSH on sockets that are given to it. */
 export class SshServer {
@@ -20,7 +21,7 @@ export class SshServer {
   constructor(parts: ServerParts) {
     const { options } = parts;
     const hostKeys = [...options.hostKeys ?? [keyPair("host").privateKey]];
-    this.hostKeyFingerprint = fingerprint(hostKeys[0]!);
+    this.hostKeyFingerprint = fingerprint(wireForm(hostKeys[0]!));
     this.#ssh = new ssh2.Server({
       hostKeys,
       ...algorithmsOf(options),

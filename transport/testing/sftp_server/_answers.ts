@@ -6,7 +6,7 @@ import type { FileAttributes, ServedSpace } from "./served_files.ts";
 import { failureOf, statusText } from "./_status.ts";
 
 /** One answer, before its id is known. */
-export interface Answer {
+export interface SftpAnswer {
   readonly packet: PacketWriter;
   /** Bytes that follow the packet as part of it, not copied. */
   readonly payload?: Uint8Array;
@@ -18,7 +18,7 @@ const HAS_ALL = 1 | 2 | 4 | 8;
 export function statusAnswer(
   status: number,
   text: string = statusText(status),
-): Answer {
+): SftpAnswer {
   const packet = new PacketWriter(PacketType.STATUS).u32(status);
   // Any text: a server's own words need not be a file name.
   packet.bytes(new TextEncoder().encode(text));
@@ -26,36 +26,36 @@ export function statusAnswer(
 }
 
 /** STATUS that says that all went well. */
-export function done(): Answer {
+export function done(): SftpAnswer {
   return statusAnswer(Status.OK);
 }
 
 /** STATUS of a failure. */
-export function failed(error: unknown): Answer {
+export function failed(error: unknown): SftpAnswer {
   const { status, text } = failureOf(error);
   return statusAnswer(status, text);
 }
 
 /** HANDLE. */
-export function handleAnswer(handle: Uint8Array): Answer {
+export function handleAnswer(handle: Uint8Array): SftpAnswer {
   return { packet: new PacketWriter(PacketType.HANDLE).bytes(handle) };
 }
 
 /** DATA. */
-export function dataAnswer(payload: Uint8Array): Answer {
+export function dataAnswer(payload: Uint8Array): SftpAnswer {
   const packet = new PacketWriter(PacketType.DATA).u32(payload.length);
   return { packet, payload };
 }
 
 /** ATTRS. */
-export function attributesAnswer(attributes: FileAttributes): Answer {
+export function attributesAnswer(attributes: FileAttributes): SftpAnswer {
   return {
     packet: writeAll(new PacketWriter(PacketType.ATTRS), attributes),
   };
 }
 
 /** NAME with one name and nothing else: of REALPATH and READLINK. */
-export function nameAnswer(name: string): Answer {
+export function nameAnswer(name: string): SftpAnswer {
   const packet = new PacketWriter(PacketType.NAME).u32(1);
   return { packet: packet.text(name).text(name).u32(0) };
 }
@@ -63,7 +63,7 @@ export function nameAnswer(name: string): Answer {
 /** NAME with the entries of a folder. */
 export function entriesAnswer(
   entries: readonly { name: string; attributes: FileAttributes }[],
-): Answer {
+): SftpAnswer {
   const packet = new PacketWriter(PacketType.NAME).u32(entries.length);
   for (const { name, attributes } of entries) {
     packet.text(name).text(longName(name, attributes));
@@ -73,7 +73,7 @@ export function entriesAnswer(
 }
 
 /** EXTENDED_REPLY of `statvfs@openssh.com`. */
-export function spaceAnswer(space: ServedSpace): Answer {
+export function spaceAnswer(space: ServedSpace): SftpAnswer {
   const packet = new PacketWriter(PacketType.EXTENDED_REPLY)
     .u64(space.blockSize).u64(space.blockSize)
     .u64(space.blocks).u64(space.freeBlocks).u64(space.availableBlocks)
@@ -83,7 +83,7 @@ export function spaceAnswer(space: ServedSpace): Answer {
 }
 
 /** EXTENDED_REPLY of numbers. */
-export function numbersAnswer(...numbers: readonly number[]): Answer {
+export function numbersAnswer(...numbers: readonly number[]): SftpAnswer {
   const packet = new PacketWriter(PacketType.EXTENDED_REPLY);
   for (const number of numbers) packet.u64(number);
   return { packet };
@@ -92,7 +92,7 @@ export function numbersAnswer(...numbers: readonly number[]): Answer {
 /** VERSION. */
 export function versionAnswer(
   extensions: readonly (readonly [name: string, version: string])[],
-): Answer {
+): SftpAnswer {
   const packet = new PacketWriter(PacketType.VERSION).u32(3);
   for (const [name, version] of extensions) packet.text(name).text(version);
   return { packet };

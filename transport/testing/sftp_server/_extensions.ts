@@ -4,10 +4,10 @@ import type { PacketReader } from "../../sftp/packets.ts";
 import { done, numbersAnswer, spaceAnswer } from "./_answers.ts";
 import { MAX_HANDLES } from "./_handles.ts";
 import {
+  type DecodedRequest,
   onHandle,
   onPath,
   onTwoPaths,
-  type Operation,
   type Read,
   readChanges,
   readText,
@@ -18,7 +18,7 @@ import { MAX_DATA_BYTES, unknownOperation } from "./_operations.ts";
 import { FileError, type ServedFile } from "./served_files.ts";
 
 /** The longest packet that is taken, in bytes. */
-export const MAX_PACKET_BYTES: number = 256 * 1024;
+export const MAX_REQUEST_BYTES: number = 256 * 1024;
 
 const COPY_BYTES = 64 * 1024;
 
@@ -64,7 +64,7 @@ const limits: Read = () => ({
   operation: "limits",
   run: () =>
     numbersAnswer(
-      MAX_PACKET_BYTES,
+      MAX_REQUEST_BYTES,
       MAX_DATA_BYTES,
       MAX_DATA_BYTES,
       MAX_HANDLES,
@@ -145,7 +145,7 @@ export function readExtended(
   packet: PacketReader,
   state: ServerState,
   names: readonly string[],
-): Operation {
+): DecodedRequest {
   const name = readText(packet);
   const extension = names.includes(name) ? EXTENSIONS[name] : undefined;
   return extension?.read(packet, state) ?? unknownOperation();

@@ -2,7 +2,7 @@
 
 import type { PacketReader } from "../../sftp/packets.ts";
 import { decodeFileName } from "../../sftp/names.ts";
-import { type Answer, done } from "./_answers.ts";
+import { done, type SftpAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
 import type { SftpOperation, SftpRequest } from "./request.ts";
 import type { FileChanges, MaybePromise, ServedFiles } from "./served_files.ts";
@@ -14,19 +14,19 @@ export interface ServerState {
 }
 
 /** A request that was read: what it asks for, and how that is done. */
-export interface Operation extends Omit<SftpRequest, "number"> {
+export interface DecodedRequest extends Omit<SftpRequest, "number"> {
   /** Does it; a failure is answered with a status. */
-  run(): MaybePromise<Answer>;
+  run(): MaybePromise<SftpAnswer>;
 }
 
 /** Reads a request behind its id. Throws if it is malformed. */
-export type Read = (packet: PacketReader, state: ServerState) => Operation;
+export type Read = (packet: PacketReader, state: ServerState) => DecodedRequest;
 
 /** Does a request; nothing is answered with "Success". */
 type Run<Args extends readonly unknown[]> = (
   state: ServerState,
   ...args: Args
-) => MaybePromise<Answer | void>;
+) => MaybePromise<SftpAnswer | void>;
 
 /** A request that names a path, and then what `more` reads. */
 export function onPath<More = void>(
@@ -72,7 +72,9 @@ export function onHandle<More = void>(
   };
 }
 
-function answer(given: MaybePromise<Answer | void>): MaybePromise<Answer> {
+function answer(
+  given: MaybePromise<SftpAnswer | void>,
+): MaybePromise<SftpAnswer> {
   return then(given, (it) => it ?? done());
 }
 

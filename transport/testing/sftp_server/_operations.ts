@@ -11,10 +11,10 @@ import {
   statusAnswer,
 } from "./_answers.ts";
 import {
+  type DecodedRequest,
   onHandle,
   onPath,
   onTwoPaths,
-  type Operation,
   type Read,
   readChanges,
   readText,
@@ -224,7 +224,7 @@ export function operationOf(type: number): Read | undefined {
 }
 
 /** What is answered to a request that nobody knows. */
-export function unknownOperation(): Operation {
+export function unknownOperation(): DecodedRequest {
   const run = () => statusAnswer(Status.OP_UNSUPPORTED);
   return { operation: "unknown", run };
 }

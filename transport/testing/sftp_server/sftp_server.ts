@@ -7,15 +7,15 @@
 
 import { PacketReader, PacketType } from "../../sftp/packets.ts";
 import { PacketSplitter } from "../../sftp/splitter.ts";
-import { type Answer, failed, versionAnswer } from "./_answers.ts";
+import { failed, type SftpAnswer, versionAnswer } from "./_answers.ts";
 import {
   EXTENSION_NAMES,
-  MAX_PACKET_BYTES,
+  MAX_REQUEST_BYTES,
   readExtended,
   withVersions,
 } from "./_extensions.ts";
 import { Handles } from "./_handles.ts";
-import type { Operation, ServerState } from "./_operation.ts";
+import type { DecodedRequest, ServerState } from "./_operation.ts";
 import { operationOf, unknownOperation } from "./_operations.ts";
 import type { SftpRequest } from "./request.ts";
 import type { MaybePromise, ServedFiles } from "./served_files.ts";
@@ -111,7 +111,7 @@ export class SftpServer {
   }
 
   #admit(packet: Uint8Array): void {
-    if (packet.length > MAX_PACKET_BYTES) throw new RangeError("too long");
+    if (packet.length > MAX_REQUEST_BYTES) throw new RangeError("too long");
     this.#queue.push(packet);
     this.#queuedBytes += packet.length;
   }
@@ -139,7 +139,7 @@ export class SftpServer {
   #serve(bytes: Uint8Array): Promise<void> | undefined {
     const packet = new PacketReader(bytes);
     let id = 0;
-    let operation: Operation;
+    let operation: DecodedRequest;
     try {
       if (!this.#isGreeted) return this.#greet(packet);
       id = packet.u32();
@@ -169,7 +169,7 @@ export class SftpServer {
     return this.#send(0, versionAnswer(this.#extensions));
   }
 
-  #read(packet: PacketReader): Operation {
+  #read(packet: PacketReader): DecodedRequest {
     if (packet.type === PacketType.EXTENDED) {
       const names = this.#extensions.map(([name]) => name);
       return readExtended(packet, this.#state, names);
@@ -178,13 +178,16 @@ export class SftpServer {
       unknownOperation();
   }
 
-  #run(operation: Operation, number: number): MaybePromise<Answer> {
+  #run(operation: DecodedRequest, number: number): MaybePromise<SftpAnswer> {
     const { run, ...request } = operation;
     const gate = this.#parts.gate?.({ ...request, number });
     return gate instanceof Promise ? gate.then(run) : run();
   }
 
-  #send(id: number, { packet, payload }: Answer): Promise<void> | undefined {
+  #send(
+    id: number,
+    { packet, payload }: SftpAnswer,
+  ): Promise<void> | undefined {
     if (this.#hasEnded) return undefined;
     const head = packet.finish(id, payload?.length);
     if (payload === undefined) return this.#settled(this.#parts.send(head));

@@ -12,7 +12,7 @@ import { ForwardError } from "./errors.ts";
  * Reads exact amounts. It holds at most one chunk more than was asked for: the
  * socket is paused meanwhile.
  */
-export class ByteReader {
+export class SocketReader {
   readonly #socket: Socket;
   #held: Buffer = Buffer.alloc(0);
   #failure: Error | undefined;
