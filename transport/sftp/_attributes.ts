@@ -16,6 +16,9 @@ const HAS_MODE = 4;
 const HAS_TIMES = 8;
 const HAS_EXTENDED = 0x80000000;
 
+/** Of the flags of a file system. */
+const READ_ONLY = 1n;
+
 /** What a file is to become. Owner and group go together, and both times. */
 export interface AttributeChanges {
   readonly size?: number | undefined;
@@ -88,7 +91,9 @@ export function writeAttributes(
 /** Reads attributes. */
 export function readAttributes(packet: PacketReader): SftpFileInfo {
   const flags = packet.u32();
-  const size = flags & HAS_SIZE ? packet.u64() : 0;
+  // Nearly so large where it is beyond what a number holds exactly: who works
+  // with it checks that.
+  const size = flags & HAS_SIZE ? Number(packet.u64()) : 0;
   const uid = flags & HAS_OWNER ? packet.u32() : null;
   const gid = flags & HAS_OWNER ? packet.u32() : null;
   const mode = flags & HAS_MODE ? packet.u32() : null;
@@ -172,11 +177,11 @@ export function readFileSystem(packet: PacketReader): SftpFileSystemInfo {
   packet.u64(); // file system id
   const flags = packet.u64();
   return {
-    totalBytes: blocks * unit,
-    freeBytes: free * unit,
-    availableBytes: available * unit,
-    totalFiles: files,
-    freeFiles,
-    isReadOnly: flags % 2 === 1,
+    totalBytes: Number(blocks * unit),
+    freeBytes: Number(free * unit),
+    availableBytes: Number(available * unit),
+    totalFiles: Number(files),
+    freeFiles: Number(freeFiles),
+    isReadOnly: (flags & READ_ONLY) !== 0n,
   };
 }

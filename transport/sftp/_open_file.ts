@@ -5,11 +5,13 @@ import type { Handle, SftpCall } from "./_call.ts";
 import {
   ATTRIBUTES,
   CALL_OPTIONS,
+  POSITION,
   RANGE_OPTIONS,
   WRITE_FROM_OPTIONS,
 } from "./_option_tables.ts";
 import { readAhead } from "./_read_ahead.ts";
 import { WriteBehind, writeSource } from "./_write_behind.ts";
+import { quotedPath, SftpError } from "./errors.ts";
 import type {
   SftpAttributes,
   SftpCallOptions,
@@ -64,6 +66,7 @@ export class OpenFile implements SftpFile {
     options: SftpCallOptions = {},
   ): Promise<number | null> {
     const call = this.#call("read", options);
+    POSITION.check({ offset });
     if (into.length === 0) return 0;
     let filled = 0;
     const range = { offset, end: offset + into.length };
@@ -82,6 +85,7 @@ export class OpenFile implements SftpFile {
     options: SftpCallOptions = {},
   ): Promise<void> {
     const call = this.#call("write", options);
+    POSITION.check({ offset });
     const writer = new WriteBehind(call, this.handle, offset);
     await writer.write(data);
     await writer.finish();
@@ -100,6 +104,7 @@ export class OpenFile implements SftpFile {
     options: SftpWriteFromOptions = {},
   ): Promise<void> {
     const { onSent, ...given } = WRITE_FROM_OPTIONS.check(options);
+    POSITION.check({ offset });
     const call = this.#begin("write", given);
     const writer = new WriteBehind(call, this.handle, offset);
     const pieces = source[Symbol.asyncIterator]();
@@ -249,11 +254,22 @@ export async function openFile(
   // Servers other than OpenSSH may heed the offset of an append.
   try {
     const { size } = await call.stat(PacketType.FSTAT, handle);
+    if (!Number.isSafeInteger(size)) throw tooLarge(call, size);
     return new OpenFile(call, handle, size);
   } catch (error) {
     call.closeUnobserved(handle);
     throw error;
   }
+}
+
+/** At another offset than its end it would be written over. */
+function tooLarge({ path, host, effects }: SftpCall, size: number): SftpError {
+  return new SftpError(
+    "SSH_SFTP_FAILURE",
+    `Cannot append to ${quotedPath(path)}: the server says that it has ` +
+      `${size} bytes, must be at most ${Number.MAX_SAFE_INTEGER}`,
+    { path, host, mayHaveRun: effects?.isDone ?? false },
+  );
 }
 
 function openFlags(options: SftpOpenOptions): number {

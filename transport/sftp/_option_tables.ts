@@ -64,6 +64,12 @@ export const REMOVE_OPTIONS = new OptionTable<SftpRemoveOptions>(
   { signal, recursive: flag },
 );
 
+/** Where `SftpFile.readAt()`, `writeAt()` and `writeFrom()` begin. */
+export const POSITION = new OptionTable<{ readonly offset: number }>(
+  "work on the file",
+  { offset: bytes },
+);
+
 /** Of all other operations. */
 export const CALL_OPTIONS = new OptionTable<SftpCallOptions>(
   "work on the file",

@@ -16,9 +16,9 @@ const DEFAULT_CHUNK_BYTES = 32 * 1024;
 const MAX_CHUNK_BYTES = 255 * 1024;
 
 /** What one request carries at most; a limit of 0 stands for none. */
-function chunkBytes(limit: number): number {
-  if (limit === 0) return DEFAULT_CHUNK_BYTES;
-  return Math.min(limit, MAX_CHUNK_BYTES);
+function chunkBytes(limit: bigint): number {
+  if (limit === 0n) return DEFAULT_CHUNK_BYTES;
+  return Math.min(Number(limit), MAX_CHUNK_BYTES);
 }
 
 /** Which of its two paths SYMLINK has first. */
@@ -126,7 +126,7 @@ export class Protocol {
         answer.u64(); // the largest packet
         this.maxReadBytes = chunkBytes(answer.u64());
         this.maxWriteBytes = chunkBytes(answer.u64());
-        const handles = answer.u64();
+        const handles = Number(answer.u64());
         // One is left for the folder that is listed meanwhile.
         if (handles > 0) this.handles.allow(handles - 1);
       });

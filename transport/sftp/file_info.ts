@@ -14,7 +14,9 @@ export interface SftpFileInfo {
   readonly isSymlink: boolean;
   /**
    * Its size in bytes; 0 if the server did not say. Files of `/proc` have size
-   * 0 and content all the same.
+   * 0 and content all the same. A size beyond `Number.MAX_SAFE_INTEGER`, as of a
+   * sparse file, is nearly right; such a file can be neither copied nor appended
+   * to.
    */
   readonly size: number;
   /** When it was last written, to the second; `null` if the server did not say. */
@@ -46,7 +48,10 @@ export interface SftpDirEntry {
   readonly info: SftpFileInfo;
 }
 
-/** How full a file system is. */
+/**
+ * How full a file system is. Numbers beyond `Number.MAX_SAFE_INTEGER`, which is
+ * 9 PB, are nearly right.
+ */
 export interface SftpFileSystemInfo {
   /** Its size in bytes. */
   readonly totalBytes: number;

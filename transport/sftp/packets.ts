@@ -191,9 +191,9 @@ export class PacketReader {
     return this.#view.getUint32(this.#advance(4));
   }
 
-  /** Reads a 64-bit number, exact up to 2 to the power of 53. */
-  u64(): number {
-    return Number(this.#view.getBigUint64(this.#advance(8)));
+  /** Reads a 64-bit number: who makes it a `number` says what becomes of large ones. */
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#advance(8));
   }
 
   /** Reads bytes that have their length before them: a view, not a copy. */

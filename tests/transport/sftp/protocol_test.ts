@@ -28,7 +28,7 @@ function serveFile(
     if (type === PacketType.OPEN) return deliver(() => server.handle(id));
     if (type === PacketType.CLOSE) return deliver(() => server.status(id, 0));
     body.bytes();
-    const [offset, length] = [body.u64(), body.u32()];
+    const [offset, length] = [Number(body.u64()), body.u32()];
     const end = Math.min(offset + Math.min(length, atMost), content.length);
     deliver(() =>
       offset >= content.length
@@ -371,7 +371,7 @@ Deno.test("Sftp.writeFile() gives the failure of any of its writes, and calls it
     if (type === PacketType.OPEN) return server.handle(id);
     if (type !== PacketType.WRITE) return server.status(id, 0);
     body.bytes();
-    server.status(id, body.u64() === 65536 ? 4 : 0, "Fail\x1bure");
+    server.status(id, body.u64() === 65536n ? 4 : 0, "Fail\x1bure");
   });
   const sftp = await startSftp(server.transport);
   const error = await assertRejects(

@@ -10,6 +10,7 @@ import {
   onTwoPaths,
   type Read,
   readChanges,
+  readPosition,
   readText,
   type ServerState,
   then,
@@ -72,8 +73,9 @@ const limits: Read = () => ({
 });
 
 const copyData: Read = (packet, { handles }) => {
-  const [from, offset, length] = [packet.bytes(), packet.u64(), packet.u64()];
-  const [to, toOffset] = [packet.bytes(), packet.u64()];
+  const from = packet.bytes();
+  const [offset, length] = [readPosition(packet), readPosition(packet)];
+  const [to, toOffset] = [packet.bytes(), readPosition(packet)];
   return {
     operation: "copy-data",
     path: handles.pathOf(from),

@@ -5,7 +5,12 @@ import { decodeFileName } from "../../sftp/names.ts";
 import { done, type SftpAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
 import type { SftpOperation, SftpRequest } from "./request.ts";
-import type { FileChanges, MaybePromise, ServedFiles } from "./served_files.ts";
+import {
+  type FileChanges,
+  FileError,
+  type MaybePromise,
+  type ServedFiles,
+} from "./served_files.ts";
 
 /** What requests work on. */
 export interface ServerState {
@@ -91,11 +96,18 @@ export function readText(packet: PacketReader): string {
   return decodeFileName(packet.bytes());
 }
 
+/** Reads an offset or a size. One that no file can have is answered with a failure. */
+export function readPosition(packet: PacketReader): number {
+  const position = Number(packet.u64());
+  if (!Number.isSafeInteger(position)) throw new FileError("EINVAL");
+  return position;
+}
+
 /** Reads attributes: those that are to change. */
 export function readChanges(packet: PacketReader): FileChanges {
   const flags = packet.u32();
   const changes = {
-    size: flags & 1 ? packet.u64() : undefined,
+    size: flags & 1 ? readPosition(packet) : undefined,
     owner: flags & 2 ? { uid: packet.u32(), gid: packet.u32() } : undefined,
     mode: flags & 4 ? packet.u32() & 0o7777 : undefined,
     times: flags & 8 ? { atime: packet.u32(), mtime: packet.u32() } : undefined,

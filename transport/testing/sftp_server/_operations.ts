@@ -17,6 +17,7 @@ import {
   onTwoPaths,
   type Read,
   readChanges,
+  readPosition,
   readText,
   type ServerState,
   then,
@@ -70,7 +71,7 @@ function openHow(flags: number, mode: number): OpenHow {
 
 const read: Read = (packet, { handles }) => {
   const name = packet.bytes();
-  const offset = packet.u64();
+  const offset = readPosition(packet);
   const length = Math.min(packet.u32(), MAX_DATA_BYTES);
   return {
     operation: "read",
@@ -88,7 +89,7 @@ const read: Read = (packet, { handles }) => {
 
 const write: Read = (packet, { handles }) => {
   const name = packet.bytes();
-  const offset = packet.u64();
+  const offset = readPosition(packet);
   const data = packet.bytes();
   return {
     operation: "write",

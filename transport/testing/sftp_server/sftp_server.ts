@@ -18,7 +18,11 @@ import { Handles } from "./_handles.ts";
 import type { DecodedRequest, ServerState } from "./_operation.ts";
 import { operationOf, unknownOperation } from "./_operations.ts";
 import type { SftpRequest } from "./request.ts";
-import type { MaybePromise, ServedFiles } from "./served_files.ts";
+import {
+  FileError,
+  type MaybePromise,
+  type ServedFiles,
+} from "./served_files.ts";
 
 /** What an SFTP server is made of. */
 export interface SftpServerParts {
@@ -144,7 +148,8 @@ export class SftpServer {
       if (!this.#isGreeted) return this.#greet(packet);
       id = packet.u32();
       operation = this.#read(packet);
-    } catch {
+    } catch (error) {
+      if (error instanceof FileError) return this.#send(id, failed(error));
       this.end();
       return undefined;
     }

@@ -34,7 +34,7 @@ function serve(entries: readonly Entry[]): FakeServer {
       case PacketType.OPEN:
         return server.handle(id, path);
       case PacketType.READ:
-        return body.u64() === 0
+        return body.u64() === 0n
           ? server.data(id, new Uint8Array([120]))
           : server.status(id, 1);
       case PacketType.READLINK:

@@ -78,7 +78,7 @@ function serveFile(files: readonly Served[]) {
       }
       case PacketType.READ: {
         body.bytes();
-        const [offset, length] = [body.u64(), body.u32()];
+        const [offset, length] = [Number(body.u64()), body.u32()];
         const piece = now().data.subarray(offset, offset + length);
         return piece.length === 0
           ? server.status(id, 1)
@@ -206,7 +206,7 @@ Deno.test("SftpFile.readRange() calls onSent again when a short answer needs one
     if (type === PacketType.OPEN) return server.handle(id);
     if (type !== PacketType.READ) return server.status(id, 0);
     body.bytes();
-    const [offset, length] = [body.u64(), body.u32()];
+    const [offset, length] = [Number(body.u64()), body.u32()];
     server.data(id, data.subarray(offset, offset + Math.min(length, 1000)));
   }, IN_ORDER);
   const sftp = await startSftp(server.transport);
@@ -336,7 +336,7 @@ Deno.test("SftpFile.readRange() uses the memory of a piece again with reuse, and
     if (type === PacketType.OPEN) return server.handle(id);
     if (type !== PacketType.READ) return server.status(id, 0);
     body.bytes();
-    const [offset, length] = [body.u64(), body.u32()];
+    const [offset, length] = [Number(body.u64()), body.u32()];
     const piece = data.subarray(offset, offset + length);
     if (piece.length === 0) return server.status(id, 1);
     // In two chunks, so that the packet is put together.
