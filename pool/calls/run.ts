@@ -105,16 +105,18 @@ class Run<T> {
       const lane = found instanceof Promise ? await found : found;
       for (;;) {
         let slot: Slot | undefined;
+        let begunAt = 0;
         try {
           const taken = takeSlot(target.pool, lane, job.kind, wait);
           slot = taken instanceof Promise ? await taken : taken;
+          begunAt = performance.now();
           const value = await slot.start(job, lane);
           const held = job.hold?.(value);
           this.#operation?.setResult(value, held);
           slot.finish(held);
           return value;
         } catch (error) {
-          wait = this.#waitAgain(lane, wait, slot, error);
+          wait = this.#waitAgain(lane, wait, slot && { slot, begunAt }, error);
         }
       }
     } catch (error) {
@@ -132,10 +134,11 @@ class Run<T> {
   #waitAgain(
     lane: Lane,
     wait: WaitOptions,
-    slot: Slot | undefined,
+    failed: { readonly slot: Slot; readonly begunAt: number } | undefined,
     error: unknown,
   ): WaitOptions {
     const { pool } = this.#target;
+    const slot = failed?.slot;
     const cause = slot && this.#retryCause(lane, slot, error);
     slot?.giveBack(error);
     if (cause === undefined) throw this.#explained(error, slot);
@@ -143,12 +146,17 @@ class Run<T> {
     // caller's concern.
     wait.signal?.throwIfAborted();
     if (pool.isClosing) throw pool.closedError(lane.name);
+    const now = performance.now();
+    // A server that grants channels and answers nothing takes its time with
+    // each try, and for the caller all of that is a wait.
+    const waitedFrom = cause === "not-sent" ? failed!.begunAt : now;
+    this.#deadlineAt ??= waitedFrom + (wait.timeoutMs || Infinity);
+    const leftMs = this.#deadlineAt - now;
+    // The loss says more than that there is no time for another try.
+    if (leftMs <= 0 && isLoss(error)) throw this.#explained(error, slot);
     pool.telemetry.record({ type: "retry", host: lane.name, cause });
     if (cause !== "channel-open") this.#losses++;
     if (cause === "idempotent") this.#ran = error as Loss;
-    const now = performance.now();
-    this.#deadlineAt ??= now + (wait.timeoutMs || Infinity);
-    const leftMs = this.#deadlineAt - now;
     const timeoutMs = leftMs === Infinity ? 0 : Math.max(1, leftMs);
     return { ...wait, timeoutMs, isRetry: true };
   }

@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+} from "@std/assert";
 import {
   ConnectionLostError,
   DialError,
@@ -46,6 +51,31 @@ Deno.test("ConnectionPool.spawn() starts a command again that was lost before it
   const process = await kit.pool.spawn(host, "echo hi");
   const { stdout } = await process.output();
   assertEquals(new TextDecoder().decode(stdout), "hi\n");
+});
+
+Deno.test("ConnectionPool.exec() counts tries that were never answered as a wait, and says what became of the last", async () => {
+  using time = new FakeTime();
+  const kit = new Kit({
+    // As a connection does that has waited for an answer for 20 s.
+    onOpen: (connection) =>
+      new Promise((resolve) =>
+        setTimeout(() => {
+          connection.drop("the server does not answer");
+          resolve("ok");
+        }, 20_000)
+      ),
+  }, { acquireTimeoutMs: 30_000, keepaliveIntervalMs: 0 });
+  await using _kit = kit;
+  const running = errorOf(kit.pool.exec(host, "true"));
+  await time.advance(39_999);
+  assertEquals(await stateOf(running), "pending");
+  assertEquals(kit.connector.dials, 2, "once more, on another connection");
+  await time.advance(1);
+  const error = await running;
+  assertInstanceOf(error, ConnectionLostError);
+  assertMatch(error.message, /the server does not answer/);
+  assertEquals(error.mayHaveRun, false);
+  assertEquals(kit.pool.stats().counters.retries["not-sent"], 1);
 });
 
 Deno.test("ConnectionPool.exec() never runs a command again whose request was written", async () => {

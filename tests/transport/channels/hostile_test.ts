@@ -116,7 +116,7 @@ Deno.test("Connection ends when the server asks and asks and reads no answer", a
     sendRaw(protocol, question);
     if (sent % 1000 === 0) await new Promise((done) => setTimeout(done, 0));
   }
-  assert(connection.isClosed, "it went on");
+  // On a busy machine they may still be on their way.
   await endsBecause(connection, /has left 1000 answers unread/);
 });
 
