@@ -1,6 +1,6 @@
 /** The fewest permissions with which the library works, as the README has them. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import type { SshHost } from "../mod.ts";
 import { EmbeddedServer } from "../transport/testing/mod.ts";
@@ -220,4 +220,30 @@ async function startAgent(
       await agent.status;
     },
   };
+}
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+for (
+  const [command, ...args] of [
+    ["test", "tests/transport/host/pattern_test.ts"],
+    ["bench", "--no-run", "bench/import_bench.ts"],
+  ] as const
+) {
+  // Deno takes the permissions of deno.json when it is asked to, and no sooner.
+  Deno.test(`deno ${command} without a flag names the one that it lacks, and works with it`, async () => {
+    const run = async (...flags: string[]) => {
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: [command, ...flags, "--no-check", ...args],
+        cwd: ROOT,
+        env: { NO_COLOR: "1" },
+        stdin: "null",
+      }).output();
+      return { code, said: new TextDecoder().decode(stderr) };
+    };
+    const plain = await run();
+    assertEquals(plain.code, 1);
+    assertMatch(plain.said, /Did you mean to run with `-P`/);
+    assertEquals((await run("-P")).code, 0);
+  });
 }
