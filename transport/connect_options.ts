@@ -9,10 +9,11 @@ import {
   callback,
   duration,
   objectWith,
+  plainText,
   signal,
   wholeNumber,
 } from "./options/rules.ts";
-import { OptionTable } from "./options/table.ts";
+import { Field, OptionTable } from "./options/table.ts";
 
 const time = duration({ zero: true });
 
@@ -31,3 +32,14 @@ export const CONNECT_OPTIONS = new OptionTable<ConnectOptions>("connect", {
 export const SIGNAL_OPTIONS = new OptionTable<
   { readonly signal?: AbortSignal }
 >("use the connection", { signal });
+
+const SUBSYSTEM = new Field("start the subsystem", "name");
+
+/**
+ * Checks the name of a subsystem.
+ *
+ * @throws {TypeError} If it is none.
+ */
+export function checkSubsystem(name: string): void {
+  plainText(name, SUBSYSTEM);
+}

@@ -226,6 +226,22 @@ export interface Connection extends AsyncDisposable {
    */
   sftp?(options?: { readonly signal?: AbortSignal }): Promise<Sftp>;
   /**
+   * Starts a subsystem of the server, such as `"sftp"`, on a session channel of
+   * its own, and gives its bytes. What it writes to standard error is dropped.
+   * A pool serves SFTP over it where {@linkcode Connection.sftp} is absent.
+   * Absent where the adapter cannot.
+   *
+   * @param name Its name, as the server knows it.
+   * @param options The signal, up to when it has started.
+   * @returns Its bytes; the channel is open until they are closed.
+   * @throws {ChannelOpenError} If the server refuses the channel or the name.
+   * @throws {ConnectionLostError} If the connection ends first.
+   */
+  subsystem?(
+    name: string,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Tunnel>;
+  /**
    * Lets the host listen, as `ssh -R` does, and gives a tunnel for each
    * connection that it takes. The host listens until the listener is closed
    * or the connection ends. Absent where the adapter cannot.
@@ -284,7 +300,7 @@ export interface RemoteListener {
   close(): Promise<void>;
 }
 
-/** A two-way byte stream through a hop. */
+/** A two-way byte stream: to a target through a hop, or to a subsystem. */
 export interface Tunnel {
   /** What the target sends. Ends when the target or the hop ends. */
   readonly readable: ReadableStream<Uint8Array>;

@@ -70,9 +70,11 @@ export interface SessionOptions {
   readonly envMode?: "request" | "inline";
   /**
    * Called once, when the server has opened the channel and before the
-   * command is sent. A `ChannelOpenError` means that it was not called.
+   * command is sent. A `ChannelOpenError` means that it was not called. If it
+   * returns a promise, the command is sent when that has resolved; if it
+   * throws, or the promise rejects, the call rejects with that, and nothing ran.
    */
-  readonly onOpen?: () => void;
+  readonly onOpen?: () => unknown;
 }
 
 /** Options of {@linkcode Connection.spawn}. */

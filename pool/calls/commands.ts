@@ -11,6 +11,11 @@ import {
   whenOpened,
 } from "../../transport/command/call_options.ts";
 import type { Command } from "../../transport/command/command.ts";
+import {
+  checkSubsystem,
+  SIGNAL_OPTIONS,
+} from "../../transport/connect_options.ts";
+import type { Tunnel } from "../../transport/connector.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
 import type {
   ExecResult,
@@ -98,6 +103,35 @@ export function shell(
         return connection.shell(whenOpened(options, opened));
       },
       hold: ({ status }) => status,
+    };
+  });
+}
+
+/** Starts a subsystem, which keeps its slot until its bytes are closed. */
+export function subsystem(
+  target: CallTarget,
+  name: string,
+  given: { readonly signal?: AbortSignal } | undefined,
+): Promise<Tunnel> {
+  return onSlot(target, () => {
+    const { signal } = SIGNAL_OPTIONS.check(given);
+    checkSubsystem(name);
+    return {
+      name: "subsystem",
+      signal,
+      kind: "stream",
+      start: async (connection, opened) => {
+        if (connection.subsystem === undefined) {
+          throw unsupported(connection, "subsystems");
+        }
+        const tunnel = await connection.subsystem(
+          name,
+          signal ? { signal } : {},
+        );
+        opened();
+        return tunnel;
+      },
+      hold: ({ closed }) => closed,
     };
   });
 }

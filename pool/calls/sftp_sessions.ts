@@ -7,6 +7,7 @@
 
 import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
+import { sftpOf } from "../../transport/sftp/over_tunnel.ts";
 import { shareSftp } from "../../transport/sftp/shared_session.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
@@ -21,7 +22,7 @@ import {
   type SftpLender,
 } from "./call.ts";
 import { run, type SlotJob, unsupported } from "./run.ts";
-import { AcquireTimeoutError } from "../errors.ts";
+import { AcquireTimeoutError } from "../../transport/pool_errors.ts";
 import { acquireTimedOut } from "../lane/wait_error.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
 
@@ -168,12 +169,9 @@ export class FileSessions implements SftpLender {
       signal,
       acquireTimeoutMs: timeoutMs,
       kind: "stream",
-      start: async ({ sftp }, opened, pooled) => {
-        if (sftp === undefined) throw unsupported(pooled.connection, "SFTP");
-        const session = await sftp.call(
-          pooled.connection,
-          signal ? { signal } : {},
-        );
+      start: async (connection, opened, pooled) => {
+        const session = await sftpOf(connection, signal);
+        if (session === undefined) throw unsupported(connection, "SFTP");
         opened();
         return new FileSession(session, pooled);
       },

@@ -27,7 +27,7 @@ import type {
 import type { Sftp } from "../../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../../transport/host/target.ts";
 import { type CallContext, CallTarget } from "./call.ts";
-import { exec, shell, spawn } from "./commands.ts";
+import { exec, shell, spawn, subsystem } from "./commands.ts";
 import { withCallerStack } from "../telemetry/caller_stack.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
@@ -98,6 +98,13 @@ export class SharedConnection implements Connection {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  subsystem(
+    name: string,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Tunnel> {
+    return subsystem(this.#target, name, options);
   }
 
   forwardOut(

@@ -52,7 +52,7 @@ export type DiagnosticEvent = PoolEvent & {
  *
  * - `exec`, `spawn`, `shell`, `sftp`, `upload`, `download`, `connect` and
  *   `forward`: the calls of these names, of a pool, of a handle and of a
- *   connection that `getConnection()` gave;
+ *   connection that `getConnection()` gave; `subsystem` of such a connection;
  * - `acquire`: getting a slot, for `acquire()` and within the calls above; and
  *   waiting for a connection, for `getConnection()`, unless there is one;
  * - `dial`: opening a connection, all attempts together.
@@ -67,6 +67,7 @@ export type OperationName =
   | "sftp"
   | "shell"
   | "spawn"
+  | "subsystem"
   | "upload";
 
 /** Everything that is traced; a record, so that none can be left out. */
@@ -80,6 +81,7 @@ const NAMES: Readonly<Record<OperationName, true>> = {
   sftp: true,
   shell: true,
   spawn: true,
+  subsystem: true,
   upload: true,
 };
 

@@ -24,6 +24,7 @@ export const OPERATIONS: readonly OperationName[] = [
   "sftp",
   "shell",
   "spawn",
+  "subsystem",
   "upload",
 ];
 

@@ -126,11 +126,17 @@ export class Session implements ChannelObserver, RemoteSession {
 
   opened(): void {
     try {
-      this.#options.onOpen?.();
+      const ready = this.#options.onOpen?.();
+      if (ready instanceof Promise) {
+        ready.then(() => this.#send(), (error) => this.stop(error));
+      } else this.#send();
     } catch (error) {
-      return this.stop(error);
+      this.stop(error);
     }
-    // What was called may have aborted.
+  }
+
+  #send(): void {
+    // What was called may have aborted, and the channel may have ended meanwhile.
     if (this.#isOver) return;
     new CommandRequests(this.#context, this.#request, this.#channel, {
       onSent: () => {

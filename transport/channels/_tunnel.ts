@@ -41,7 +41,8 @@ export function openTunnel(
     });
     stream.channel = table.open(
       observe(stream, {
-        opened() {
+        opened(begin) {
+          begin();
           settled();
           resolve(new ChannelTunnel(stream));
         },
@@ -63,6 +64,52 @@ export function openTunnel(
 }
 
 /**
+ * Starts a subsystem on a session channel.
+ *
+ * @param table The channels of the connection.
+ * @param name The subsystem.
+ * @param options The host's name, the error of a lost connection, and the signal.
+ */
+export function openSubsystem(
+  table: ChannelTable,
+  name: string,
+  options: { host: string; lost: Lost; signal?: AbortSignal | undefined },
+): Promise<Tunnel> {
+  const { signal, lost, host } = options;
+  const shown = JSON.stringify(name);
+  const doing = `start the subsystem ${shown}`;
+  const refused = (what: string) =>
+    new OpenError(
+      `Cannot ${doing} on ${JSON.stringify(host)}: the server ${what}`,
+      { host, reason: 0 },
+    );
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stream = new TunnelStream();
+    const fail = (error: unknown) => {
+      settled();
+      stream.channel?.close();
+      reject(error);
+    };
+    const settled = onAbort(signal, () => fail(signal?.reason));
+    stream.channel = table.open(observe(stream, {
+      opened(begin) {
+        stream.channel?.request("subsystem", [name], (isGranted) => {
+          if (!isGranted) {
+            return fail(refused(`refused the subsystem ${shown}`));
+          }
+          begin();
+          settled();
+          resolve(new ChannelTunnel(stream));
+        });
+      },
+      failed: (error) => fail(error ?? refused("closed the channel")),
+      lost: (why) => lost(doing, why === undefined ? {} : { why }),
+    }));
+  });
+}
+
+/**
  * Makes a tunnel of a channel that the server asks for.
  *
  * @param open Confirms it.
@@ -75,7 +122,7 @@ export function acceptTunnel(
   const stream = new TunnelStream();
   stream.channel = open(
     observe(stream, {
-      opened() {},
+      opened: (begin) => begin(),
       failed() {},
       lost: () => lost("go on with a forwarded connection"),
     }),
@@ -84,7 +131,8 @@ export function acceptTunnel(
 }
 
 interface Opening {
-  opened(): void;
+  /** The channel is open. `begin` is to be called when its bytes are for the user. */
+  opened(begin: () => void): void;
   failed(error: Error | undefined): void;
   lost(why?: string): Error;
 }
@@ -92,10 +140,7 @@ interface Opening {
 function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
   let isOpen = false;
   return {
-    opened() {
-      isOpen = true;
-      opening.opened();
-    },
+    opened: () => opening.opened(() => isOpen = true),
     refused: (error: ChannelOpenError) => opening.failed(error),
     unanswered: () =>
       opening.failed(opening.lost("the server does not answer")),

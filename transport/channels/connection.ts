@@ -10,7 +10,7 @@ import {
   checkSpawn,
 } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
-import { SIGNAL_OPTIONS } from "../connect_options.ts";
+import { checkSubsystem, SIGNAL_OPTIONS } from "../connect_options.ts";
 import type {
   ClosedReason,
   Connection,
@@ -54,7 +54,7 @@ import { type ForwardedAgent, serveAgent } from "./_agent_channels.ts";
 import { Keepalive, type KeepaliveOptions } from "./_keepalive.ts";
 import type { PacketTransport } from "./packet_transport.ts";
 import { TIMES, type Times } from "./times.ts";
-import { openTunnel } from "./_tunnel.ts";
+import { openSubsystem, openTunnel } from "./_tunnel.ts";
 
 /** What a connection is made of. */
 export interface ConnectionParts {
@@ -222,6 +222,22 @@ export class ChannelConnection implements Connection {
     const { signal } = SIGNAL_OPTIONS.check(options);
     if (this.isClosed) throw this.#lost("start SFTP");
     return await openSftp(this.#context, signal);
+  }
+
+  async subsystem(
+    name: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    checkSubsystem(name);
+    if (this.isClosed) {
+      throw this.#lost(`start the subsystem ${JSON.stringify(name)}`);
+    }
+    return await openSubsystem(this.#channels, name, {
+      host: this.#name,
+      lost: (doing, details) => this.#lost(doing, details),
+      signal,
+    });
   }
 
   async forwardIn(

@@ -195,7 +195,7 @@ export function whenOpened<Options extends SessionOptions>(
   const { onOpen } = options;
   const both = onOpen === undefined ? opened : () => {
     opened();
-    onOpen();
+    return onOpen();
   };
   const copy = { ...options, onOpen: both };
   new Checked(copy);

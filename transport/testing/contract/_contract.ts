@@ -33,7 +33,12 @@ export interface ContractRig extends AsyncDisposable {
 }
 
 /** The members that a connection may lack; what needs one is not tested then. */
-export type Optional = "forwardIn" | "forwardOut" | "sftp" | "shell";
+export type Optional =
+  | "forwardIn"
+  | "forwardOut"
+  | "sftp"
+  | "shell"
+  | "subsystem";
 
 /** Registers one test, which gets a connection of its own. */
 export type Contract = (

@@ -14,6 +14,7 @@ import { forwardTests } from "./_forward.ts";
 import { optionTests } from "./_options.ts";
 import { pipeTests } from "./_pipes.ts";
 import { processTests } from "./_process.ts";
+import { subsystemTests } from "./_subsystem.ts";
 
 export type { ContractRig } from "./_contract.ts";
 
@@ -117,6 +118,7 @@ export function connectorContract(
     pipeTests,
     optionTests,
     fileTests,
+    subsystemTests,
     forwardTests,
   ];
   for (const register of groups) {

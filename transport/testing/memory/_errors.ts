@@ -23,10 +23,15 @@ export function refused(host: string): ChannelOpenError {
   );
 }
 
-/** The server has no SFTP. */
-export function noSftp(host: string): ChannelOpenError {
+/** The server does not have a subsystem. */
+export function noSubsystem(
+  host: string,
+  name: string,
+  what: string,
+): ChannelOpenError {
+  const shown = JSON.stringify(name);
   return new ChannelOpenError(
-    `Cannot start SFTP on "${host}": the server refused the subsystem "sftp"`,
+    `Cannot start ${what} on "${host}": the server refused the subsystem ${shown}`,
     { reason: 0, host },
   );
 }

@@ -148,7 +148,8 @@ export class MemorySession implements RemoteSession, Ending {
     await (slot.opened === undefined
       ? channels.open(signal)
       : abortable(slot.opened, signal));
-    this.#options.onOpen?.();
+    const ready = this.#options.onOpen?.();
+    if (ready instanceof Promise) await abortable(ready, signal);
     // What was called may have aborted.
     signal.throwIfAborted();
     const env = this.#environment();

@@ -8,8 +8,10 @@ import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/gate.ts";
 import type { MemoryChannels } from "./_channels.ts";
 import type { Ending } from "./_slot.ts";
-import { lost, noSftp } from "./_errors.ts";
-import { SftpPipe } from "./_sftp_pipe.ts";
+import { lost, noSubsystem } from "./_errors.ts";
+import { SftpPipe, SftpPipeTunnel } from "./_sftp_pipe.ts";
+import type { Tunnel } from "../../connector.ts";
+import type { ChannelOpenError } from "../../errors.ts";
 
 /**
  * Opens a session channel and starts SFTP on it.
@@ -23,6 +25,39 @@ export async function openMemorySftp(
   files: () => MemoryFiles | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Sftp> {
+  const pipe = await openPipe(
+    channels,
+    files,
+    signal,
+    () => noSubsystem(channels.name, "sftp", "SFTP"),
+  );
+  return await startSftp(pipe, { host: channels.name, signal });
+}
+
+/** The same, as bytes. */
+export async function openMemorySubsystem(
+  channels: MemoryChannels,
+  name: string,
+  files: () => MemoryFiles | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Tunnel> {
+  const what = `the subsystem ${JSON.stringify(name)}`;
+  return new SftpPipeTunnel(
+    await openPipe(
+      channels,
+      files,
+      signal,
+      () => noSubsystem(channels.name, name, what),
+    ),
+  );
+}
+
+async function openPipe(
+  channels: MemoryChannels,
+  files: () => MemoryFiles | undefined,
+  signal: AbortSignal | undefined,
+  refused: () => ChannelOpenError,
+): Promise<SftpPipe> {
   signal?.throwIfAborted();
   const slot = channels.take();
   if (slot === undefined) return await channels.refuse();
@@ -50,15 +85,14 @@ export async function openMemorySftp(
     over.signal.throwIfAborted();
     await channels.roundTrip(over.signal);
     const served = files();
-    if (served === undefined) throw noSftp(channels.name);
-    pipe = makePipe(channels, served, { over: over.signal, end });
+    if (served === undefined) throw refused();
+    return pipe = makePipe(channels, served, { over: over.signal, end });
   } catch (error) {
     end();
     throw error;
   } finally {
     stop();
   }
-  return await startSftp(pipe, { host: channels.name, signal });
 }
 
 function makePipe(

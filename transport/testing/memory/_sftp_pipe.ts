@@ -5,6 +5,7 @@ import {
   type SftpServerParts,
 } from "../sftp_server/sftp_server.ts";
 import type { SftpTransport } from "../../sftp/transport.ts";
+import type { Tunnel } from "../../connector.ts";
 import { PIPE_BYTES } from "./_byte_pipe.ts";
 import { sleep } from "../../abort.ts";
 
@@ -75,7 +76,7 @@ export class SftpPipe implements SftpTransport {
     this.#ended = ended;
   }
 
-  /** The client ends it. */
+  /** The client ends it, and is told nothing more. */
   close(): void {
     this.#finish();
   }
@@ -123,5 +124,48 @@ export class SftpPipe implements SftpTransport {
     // Whoever waits for it comes later.
     arrived.catch(() => {});
     return arrived;
+  }
+}
+
+/** The client's end as streams. What nobody reads is kept. */
+export class SftpPipeTunnel implements Tunnel {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly closed: Promise<void>;
+  readonly #pipe: SftpPipe;
+  #end!: (error?: Error) => void;
+
+  constructor(pipe: SftpPipe) {
+    this.#pipe = pipe;
+    let isOver = false;
+    let resolve!: () => void;
+    this.closed = new Promise((done) => resolve = done);
+    this.readable = new ReadableStream({
+      start: (controller) => {
+        pipe.onData((bytes) => isOver || controller.enqueue(bytes.slice()));
+        this.#end = (error) => {
+          if (isOver) return;
+          isOver = true;
+          if (error === undefined) controller.close();
+          else controller.error(error);
+          resolve();
+        };
+      },
+      cancel: () => this.close(),
+    });
+    pipe.onEnd((error) => this.#end(error));
+    this.writable = new WritableStream({
+      write: async (bytes) => {
+        if (isOver) throw new TypeError("The subsystem has ended");
+        await pipe.write(bytes);
+      },
+      close: () => this.close(),
+      abort: () => this.close(),
+    });
+  }
+
+  close(): void {
+    this.#pipe.close();
+    this.#end();
   }
 }

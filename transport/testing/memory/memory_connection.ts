@@ -9,7 +9,8 @@ import {
   checkShellOptions,
   checkSpawn,
 } from "../../command/call_options.ts";
-import { SIGNAL_OPTIONS } from "../../connect_options.ts";
+import { abortable } from "../../abort.ts";
+import { checkSubsystem, SIGNAL_OPTIONS } from "../../connect_options.ts";
 import { type Command, commandLine } from "../../command/command.ts";
 import type {
   ClosedReason,
@@ -48,7 +49,7 @@ import {
   requestOfShell,
 } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
-import { openMemorySftp } from "./_sftp.ts";
+import { openMemorySftp, openMemorySubsystem } from "./_sftp.ts";
 import type {
   MemoryCall,
   MemoryConnectorOptions,
@@ -197,6 +198,23 @@ export class MemoryConnection implements ScriptedConnection {
     return await openMemorySftp(this.#channels, files, options.signal);
   }
 
+  /** Starts a subsystem: there is `"sftp"`, on the files of the host. */
+  async subsystem(
+    name: string,
+    given: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    const options = SIGNAL_OPTIONS.check(given);
+    checkSubsystem(name);
+    this.#called("subsystem", name, options);
+    const files = () => name === "sftp" ? this.#parts.files() : undefined;
+    return await openMemorySubsystem(
+      this.#channels,
+      name,
+      files,
+      options.signal,
+    );
+  }
+
   /**
    * Opens a forward to a scripted target; without `targets` it echoes what is
    * written to it. A connection that is made over it (`options.tunnel`) lives
@@ -314,7 +332,9 @@ export class MemoryConnection implements ScriptedConnection {
       await TURN;
       if (this.isClosed) throw channels.lost();
       options.signal?.throwIfAborted();
-      options.onOpen?.();
+      const ready = options.onOpen?.();
+      if (ready instanceof Promise) await abortable(ready, options.signal);
+      if (this.isClosed) throw channels.lost();
       options.signal?.throwIfAborted();
       return resultOf(script, options, this.#name);
     } finally {

@@ -189,11 +189,12 @@ export interface MemoryCall {
     | "spawn"
     | "shell"
     | "sftp"
+    | "subsystem"
     | "forwardOut"
     | "forwardIn";
   /** The host, as `user@host:port`. */
   readonly host: string;
-  /** The command line; empty where there is none. */
+  /** The command line, or the name of the subsystem; empty where there is none. */
   readonly command: string;
   /** Of a forward: where it leads to, or where the host listens. */
   readonly target?: string;

@@ -1,0 +1,114 @@
+/**
+ * SFTP over the bytes of a subsystem.
+ *
+ * @module
+ */
+
+import { Deadline } from "../abort.ts";
+import type { Connection, Tunnel } from "../connector.ts";
+import { ConnectionLostError } from "../errors.ts";
+import { hostName } from "../host/host.ts";
+import { startSftp } from "./open_session.ts";
+import type { Sftp } from "./sftp.ts";
+import type { SftpTransport } from "./transport.ts";
+
+/** How much may wait to be taken by the tunnel before the session pauses, in bytes. */
+const ROOM_BYTES = 256 * 1024;
+
+/** How long the server may take for its first word, in milliseconds. */
+const FIRST_WORD_MS = 20_000;
+
+/**
+ * Starts SFTP on a connection, over its subsystem if it has no SFTP of its own.
+ *
+ * @param connection The connection.
+ * @param signal Ends the wait for the session.
+ * @returns The session; `undefined` if the connection has neither.
+ * @throws {SshError} If it cannot be started.
+ */
+export function sftpOf(
+  connection: Connection,
+  signal: AbortSignal | undefined,
+): Promise<Sftp> | undefined {
+  const options = signal ? { signal } : {};
+  if (connection.sftp !== undefined) return connection.sftp(options);
+  if (connection.subsystem === undefined) return undefined;
+  return overSubsystem(connection.subsystem("sftp", options), {
+    host: hostName(connection.host),
+    signal,
+  });
+}
+
+async function overSubsystem(
+  opening: Promise<Tunnel>,
+  { host, signal }: {
+    readonly host: string;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<Sftp> {
+  const transport = new TunnelTransport(await opening);
+  // A server may grant the subsystem and start something else.
+  const silent = () =>
+    new ConnectionLostError(
+      `Cannot use an SFTP session on ${JSON.stringify(host)}: the server ` +
+        "does not answer",
+      { host },
+    );
+  const deadline = new Deadline(FIRST_WORD_MS, silent, signal);
+  try {
+    return await startSftp(transport, { host, signal: deadline.signal });
+  } finally {
+    deadline.cancel();
+  }
+}
+
+/** A tunnel as the byte channel of an SFTP session. */
+class TunnelTransport implements SftpTransport {
+  readonly #tunnel: Tunnel;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #waiting = 0;
+  #receive: (bytes: Uint8Array) => void = () => {};
+  #ended: ((error?: Error) => void) | undefined;
+
+  constructor(tunnel: Tunnel) {
+    this.#tunnel = tunnel;
+    this.#writer = tunnel.writable.getWriter();
+    // The end of the tunnel is told by what is read.
+    this.#writer.closed.catch(() => {});
+  }
+
+  write(bytes: Uint8Array): Promise<void> | undefined {
+    this.#waiting += bytes.length;
+    const written = this.#writer.write(bytes).catch(() => {})
+      .then(() => void (this.#waiting -= bytes.length));
+    return this.#waiting < ROOM_BYTES ? undefined : written;
+  }
+
+  onData(receive: (bytes: Uint8Array) => void): void {
+    this.#receive = receive;
+  }
+
+  onEnd(ended: (error?: Error) => void): void {
+    this.#ended = ended;
+    // The session sets this last.
+    void this.#read();
+  }
+
+  close(): void {
+    this.#tunnel.close();
+  }
+
+  async #read(): Promise<void> {
+    const reader = this.#tunnel.readable.getReader();
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        this.#receive(value);
+      }
+      this.#ended?.();
+    } catch (error) {
+      this.#ended?.(error as Error);
+    }
+  }
+}
