@@ -17,7 +17,7 @@ export {
   PoolClosedError,
   type WaitReason,
   type WaitSnapshot,
-} from "./errors.ts";
+} from "../transport/pool_errors.ts";
 export type {
   CloseCause,
   HostStats,

@@ -23,6 +23,7 @@ import { CallTarget } from "./calls/call.ts";
 import { exec, shell, spawn } from "./calls/commands.ts";
 import { fanOut } from "./calls/fan_out.ts";
 import { connect, forward } from "./calls/forward.ts";
+import { route } from "./calls/route.ts";
 import { lendSftp } from "./calls/sftp_sessions.ts";
 import { downloadFiles, uploadFiles } from "./calls/transfer.ts";
 import { PoolCore } from "./core/pool_core.ts";
@@ -135,6 +136,35 @@ export class ConnectionPool implements AsyncDisposable {
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
     return getConnection(new CallTarget(this.#core, host), options);
+  }
+
+  /**
+   * The host as a connection that is none of its own: each of its channels
+   * takes a slot, waits its turn, and runs on whichever connection there is.
+   * It outlives the connections of the host, and ends when it is closed, or
+   * with the pool. For what takes a {@linkcode Connection}, such as a worker
+   * that serves other programs.
+   *
+   * @param options The signal and the timeout, up to when the host was dialled.
+   * @returns The route. Closing it stops what runs on it, and no connection.
+   * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
+   *
+   * @example Usage
+   * ```ts
+   * import { ConnectionPool } from "@sshpool/sshpool/pool";
+   * import { MemoryConnector } from "@sshpool/sshpool/testing";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const connector = new MemoryConnector();
+   * await using pool = new ConnectionPool({ connector });
+   * const route = await pool.route("ops@web-1");
+   * connector.dropAll();
+   * assertEquals((await route.exec("echo up")).stdout, "up\n");
+   * await route.close();
+   * ```
+   */
+  route(host: HostLike, options?: AcquireOptions): Promise<Connection> {
+    return route(new CallTarget(this.#core, host), options);
   }
 
   /**
@@ -493,6 +523,11 @@ export class HostHandle {
   /** A connection to the host, shared by all callers. See {@linkcode ConnectionPool.getConnection}. */
   getConnection(options?: AcquireOptions): Promise<Connection> {
     return getConnection(new CallTarget(this.#pool, this.#host), options);
+  }
+
+  /** The host as a connection. See {@linkcode ConnectionPool.route}. */
+  route(options?: AcquireOptions): Promise<Connection> {
+    return route(new CallTarget(this.#pool, this.#host), options);
   }
 
   /** Borrows a slot. See {@linkcode ConnectionPool.acquire}. */

@@ -30,6 +30,7 @@ const SHARED = `
   DialError
   DialPhase
   EnvironmentRefusedError
+  ErrorJson
   ErrorPhase
   ConnectionExecOptions
   ExecResult
@@ -61,6 +62,7 @@ const SHARED = `
   InteractivePrompt
   InteractiveRequest
   Lease
+  NameResolver
   Notice
   Output
   OutputEncoding
@@ -82,6 +84,7 @@ const SHARED = `
   PoolTunnel
   PtyOptions
   RawShellText
+  RemoteError
   RemoteListener
   RemoteProcess
   ResolveOptions
@@ -129,6 +132,8 @@ const SHARED = `
   WarmResult
   commandLine
   hostLabel
+  errorFromJson
+  errorToJson
   sh
 `;
 

@@ -88,6 +88,7 @@ const acquire: Case = {
   borders: [
     ({ pool }, o) => pool.acquire(HOST, o),
     ({ pool }, o) => pool.getConnection(HOST, o),
+    ({ pool }, o) => pool.route(HOST, o),
     ({ pool }, o) => pool.sftp(HOST, o),
     ({ pool }, o) => pool.connect(HOST, "db:5432", o),
     ({ pool }, o) => pool.warm([HOST], o),

@@ -314,7 +314,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["calls/"],
   ["fan_out.ts", "forward.ts", "lease.ts", "template.ts", "lane/"],
   ["connection/"],
-  ["limits/", "errors.ts", "options.ts"],
+  ["limits/", "options.ts"],
   ["telemetry/"],
 ];
 

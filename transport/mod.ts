@@ -8,6 +8,12 @@ export { type Command, commandLine } from "./command/command.ts";
 export * from "./command/errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
+export {
+  errorFromJson,
+  type ErrorJson,
+  errorToJson,
+  RemoteError,
+} from "./error_json.ts";
 export { ForwardError } from "./forward/errors.ts";
 export type {
   Forward,
@@ -15,6 +21,7 @@ export type {
   ForwardFailureReason,
 } from "./forward/forward.ts";
 export * from "./host/host.ts";
+export { NameResolver } from "./host/names.ts";
 export * from "./process.ts";
 export {
   type HostResolver,

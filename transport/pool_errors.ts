@@ -1,11 +1,12 @@
 /**
- * Failures that are the pool's own: a wait that was too long, a pool that is
- * closed, a host that is left alone for a while.
+ * Failures that are a pool's own: a wait that was too long, a pool that is
+ * closed, a host that is left alone for a while. They are here and not in the
+ * pool because a connection may lead to the pool of another process.
  *
  * @module
  */
 
-import { SshError, type SshErrorOptions } from "../transport/errors.ts";
+import { SshError, type SshErrorOptions } from "./errors.ts";
 
 /**
  * The pool was closed before the call, or while the call waited. Nothing has run.

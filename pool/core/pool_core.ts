@@ -30,7 +30,7 @@ import type { Operation } from "../telemetry/tracing.ts";
 import { lookupTimedOut } from "../lane/wait_error.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
 import type { DiagnosticPool } from "../telemetry/diagnostics.ts";
-import { PoolClosedError } from "../errors.ts";
+import { PoolClosedError } from "../../transport/pool_errors.ts";
 import type { HostStats, PoolStats } from "../telemetry/events.ts";
 import {
   type CloseOptions,

@@ -5,7 +5,7 @@
  */
 
 import { AuthenticationError, HostKeyError } from "../../transport/errors.ts";
-import { HostCooldownError } from "../errors.ts";
+import { HostCooldownError } from "../../transport/pool_errors.ts";
 import { hintOf, reasonOf } from "./reason.ts";
 import type { BackoffOptions } from "../options.ts";
 

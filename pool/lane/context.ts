@@ -14,7 +14,7 @@ import type { Permits } from "../limits/permits.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import type { Telemetry } from "../telemetry/counters.ts";
 import type { Operation } from "../telemetry/tracing.ts";
-import type { PoolClosedError } from "../errors.ts";
+import type { PoolClosedError } from "../../transport/pool_errors.ts";
 import type { Limits } from "../options.ts";
 
 /** The shared parts of one pool. */

@@ -12,7 +12,7 @@ import {
   AcquireTimeoutError,
   type WaitReason,
   type WaitSnapshot,
-} from "../errors.ts";
+} from "../../transport/pool_errors.ts";
 
 /** What the error says about a host. */
 interface WaitedFor {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { getEventListeners } from "node:events";
 import { ConnectionPool } from "../../mod.ts";
-import { PoolClosedError } from "../../pool/errors.ts";
+import { PoolClosedError } from "../../transport/pool_errors.ts";
 import type { ForwardOptions } from "../../pool/forward.ts";
 import type { Connector } from "../../transport/connector.ts";
 import {

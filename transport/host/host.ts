@@ -264,6 +264,7 @@ export function hostLabel(
   const address = host.hostname.includes(":")
     ? `[${host.hostname}]`
     : host.hostname;
-  const user = host.user === undefined ? "" : `${host.user}@`;
+  // Empty where it is named elsewhere: see `NameResolver`.
+  const user = host.user ? `${host.user}@` : "";
   return `${user}${address}:${host.port ?? 22}`;
 }

@@ -7,7 +7,7 @@
 import { Deadline } from "../abort.ts";
 import type { Connection, Tunnel } from "../connector.ts";
 import { ConnectionLostError } from "../errors.ts";
-import { hostName } from "../host/host.ts";
+import { hostLabel } from "../host/host.ts";
 import { startSftp } from "./open_session.ts";
 import type { Sftp } from "./sftp.ts";
 import type { SftpTransport } from "./transport.ts";
@@ -34,7 +34,7 @@ export function sftpOf(
   if (connection.sftp !== undefined) return connection.sftp(options);
   if (connection.subsystem === undefined) return undefined;
   return overSubsystem(connection.subsystem("sftp", options), {
-    host: hostName(connection.host),
+    host: hostLabel(connection.host),
     signal,
   });
 }

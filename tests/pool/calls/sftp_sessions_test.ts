@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { ConnectionPool } from "../../../mod.ts";
-import { AcquireTimeoutError } from "../../../pool/errors.ts";
+import { AcquireTimeoutError } from "../../../transport/pool_errors.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 
