@@ -145,7 +145,7 @@ export interface ConnectionPoolOptions {
    * Sessions that a connection carries in its life; 0 for any number. A server
    * that takes only so many (TinySSH takes one), or that hangs up after each
    * command, as some switches do, is found out and respected; saying so from
-   * the start saves what a hang-up loses until then.
+   * the start saves what a hang-up may lose until then.
    *
    * @default {0}
    */

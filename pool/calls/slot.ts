@@ -6,12 +6,14 @@
 
 import type { Connection } from "../../transport/connector.ts";
 import {
+  ConnectionLostError,
   ExecTimeoutError,
   OutputLimitError,
   SshError,
 } from "../../transport/errors.ts";
 import type {
   PooledConnection,
+  SessionEnd,
   SlotKind,
 } from "../connection/pooled_connection.ts";
 import type { SessionAttempt } from "../connection/session_limit.ts";
@@ -73,19 +75,19 @@ export class Slot {
    * has ended.
    */
   finish(held: Promise<unknown> | undefined): void {
-    if (held === undefined) return this.#end(false);
-    held.then(() => this.#end(false), (error) => this.#end(isOrphan(error)));
+    if (held === undefined) return this.#end("ended");
+    held.then(() => this.#end("ended"), (error) => this.#end(endOf(error)));
   }
 
   /** Gives it back after work that has failed, or was never begun. */
   giveBack(error: unknown): void {
-    this.#end(isOrphan(error));
+    this.#end(endOf(error));
   }
 
-  #end(orphaned: boolean): void {
+  #end(end: SessionEnd): void {
     const attempt = this.#attempt;
     if (attempt === undefined) this.pooled.giveSlot(this.#kind);
-    else this.pooled.endSession(attempt, this.#kind, orphaned);
+    else this.pooled.endSession(attempt, this.#kind, end);
     this.#operation?.release();
   }
 }
@@ -149,7 +151,9 @@ async function waitForSlot(
 }
 
 /** A command that we stopped may live on in the server, and keep its session. */
-function isOrphan(error: unknown): boolean {
-  return !(error instanceof SshError) || error instanceof ExecTimeoutError ||
-    error instanceof OutputLimitError;
+function endOf(error: unknown): SessionEnd {
+  if (error instanceof ConnectionLostError) return "lost";
+  const isOrphan = !(error instanceof SshError) ||
+    error instanceof ExecTimeoutError || error instanceof OutputLimitError;
+  return isOrphan ? "orphaned" : "ended";
 }

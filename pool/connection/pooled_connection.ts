@@ -14,6 +14,7 @@ import {
   SessionLimit,
 } from "./session_limit.ts";
 import { SpareSessions } from "./spare_sessions.ts";
+import { Survival, type Trust } from "./survival.ts";
 import { unref } from "../limits/timers.ts";
 import type { CloseCause } from "../telemetry/events.ts";
 
@@ -45,6 +46,9 @@ export interface PooledConnectionListener {
   onCleared(): void;
 }
 
+/** How a session ended, as far as that matters to its connection. */
+export type SessionEnd = "ended" | "orphaned" | "lost";
+
 /** `open` gives slots; `draining` keeps what it has; `gone` has left the pool. */
 export type PooledConnectionState = "open" | "draining" | "gone";
 
@@ -58,6 +62,8 @@ export interface PooledConnectionOptions {
   readonly maxLifetimeMs: number;
   /** Sessions that it may carry in its life. */
   readonly sessionsInLife: number;
+  /** How it is treated until its first session is over. */
+  readonly trust: Trust;
   readonly listener: PooledConnectionListener;
   /** Makes what `getConnection()` gives out. */
   share(pooled: PooledConnection): Connection;
@@ -82,6 +88,8 @@ export class PooledConnection implements LeaseOwner {
   readonly #permit: Permit;
   readonly #expiresAt: number;
   readonly #limit = new SessionLimit();
+  /** Whether it outlives its first session. */
+  readonly survival: Survival;
   readonly #spares: SpareSessions | undefined;
   #state: PooledConnectionState = "open";
   #drainCause: CloseCause = "lifetime";
@@ -109,6 +117,7 @@ export class PooledConnection implements LeaseOwner {
     this.#listener = options.listener;
     this.#permit = options.permit;
     this.sessionsInLife = options.sessionsInLife;
+    this.survival = new Survival(options.trust);
     // Jittered, so that what was opened together does not end together.
     const lifetimeMs = options.maxLifetimeMs * (0.9 + 0.2 * Math.random());
     this.#expiresAt = performance.now() + (lifetimeMs || Infinity);
@@ -173,7 +182,7 @@ export class PooledConnection implements LeaseOwner {
   hasRoom(sessionLimit: number): boolean {
     const { load } = this;
     return load < sessionLimit && load + 1 <= this.#limit.ceiling &&
-      this.#taken < this.sessionsInLife;
+      load < this.survival.ceiling && this.#taken < this.sessionsInLife;
   }
 
   /** Takes a slot. The caller has seen that there is one, in the same turn. */
@@ -254,6 +263,7 @@ export class PooledConnection implements LeaseOwner {
   /** Opens a channel ahead of need, if this connection is busy enough. */
   openSpare(sessionLimit: number): void {
     if (this.#state !== "open" || this.sessionsInLife !== Infinity) return;
+    if (this.survival.ceiling !== Infinity) return;
     const room = Math.min(sessionLimit, this.#limit.ceiling) - this.load;
     this.#spares?.refill(this.#slots, room);
   }
@@ -261,11 +271,15 @@ export class PooledConnection implements LeaseOwner {
   /**
    * Ends a session and gives its slot back.
    *
-   * @param orphaned We closed the channel, and the process may live on.
+   * @param end Whether we closed the channel, and the process may live on; or
+   * whether it ended with its connection.
    */
-  endSession(attempt: SessionAttempt, kind: SlotKind, orphaned: boolean): void {
+  endSession(attempt: SessionAttempt, kind: SlotKind, end: SessionEnd): void {
     const hadSession = attempt.isOpen;
-    this.#limit.ended(attempt, orphaned);
+    this.#limit.ended(attempt, end === "orphaned");
+    if (hadSession && end !== "lost") {
+      this.survival.sessionEnded(this.#limit.open);
+    }
     this.#giveSlot(kind, hadSession);
   }
 
@@ -281,19 +295,18 @@ export class PooledConnection implements LeaseOwner {
     return this.#limit.hadSession;
   }
 
-  /** Whether it has carried one session, which has only just ended. */
-  get hasJustServedOne(): boolean {
-    return this.#limit.hasJustServedOne;
-  }
-
   /** When to look again at refusals, from now, in milliseconds. */
   get recheckMs(): number {
-    return this.#limit.recheckMs ?? Infinity;
+    return Math.min(
+      this.#limit.recheckMs ?? Infinity,
+      this.survival.recheckMs,
+    );
   }
 
   /** Looks again at refusals whose time is over. */
   recheck(): void {
     this.#limit.recheck();
+    this.survival.recheck();
   }
 
   /** Counts a hand-out to everybody as a use. */

@@ -24,9 +24,6 @@ const CUT = 0.7;
 /** Refusals at one number of sessions that make a pause to find out worth it. */
 const DOUBTS = 3;
 
-/** A server that hangs up so soon after a session does it because of that. */
-const HANG_UP_MS = 1_000;
-
 /** One attempt to open a session channel. */
 export interface SessionAttempt {
   readonly startedAt: number;
@@ -63,7 +60,6 @@ export class SessionLimit {
   #open = 0;
   /** Sessions that were ever open. */
   #total = 0;
-  #endedCount = 0;
   /** Attempts without an answer, in the order in which they were made. */
   readonly #unanswered = new Set<SessionAttempt>();
   #peak = 0;
@@ -114,7 +110,6 @@ export class SessionLimit {
     if (!attempt.isOpen) return;
     attempt.isOpen = false;
     this.#open--;
-    this.#endedCount++;
     if (orphaned) this.#orphans++;
     this.#lastEndAt = performance.now();
   }
@@ -133,18 +128,14 @@ export class SessionLimit {
     if (this.#pausedUntil === 0) this.#raise(this.ceiling < 1 ? 1 : GROWTH);
   }
 
+  /** Sessions that are open. */
+  get open(): number {
+    return this.#open;
+  }
+
   /** Whether a session was ever open. */
   get hadSession(): boolean {
     return this.#total > 0;
-  }
-
-  /**
-   * Whether one session has ended here, and only just now. A server that hangs
-   * up then does so after every command, as some switches do.
-   */
-  get hasJustServedOne(): boolean {
-    return this.#endedCount === 1 &&
-      performance.now() - this.#lastEndAt < HANG_UP_MS;
   }
 
   /** The server refused the attempt. */

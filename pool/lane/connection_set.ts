@@ -95,6 +95,11 @@ export class ConnectionSet {
     return Math.min(...this.#open.map(({ recheckMs }) => recheckMs));
   }
 
+  /** Whether one of them gets nothing new, to see if its server hangs up. */
+  get isResting(): boolean {
+    return this.#open.some(({ survival }) => survival.isResting);
+  }
+
   /** Looks again at refusals whose time is over. */
   recheck(): void {
     for (const pooled of this.#open) pooled.recheck();

@@ -18,6 +18,7 @@ import {
   type SlotKind,
 } from "../connection/pooled_connection.ts";
 import { ScaleOut } from "./scale_out.ts";
+import { HangUps } from "./hang_ups.ts";
 import { EarliestTimer } from "../limits/timers.ts";
 import { acquireTimedOut } from "./wait_error.ts";
 import {
@@ -79,8 +80,7 @@ export class Lane
   #sessionsInLife: number;
   /** After how many the latest one would take no more. */
   #spentAfter = 0;
-  /** Connections in a row that ended right after their first session. */
-  #hangUps = 0;
+  readonly #hangUps = new HangUps();
   readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
   #isPumping = false;
 
@@ -254,10 +254,7 @@ export class Lane
       cause,
       ...(reason === undefined ? {} : { reason }),
     });
-    if (cause === "ended" && reason?.kind === "remote") {
-      this.#hangUps = pooled.hasJustServedOne ? this.#hangUps + 1 : 0;
-      if (this.#hangUps === 2) this.#limitLife(1);
-    }
+    this.#hangUps.note(pooled.survival, cause, reason);
     // The next server may have another configuration.
     if (cause === "ended" && this.connections.size === 0) {
       this.#sessionLimit = context.limits.maxSessionsPerConnection;
@@ -403,12 +400,15 @@ export class Lane
 
   #add({ connection, hop }: Dialled, permit: Permit): void {
     const { limits, connections, sweeper } = this.#context;
+    const trust = this.#hangUps.trustIn(connection.serverSoftware, this.open);
+    if (this.#hangUps.isCertain) this.#limitLife(1);
     const pooled = new PooledConnection({
       connection,
       hop,
       permit,
       maxLifetimeMs: limits.maxLifetimeMs,
       sessionsInLife: this.#sessionsInLife,
+      trust,
       listener: this,
       share: (pooled) => this.#options.share(this, pooled),
     });
@@ -440,7 +440,9 @@ export class Lane
     this.#connections.recheck();
     // Callers wait: slots of forgotten leases have to come back.
     for (const pooled of this.open) pooled.leaseGroup = undefined;
-    this.#scaleOut.sample(this.#queue.slotsWanted, this.#slotsEach);
+    if (!this.#connections.isResting) {
+      this.#scaleOut.sample(this.#queue.slotsWanted, this.#slotsEach);
+    }
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");
     }

@@ -23,6 +23,7 @@ export class SshServer {
     const hostKeys = [...options.hostKeys ?? [keyPair("host").privateKey]];
     this.hostKeyFingerprint = fingerprint(wireForm(hostKeys[0]!));
     this.#ssh = new ssh2.Server({
+      ident: "sshpool",
       hostKeys,
       ...algorithmsOf(options),
     }, (client) => {

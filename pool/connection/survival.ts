@@ -1,0 +1,105 @@
+/**
+ * Whether a connection outlives its first session.
+ *
+ * @module
+ */
+
+/** A server that hangs up so soon after a session does it because of that. */
+const HANG_UP_MS = 1_000;
+
+/** How long the first session must be over before the connection is trusted. */
+const TRIAL_MS = 100;
+
+/**
+ * Servers that keep a connection when a session ends, as far as is known. Some
+ * switches and appliances hang up after each command, and what was sent to them
+ * meanwhile is lost.
+ */
+const KEEPS_CONNECTION =
+  /^(OpenSSH|dropbear|AsyncSSH|paramiko|libssh|Go\b|Erlang|mod_sftp|APACHE-SSHD|sshpool)/;
+
+/** How a connection is treated until its first session is over. */
+export type Trust =
+  /** It carries what there is. */
+  | "full"
+  /** It gets nothing new right after its first session. */
+  | "careful"
+  /** And one session at a time until then: the one before it hung up. */
+  | "suspected";
+
+/**
+ * What is due to the first connection to a server.
+ *
+ * @param software How the server calls itself; `undefined` if that is unknown.
+ */
+export function firstTrust(software: string | undefined): Trust {
+  return software === undefined || KEEPS_CONNECTION.test(software)
+    ? "full"
+    : "careful";
+}
+
+/**
+ * Watches one connection:
+ *
+ *     first session ends --- TRIAL_MS without a hang-up ---> it has survived
+ *                        \__ nothing new meanwhile, if none is open
+ */
+export class Survival {
+  /** No more sessions at once than this, for the moment. */
+  ceiling: number;
+  #isOnTrial: boolean;
+  #firstEndAt = Infinity;
+  #ended = 0;
+
+  /** @param trust How it is treated. */
+  constructor(trust: Trust) {
+    this.#isOnTrial = trust !== "full";
+    this.ceiling = trust === "suspected" ? 1 : Infinity;
+  }
+
+  /** Whether nothing new is begun, to see if the server hangs up. */
+  get isResting(): boolean {
+    return this.ceiling === 0;
+  }
+
+  /** Whether the connection has outlived its first session by {@linkcode TRIAL_MS}. */
+  get hasSurvived(): boolean {
+    return performance.now() - this.#firstEndAt >= TRIAL_MS;
+  }
+
+  /** Whether it was one session alone, and not long before this moment. */
+  hungUpAfterOne(at: number): boolean {
+    return this.#ended === 1 && this.hungUp(at);
+  }
+
+  /** Whether its first session was over not long before this moment. */
+  hungUp(at: number): boolean {
+    return this.#ended > 0 && at - this.#firstEndAt < HANG_UP_MS;
+  }
+
+  /**
+   * A session has ended, and not with its connection.
+   *
+   * @param left Sessions that are open.
+   */
+  sessionEnded(left: number): void {
+    this.#ended++;
+    if (this.#ended === 1) this.#firstEndAt = performance.now();
+    if (!this.#isOnTrial) return;
+    if (this.hasSurvived) this.recheck();
+    else if (left === 0) this.ceiling = 0;
+  }
+
+  /** When to look again, from now, in milliseconds; `Infinity` if all is well. */
+  get recheckMs(): number {
+    if (!this.isResting) return Infinity;
+    return Math.max(1, this.#firstEndAt + TRIAL_MS - performance.now());
+  }
+
+  /** The moment to look again has come. */
+  recheck(): void {
+    if (!this.#isOnTrial || !this.hasSurvived) return;
+    this.#isOnTrial = false;
+    this.ceiling = Infinity;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Whether the server of a host hangs up after each command, as some switches do.
+ *
+ * @module
+ */
+
+import type { ClosedReason } from "../../transport/connector.ts";
+import type { PooledConnection } from "../connection/pooled_connection.ts";
+import {
+  firstTrust,
+  type Survival,
+  type Trust,
+} from "../connection/survival.ts";
+import type { CloseCause } from "../telemetry/events.ts";
+
+/** A connection that the server has ended, and when. */
+interface Ended {
+  readonly survival: Survival;
+  readonly at: number;
+}
+
+/**
+ * What the ends of connections say. One hang-up right after a session makes the
+ * next connection a suspect, which carries one session and then rests: nothing
+ * is lost on it. If it ends as well, the server is one that hangs up. If it
+ * survives, the first end was something else, such as a restart.
+ */
+export class HangUps {
+  #trust: Trust | undefined;
+  #isCertain = false;
+  /** Not judged yet. */
+  readonly #ended: Ended[] = [];
+
+  /** Whether each connection is good for one session alone. */
+  get isCertain(): boolean {
+    return this.#isCertain;
+  }
+
+  /** Notes that a connection has ended. */
+  note(
+    survival: Survival,
+    cause: CloseCause,
+    reason: ClosedReason | undefined,
+  ): void {
+    if (cause !== "ended" || reason?.kind !== "remote") {
+      if (survival.hasSurvived) this.#trust = "full";
+      return;
+    }
+    // Judged later: the end of its last session may be reported after this.
+    this.#ended.push({ survival, at: performance.now() });
+  }
+
+  /**
+   * How a new connection is to be treated.
+   *
+   * @param software How its server calls itself.
+   * @param others The connections that there are.
+   */
+  trustIn(
+    software: string | undefined,
+    others: readonly PooledConnection[],
+  ): Trust {
+    for (const { survival, at } of this.#ended.splice(0)) {
+      this.#judge(survival, at);
+    }
+    if (others.some(({ survival }) => survival.hasSurvived)) {
+      this.#trust = "full";
+    }
+    return this.#trust ??= firstTrust(software);
+  }
+
+  #judge(survival: Survival, at: number): void {
+    if (!survival.hungUp(at)) {
+      if (survival.hasSurvived) this.#trust = "full";
+    } else if (this.#trust !== "suspected") this.#trust = "suspected";
+    else if (survival.hungUpAfterOne(at)) this.#isCertain = true;
+  }
+}
