@@ -59,6 +59,9 @@ export const packageRuntimes: readonly PackageRuntime[] = [
 /** Whether there is no npm, without which nothing is packed and installed. */
 export const noNpm: boolean = find("npm") === undefined;
 
+/** For what has much to do, on a machine that is busy, in milliseconds. */
+export const LONG_MS = 300_000;
+
 /** How a program ended. */
 export interface Ending {
   readonly code: number;
@@ -120,7 +123,7 @@ export class PackageFolder implements AsyncDisposable {
     const options = ["--no-audit", "--no-fund", "--prefer-offline"];
     const { code, stderr } = await this.run(["npm", "install"], {
       args: [...options, ...packages],
-      timeoutMs: 300_000,
+      timeoutMs: LONG_MS,
     });
     if (code !== 0) throw new Error(`npm install: ${stderr}`);
   }
@@ -174,9 +177,10 @@ export class PackageFolder implements AsyncDisposable {
     return { code, stdout, stderr, idleMs: performance.now() - at };
   }
 
-  /** Runs a command in it, which has to be a success. */
+  /** Runs a tool in it, which has to be a success. */
   async succeed(...command: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.run(command);
+    const timeoutMs = LONG_MS;
+    const { code, stdout, stderr } = await this.run(command, { timeoutMs });
     if (code === 0) return stdout;
     throw new Error(`${command.join(" ")}: ${stderr}\n${stdout}`);
   }

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
+import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const JUDGES = ["publint@0.3.25", "@arethetypeswrong/cli@0.18.5"];
 const JEST = "jest@30.5.2";
@@ -46,6 +46,7 @@ Deno.test({
     const options = ["--testMatch", "**/*.test.cjs", "--ci"];
     const { code, stderr } = await folder.run([oldest!, jest], {
       args: options,
+      timeoutMs: LONG_MS,
     });
     assertEquals(code, 0, stderr);
     assertStringIncludes(stderr, "1 passed, 1 total");

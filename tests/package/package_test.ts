@@ -5,7 +5,7 @@ import config from "../../deno.json" with { type: "json" };
 import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
-import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
+import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const ESBUILD = "0.28.2";
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
@@ -332,6 +332,8 @@ async function expectOf(
 ): Promise<void> {
   const { code, stdout, stderr, idleMs } = await folder.run(command, {
     args: [await install(program), JSON.stringify(task)],
+    // Whether something keeps it alive is seen below.
+    timeoutMs: LONG_MS,
   });
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   assertEquals(JSON.parse(stdout), expected);
