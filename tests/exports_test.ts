@@ -97,8 +97,12 @@ const SHARED = `
   Secret
   SessionOptions
   Sftp
+  EntryFilter
   SftpCallOptions
   SftpDirEntry
+  SftpGlobOptions
+  SftpWalkEntry
+  SftpWalkOptions
   SftpError
   SftpErrorCode
   SftpFile
@@ -183,6 +187,10 @@ const PROGRESS = `
 `;
 
 const SFTP = `
+  EntryFilter
+  SftpGlobOptions
+  SftpWalkEntry
+  SftpWalkOptions
   Sftp
   SftpAttributes
   SftpCallOptions

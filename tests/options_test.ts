@@ -268,6 +268,10 @@ const CASES: Readonly<Record<string, Case>> = {
       ({ connection }, o) => connection.forwardIn({ path: "/x" }, nothing, o),
     ],
   },
+  SftpGlobOptions: {
+    wrong: { dot: 1, maxDepth: 0, maxEntries: -1 },
+    borders: [({ sftp }, o) => sftp.glob("/*", o).next()],
+  },
   SftpMkdirOptions: {
     wrong: { recursive: 1, mode: -1 },
     borders: [({ sftp }, o) => sftp.mkdir("/tmp/new", o)],
@@ -287,6 +291,10 @@ const CASES: Readonly<Record<string, Case>> = {
   SftpRemoveOptions: {
     wrong: { recursive: 1 },
     borders: [({ sftp }, o) => sftp.remove(PATH, o)],
+  },
+  SftpWalkOptions: {
+    wrong: { maxDepth: 0, followSymlinks: 1, filter: [5] },
+    borders: [({ sftp }, o) => sftp.walk("/", o).next()],
   },
   SftpWriteFileOptions: {
     wrong: { atomic: 1, mode: -1 },

@@ -35,12 +35,16 @@ export type {
   SftpDirEntry,
   SftpFileInfo,
   SftpFileSystemInfo,
+  SftpWalkEntry,
 } from "./sftp/file_info.ts";
 export { SftpError, type SftpErrorCode } from "./sftp/errors.ts";
 export type {
+  EntryFilter,
+  SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
   SftpRemoveOptions,
+  SftpWalkOptions,
   SftpWriteFileOptions,
 } from "./sftp/options.ts";
 export type { Sftp } from "./sftp/sftp.ts";

@@ -6,6 +6,7 @@
 
 import {
   callback,
+  count,
   fileMode,
   flag,
   signal,
@@ -19,9 +20,11 @@ import type {
   SftpWriteFromOptions,
 } from "./file.ts";
 import type {
+  SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
   SftpRemoveOptions,
+  SftpWalkOptions,
   SftpWriteFileOptions,
 } from "./options.ts";
 
@@ -68,6 +71,33 @@ export const REMOVE_OPTIONS = new OptionTable<SftpRemoveOptions>(
 export const POSITION = new OptionTable<{ readonly offset: number }>(
   "work on the file",
   { offset: bytes },
+);
+
+/** What says which entries of a tree are taken. */
+export const entryFilter: Rule = (value, at) => {
+  if (typeof value === "function" || typeof value === "string") return value;
+  const isList = Array.isArray(value) &&
+    value.every((it) => typeof it === "string");
+  if (isList) return Object.freeze([...value]);
+  return at.reject(value, "a function, or patterns as in a .gitignore");
+};
+
+/** Of `Sftp.walk()`. */
+export const WALK_OPTIONS = new OptionTable<SftpWalkOptions>(
+  "walk through the folder",
+  {
+    signal,
+    maxDepth: count,
+    maxEntries: count,
+    followSymlinks: flag,
+    filter: entryFilter,
+  },
+);
+
+/** Of `Sftp.glob()`. */
+export const GLOB_OPTIONS = new OptionTable<SftpGlobOptions>(
+  "find the files",
+  { signal, dot: flag, maxDepth: count, maxEntries: count },
 );
 
 /** Of all other operations. */

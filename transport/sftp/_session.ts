@@ -12,24 +12,30 @@ import { openFile } from "./_open_file.ts";
 import { makeLink } from "./_links.ts";
 import {
   CALL_OPTIONS,
+  GLOB_OPTIONS,
   MKDIR_OPTIONS,
   OPEN_OPTIONS,
   REMOVE_OPTIONS,
+  WALK_OPTIONS,
   WRITE_FILE_OPTIONS,
 } from "./_option_tables.ts";
 import { PROTOCOL, type Protocol } from "./_protocol.ts";
 import { readFile } from "./_read_ahead.ts";
+import { findMatches, walkTree } from "./_walk.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
 import type { SftpCallOptions, SftpFile } from "./file.ts";
 import type {
   SftpDirEntry,
   SftpFileInfo,
   SftpFileSystemInfo,
+  SftpWalkEntry,
 } from "./file_info.ts";
 import type {
+  SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
   SftpRemoveOptions,
+  SftpWalkOptions,
   SftpWriteFileOptions,
 } from "./options.ts";
 import { PacketType } from "./packets.ts";
@@ -134,6 +140,24 @@ export class SftpSession implements Sftp {
     const given = CALL_OPTIONS.check(options);
     const call = this.#call("read folder", path, given);
     yield* readDir(await this.#expanded(call));
+  }
+
+  async *walk(
+    path: string,
+    options: SftpWalkOptions = {},
+  ): AsyncGenerator<SftpWalkEntry, void, undefined> {
+    const given = WALK_OPTIONS.check(options);
+    checkPath(path);
+    yield* walkTree(this, path, given);
+  }
+
+  async *glob(
+    pattern: string,
+    options: SftpGlobOptions = {},
+  ): AsyncGenerator<SftpWalkEntry, void, undefined> {
+    const given = GLOB_OPTIONS.check(options);
+    checkPath(pattern);
+    yield* findMatches(this, pattern, given);
   }
 
   mkdir(path: string, options: SftpMkdirOptions = {}): Promise<void> {

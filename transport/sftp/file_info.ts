@@ -48,6 +48,12 @@ export interface SftpDirEntry {
   readonly info: SftpFileInfo;
 }
 
+/** One entry of a tree. */
+export interface SftpWalkEntry extends SftpDirEntry {
+  /** Its path: that of the folder that was named, and the names below it. */
+  readonly path: string;
+}
+
 /**
  * How full a file system is. Numbers beyond `Number.MAX_SAFE_INTEGER`, which is
  * 9 PB, are nearly right.

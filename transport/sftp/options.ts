@@ -96,6 +96,66 @@ export interface SftpMkdirOptions extends SftpCallOptions {
   readonly mode?: number;
 }
 
+/**
+ * Which entries of a tree are taken; of a folder that is not nothing is.
+ *
+ * A function gets the path below the top, with `/` between names and at the end
+ * of a folder. Patterns say what is left out, as the lines of a `.gitignore` do
+ * (one string may hold many): `"node_modules/"`, `"/build"`, `"*.log"`, and
+ * `"!keep.log"` for what is taken all the same. They are read by the package
+ * [ignore](https://github.com/kaelzhang/node-ignore).
+ */
+export type EntryFilter =
+  | ((path: string) => boolean)
+  | string
+  | readonly string[];
+
+/** How to walk through a tree. */
+export interface SftpWalkOptions extends SftpCallOptions {
+  /**
+   * How deep to go: 1 is the folder itself.
+   *
+   * @default {Infinity}
+   */
+  readonly maxDepth?: number;
+  /**
+   * How many entries may be read. A server could have no end of them.
+   *
+   * @default {250_000}
+   */
+  readonly maxEntries?: number;
+  /**
+   * Go into the folders that links lead to, unless that would be a circle.
+   *
+   * @default {false}
+   */
+  readonly followSymlinks?: boolean;
+  /** Which entries are given, and which folders are read. Default: all. */
+  readonly filter?: EntryFilter;
+}
+
+/** How to find what a pattern stands for. */
+export interface SftpGlobOptions extends SftpCallOptions {
+  /**
+   * Let `*`, `?` and `**` stand for a dot at the start of a name too.
+   *
+   * @default {false}
+   */
+  readonly dot?: boolean;
+  /**
+   * How deep to go below the part of the pattern that names one folder.
+   *
+   * @default {Infinity}
+   */
+  readonly maxDepth?: number;
+  /**
+   * How many entries may be read. A server could have no end of them.
+   *
+   * @default {250_000}
+   */
+  readonly maxEntries?: number;
+}
+
 /** How to remove, as in `Deno.RemoveOptions`. */
 export interface SftpRemoveOptions extends SftpCallOptions {
   /**

@@ -9,11 +9,14 @@ import type {
   SftpDirEntry,
   SftpFileInfo,
   SftpFileSystemInfo,
+  SftpWalkEntry,
 } from "./file_info.ts";
 import type {
+  SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
   SftpRemoveOptions,
+  SftpWalkOptions,
   SftpWriteFileOptions,
 } from "./options.ts";
 
@@ -114,6 +117,56 @@ export interface Sftp extends AsyncDisposable {
     path: string,
     options?: SftpCallOptions,
   ): AsyncIterableIterator<SftpDirEntry>;
+  /**
+   * Walks through a folder and those in it: the entries of one, and then its
+   * folders, one after the other. Links are given and not followed, unless the
+   * options say so. Whoever stops early leaves nothing open.
+   *
+   * @example What takes more than a gigabyte
+   * ```ts
+   * import type { Sftp } from "@sshpool/sshpool";
+   *
+   * async function* large(sftp: Sftp) {
+   *   const options = { filter: ["/proc/", "/sys/"], maxEntries: 1_000_000 };
+   *   for await (const { path, info } of sftp.walk("/", options)) {
+   *     if (info.size > 1e9) yield path;
+   *   }
+   * }
+   * ```
+   *
+   * @throws {SftpError} If a folder cannot be read, or there are more entries
+   * than the options allow.
+   */
+  walk(
+    path: string,
+    options?: SftpWalkOptions,
+  ): AsyncIterableIterator<SftpWalkEntry>;
+  /**
+   * Finds files and folders by a pattern: `*` and `?` within a name, `**` for
+   * any number of folders, `[a-z]`, `{jpg,png}`, `@(a|b)`; a `\` before one of
+   * these takes its meaning away. A dot at the start of a name has to be
+   * written, unless `dot` is set. Links are followed where the pattern names
+   * them, and not by `**`. As in a shell, folders that cannot be read are
+   * passed over; a pattern for which there is nothing gives nothing.
+   *
+   * @example Remove old logs
+   * ```ts
+   * import type { Sftp } from "@sshpool/sshpool";
+   *
+   * async function removeOld(sftp: Sftp) {
+   *   for await (const { path } of sftp.glob("/var/log/app/**\/*.log.gz")) {
+   *     await sftp.remove(path);
+   *   }
+   * }
+   * ```
+   *
+   * @throws {SftpError} If the server refuses, or there are more entries than
+   * the options allow.
+   */
+  glob(
+    pattern: string,
+    options?: SftpGlobOptions,
+  ): AsyncIterableIterator<SftpWalkEntry>;
   /**
    * Makes a folder.
    *

@@ -38,10 +38,13 @@ export function shareSftp(sftp: Sftp, onClose: () => void): Sftp {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== "function") return member;
       if (!isClosed) return member.bind(target);
-      return name === "readDir" ? refuseAll : refuse;
+      return ITERATORS.includes(name) ? refuseAll : refuse;
     },
   });
 }
+
+/** What fails at its first step. */
+const ITERATORS: readonly PropertyKey[] = ["readDir", "walk", "glob"];
 
 /** The open handles of each session. */
 const handles = new WeakMap<Sftp, Set<() => void>>();
@@ -80,7 +83,6 @@ function refuse(): Promise<never> {
   );
 }
 
-/** For `readDir()`, whose first step fails. */
 async function* refuseAll(): AsyncGenerator<never> {
   yield await refuse();
 }

@@ -4,11 +4,11 @@ import { protocolOf } from "../_protocol.ts";
 import type { Sftp } from "../sftp.ts";
 import { type Entry, isAboutEntry, type Item, type Plan } from "./_plan.ts";
 import type { Tally } from "./_tally.ts";
-import type { TransferOptions } from "./options.ts";
+import type { CheckedTransferOptions } from "./options.ts";
 
 /** What the copying of one file needs to know of the whole. */
 export interface Context {
-  readonly options: TransferOptions;
+  readonly options: CheckedTransferOptions;
   readonly tally: Tally;
   readonly signal: AbortSignal;
   /** Whether it is one of a tree, where a source may grow. */
@@ -28,7 +28,7 @@ const MOST_BYTES_OF_A_FILE = 4 * 1024 * 1024;
 export async function copyAll(
   sftp: Sftp,
   plan: Plan,
-  options: TransferOptions,
+  options: CheckedTransferOptions,
   tally: Tally,
   copy: (item: Item, context: Context) => Promise<void>,
 ): Promise<void> {
@@ -102,7 +102,8 @@ async function copyOne(
 export function looksSame(
   source: Item["info"],
   there: Entry | null | undefined,
-  { changedOnly = false, checksum = false, resume = false }: TransferOptions,
+  { changedOnly = false, checksum = false, resume = false }:
+    CheckedTransferOptions,
 ): "no" | "yes" | "compare" {
   if (there?.kind !== "file" || there.info.size !== source.size) return "no";
   if (changedOnly && checksum) return "compare";

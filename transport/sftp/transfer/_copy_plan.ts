@@ -18,7 +18,7 @@ import {
   tagIn,
   tagOf,
 } from "../_unfinished.ts";
-import type { TransferOptions, TransferResult } from "./options.ts";
+import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
 /** How many folders are made, and entries removed, at a time. */
 const AT_A_TIME = 32;
@@ -72,7 +72,7 @@ export async function copyPlan(
   plan: Plan,
   { target, make }: { readonly target: Target; readonly make: Make },
   { options, tally }: {
-    readonly options: TransferOptions;
+    readonly options: CheckedTransferOptions;
     readonly tally: Tally;
   },
 ): Promise<TransferResult> {
@@ -110,7 +110,7 @@ export async function copyPlan(
 async function makeFolders(
   { folders }: Plan,
   target: Target,
-  options: TransferOptions,
+  options: CheckedTransferOptions,
   tally: Tally,
 ): Promise<Map<string, FolderState>> {
   const states = new Map<string, FolderState>();
@@ -133,7 +133,7 @@ async function makeOne(
   { from, to, depth }: Folder,
   above: FolderState | undefined,
   target: Target,
-  { dryRun = false }: TransferOptions,
+  { dryRun = false }: CheckedTransferOptions,
   tally: Tally,
 ): Promise<FolderState> {
   const isTop = depth === 0;
@@ -183,7 +183,7 @@ export async function sweep(
   entries: ReadonlyMap<string, Entry>,
   { files }: Pick<Plan, "files">,
   target: Target,
-  { resume = false }: TransferOptions,
+  { resume = false }: CheckedTransferOptions,
 ): Promise<void> {
   const found = [...entries.keys()].filter(isUnfinished);
   if (found.length === 0) return;
@@ -217,7 +217,7 @@ export async function sweep(
 async function foresee(
   plan: Plan,
   target: Target,
-  options: TransferOptions,
+  options: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
   await mapSome(plan.files, AT_A_TIME, async (item) => {
@@ -236,7 +236,7 @@ async function removeOthers(
   plan: Plan,
   states: ReadonlyMap<string, FolderState>,
   target: Target,
-  { dryRun = false, filter, signal }: TransferOptions,
+  { dryRun = false, filter, signal }: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
   const [failure] = tally.failures;
@@ -246,12 +246,15 @@ async function removeOthers(
       "Nothing was deleted, since something could not be copied",
     );
   }
-  const others = plan.folders.flatMap(({ to, names, below }) =>
+  const { glob } = plan;
+  const others = plan.folders.flatMap(({ to, names, below, isWhole }) =>
     [...states.get(`${to}/`)?.entries ?? []]
       .filter(([name, { kind }]) => {
         if (names.has(name) || isActive(name)) return false;
-        const path = `${below}${name}${kind === "folder" ? "/" : ""}`;
-        return filter === undefined || filter(path);
+        const isFolder = kind === "folder";
+        const isMeant = isWhole || glob!.matches(below + name, isFolder);
+        const path = `${below}${name}${isFolder ? "/" : ""}`;
+        return isMeant && (filter === undefined || filter(path));
       })
       .map(([name]) => `${to}/${name}`)
   );
@@ -271,7 +274,7 @@ async function setFolders(
   { folders }: Plan,
   states: ReadonlyMap<string, FolderState>,
   target: Target,
-  { preserve, signal }: TransferOptions,
+  { preserve, signal }: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
   if (preserve === false) return;

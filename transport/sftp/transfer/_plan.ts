@@ -2,8 +2,9 @@ import { ConnectionLostError, SshError } from "../../errors.ts";
 import { showValue } from "../../options/show_value.ts";
 import { MAX_DEPTH } from "../_folders.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
+import { Glob } from "../_patterns.ts";
 import { isUnfinished } from "../_unfinished.ts";
-import type { TransferOptions, TransferResult } from "./options.ts";
+import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
 /** What is known of a source file before it is copied. */
 export interface SourceInfo {
@@ -55,6 +56,10 @@ export interface Folder extends Item {
   /** The path below the top, with a slash at its end; empty for the top. */
   readonly below: string;
   readonly names: Set<string>;
+  /** Whether all that is in it is meant. */
+  readonly isWhole: boolean;
+  /** Whether it is there only for what is in it. */
+  readonly isPassage: boolean;
 }
 
 /** All that is to be copied: folders from the top down. */
@@ -63,6 +68,8 @@ export interface Plan {
   readonly files: Item[];
   readonly links: Item[];
   readonly skipped: string[];
+  /** What of the tree is meant, if not all. */
+  readonly glob: Glob | undefined;
   /** What cannot be copied, as was found before anything is. */
   readonly refused: TransferResult["failures"][number][];
 }
@@ -77,22 +84,53 @@ export interface Source {
   follow(path: string): Promise<Entry | undefined>;
 }
 
+/** What the caller has named: a file or folder, or a pattern and its base. */
+export interface Named {
+  readonly top: Entry;
+  readonly glob?: Glob | undefined;
+}
+
+/**
+ * Looks for a source. A path that is there is taken for what it is, whatever
+ * characters it has; another one may be a pattern.
+ *
+ * @param look Throws if there is nothing.
+ */
+export async function findSource(
+  path: string,
+  look: (path: string) => Promise<Entry>,
+): Promise<Named> {
+  try {
+    return { top: await look(path) };
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    const isMissing = code === "ENOENT" || code === "SSH_SFTP_NOT_FOUND";
+    const glob = isMissing ? await Glob.of(path) : undefined;
+    if (glob === undefined) throw error;
+    const top = await look(glob.base || ".");
+    if (top.kind === "folder") return { top, glob };
+    throw error;
+  }
+}
+
 /** How many folders are read at a time. */
 const FOLDERS_AT_A_TIME = 16;
 
 /**
  * Finds what is to be copied.
  *
- * @param top What the caller has named.
+ * @param named What the caller has named.
  * @param to Where it goes.
  */
 export async function makePlan(
   source: Source,
-  top: Entry,
+  named: Named,
   to: string,
-  options: TransferOptions,
+  options: CheckedTransferOptions,
 ): Promise<Plan> {
+  const { top, glob } = named;
   const plan: Plan = {
+    glob,
     folders: [],
     files: [],
     links: [],
@@ -109,7 +147,9 @@ export async function makePlan(
       `it has more than ${maxEntries} entries, which maxEntries allows`,
     );
   };
-  let next = await place(plan, top, { to, below: "" }, source, options);
+  const placing: Placing = { plan, source, options, glob };
+  const isWhole = glob === undefined;
+  let next = await place(top, { to, below: "", isWhole }, placing);
   for (let depth = 0; next.length > 0; depth++) {
     if (depth > MAX_DEPTH) {
       throw transferError(
@@ -131,47 +171,81 @@ export async function makePlan(
       }
     });
     for (const [index, children] of lists.entries()) {
-      const { to, names, below } = level[index]!;
-      for (const child of children) {
-        names.add(child.name);
-        const at = { to: `${to}/${child.name}`, below: below + child.name };
-        next.push(...await place(plan, child, at, source, options));
+      const { to, names, below, isWhole } = level[index]!;
+      for (const { name, ...child } of children) {
+        names.add(name);
+        const at = { to: `${to}/${name}`, below: below + name, isWhole };
+        next.push(...await place(child, at, placing));
       }
     }
   }
-  return plan;
+  return glob === undefined ? plan : withoutPassages(plan, top);
+}
+
+/** Leaves out folders that were only read to find what is in them. */
+function withoutPassages(plan: Plan, top: Entry): Plan {
+  const { folders, files, links } = plan;
+  const above = ({ to }: Item) => to.slice(0, to.lastIndexOf("/"));
+  const used = new Set([...files, ...links].map(above));
+  const kept = folders.toReversed().filter((folder) => {
+    const isKept = !folder.isPassage || used.has(folder.to) ||
+      folder.from === top.path;
+    if (isKept) used.add(above(folder));
+    return isKept;
+  });
+  return { ...plan, folders: kept.reverse() };
 }
 
 interface TreePath {
   readonly to: string;
   /** The path below the top. */
   readonly below: string;
+  /** Whether all is meant that is in the folder. */
+  readonly isWhole: boolean;
+}
+
+/** What places entries in a plan. */
+interface Placing {
+  readonly plan: Plan;
+  readonly source: Source;
+  readonly options: CheckedTransferOptions;
+  readonly glob: Glob | undefined;
 }
 
 /** Adds an entry to the plan; returns the folder to read next, if it is one. */
 async function place(
-  plan: Plan,
-  entry: Entry | Child,
-  { to, below }: TreePath,
-  source: Source,
-  { symlinks = "copy", filter }: TransferOptions,
+  entry: Entry | Omit<Extract<Child, { refused: string }>, "name">,
+  { to, below, isWhole }: TreePath,
+  { plan, source, options, glob }: Placing,
 ): Promise<Folder[]> {
+  const { symlinks = "copy", filter } = options;
   const isTop = below === "";
+  const isFolder = "kind" in entry && entry.kind === "folder";
+  const isMeant = isWhole || (!isTop && glob!.matches(below, isFolder));
+  const may = isMeant || isTop ? "yes" : glob!.mayHave(below);
+  if (!isMeant && may === "no") return [];
   if (!isTop && isUnfinished(below.slice(below.lastIndexOf("/") + 1))) {
     plan.skipped.push(entry.path);
     return [];
   }
-  if ("refused" in entry && entry.refused !== undefined) {
+  if ("refused" in entry) {
     const { path, refused } = entry;
+    if (!isMeant) return [];
     if (filter !== undefined && !filter(below)) return [];
     const error = transferError("SSH_SFTP_TRANSFER_REFUSED", path, refused);
     plan.refused.push({ path, error });
     return [];
   }
-  const { path: from } = entry as Entry;
-  let { kind, info } = entry as Entry;
+  const { path: from } = entry;
+  let { kind, info } = entry;
   const slash = kind === "folder" ? "/" : "";
   if (!isTop && filter !== undefined && !filter(below + slash)) return [];
+  if (!isMeant && kind === "link") {
+    // A pattern may name a link, but takes none for any number of folders.
+    const found = may === "named" ? await source.follow(from) : undefined;
+    if (found?.kind === "folder") ({ kind, info } = found);
+  }
+  if (!isMeant && kind !== "folder") return [];
   if (kind === "link" && symlinks === "follow") {
     const found = await source.follow(from);
     if (found === undefined) {
@@ -192,6 +266,8 @@ async function place(
       depth,
       names: new Set(),
       below: isTop ? "" : `${below}/`,
+      isWhole: isWhole || (isMeant && glob!.takesAll),
+      isPassage: !isMeant,
     };
     plan.folders.push(folder);
     return [folder];
@@ -266,14 +342,17 @@ export function checkPaths(...paths: readonly unknown[]): void {
 export function checkPlan(
   plan: Plan,
   from: string,
-  { delete: removes = false }: TransferOptions,
+  { delete: removes = false }: CheckedTransferOptions,
 ): void {
-  const { folders, files, links, refused, skipped } = plan;
+  const { folders, files, links, refused, skipped, glob } = plan;
   if (skipped.includes(from)) {
     const why = "it is neither a file nor a folder";
     throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
   }
   const isEmpty = folders.length <= 1 && files.length + links.length === 0;
+  if (glob !== undefined && isEmpty && refused.length === 0) {
+    throw transferError("SSH_SFTP_NOT_FOUND", from, "nothing matches it");
+  }
   if (isEmpty && refused[0] !== undefined) throw refused[0].error;
   if (isEmpty && removes === true) {
     throw transferError(

@@ -5,7 +5,7 @@ import { SftpError } from "../errors.ts";
 import type { SftpFileInfo } from "../file_info.ts";
 import type { Sftp } from "../sftp.ts";
 import { type FileTimes, folderOf, type Target } from "./_copy_plan.ts";
-import type { Entry, SourceInfo } from "./_plan.ts";
+import type { Entry, Named, SourceInfo } from "./_plan.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
 
 /** What is known of a file on the server. */
@@ -222,9 +222,13 @@ export async function withHome(
   return home.replace(/\/$/, "") + rest;
 }
 
-/** A path that ends in a slash is the folder that the source goes into. */
-export function intoFolder(to: string, from: string): string {
+/**
+ * A path that ends in a slash is the folder that the source goes into. What a
+ * pattern stands for goes into it in any case.
+ */
+export function intoFolder(to: string, from: string, { glob }: Named): string {
   if (!to.endsWith("/")) return to;
+  if (glob !== undefined) return to.replace(/(?!^)\/+$/, "");
   const name = basename(from) === ".."
     ? basename(resolve(from))
     : basename(from);

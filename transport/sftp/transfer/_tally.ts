@@ -1,6 +1,6 @@
 import type { Plan } from "./_plan.ts";
 import type {
-  TransferOptions,
+  CheckedTransferOptions,
   TransferProgress,
   TransferResult,
 } from "./options.ts";
@@ -24,7 +24,7 @@ export class Tally {
   deleted = 0;
 
   /** Begins at nothing. */
-  constructor(plan: Plan, { onProgress }: TransferOptions) {
+  constructor(plan: Plan, { onProgress }: CheckedTransferOptions) {
     this.#plan = plan;
     this.#onProgress = onProgress;
     this.#totalBytes = plan.files.reduce((sum, { info }) => sum + info.size, 0);

@@ -7,6 +7,7 @@
 import { mkdir } from "node:fs/promises";
 import { sep } from "node:path";
 import type { SftpDirEntry } from "../file_info.ts";
+import { filterOf } from "../_patterns.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { copyPlan, folderOf, sweep } from "./_copy_plan.ts";
@@ -16,6 +17,7 @@ import {
   checkPaths,
   checkPlan,
   type Child,
+  findSource,
   makePlan,
   type Source,
   transferError,
@@ -44,6 +46,10 @@ import {
  * is written through one. A name that is not UTF-8 is an error
  * (`SSH_SFTP_TRANSFER_REFUSED`), since not every runtime can make such a file,
  * and so is a link to such a name.
+ *
+ * A source that is not there and has `*`, `?`, `[`, `{` or `@(` in it is a
+ * pattern, as of `Sftp.glob()`. The target is a folder then, and gets what
+ * matches as it is below the first folder that the pattern does not name.
  *
  * @example Fetch logs, and show how far it is
  * ```ts
@@ -74,22 +80,27 @@ export async function download(
   local: string,
   given: TransferOptions = {},
 ): Promise<TransferResult> {
-  const options = TRANSFER_OPTIONS.check(given);
+  const checked = TRANSFER_OPTIONS.check(given);
   checkPaths(remote, local);
-  const { signal, dryRun = false, parents = false } = options;
+  const { signal, dryRun = false, parents = false } = checked;
   signal?.throwIfAborted();
+  const options = { ...checked, filter: await filterOf(checked.filter) };
   const from = await withHome(sftp, remote, signal);
-  const top = remoteEntry(from, await sftp.stat(from, { signal }));
+  const named = await findSource(
+    from,
+    async (path) => remoteEntry(path, await sftp.stat(path, { signal })),
+  );
   const to = intoFolder(
     sep === "/" ? local : local.replaceAll(sep, "/"),
     from,
+    named,
   );
-  const plan = await makePlan(remoteSource(sftp, signal), top, to, options);
+  const plan = await makePlan(remoteSource(sftp, signal), named, to, options);
   checkPlan(plan, from, options);
   if (parents && !dryRun && folderOf(to).length > 1) {
     await mkdir(folderOf(to), { recursive: true });
   }
-  if (top.kind === "file" && options.resume && !dryRun) {
+  if (named.top.kind === "file" && options.resume && !dryRun) {
     const folder = folderOf(to);
     const entries = await LOCAL_TARGET.list(folder === "" ? "." : folder)
       .catch(() => undefined); // the copy tells what is wrong

@@ -6,6 +6,9 @@
 
 import { callback, count, flag, oneOf, signal } from "../../options/rules.ts";
 import { OptionTable } from "../../options/table.ts";
+import { entryFilter } from "../_option_tables.ts";
+import type { FilterFunction } from "../_patterns.ts";
+import type { EntryFilter } from "../options.ts";
 
 /** Options for `upload` and `download`. */
 export interface TransferOptions {
@@ -118,13 +121,10 @@ export interface TransferOptions {
    */
   readonly onError?: "stop" | "continue";
   /**
-   * Says which entries of a tree are copied; of a folder that is not nothing is.
-   * Called with the path below the source, with `/` between names and at the
-   * end of a folder.
-   * What the package `ignore` makes of the lines of a `.gitignore`, by
-   * `createFilter()`, can be given here.
+   * Which entries of a tree are copied: a function of the path below the
+   * source, or what is left out, as patterns of a `.gitignore`. Default: all.
    */
-  readonly filter?: (path: string) => boolean;
+  readonly filter?: EntryFilter;
   /**
    * How many entries a tree may have. A server could have no end of them.
    *
@@ -133,6 +133,12 @@ export interface TransferOptions {
   readonly maxEntries?: number;
   /** Called with each piece that was copied. What it throws ends the transfer. */
   readonly onProgress?: (progress: TransferProgress) => void;
+}
+
+/** The options of a transfer, ready to be used. */
+export interface CheckedTransferOptions
+  extends Omit<TransferOptions, "filter"> {
+  readonly filter?: FilterFunction | undefined;
 }
 
 /** How far a transfer is. */
@@ -208,7 +214,7 @@ export const TRANSFER_OPTIONS = new OptionTable<TransferOptions>(
     dryRun: flag,
     parents: flag,
     onError: oneOf("stop", "continue"),
-    filter: callback,
+    filter: entryFilter,
     maxEntries: count,
     onProgress: callback,
   },

@@ -5,6 +5,8 @@
  */
 
 import { readlink } from "node:fs/promises";
+import { sep } from "node:path";
+import { filterOf } from "../_patterns.ts";
 import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { copyPlan, folderOf, nameOf, sweep } from "./_copy_plan.ts";
@@ -13,6 +15,7 @@ import {
   afterChanges,
   checkPaths,
   checkPlan,
+  findSource,
   makePlan,
   type Plan,
 } from "./_plan.ts";
@@ -21,6 +24,7 @@ import { Tally } from "./_tally.ts";
 import { finished, leftFor } from "../_unfinished.ts";
 import { uploadFile, uploadLink } from "./_upload_file.ts";
 import {
+  type CheckedTransferOptions,
   TRANSFER_OPTIONS,
   type TransferOptions,
   type TransferResult,
@@ -36,6 +40,10 @@ import {
  * nothing else that is no regular file is touched. Other hard links of a file
  * that is replaced keep the old content. A source that changes in the meantime
  * is an error; in a tree one that grows is copied as far as it went.
+ *
+ * A source that is not there and has `*`, `?`, `[`, `{` or `@(` in it is a
+ * pattern, as of `Sftp.glob()`. The target is a folder then, and gets what
+ * matches as it is below the first folder that the pattern does not name.
  *
  * @example Deploy a folder, and remove what is not in it any more
  * ```ts
@@ -68,13 +76,17 @@ export async function upload(
   remote: string,
   given: TransferOptions = {},
 ): Promise<TransferResult> {
-  const options = TRANSFER_OPTIONS.check(given);
+  const checked = TRANSFER_OPTIONS.check(given);
   checkPaths(local, remote);
-  const { signal, dryRun = false, parents = false } = options;
+  const { signal, dryRun = false, parents = false } = checked;
   signal?.throwIfAborted();
-  const top = await lookAt(local);
-  const to = intoFolder(await withHome(sftp, remote, signal), local);
-  const plan = await makePlan(LOCAL_SOURCE, top, to, options);
+  const options = { ...checked, filter: await filterOf(checked.filter) };
+  const named = await findSource(
+    sep === "/" ? local : local.replaceAll(sep, "/"),
+    lookAt,
+  );
+  const to = intoFolder(await withHome(sftp, remote, signal), local, named);
+  const plan = await makePlan(LOCAL_SOURCE, named, to, options);
   checkPlan(plan, local, options);
   const target = new RemoteTarget(sftp, signal);
   const tally = new Tally(plan, options);
@@ -82,7 +94,7 @@ export async function upload(
     if (parents && !dryRun && folderOf(to).length > 1) {
       await sftp.mkdir(folderOf(to), { recursive: true, signal });
     }
-    if (top.kind === "file") await tidy(target, plan, options);
+    if (named.top.kind === "file") await tidy(target, plan, options);
     return await copyPlan(sftp, plan, {
       target,
       make: {
@@ -104,7 +116,7 @@ export async function upload(
 async function tidy(
   target: RemoteTarget,
   plan: Plan,
-  options: TransferOptions,
+  options: CheckedTransferOptions,
 ): Promise<void> {
   const { to } = plan.files[0]!;
   const folder = folderOf(to);
