@@ -1,3 +1,4 @@
+import { slowdown } from "../../kit/linear.ts";
 import { casesOfRun, Random, withSeed } from "../../kit/random.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -181,26 +182,14 @@ Deno.test("parseKnownHosts() takes linear time", () => {
     markers: (n) => "@revoked ".repeat(n * 5),
   };
   for (const [shape, make] of Object.entries(shapes)) {
-    const [small, large] = [make(2_000), make(20_000)];
-    parseKnownHosts(small);
-    // A busy machine makes one look too slow, never all; a quadratic parser
-    // takes a hundred times as long in each.
-    let ratio = Infinity;
-    for (let tries = 6; ratio >= 30 && tries > 0; tries--) {
-      ratio = fastest(large) / Math.max(fastest(small), 0.5);
-    }
-    assert(ratio < 30, `${shape}: 10 times the input took ${ratio} times`);
+    const ratio = slowdown(
+      (text) => void new KnownHosts(text).find("db1"),
+      [make(2_000), make(20_000)],
+      10,
+    );
+    assert(ratio < 3, `${shape}: ten times the input took ${10 * ratio} times`);
   }
 });
-
-function fastest(text: string): number {
-  const times = [1, 2, 3].map(() => {
-    const started = performance.now();
-    new KnownHosts(text).find("db1");
-    return performance.now() - started;
-  });
-  return Math.min(...times);
-}
 
 Deno.test("KnownHosts.find() compares the whole hash of a name", () => {
   const salt = Buffer.alloc(20, 7);

@@ -4,6 +4,7 @@ import {
   encodeFileName,
   isUnicodeFileName,
 } from "../../../transport/sftp/names.ts";
+import { slowdown } from "../../kit/linear.ts";
 import { Random } from "../../kit/random.ts";
 
 Deno.test("decodeFileName() keeps names that are UTF-8 as they are", () => {
@@ -72,21 +73,16 @@ Deno.test("decodeFileName() takes what is UTF-8 exactly where a strict decoder d
 });
 
 Deno.test("decodeFileName() and encodeFileName() take time in proportion to the length of a name", () => {
-  const ms = (length: number, times: number) => {
-    // Bytes that are UTF-8 and bytes that are not, in turn.
-    const bytes = Uint8Array.from(
-      { length },
-      (_, index) => index % 2 ? 0xff : 0x61,
-    );
-    const start = performance.now();
-    for (let n = 0; n < times; n++) {
-      assertEquals(encodeFileName(decodeFileName(bytes)).length, length);
-    }
-    return performance.now() - start;
-  };
-  ms(20_000, 1); // compiled by then
-  // As many bytes in short names and in a long one: a busy machine makes both
-  // slow. With the square of the length the long one would take 50 times as long.
-  const short = ms(20_000, 50);
-  assert(ms(1_000_000, 1) < 10 * short);
+  // Bytes that are UTF-8 and bytes that are not, in turn.
+  const make = (length: number) =>
+    Uint8Array.from({ length }, (_, index) => index % 2 ? 0xff : 0x61);
+  const ratio = slowdown(
+    (bytes) => {
+      assertEquals(encodeFileName(decodeFileName(bytes)).length, bytes.length);
+    },
+    [make(20_000), make(1_000_000)],
+    50,
+  );
+  // With the square of the length it would be 50.
+  assert(ratio < 10, `${ratio}`);
 });
