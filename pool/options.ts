@@ -304,6 +304,7 @@ export interface SpawnOptions extends ConnectionSpawnOptions, AcquireOptions {
  * | `term` | the type of the terminal |
  * | `columns` | its width in characters (80) |
  * | `rows` | its height in lines (24) |
+ * | `pty` | `false` for a shell without a terminal |
  * | `env` | environment variables |
  * | `envMode` | how they get there: `"request"` (default) or `"inline"` |
  * | `onOpen` | called when the channel is open |

@@ -368,6 +368,17 @@ function foreignToJson(error: unknown, isCause: boolean): ErrorJson {
  *
  * @param json What came, parsed.
  * @returns The error, whose stack is of this process.
+ *
+ * @example Take what a newer version may have sent
+ * ```ts
+ * import { errorFromJson, RemoteError } from "@sshpool/sshpool";
+ * import { assertEquals, assertInstanceOf } from "@std/assert";
+ *
+ * const json = { name: "NewError", code: "SSH_NEW", message: "Cannot do it" };
+ * const error = errorFromJson(JSON.parse(JSON.stringify(json)));
+ * assertInstanceOf(error, RemoteError);
+ * assertEquals([error.code, error.message], ["SSH_NEW", "Cannot do it"]);
+ * ```
  */
 export function errorFromJson(json: unknown): Error {
   return fromJson(json, 0);
