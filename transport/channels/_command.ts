@@ -88,7 +88,7 @@ export class CommandRequests {
   /** What cannot be sent fails this session alone. */
   #send(write: () => void): void {
     try {
-      this.#context.table.transport.together(write);
+      write();
     } catch (error) {
       this.#refuse(error as Error);
     }

@@ -49,10 +49,11 @@ export interface PacketTransport {
   start(listener: TransportListener): void;
   /** Returns a packet for a payload of so many bytes, which begins at `HEAD`. */
   alloc(payloadBytes: number): Buffer;
-  /** Sends a packet of `alloc()`. Does nothing once the transport has ended. */
+  /**
+   * Sends a packet of `alloc()`, which may be held until the end of the turn of
+   * the event loop. Does nothing once the transport has ended.
+   */
   send(packet: Buffer): void;
-  /** Sends in one piece all that `write` sends in its turn. */
-  together(write: () => void): void;
   /** Sends a message that means nothing, so that TCP acknowledges what came. */
   acknowledge?(): void;
   /** A session or a tunnel is being opened, by either side. */

@@ -11,6 +11,7 @@ import {
   type PacketTransport,
   type TransportListener,
 } from "../channels/packet_transport.ts";
+import { Outbox } from "../channels/outbox.ts";
 import { SocketTunnel } from "../channels/socket_tunnel.ts";
 import type {
   ClosedReason,
@@ -42,10 +43,10 @@ export class MuxTransport implements PacketTransport {
   readonly #master: Master;
   readonly #socket: Socket;
   readonly #control: Control;
+  readonly #outbox: Outbox;
   #listener: TransportListener | undefined;
   #isOver = false;
   #error: Error | undefined;
-  #batch: Buffer[] | undefined;
   /** Called at the end: listeners of remote forwards. */
   readonly #forwards = new Set<() => void>();
 
@@ -56,13 +57,14 @@ export class MuxTransport implements PacketTransport {
   constructor(master: Master, control: Control) {
     this.#master = master;
     this.#control = control;
-    this.#socket = control.socket;
+    const socket = this.#socket = control.socket;
+    this.#outbox = new Outbox((bytes) => void socket.write(bytes));
     this.software = master.log.software;
     this.algorithms = master.log.algorithms;
   }
 
   get unsentBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#outbox.bytes;
   }
 
   start(listener: TransportListener): void {
@@ -93,20 +95,7 @@ export class MuxTransport implements PacketTransport {
   }
 
   send(packet: Buffer): void {
-    if (this.#isOver || this.#socket.destroyed) return;
-    if (this.#batch !== undefined) this.#batch.push(packet);
-    else this.#socket.write(packet);
-  }
-
-  together(write: () => void): void {
-    if (this.#batch !== undefined) return write();
-    const batch: Buffer[] = this.#batch = [];
-    try {
-      write();
-    } finally {
-      this.#batch = undefined;
-      if (batch.length > 0) this.send(Buffer.concat(batch));
-    }
+    if (!this.#isOver && !this.#socket.destroyed) this.#outbox.push(packet);
   }
 
   listen(
@@ -147,6 +136,7 @@ export class MuxTransport implements PacketTransport {
 
   #stopUse(): void {
     this.#isOver = true;
+    this.#outbox.drop();
     this.#socket.destroy();
     for (const end of [...this.#forwards]) end();
   }

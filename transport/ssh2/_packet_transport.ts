@@ -14,13 +14,13 @@ import {
   type PacketTransport,
   type TransportListener,
 } from "../channels/packet_transport.ts";
+import { Outbox } from "../channels/outbox.ts";
 import type { ClosedReason, ConnectionAlgorithms } from "../connector.ts";
 import { serverError, serverText } from "../session/server_text.ts";
 import { ByteReader } from "./_bytes.ts";
 import type { RawClient } from "./fence/internals.ts";
 import { sendIgnore } from "./_ignore.ts";
 import { PromptAcks } from "./_prompt_acks.ts";
-import { cork } from "./_cork.ts";
 
 const DISCONNECT = 1;
 
@@ -44,6 +44,9 @@ export class Ssh2Transport implements PacketTransport {
   readonly #raw: RawClient;
   readonly #socket: Duplex;
   readonly #acks: PromptAcks;
+  readonly #outbox: Outbox;
+  /** Whether what ssh2 writes is a message of `send()`. */
+  #isSending = false;
   #algorithms: ConnectionAlgorithms | undefined;
   #listener: TransportListener | undefined;
   /** What came in one piece with the end of the login, before `start()`. */
@@ -75,6 +78,13 @@ export class Ssh2Transport implements PacketTransport {
       this.#onPayload(payload);
       return undefined;
     };
+    const onWrite = protocol._onWrite;
+    const outbox = this.#outbox = new Outbox(onWrite);
+    protocol._onWrite = (bytes) => {
+      outbox.push(bytes);
+      // ssh2 may end the socket after a message of its own.
+      if (!this.#isSending) outbox.flush();
+    };
     client.on("handshake", (negotiated) => {
       this.#algorithms ??= namesOf(negotiated);
       this.#drain();
@@ -90,7 +100,7 @@ export class Ssh2Transport implements PacketTransport {
   }
 
   get unsentBytes(): number {
-    return this.#socket.writableLength + this.#queuedBytes;
+    return this.#socket.writableLength + this.#outbox.bytes + this.#queuedBytes;
   }
 
   start(listener: TransportListener): void {
@@ -129,30 +139,32 @@ export class Ssh2Transport implements PacketTransport {
   }
 
   send(packet: Buffer): void {
-    const { _kexinit, _cipher, _destruct } = this.#raw._protocol;
+    const { _kexinit, _destruct } = this.#raw._protocol;
     if (this.#isOver || _destruct === undefined) return;
-    if (_kexinit === undefined) return _cipher?.encrypt(packet);
+    if (_kexinit === undefined) return this.#encrypt(packet);
     // RFC 4253 section 7.1: nothing but the key exchange until it is done.
     const payload = packet.subarray(HEAD);
     this.#queue.push(payload);
     this.#queuedBytes += payload.length;
   }
 
-  #drain(): void {
-    if (this.#queue.length === 0) return;
-    const queue = this.#queue.splice(0);
-    this.#queuedBytes = 0;
-    this.together(() => {
-      for (const payload of queue) {
-        const packet = this.alloc(payload.length);
-        packet.set(payload, HEAD);
-        this.send(packet);
-      }
-    });
+  #encrypt(packet: Buffer): void {
+    this.#isSending = true;
+    try {
+      this.#raw._protocol._cipher?.encrypt(packet);
+    } finally {
+      this.#isSending = false;
+    }
   }
 
-  together(write: () => void): void {
-    cork(this.#socket, write);
+  #drain(): void {
+    const queue = this.#queue.splice(0);
+    this.#queuedBytes = 0;
+    for (const payload of queue) {
+      const packet = this.alloc(payload.length);
+      packet.set(payload, HEAD);
+      this.send(packet);
+    }
   }
 
   acknowledge(): void {
@@ -183,6 +195,7 @@ export class Ssh2Transport implements PacketTransport {
       this.#isOver = true;
       this.#acks.end();
       try {
+        this.#outbox.flush();
         this.#client.end();
         await settles(socket, "finish", CLOSE_MS);
       } catch {
@@ -207,6 +220,7 @@ export class Ssh2Transport implements PacketTransport {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#acks.end();
+    this.#outbox.drop();
     this.#socket.destroy();
     this.#listener?.onEnd(this.#reason());
   }

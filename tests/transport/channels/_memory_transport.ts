@@ -62,10 +62,6 @@ export class MemoryTransport implements PacketTransport {
     this.onSend?.(payload);
   }
 
-  together(write: () => void): void {
-    write();
-  }
-
   acknowledge(): void {
     this.acknowledged++;
   }
