@@ -1,9 +1,10 @@
 /**
- * The treaty over both adapters, to the server in the process. Prints the tests
- * that failed as JSON. Written for Node 20: no `await using`.
+ * The treaty over both adapters, registered with the test runner of the
+ * runtime: over ssh2 to the server in the process, over `ssh` to the sshd that
+ * `SSHD_URL` hands out, if it is set. Written for Node 20: no `await using`.
  */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import process from "node:process";
 import { Ssh2Connector } from "@sshpool/sshpool";
 import { OpenSshConnector } from "@sshpool/sshpool/openssh";
@@ -13,48 +14,61 @@ import {
   EmbeddedServer,
 } from "@sshpool/sshpool/testing";
 
-const adapters = {
-  ssh2: () => new Ssh2Connector(),
-  openssh: () => new OpenSshConnector({ configFile: false }),
-};
+const { test } = await import("Bun" in globalThis ? "bun:test" : "node:test");
+const SSHD = process.env.SSHD_URL;
 
-async function start(connector) {
-  const options = { maxSessions: 2, commands: contractCommands };
+async function embedded() {
   const server = await EmbeddedServer.start({
-    ...options,
+    maxSessions: 2,
+    commands: contractCommands,
     acceptEnv: ["LC_*"],
   });
+  return {
+    host: server.host(),
+    lose: () => server.dropAll(),
+    end: () => server.close(),
+  };
+}
+
+async function ask(verb) {
+  const response = await fetch(`${SSHD}/${verb}`, { method: "POST" });
+  return await response.json();
+}
+
+async function sshd() {
+  const host = await ask("start");
+  return { host, lose: () => ask("kill"), end: () => {} };
+}
+
+async function start(connector, site) {
+  const { host, lose, end } = await site();
   const silent = await EmbeddedServer.start({ neverBanner: true });
+  const { hostname, port } = silent.host();
   const sockets = await mkdtemp("/tmp/sshpool-contract-");
+  await chmod(sockets, 0o777);
   return {
     connector,
-    host: server.host(),
-    folder: "/home/ops",
+    host,
+    folder: site === sshd ? sockets : "/home/ops",
     sockets,
-    silent: () => silent.host(),
-    lose: () => server.dropAll(),
+    silent: () => ({ ...host, hostname, port }),
+    lose,
     async [Symbol.asyncDispose]() {
-      await server.close();
       await silent.close();
+      await end();
       await rm(sockets, { recursive: true });
     },
   };
 }
 
-const failed = [];
-let passed = 0;
-for (const name of JSON.parse(process.argv[2])) {
-  const tests = [];
-  connectorContract({ name, start: () => start(adapters[name]()) }, {
-    test: (title, body) => tests.push([title, body]),
-  });
-  for (const [title, body] of tests) {
-    try {
-      await body();
-      passed++;
-    } catch (error) {
-      failed.push(`${title}: ${error?.stack ?? error}`);
-    }
-  }
+connectorContract({
+  name: "ssh2",
+  start: () => start(new Ssh2Connector(), embedded),
+}, { test });
+
+if (SSHD !== undefined) {
+  connectorContract({
+    name: "openssh",
+    start: () => start(new OpenSshConnector({ configFile: false }), sshd),
+  }, { test });
 }
-process.stdout.write(JSON.stringify({ isTested: passed > 45, failed }) + "\n");

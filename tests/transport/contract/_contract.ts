@@ -13,7 +13,7 @@ import {
   EmbeddedServer,
   MemoryConnector,
 } from "../../../transport/testing/mod.ts";
-import { startSshd } from "../../kit/sshd.ts";
+import { type SshdOptions, startSshd } from "../../kit/sshd.ts";
 
 /** As distributions have it in their sshd_config. */
 const acceptEnv = ["LANG", "LC_*"];
@@ -37,10 +37,15 @@ export async function ssh2Connector(): Promise<Connector> {
 }
 
 export async function openSshConnector(): Promise<Connector> {
+  return await openSshConnectorOf("ssh");
+}
+
+/** The same with another `ssh`. */
+export async function openSshConnectorOf(path: string): Promise<Connector> {
   const { OpenSshConnector } = await import(
     "../../../transport/openssh/mod.ts"
   );
-  return new OpenSshConnector({ configFile: false });
+  return new OpenSshConnector({ configFile: false, path });
 }
 
 type Site = Omit<ContractRig, "connector">;
@@ -83,8 +88,10 @@ export async function embeddedSite(): Promise<Site> {
 }
 
 /** A real sshd. */
-export async function sshdSite(): Promise<Site> {
-  const sshd = await startSshd({ maxSessions: 2 });
+export async function sshdSite(
+  options: Pick<SshdOptions, "version"> = {},
+): Promise<Site> {
+  const sshd = await startSshd({ maxSessions: 2, ...options });
   const folder = await openFolder();
   const host = resolved(sshd.host());
   const { silent, end } = silence(host);
