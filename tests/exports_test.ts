@@ -162,6 +162,25 @@ const POOL = `
   SftpWriteFromOptions
 `;
 
+const NATS = `
+  Bus
+  BusMessage
+  BusStatus
+  FleetCloseOptions
+  FleetPoolOptions
+  FleetRequest
+  FleetWorker
+  FleetWorkerOptions
+  FleetWorkerStats
+  NatsConnector
+  NatsConnectorOptions
+  RouteSource
+  ShardOwner
+  ShardSource
+  StaticShards
+  fleetPool
+`;
+
 const OPENSSH = `
   OpenSshConnector
   OpenSshConnectorOptions
@@ -274,6 +293,7 @@ const TESTING = `
 /** What each entry point exports. */
 const NAMES: Record<string, string> = {
   ".": SHARED + MAIN,
+  "./nats": NATS,
   "./openssh": OPENSSH,
   "./otel": OTEL,
   "./pool": SHARED + POOL,

@@ -16,6 +16,7 @@ import type { TemplateOptions } from "../pool/mod.ts";
 import { prefixOutput, terminalProgress } from "../pool/progress.ts";
 import { download, startSftp, upload } from "../transport/sftp/mod.ts";
 import { loadSshConfig } from "../transport/ssh_config/mod.ts";
+import { fleetPool, FleetWorker, NatsConnector } from "../pool/nats.ts";
 import { OpenSshConnector } from "../transport/openssh/mod.ts";
 import {
   connectorContract,
@@ -108,7 +109,32 @@ const forward: Case = {
   ],
 };
 
+/** A bus on which nothing happens. */
+const bus: Wrong = {
+  isClosed: () => false,
+  subscribe: () => nothing,
+  status: async function* () {},
+};
+const worker = { pool: { route: () => {} }, host: () => undefined };
+const joinedWorker = (o: Wrong) => new FleetWorker(bus, joined(worker, o));
+
 const CASES: Readonly<Record<string, Case>> = {
+  FleetCloseOptions: {
+    wrong: { drainTimeoutMs: -1 },
+    borders: [(_, o) => FleetWorker.prototype.close.call(null as Wrong, o)],
+  },
+  FleetPoolOptions: {
+    wrong: { group: "a.b", maxConnections: 0, pingMs: 0 },
+    borders: [[true, (_, o) => fleetPool(bus, o)]],
+  },
+  FleetWorkerOptions: {
+    wrong: { pool: {}, host: "web-1", shards: 0, id: "a b" },
+    borders: [[true, (_, o) => joinedWorker(o)]],
+  },
+  NatsConnectorOptions: {
+    wrong: { prefix: "a.b", clientId: "", trace: {}, sendSudoPasswords: 1 },
+    borders: [[true, (_, o) => new NatsConnector(bus, o)]],
+  },
   AcquireOptions: acquire,
   BackoffOptions: {
     wrong: { factor: 0, initialMs: "1s" },

@@ -19,7 +19,13 @@ const POOL_MAY_IMPORT = [
 ];
 
 /** The adapters, each of which knows none of the others. */
-const ADAPTERS = ["transport/ssh2/", "transport/openssh/"];
+const ADAPTERS = ["transport/ssh2/", "transport/openssh/", "transport/nats/"];
+
+/**
+ * As the main entry has a pool over ssh2, `./nats` has one over the bus: this
+ * file alone knows both the pool and that adapter.
+ */
+const PAIRING = { file: "pool/nats.ts", adapter: "transport/nats/" };
 
 interface File {
   readonly path: string;
@@ -119,9 +125,21 @@ Deno.test("the library's imports were found at all", () => {
 Deno.test("the pool imports of the transports the folders that any adapter shares, and no adapter", () => {
   const wrong = offences(({ path }, to) =>
     path.startsWith("pool/") && !to.startsWith("pool/") &&
-    !POOL_MAY_IMPORT.includes(folderOf(to))
+    !POOL_MAY_IMPORT.includes(folderOf(to)) &&
+    !(path === PAIRING.file && folderOf(to) === PAIRING.adapter)
   );
   assertEquals(wrong, []);
+});
+
+Deno.test("the entry point that pairs the pool with an adapter is needed by nothing", () => {
+  const wrong = offences((_file, to) => to === PAIRING.file);
+  assertEquals(wrong, []);
+  assertEquals(
+    library.some(({ path, imports }) =>
+      path === PAIRING.file && imports.includes("pool/pool.ts")
+    ),
+    true,
+  );
 });
 
 Deno.test("no transport imports the pool, and no adapter another", () => {
@@ -319,7 +337,7 @@ Deno.test("the main entry gives its own pool a connector, and that of ./pool non
 
 /** The floors of the pool from above to below; a file or folder is a room. */
 const FLOORS: readonly (readonly string[])[] = [
-  ["mod.ts", "otel/", "prefix_output.ts", "progress.ts"],
+  ["mod.ts", "nats.ts", "otel/", "prefix_output.ts", "progress.ts"],
   ["pool.ts"],
   ["core/"],
   ["calls/"],

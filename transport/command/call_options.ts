@@ -172,12 +172,31 @@ class Marked {
  * same, took 40 % of the time of a warm `exec()`.
  */
 class Checked extends Marked {
-  readonly #isChecked = true;
+  /** Whether `onOpen` is one of the caller's, which may return a promise. */
+  readonly #mayHold: boolean;
+
+  constructor(object: object, mayHold: boolean) {
+    super(object);
+    this.#mayHold = mayHold;
+  }
 
   static has(object: unknown): boolean {
-    return typeof object === "object" && object !== null &&
-      #isChecked in object;
+    return typeof object === "object" && object !== null && #mayHold in object;
   }
+
+  static mayHold(object: object): boolean | undefined {
+    return #mayHold in object ? object.#mayHold : undefined;
+  }
+}
+
+/**
+ * Whether `onOpen` may hold the command back. That of the pool alone does not:
+ * where a held command costs a round trip, it need not be asked for.
+ *
+ * @param options Options that were checked.
+ */
+export function mayHold(options: SessionOptions): boolean {
+  return options.onOpen !== undefined && (Checked.mayHold(options) ?? true);
 }
 
 /**
@@ -198,7 +217,7 @@ export function whenOpened<Options extends SessionOptions>(
     return onOpen();
   };
   const copy = { ...options, onOpen: both };
-  new Checked(copy);
+  new Checked(copy, mayHold(options));
   return Object.freeze(copy);
 }
 

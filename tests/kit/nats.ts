@@ -1,0 +1,151 @@
+/**
+ * A throwaway nats-server on a loopback port, with the subjects of fleets mapped
+ * to shards, and connections to it.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { connect } from "@nats-io/transport-node";
+
+/** A connection to the server. */
+export type NatsConnection = Awaited<ReturnType<typeof connect>>;
+
+const PATHS = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"];
+const natsPath = PATHS.find((path) => existsSync(path));
+
+/** Whether tests against a real NATS server have to be ignored. */
+export const noNats: boolean = natsPath === undefined;
+
+/** What to tell whoever sees such a test ignored. */
+export const natsHint = "install nats-server to run this test";
+
+/** How many shards there are unless it is said. */
+export const SHARDS = 16;
+
+/** Options of {@linkcode NatsServer.start}. */
+export interface NatsServerOptions {
+  /** How many shards there are. */
+  readonly shards?: number;
+  /** Whether it has JetStream, which leases need. */
+  readonly jetStream?: boolean;
+  /** More lines of its configuration. */
+  readonly config?: string;
+}
+
+/** A running server; dispose of it to kill it and to remove its files. */
+export class NatsServer implements AsyncDisposable {
+  readonly port: number;
+  readonly #dir: string;
+  #process: Deno.ChildProcess | undefined;
+  readonly #connections: NatsConnection[] = [];
+
+  private constructor(dir: string, port: number) {
+    this.#dir = dir;
+    this.port = port;
+  }
+
+  /** Starts it, and waits until it answers. */
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
+    if (noNats) throw new Error(`No nats-server: ${natsHint}`);
+    const dir = await Deno.makeTempDir({ prefix: "sshpool-nats-" });
+    const server = new NatsServer(dir, freePort());
+    const { shards = SHARDS, jetStream = false, config = "" } = options;
+    const mapped =
+      `ssh.shard.{{partition(${shards},1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}`;
+    await Deno.writeTextFile(
+      join(dir, "nats.conf"),
+      `listen: "127.0.0.1:${server.port}"
+ping_interval: "5s"
+ping_max: 2
+${
+        config.includes("mappings")
+          ? ""
+          : `mappings = { "ssh.dial.*.*": "${mapped}" }`
+      }
+${jetStream ? `jetstream { store_dir: "${dir}/store" }` : ""}
+${config}
+`,
+    );
+    try {
+      await server.begin();
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Opens a connection, which ends with the server. */
+  async connect(
+    options: Parameters<typeof connect>[0] = {},
+  ): Promise<NatsConnection> {
+    const connection = await connect({
+      servers: `127.0.0.1:${this.port}`,
+      reconnectTimeWait: 100,
+      reconnectJitter: 0,
+      maxReconnectAttempts: -1,
+      ...options,
+    });
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** Sends a signal to it: `SIGSTOP` freezes it. */
+  signal(name: Deno.Signal): void {
+    this.#process?.kill(name);
+  }
+
+  /** Kills it. */
+  async kill(): Promise<void> {
+    const process = this.#process;
+    this.#process = undefined;
+    try {
+      process?.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await process?.status;
+  }
+
+  /** Starts it, or starts it again on the same port. */
+  async begin(): Promise<void> {
+    this.#process = new Deno.Command(natsPath!, {
+      args: ["-c", join(this.#dir, "nats.conf")],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
+      if (await answers(this.port)) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error("Cannot start nats-server: no answer within 20 s");
+  }
+
+  /** Ends it, and what is connected to it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(
+      this.#connections.map((it) => it.close().catch(() => {})),
+    );
+    await this.kill();
+    await Deno.remove(this.#dir, { recursive: true });
+  }
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function answers(port: number): Promise<boolean> {
+  try {
+    using socket = await Deno.connect({ hostname: "127.0.0.1", port });
+    const buffer = new Uint8Array(16);
+    const n = await socket.read(buffer) ?? 0;
+    return new TextDecoder().decode(buffer.subarray(0, n)).startsWith("INFO");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,482 @@
+/**
+ * A connection whose host is dialled by a worker: a route to that worker.
+ *
+ * @module
+ */
+
+import { onAbort } from "../abort.ts";
+import {
+  checkExec,
+  checkShellOptions,
+  checkSpawn,
+} from "../command/call_options.ts";
+import type { Command } from "../command/command.ts";
+import { checkSubsystem, SIGNAL_OPTIONS } from "../connect_options.ts";
+import type {
+  ClosedReason,
+  Connection,
+  RemoteListener,
+  Tunnel,
+} from "../connector.ts";
+import { errorFromJson } from "../error_json.ts";
+import {
+  ConnectionLostError,
+  DialError,
+  type PartialOutput,
+} from "../errors.ts";
+import type { ResolvedHost } from "../host/host.ts";
+import { redacted } from "../host/redacted.ts";
+import { type ForwardTarget, parseTarget, targetName } from "../host/target.ts";
+import type {
+  ConnectionExecOptions,
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
+  ExecResult,
+  Output,
+  OutputEncoding,
+  RemoteProcess,
+  SessionOptions,
+} from "../process.ts";
+import { runCommand } from "../session/exec.ts";
+import { startProcess } from "../session/process.ts";
+import { serverText } from "../session/server_text.ts";
+import { startSftp } from "../sftp/open_session.ts";
+import type { Sftp } from "../sftp/sftp.ts";
+import { sftpTransport, StreamBytes, tunnelOf } from "./_bytes.ts";
+import {
+  deferred,
+  Frame,
+  newId,
+  parseJson,
+  parseObject,
+  Violation,
+} from "./_frames.ts";
+import type { Peer } from "./_peer.ts";
+import {
+  type ConnectionPart,
+  FleetSession,
+  incomingId,
+  type SessionOwner,
+} from "./_session.ts";
+import { type Loss, Stream } from "./_stream.ts";
+
+/** How long the reader of a full output has, once its process was sent a signal. */
+const STALL_MS = 1_000;
+
+/** What a connection is made of. */
+export interface FleetConnectionParts {
+  readonly peer: Peer;
+  readonly host: ResolvedHost;
+  /** What the client calls the host. */
+  readonly name: string;
+  /** The subject of the worker. */
+  readonly worker: string;
+  readonly ticket: string;
+  /** Whether a password for `sudo` may go over the bus. */
+  readonly sendsPasswords: boolean;
+  /** Gives what a tracer wants to send along. */
+  readonly trace: () => unknown;
+}
+
+/** A connection over the bus. */
+export class FleetConnection implements Connection, SessionOwner {
+  readonly host: ResolvedHost;
+  readonly closed: Promise<ClosedReason>;
+  readonly peer: Peer;
+  readonly worker: string;
+  isClosed = false;
+  isFailing = false;
+  openChannels = 0;
+  serverSoftware?: string;
+  readonly #parts: FleetConnectionParts;
+  readonly #name: string;
+  readonly #stream: Stream;
+  readonly #open = new Set<ConnectionPart>();
+  readonly #ready = deferred<void>();
+  #reason: ClosedReason | undefined;
+  #tellClosed!: (reason: ClosedReason) => void;
+
+  constructor(parts: FleetConnectionParts) {
+    this.#parts = parts;
+    this.host = redacted(parts.host);
+    this.peer = parts.peer;
+    this.worker = parts.worker;
+    this.#name = parts.name;
+    this.closed = new Promise((resolve) => this.#tellClosed = resolve);
+    this.#ready.promise.catch(() => {});
+    this.#stream = new Stream(parts.peer, parts.worker, parts.ticket, {
+      frame: (type, payload) => this.#frame(type, payload),
+      lost: ({ message }) => this.#onLost(message),
+    }, true);
+    this.#stream.sendJson(Frame.open, { kind: "connection" });
+  }
+
+  /**
+   * Waits for the dial of the worker.
+   *
+   * @throws {SshError} What the worker says.
+   * @throws The reason of the signal.
+   */
+  async dialled(signal: AbortSignal): Promise<this> {
+    const stop = onAbort(signal, () => this.#ready.reject(signal.reason));
+    if (signal.aborted) this.#ready.reject(signal.reason);
+    try {
+      await this.#ready.promise;
+      return this;
+    } catch (error) {
+      void this.close();
+      throw error;
+    } finally {
+      stop();
+    }
+  }
+
+  exec<Encoding extends OutputEncoding = "text">(
+    command: Command,
+    given?: ConnectionExecOptions<Encoding>,
+  ): Promise<ExecResult<Output<Encoding>>> {
+    try {
+      const { command: line, options } = checkExec(command, given);
+      this.#check("run the command");
+      const request = {
+        ...this.#command(line, options),
+        ...options.stdin === undefined && { noInput: true },
+      };
+      return runCommand(
+        this.#name,
+        options,
+        (listener) => new FleetSession(this, request, options, listener),
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async spawn(
+    command: Command,
+    given?: ConnectionSpawnOptions,
+  ): Promise<RemoteProcess> {
+    const { command: line, options } = checkSpawn(command, given);
+    this.#check("run the command");
+    const { pty } = options;
+    const request = this.#command(line, options);
+    return await this.#start(
+      request,
+      options,
+      typeof pty === "boolean" ? (pty ? {} : undefined) : pty,
+    );
+  }
+
+  async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
+    const { options } = checkShellOptions(given);
+    this.#check("start the shell");
+    const { signal: _signal, onOpen: _onOpen, ...sent } = options;
+    return await this.#start(
+      { kind: "shell", options: sent },
+      options,
+      options,
+    );
+  }
+
+  async sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    this.#check("start SFTP");
+    const bytes = await this.#bytes(
+      { kind: "subsystem", name: "sftp" },
+      "use an SFTP session",
+      { signal, isSession: true },
+    );
+    return await startSftp(sftpTransport(bytes), {
+      host: this.#name,
+      ...signal && { signal },
+    });
+  }
+
+  async subsystem(
+    name: string,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    checkSubsystem(name);
+    const doing = `use the subsystem ${JSON.stringify(name)}`;
+    this.#check(doing);
+    const request = { kind: "subsystem", name };
+    return tunnelOf(
+      await this.#bytes(request, doing, { signal, isSession: true }),
+    );
+  }
+
+  async forwardOut(
+    target: ForwardTarget,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tunnel> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    const doing = `open a tunnel to ${JSON.stringify(targetName(target))}`;
+    this.#check(doing);
+    const request = { kind: "forward", target };
+    return tunnelOf(await this.#bytes(request, doing, { signal }));
+  }
+
+  async forwardIn(
+    listen: ForwardTarget,
+    onConnection: (tunnel: Tunnel) => void,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<RemoteListener> {
+    const { signal } = SIGNAL_OPTIONS.check(options);
+    const doing = `listen on ${JSON.stringify(targetName(listen))}`;
+    this.#check(doing);
+    const take = (id: string) => {
+      const bytes = this.#attach(id, "go on with a forwarded connection", {});
+      const tunnel = tunnelOf(bytes);
+      try {
+        onConnection(tunnel);
+      } catch {
+        tunnel.close();
+      }
+    };
+    const granted = deferred<ForwardTarget>();
+    const bytes = await this.#bytes({ kind: "listen", listen }, doing, {
+      signal,
+      onIncoming: take,
+      onGrant: (json) => granted.resolve(parseTarget(json as ForwardTarget)),
+    });
+    let tell!: () => void;
+    const closed = new Promise<void>((resolve) => tell = resolve);
+    bytes.onEnd(() => tell());
+    const address = await granted.promise;
+    const close = () => {
+      bytes.close();
+      return closed;
+    };
+    return { address, closed, close };
+  }
+
+  close(): Promise<void> {
+    if (!this.isClosed) {
+      this.#stream.send(Frame.stop);
+      this.#finish({ kind: "local" });
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  add(part: ConnectionPart, isSession: boolean): void {
+    this.#open.add(part);
+    if (isSession) this.openChannels++;
+  }
+
+  remove(part: ConnectionPart, isSession: boolean): void {
+    if (!this.#open.delete(part)) return;
+    if (isSession) this.openChannels--;
+    this.#endIfDrained();
+  }
+
+  /** Sends the frame that opens something on this connection. */
+  sendOpen(stream: Stream, request: Readonly<Record<string, unknown>>): void {
+    const trace = this.#parts.trace();
+    stream.sendJson(Frame.open, {
+      connection: this.#parts.ticket,
+      ...request,
+      ...trace !== undefined && { trace },
+    });
+  }
+
+  lost(
+    doing: string,
+    why: string,
+    details: {
+      readonly mayHaveRun?: boolean;
+      readonly output?: PartialOutput | undefined;
+    } = {},
+  ): ConnectionLostError {
+    return new ConnectionLostError(
+      `Cannot ${doing} on ${JSON.stringify(this.#name)}: ${why}`,
+      { host: this.#name, ...details },
+    );
+  }
+
+  #check(doing: string): void {
+    const reason = this.#reason;
+    if (reason === undefined) return;
+    throw this.lost(
+      doing,
+      reason.kind === "local"
+        ? "the connection was closed on this side"
+        : `the connection has ended: ${reason.message}`,
+    );
+  }
+
+  #command(
+    line: Command,
+    options: ConnectionSpawnOptions,
+  ): Record<string, unknown> {
+    const { env, envMode, pty, cwd, login, sudo } = options;
+    const hasPassword = typeof sudo === "object" && sudo.password !== undefined;
+    if (hasPassword && !this.#parts.sendsPasswords) {
+      throw new TypeError(
+        "Cannot run the command: sudo.password must be left out, since the " +
+          "worker has it; sendSudoPasswords of the connector sends it over the bus",
+      );
+    }
+    const sent = { env, envMode, pty, cwd, login, sudo };
+    return { kind: "command", line, options: sent };
+  }
+
+  #start(
+    request: Record<string, unknown>,
+    options: SessionOptions,
+    pty: ConnectionShellOptions | undefined,
+  ): Promise<RemoteProcess> {
+    return startProcess(
+      { host: this.#name, options, pty, stallMs: STALL_MS },
+      (listener) => new FleetSession(this, request, options, listener),
+    );
+  }
+
+  /** Opens bytes, and waits until the worker has them. */
+  async #bytes(
+    request: Record<string, unknown>,
+    doing: string,
+    options: BytesOptions & { readonly signal?: AbortSignal | undefined },
+  ): Promise<StreamBytes> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (this.peer.isDown) throw this.lost(doing, "the bus is not connected");
+    const granted = deferred<void>();
+    const bytes = this.#attach(newId(), doing, {
+      ...options,
+      request,
+      onGrant: (json) => {
+        options.onGrant?.(json);
+        granted.resolve();
+      },
+    });
+    bytes.onEnd((error) =>
+      granted.reject(error ?? this.lost(doing, "the worker ended it"))
+    );
+    const stop = onAbort(signal, () => {
+      granted.reject(signal?.reason);
+      bytes.close();
+    });
+    try {
+      await granted.promise;
+      return bytes;
+    } finally {
+      stop();
+    }
+  }
+
+  #attach(id: string, doing: string, options: BytesOptions): StreamBytes {
+    const { request, isSession = false, onGrant, onIncoming } = options;
+    const bytes = new StreamBytes(
+      "client",
+      (message) => this.lost(doing, message),
+    );
+    const stream = new Stream(this.peer, this.worker, id, {
+      frame: (type, payload) => {
+        if (bytes.frame(type, payload)) return;
+        if (type === Frame.started && onGrant !== undefined) {
+          onGrant(parseJson(payload));
+        } else if (type === Frame.incoming && onIncoming !== undefined) {
+          onIncoming(incomingId(payload));
+        } else if (type === Frame.fail) {
+          bytes.finish(errorFromJson(parseObject(payload)));
+        } else if (ENDS.has(type)) {
+          bytes.finish(undefined);
+        } else throw new Violation(`a frame of type ${type} for bytes`);
+      },
+      lost: (loss) => bytes.lose(loss),
+    });
+    bytes.attach(stream);
+    const part = { lost: (loss: Loss) => stream.lose(loss) };
+    this.add(part, isSession);
+    bytes.onEnd(() => this.remove(part, isSession));
+    if (request === undefined) stream.send(Frame.opened);
+    else this.sendOpen(stream, request);
+    return bytes;
+  }
+
+  #frame(type: number, payload: Uint8Array): void {
+    switch (type) {
+      case Frame.started: {
+        const { software } = parseObject(payload);
+        if (typeof software === "string" && software !== "") {
+          this.serverSoftware = serverText(software, 255);
+        }
+        return this.#ready.resolve();
+      }
+      case Frame.fail:
+        this.#ready.reject(errorFromJson(parseObject(payload)));
+        return this.#finish({ kind: "remote", message: "the dial has failed" });
+      case Frame.drain:
+        this.isFailing = true;
+        return this.#endIfDrained();
+      case Frame.closed: {
+        const { kind, message } = parseObject(payload);
+        // What is open on it hears of its own end.
+        return this.#finish({
+          kind: kind === "lost" ? "lost" : "remote",
+          message: typeof message === "string"
+            ? serverText(message)
+            : "the worker ended it",
+        }, false);
+      }
+    }
+    throw new Violation(`a frame of type ${type} for a connection`);
+  }
+
+  #onLost(message: string): void {
+    const name = this.#name;
+    this.#ready.reject(
+      new DialError(
+        "tcp",
+        `Cannot connect to ${
+          JSON.stringify(name)
+        }: its worker was lost: ${message}`,
+        { host: name, throttled: true },
+      ),
+    );
+    this.#finish({ kind: "lost", message });
+  }
+
+  #endIfDrained(): void {
+    if (!this.isFailing || this.isClosed || this.#open.size > 0) return;
+    this.#stream.send(Frame.stop);
+    this.#finish({ kind: "remote", message: "its worker gives the host away" });
+  }
+
+  #finish(reason: ClosedReason, endsParts = true): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#reason = reason;
+    this.#stream.end();
+    if (endsParts) {
+      const message = reason.kind === "local"
+        ? "the connection was closed on this side"
+        : reason.message;
+      for (const part of [...this.#open]) {
+        part.lost({ message, isUndelivered: false });
+      }
+    }
+    this.#tellClosed(reason);
+  }
+}
+
+/** Frames that end bytes in order. */
+const ENDS: ReadonlySet<number> = new Set([
+  Frame.exit,
+  Frame.closed,
+  Frame.stop,
+]);
+
+interface BytesOptions {
+  /** What is asked for; absent if the worker has opened it. */
+  readonly request?: Record<string, unknown>;
+  /** Whether it is a session channel. */
+  readonly isSession?: boolean;
+  readonly onGrant?: (json: unknown) => void;
+  readonly onIncoming?: (id: string) => void;
+}

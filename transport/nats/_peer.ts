@@ -1,0 +1,365 @@
+/**
+ * This process on the bus: its streams, and whether those that it has streams
+ * with are alive.
+ *
+ * @module
+ */
+
+import { type Bus, type BusMessage, isNoResponders, watchBus } from "./bus.ts";
+import { busFrame, Frame, HEADER_BYTES, newId, wordAt } from "./_frames.ts";
+import type { Stream, StreamPeer } from "./_stream.ts";
+
+/** What windows may grow to beyond their first size, all together, in bytes. */
+const BUDGET_BYTES = 32 * 1024 * 1024;
+/** One stream in a ping: its name, and how many frames were sent. */
+const AUDIT_BYTES = 20;
+/** Streams that one ping audits: the rest has its turn with the next. */
+const AUDITED = 4_000;
+/** So often may strangers be told, in a second, that a stream is not known. */
+const RESETS_PER_SECOND = 500;
+
+/** What a peer is made of. */
+export interface PeerParts {
+  readonly bus: Bus;
+  /** The subject below which it listens. */
+  readonly base: string;
+  /** What the subject of those looks like that it talks to. */
+  readonly remote: RegExp;
+  /** Time between two pings of a peer that is in use, in milliseconds. */
+  readonly pingMs: number;
+  /** Pings without an answer after which a peer counts as gone. */
+  readonly maxMisses: number;
+  /** A peer that is not in use is pinged every so many times. */
+  readonly idleEvery: number;
+  /** Somebody opens a stream. */
+  onOpen?(id: string, payload: Uint8Array, remote: string): void;
+  /** Called with each tick. */
+  onTick?(): void;
+}
+
+/** Somebody that there are streams with. */
+interface Remote {
+  readonly streams: Set<Stream>;
+  /** Streams that are in use. */
+  busy: number;
+  misses: number;
+  ticks: number;
+  isAsked: boolean;
+  /** Where the next audit begins. */
+  auditAt: number;
+}
+
+/** This process on the bus. */
+export class Peer implements StreamPeer {
+  readonly #parts: PeerParts;
+  readonly #streams = new Map<string, Stream>();
+  readonly #remotes = new Map<string, Remote>();
+  readonly #unwatch: () => void;
+  #subscription: { unsubscribe(): void } | undefined;
+  #subject = "";
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #reserved = 0;
+  #resets = 0;
+  #isDown = false;
+  #isClosed = false;
+  #fault: Error | undefined;
+  readonly #onRefused = new Set<(subject: string) => void>();
+
+  constructor(parts: PeerParts) {
+    this.#parts = parts;
+    this.#isDown = parts.bus.isClosed();
+    if (!this.#isDown) this.#begin();
+    this.#unwatch = watchBus(parts.bus, {
+      onDown: () => this.#onDown(),
+      onUp: () => this.#onUp(),
+      onRefused: (subject) => {
+        for (const told of [...this.#onRefused]) told(subject);
+      },
+    });
+  }
+
+  /**
+   * Where it listens. New after each break of the bus: what was on its way then
+   * is nobody's any more.
+   */
+  get subject(): string {
+    return this.#subject;
+  }
+
+  /** Whether the bus is not there. */
+  get isDown(): boolean {
+    return this.#isDown || this.#isClosed;
+  }
+
+  /** Why it cannot listen: the server refuses it. */
+  get fault(): Error | undefined {
+    return this.#fault;
+  }
+
+  /** Streams that are open. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /** Listens to what the server refuses; returns what ends that. */
+  whenRefused(told: (subject: string) => void): () => void {
+    this.#onRefused.add(told);
+    return () => void this.#onRefused.delete(told);
+  }
+
+  has(id: string): boolean {
+    return this.#streams.has(id);
+  }
+
+  /** Keeps ticking although there are no streams. */
+  keepTicking(): void {
+    this.#timer ??= setInterval(() => this.#tick(), this.#parts.pingMs);
+  }
+
+  publish(subject: string, payload: Uint8Array, reply: string): void {
+    // Where the bus is gone the stream is being lost, and nobody reads this.
+    if (this.isDown) return;
+    this.#parts.bus.publish(subject, payload, { reply });
+  }
+
+  add(stream: Stream): void {
+    this.#streams.set(stream.id, stream);
+    let remote = this.#remotes.get(stream.remote);
+    if (remote === undefined) {
+      remote = {
+        streams: new Set(),
+        busy: 0,
+        misses: 0,
+        ticks: 0,
+        isAsked: false,
+        auditAt: 0,
+      };
+      this.#remotes.set(stream.remote, remote);
+    }
+    remote.streams.add(stream);
+    if (!stream.isIdle) remote.busy++;
+    this.keepTicking();
+  }
+
+  remove(stream: Stream): void {
+    if (!this.#streams.delete(stream.id)) return;
+    const remote = this.#remotes.get(stream.remote);
+    if (remote === undefined) return;
+    remote.streams.delete(stream);
+    if (!stream.isIdle) remote.busy--;
+    if (remote.streams.size === 0) this.#remotes.delete(stream.remote);
+    if (this.#remotes.size === 0 && this.#parts.onTick === undefined) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  /** Takes room for a larger window, if there is some. */
+  reserve(bytes: number): boolean {
+    if (this.#reserved + bytes > BUDGET_BYTES) return false;
+    this.#reserved += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#reserved -= bytes;
+  }
+
+  /** Tells the other side that a stream is over here. */
+  reset(stream: { readonly remote: string; readonly id: string }): void {
+    this.#sendReset(`${stream.remote}.${stream.id}`);
+  }
+
+  /** Ends it: streams are lost, and nothing is listened to. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#loseAll("it was closed on this side");
+    this.#isClosed = true;
+    this.#unwatch();
+    this.#unsubscribe();
+    clearInterval(this.#timer);
+  }
+
+  #begin(): void {
+    this.#unsubscribe();
+    this.#subject = `${this.#parts.base}.${newId()}`;
+    this.#subscription = this.#parts.bus.subscribe(`${this.#subject}.*`, {
+      callback: (error, message) => {
+        if (error !== null) this.#fault = error;
+        else this.#receive(message);
+      },
+    });
+  }
+
+  #unsubscribe(): void {
+    try {
+      this.#subscription?.unsubscribe();
+    } catch {
+      // The bus was closed.
+    }
+    this.#subscription = undefined;
+  }
+
+  #onDown(): void {
+    if (this.#isDown || this.#isClosed) return;
+    this.#isDown = true;
+    this.#loseAll("the connection to the bus broke");
+  }
+
+  #onUp(): void {
+    if (this.#isClosed || !this.#isDown) return;
+    this.#isDown = false;
+    this.#fault = undefined;
+    this.#begin();
+  }
+
+  #loseAll(message: string): void {
+    for (const stream of [...this.#streams.values()]) {
+      stream.lose({ message, isUndelivered: false });
+    }
+  }
+
+  #receive(message: BusMessage): void {
+    const { subject, data, reply = "" } = message;
+    const id = subject.slice(this.#subject.length + 1);
+    if (id === "ping") return void message.respond(this.#audit(data));
+    const stream = this.#streams.get(id);
+    if (message.headers?.code === 503) {
+      if (stream === undefined) return;
+      const { remote } = stream;
+      stream.undelivered();
+      // Its whole subject has no subscriber.
+      return this.#gone(remote, "the other side has left the bus");
+    }
+    if (stream !== undefined) return stream.receive(data);
+    const at = reply.lastIndexOf(".");
+    const remote = reply.slice(0, at);
+    const isKnown = reply.slice(at + 1) === id &&
+      this.#parts.remote.test(remote);
+    if (!isKnown || data.length < HEADER_BYTES) return;
+    const isFirst = data[0] === Frame.open && wordAt(data, 1) === 0;
+    if (isFirst && this.#parts.onOpen !== undefined) {
+      this.#parts.onOpen(id, data.subarray(HEADER_BYTES), remote);
+    } else if (!QUIET.has(data[0]!)) this.#sendReset(reply);
+  }
+
+  #sendReset(to: string): void {
+    if (this.#resets >= RESETS_PER_SECOND || this.isDown) return;
+    this.#resets++;
+    this.keepTicking();
+    this.#parts.bus.publish(to, busFrame(Frame.reset, 0));
+  }
+
+  #tick(): void {
+    this.#resets = 0;
+    this.#parts.onTick?.();
+    if (this.isDown) return;
+    for (const [subject, remote] of [...this.#remotes]) {
+      const { idleEvery } = this.#parts;
+      const isDue = remote.busy > 0 || remote.misses > 0 ||
+        ++remote.ticks % idleEvery === 0;
+      if (isDue && !remote.isAsked) void this.#ping(subject, remote);
+    }
+    if (this.#remotes.size === 0 && this.#parts.onTick === undefined) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  /**
+   * Asks whether a peer is there, and whether it has received what was sent: a
+   * stream whose last frame was lost would be silent for ever.
+   */
+  async #ping(subject: string, remote: Remote): Promise<void> {
+    remote.isAsked = true;
+    const { bus, pingMs, maxMisses } = this.#parts;
+    try {
+      const { data } = await bus.request(
+        `${subject}.ping`,
+        this.#auditOf(remote),
+        { timeout: Math.max(1, pingMs * 0.95) },
+      );
+      remote.misses = 0;
+      this.#onVerdict(subject, data);
+    } catch (error) {
+      if (isNoResponders(error)) {
+        this.#gone(subject, "the other side has left the bus");
+      } else if (++remote.misses >= maxMisses) {
+        this.#gone(subject, `no answer to ${remote.misses} pings`);
+      }
+    } finally {
+      remote.isAsked = false;
+    }
+  }
+
+  #auditOf(remote: Remote): Uint8Array {
+    const all = [...remote.streams];
+    const start = remote.auditAt < all.length ? remote.auditAt : 0;
+    const some = all.slice(start, start + AUDITED);
+    remote.auditAt = start + AUDITED;
+    const bytes = new Uint8Array(some.length * AUDIT_BYTES);
+    const view = new DataView(bytes.buffer);
+    some.forEach(({ id, sent }, index) => {
+      writeId(bytes, index * AUDIT_BYTES, id);
+      view.setUint32(index * AUDIT_BYTES + 16, sent);
+    });
+    return bytes;
+  }
+
+  /** Returns the streams of a ping that are not known here, or not complete. */
+  #audit(data: Uint8Array): Uint8Array {
+    const bad: string[] = [];
+    const end = Math.min(data.length, AUDITED * AUDIT_BYTES);
+    for (let at = 0; at + AUDIT_BYTES <= end; at += AUDIT_BYTES) {
+      const id = readId(data, at);
+      const stream = this.#streams.get(id);
+      if (stream?.received === wordAt(data, at + 16)) continue;
+      bad.push(id);
+      const message = "frames were lost on the bus";
+      stream?.lose({ message, isUndelivered: false });
+    }
+    const bytes = new Uint8Array(bad.length * 16);
+    bad.forEach((id, index) => writeId(bytes, index * 16, id));
+    return bytes;
+  }
+
+  #onVerdict(subject: string, data: Uint8Array): void {
+    for (let at = 0; at + 16 <= data.length; at += 16) {
+      const stream = this.#streams.get(readId(data, at));
+      if (stream?.remote !== subject) continue;
+      const message = "the other side does not know it, or not all of it";
+      stream.lose({ message, isUndelivered: false });
+    }
+  }
+
+  #gone(subject: string, message: string): void {
+    const remote = this.#remotes.get(subject);
+    for (const stream of [...remote?.streams ?? []]) {
+      // If it is alive after all, it must not wait for what has ended here.
+      this.reset(stream);
+      stream.lose({ message, isUndelivered: false });
+    }
+  }
+}
+
+/** Frames that cross the end of a stream, and need no answer. */
+const QUIET: ReadonlySet<number> = new Set([
+  Frame.reset,
+  Frame.stop,
+  Frame.credit,
+  Frame.closed,
+]);
+
+function writeId(bytes: Uint8Array, at: number, id: string): void {
+  for (let i = 0; i < 16; i++) {
+    bytes[at + i] = parseInt(id.slice(2 * i, 2 * i + 2), 16);
+  }
+}
+
+function readId(bytes: Uint8Array, at: number): string {
+  let id = "";
+  for (let i = 0; i < 16; i++) {
+    id += bytes[at + i]!.toString(16).padStart(2, "0");
+  }
+  return id;
+}

@@ -1,0 +1,428 @@
+/**
+ * What runs on a worker for a client: a process, bytes, a listener.
+ *
+ * @module
+ */
+
+import {
+  type ForwardTarget,
+  parseListen,
+  parseTarget,
+} from "../host/target.ts";
+import type { Command } from "../command/command.ts";
+import type { Connection, Tunnel } from "../connector.ts";
+import { SshError } from "../errors.ts";
+import type {
+  ConnectionShellOptions,
+  ConnectionSpawnOptions,
+  RemoteProcess,
+  SudoOptions,
+} from "../process.ts";
+import { pump, StreamBytes, tunnelOf } from "./_bytes.ts";
+import {
+  deferred,
+  Frame,
+  newId,
+  parseJson,
+  parseObject,
+  Violation,
+} from "./_frames.ts";
+import type { FleetRequest, FleetWorkerOptions } from "./options.ts";
+import type { Peer } from "./_peer.ts";
+import { Stream } from "./_stream.ts";
+
+/** A command that has not begun by then is told to wait for its client. */
+const QUEUED_MS = 20;
+
+/** What is served for one connection of a client. */
+export interface Served {
+  readonly peer: Peer;
+  readonly options: FleetWorkerOptions;
+  readonly request: FleetRequest;
+  readonly connection: Connection;
+  /** The subject of the client. */
+  readonly remote: string;
+  /** What ends what is open. */
+  readonly parts: Set<() => void>;
+  /** Makes JSON of an error, for the client. */
+  errorJson(error: unknown): unknown;
+}
+
+/** What a client asks for, parsed. */
+export type Asked = Readonly<Record<string, unknown>>;
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+/**
+ * Serves what a client opens.
+ *
+ * @param served The connection.
+ * @param id The name of the stream.
+ * @param asked What is wanted, as it came.
+ * @returns Resolves when it has ended. Never rejects.
+ */
+export function serve(served: Served, id: string, asked: Asked): Promise<void> {
+  switch (asked.kind) {
+    case "command":
+    case "shell":
+      return new ServedProcess(served, id, asked).run();
+    case "subsystem":
+      return serveTunnel(served, id, (signal) => {
+        const { connection } = served;
+        if (connection.subsystem === undefined) throw lacks("subsystems");
+        return connection.subsystem(asked.name as string, { signal });
+      });
+    case "forward":
+      return serveTunnel(served, id, (signal) => {
+        const { connection } = served;
+        if (connection.forwardOut === undefined) throw lacks("forwards");
+        const target = parseTarget(asked.target as ForwardTarget);
+        return connection.forwardOut(target, { signal });
+      });
+    case "listen":
+      return serveListener(served, id, asked);
+  }
+  return serveTunnel(served, id, () => {
+    throw new TypeError("Cannot serve this: the worker does not know it");
+  });
+}
+
+function lacks(what: string): TypeError {
+  return new TypeError(
+    `Cannot serve this: the connector of the worker does not support ${what}`,
+  );
+}
+
+/** A command or a shell. */
+class ServedProcess {
+  readonly #served: Served;
+  readonly #asked: Asked;
+  readonly #stream: Stream;
+  readonly #abort = new AbortController();
+  readonly #go = deferred<void>();
+  readonly #isReady = deferred<RemoteProcess | undefined>();
+  /** Whether it waits for the client before it is sent. */
+  #isHeld: boolean;
+  #isOpened = false;
+  #process: RemoteProcess | undefined;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #input: Promise<unknown> = Promise.resolve();
+  #hasInputEnded: boolean;
+  #isStopped = false;
+
+  constructor(served: Served, id: string, asked: Asked) {
+    this.#served = served;
+    this.#asked = asked;
+    this.#isHeld = asked.holds === true;
+    this.#hasInputEnded = asked.noInput === true;
+    this.#stream = new Stream(served.peer, served.remote, id, {
+      frame: (type, payload) => this.#frame(type, payload),
+      lost: () => this.#stop(),
+    });
+    this.#stream.noteOpened();
+  }
+
+  async run(): Promise<void> {
+    const { parts, errorJson } = this.#served;
+    const stream = this.#stream;
+    const stop = () => this.#stop();
+    parts.add(stop);
+    const timer = setTimeout(() => this.#queue(), QUEUED_MS);
+    try {
+      const process = this.#process = await this.#start();
+      this.#isReady.resolve(process);
+      if (this.#asked.noInput === true) process.stdin.close().catch(() => {});
+      else stream.send(Frame.started);
+      const outputs = Promise.allSettled([
+        pump(process.stdout, (bytes) => stream.write(Frame.out, bytes)),
+        pump(process.stderr, (bytes) => stream.write(Frame.err, bytes)),
+      ]);
+      const { code, signal } = await process.status;
+      await outputs;
+      stream.sendJson(Frame.exit, { code, signal });
+    } catch (error) {
+      this.#isReady.resolve(undefined);
+      if (this.#isStopped) {
+        await this.#process?.[Symbol.asyncDispose]();
+        stream.send(Frame.closed);
+      } else this.#fail(errorJson(error));
+    } finally {
+      clearTimeout(timer);
+      parts.delete(stop);
+      stream.end();
+    }
+  }
+
+  #fail(json: unknown): void {
+    this.#stream.sendJson(Frame.fail, json);
+  }
+
+  /** It waits for its turn: the client decides again when that has come. */
+  #queue(): void {
+    if (this.#isHeld || this.#isOpened || this.#stream.isOver) return;
+    this.#isHeld = true;
+    this.#stream.send(Frame.queued);
+  }
+
+  async #start(): Promise<RemoteProcess> {
+    const { connection, options: { runInTrace } } = this.#served;
+    const options = await this.#options();
+    const start = () => {
+      if (this.#asked.kind === "command") {
+        return connection.spawn(this.#asked.line as Command, options);
+      }
+      if (connection.shell === undefined) throw lacks("shells");
+      return connection.shell(options as ConnectionShellOptions);
+    };
+    const trace = traceOf(this.#asked.trace);
+    if (trace === undefined || runInTrace === undefined) return await start();
+    return await runInTrace(trace, start);
+  }
+
+  /** The options of the client, which the connection checks, and ours. */
+  #options(): ConnectionSpawnOptions | Promise<ConnectionSpawnOptions> {
+    const { options } = this.#asked;
+    const given = typeof options === "object" && options !== null
+      ? options as Record<string, unknown>
+      : {};
+    // What is about this side's own streams and files has no place here.
+    const { stdin: _stdin, check: _check, ...kept } = given;
+    const own: ConnectionSpawnOptions = {
+      ...kept,
+      signal: this.#abort.signal,
+      onOpen: () => this.#onOpen(),
+    };
+    const { sudo } = own;
+    const { sudoPassword } = this.#served.options;
+    if (!sudo || sudoPassword === undefined) return own;
+    const asked: SudoOptions = typeof sudo === "object" ? sudo : {};
+    if (asked.password !== undefined) return own;
+    return this.#withPassword(own, asked, sudoPassword);
+  }
+
+  async #withPassword(
+    own: ConnectionSpawnOptions,
+    sudo: SudoOptions,
+    find: NonNullable<FleetWorkerOptions["sudoPassword"]>,
+  ): Promise<ConnectionSpawnOptions> {
+    const { user = "root" } = sudo;
+    const { request } = this.#served;
+    const password = await find({ ...request, user });
+    if (password === undefined) return own;
+    return { ...own, sudo: { ...sudo, password } };
+  }
+
+  #onOpen(): Promise<void> | undefined {
+    // The pool may try again: the client is told once.
+    if (!this.#isOpened) {
+      this.#isOpened = true;
+      const isHeld = this.#isHeld ? 1 : 0;
+      this.#stream.send(Frame.opened, Uint8Array.of(isHeld));
+    }
+    return this.#isHeld ? this.#go.promise : undefined;
+  }
+
+  #frame(type: number, payload: Uint8Array): void {
+    switch (type) {
+      case Frame.go:
+        return this.#go.resolve();
+      case Frame.stop:
+        return this.#stop();
+      case Frame.input:
+        if (this.#hasInputEnded) throw new Violation("input after its end");
+        return this.#onInput(payload);
+      case Frame.eof:
+        if (this.#hasInputEnded) throw new Violation("two ends of input");
+        this.#hasInputEnded = true;
+        return this.#then(() => this.#writing?.close());
+      case Frame.signal: {
+        const name = parseJson(payload);
+        if (!isText(name)) throw new Violation("a wrong signal");
+        return this.#then((process) => process.kill(name), true);
+      }
+      case Frame.resize: {
+        const size = parseObject(payload) as { columns: number; rows: number };
+        return this.#then((process) => process.resize(size), true);
+      }
+    }
+    throw new Violation(`a frame of type ${type} for a process`);
+  }
+
+  get #writing(): WritableStreamDefaultWriter<Uint8Array> | undefined {
+    return this.#writer ??= this.#process?.stdin.getWriter();
+  }
+
+  #onInput(bytes: Uint8Array): void {
+    this.#then(async () => {
+      try {
+        await this.#writing?.write(bytes);
+      } finally {
+        this.#stream.consumed(bytes.length);
+      }
+    });
+  }
+
+  /** Does something with the process, when it is there; input in its order. */
+  #then(
+    act: (process: RemoteProcess) => unknown,
+    isUrgent = false,
+  ): void {
+    const before = isUrgent ? Promise.resolve() : this.#input;
+    const done = before.then(async () => {
+      const process = await this.#isReady.promise;
+      if (process !== undefined) await act(process);
+    }).catch(() => {
+      // It has ended, or it is no such signal.
+    });
+    if (!isUrgent) this.#input = done;
+  }
+
+  #stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#abort.abort(new DOMException("The client has left", "AbortError"));
+  }
+}
+
+/** What a client sends along for a tracer; `undefined` if it is none. */
+function traceOf(value: unknown): Record<string, string> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const entries = Object.entries(value);
+  const isFine = entries.length <= 8 &&
+    entries.every(([name, text]) =>
+      name.length <= 64 && isText(text) && text.length <= 1024
+    );
+  return isFine ? Object.fromEntries(entries) : undefined;
+}
+
+/** Passes bytes between a tunnel of the host and a stream. */
+function splice(
+  served: Served,
+  stream: Stream,
+  bytes: StreamBytes,
+  tunnel: Tunnel,
+): Promise<void> {
+  const { parts } = served;
+  const stop = () => tunnel.close();
+  parts.add(stop);
+  bytes.onEnd(stop);
+  const near = tunnelOf(bytes);
+  const toClient = tunnel.readable.pipeTo(near.writable, {
+    preventAbort: true,
+  });
+  // What the host does not take any more is thrown away: it may still send.
+  near.readable.pipeTo(tunnel.writable, { preventCancel: true })
+    .catch(() => near.readable.pipeTo(new WritableStream()))
+    .catch(() => {});
+  return tunnel.closed.then(async () => {
+    // All that the host has sent comes first.
+    const failure = await toClient.then(() => undefined, (error) => error);
+    parts.delete(stop);
+    if (bytes.isOver) return;
+    if (failure instanceof SshError) {
+      stream.sendJson(Frame.fail, served.errorJson(failure));
+    } else stream.sendJson(Frame.exit, null);
+    bytes.finish(undefined);
+  });
+}
+
+async function serveTunnel(
+  served: Served,
+  id: string,
+  open: (signal: AbortSignal) => Promise<Tunnel>,
+): Promise<void> {
+  const { peer, remote, parts, errorJson } = served;
+  const abort = new AbortController();
+  const left = new DOMException("The client has left", "AbortError");
+  const bytes = new StreamBytes("worker", () => left);
+  const stream = bytesStream(peer, remote, id, bytes);
+  stream.noteOpened();
+  const stop = () => {
+    abort.abort(left);
+    bytes.finish(undefined);
+  };
+  parts.add(stop);
+  bytes.onEnd(stop);
+  try {
+    const tunnel = await open(abort.signal);
+    parts.delete(stop);
+    if (bytes.isOver) return tunnel.close();
+    stream.sendJson(Frame.started, null);
+    await splice(served, stream, bytes, tunnel);
+  } catch (error) {
+    stream.sendJson(Frame.fail, errorJson(error));
+    bytes.finish(undefined);
+  } finally {
+    parts.delete(stop);
+  }
+}
+
+/** A stream of bytes, on the side of the worker. */
+function bytesStream(
+  peer: Peer,
+  remote: string,
+  id: string,
+  bytes: StreamBytes,
+): Stream {
+  const stream = new Stream(peer, remote, id, {
+    frame: (type, payload) => {
+      if (bytes.frame(type, payload) || type === Frame.opened) return;
+      if (type !== Frame.stop) {
+        throw new Violation(`a frame of type ${type} for bytes`);
+      }
+      bytes.finish(undefined);
+    },
+    lost: (loss) => bytes.lose(loss),
+  });
+  bytes.attach(stream);
+  return stream;
+}
+
+async function serveListener(
+  served: Served,
+  id: string,
+  asked: Asked,
+): Promise<void> {
+  const { peer, remote, parts, connection, errorJson } = served;
+  const abort = new AbortController();
+  let close = () => abort.abort(new DOMException("The client has left"));
+  const stop = () => {
+    close();
+    stream.end();
+  };
+  const stream = new Stream(peer, remote, id, {
+    frame: (type) => {
+      if (type !== Frame.stop) throw new Violation("a frame for a listener");
+      close();
+    },
+    lost: () => close(),
+  });
+  stream.noteOpened();
+  parts.add(stop);
+  try {
+    if (connection.forwardIn === undefined) throw lacks("remote forwards");
+    const listen = parseListen(asked.listen as ForwardTarget);
+    const take = (tunnel: Tunnel) => {
+      if (stream.isOver) return tunnel.close();
+      const id = newId();
+      const left = new DOMException("The client has left", "AbortError");
+      const bytes = new StreamBytes("worker", () => left);
+      // The client makes its side when it hears of it, before any byte comes.
+      stream.sendJson(Frame.incoming, id);
+      const part = bytesStream(peer, remote, id, bytes);
+      void splice(served, part, bytes, tunnel);
+    };
+    const { signal } = abort;
+    const listener = await connection.forwardIn(listen, take, { signal });
+    close = () => void listener.close();
+    if (stream.isOver) close();
+    stream.sendJson(Frame.started, listener.address);
+    await listener.closed;
+    stream.sendJson(Frame.exit, null);
+  } catch (error) {
+    stream.sendJson(Frame.fail, errorJson(error));
+  } finally {
+    parts.delete(stop);
+    stream.end();
+  }
+}

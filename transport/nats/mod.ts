@@ -1,0 +1,22 @@
+/**
+ * Connections over a message bus (NATS): what clients and workers share.
+ *
+ * @module
+ */
+
+export type { Bus, BusMessage, BusStatus } from "./bus.ts";
+export { NatsConnector } from "./connector.ts";
+export type {
+  FleetRequest,
+  FleetWorkerOptions,
+  NatsConnectorOptions,
+  RouteSource,
+} from "./options.ts";
+export {
+  type FleetCloseOptions,
+  FleetWorker,
+  type FleetWorkerStats,
+  type ShardOwner,
+  type ShardSource,
+  type StaticShards,
+} from "./worker.ts";
