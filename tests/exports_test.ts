@@ -127,6 +127,7 @@ const SHARED = `
   SudoError
   SudoFailure
   SudoOptions
+  SudoQuestion
   TransferOptions
   TransferProgress
   TransferResult

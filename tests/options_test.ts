@@ -359,7 +359,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   SudoOptions: {
-    wrong: { user: "", password: 5 },
+    wrong: { user: "", password: 5, prompts: "code" },
     borders: [
       ({ pool }, sudo) => pool.exec(HOST, "true", { sudo }),
       ({ connection }, sudo) => connection.spawn("true", { sudo }),

@@ -27,6 +27,21 @@ export interface PtyOptions {
   readonly rows?: number;
 }
 
+/** Something that `sudo` asks for. */
+export interface SudoQuestion {
+  /** The question, safe to print. */
+  readonly text: string;
+  /** What was said before it, often nothing: lines, safe to print. */
+  readonly instructions: string;
+  /**
+   * Whose password is asked for, if it is one: root's, say, where sudoers has
+   * `rootpw`. Absent for other questions, such as that for a code.
+   */
+  readonly passwordOf: string | undefined;
+  /** The name of the host. */
+  readonly host: string;
+}
+
 /** How a command becomes another user. */
 export interface SudoOptions {
   /**
@@ -36,10 +51,26 @@ export interface SudoOptions {
    */
   readonly user?: string;
   /**
-   * The password that `sudo` asks for. It is written to the standard input of
-   * `sudo` and nowhere else. Without one, `sudo` must not ask.
+   * The password that `sudo` asks for: of the user who logs in, unless sudoers
+   * wants another's. It is written to the standard input of `sudo`, once, when
+   * that asks for a password, and nowhere else. Without one, and without
+   * `prompts`, `sudo` must not ask.
+   *
+   * Other questions do not get it, unless sudoers has `passprompt_override`,
+   * which makes all of them look the same.
    */
   readonly password?: string;
+  /**
+   * Answers what `sudo` asks beside the password: a one-time code, or a new
+   * password for one that has expired; and the password if there is none. Asked
+   * one by one; while it has not answered, no time runs out. `undefined` gives
+   * up. What it throws is the error of the call.
+   *
+   * Default: such a question fails the call, and nothing has run.
+   */
+  readonly prompts?: (
+    question: SudoQuestion,
+  ) => string | undefined | Promise<string | undefined>;
 }
 
 /** Options of every session channel. */
@@ -106,8 +137,9 @@ export interface ConnectionSpawnOptions extends SessionOptions {
    * Run it with `sudo`: as root, or as the options say. The command runs in
    * `sh` as that user, with the same `cwd`, `env` and `login`; `sudoers` has to
    * allow `sh`. What `sudo` itself prints is not part of the output, and input
-   * goes to the command alone. A refused or missing password is a `SudoError`,
-   * and nothing has run.
+   * goes to the command alone. A refused or missing password, one that has
+   * expired, or a question that nobody answers is a `SudoError`, and nothing has
+   * run.
    *
    * With a password `sudo` is told to ask for it each time, so that it opens
    * nothing to other callers. Without one, it must not ask: what it remembers

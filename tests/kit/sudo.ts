@@ -36,6 +36,8 @@ export interface SudoAccountOptions {
   rules?: string[];
   /** `Defaults` of sudoers for this user alone. */
   defaults?: string[];
+  /** Lines of a PAM service for its `sudo` alone. Default: that of all. */
+  pam?: string[];
   /**
    * Its shell.
    *
@@ -48,21 +50,47 @@ export interface SudoAccountOptions {
 export interface SudoAccount extends AsyncDisposable {
   readonly user: string;
   readonly password: string;
+  /** Changes what expires, by options of `chage`. */
+  chage(...options: string[]): Promise<void>;
+}
+
+const PAM = "/etc/pam.d";
+
+/** Whether PAM has all of these modules, such as `pam_stress`. */
+export function hasPamModules(...names: string[]): boolean {
+  const folders = ["/lib", "/usr/lib", "/lib64", "/usr/lib64"]
+    .flatMap((root) => {
+      try {
+        return [...Deno.readDirSync(root)].map((it) => `${root}/${it.name}`)
+          .concat(root);
+      } catch {
+        return [];
+      }
+    });
+  return names.every((name) =>
+    folders.some((folder) => existsSync(`${folder}/security/${name}.so`))
+  );
 }
 
 /** Makes an account, and its file in sudoers.d. */
 export async function makeSudoAccount(
   options: SudoAccountOptions = {},
 ): Promise<SudoAccount> {
-  const { password = "pass word", rules = [], defaults = [] } = options;
+  const { password = "pass word", rules = [], pam } = options;
+  const defaults = [...options.defaults ?? []];
   const user = `sshpool-sudo-${crypto.randomUUID().slice(0, 8)}`;
   // A name with a dot is passed over.
   const file = `${SUDOERS}/${user}`;
+  const service = `${PAM}/${user}`;
+  if (pam !== undefined) defaults.push(`pam_service=${user}`);
   const account = {
     user,
     password,
+    // One writer at a time: another fails, and does not wait for the lock.
+    chage: (...args: string[]) => again(["chage", ...args, user]),
     async [Symbol.asyncDispose]() {
       await Deno.remove(file).catch(() => {});
+      await Deno.remove(service).catch(() => {});
       await retried(["userdel", "-r", user], async () => !await exists(user));
     },
   };
@@ -72,6 +100,9 @@ export async function makeSudoAccount(
       () => exists(user),
     );
     await run(["chpasswd"], `${user}:${password}\n`);
+    if (pam !== undefined) {
+      await Deno.writeTextFile(service, `${pam.join("\n")}\n`);
+    }
     const lines = [
       ...defaults.map((it) => `Defaults:${user} ${it}`),
       ...rules.map((it) => `${user} ${it}`),
@@ -115,6 +146,16 @@ async function retried(
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw last;
+}
+
+async function again(command: string[]): Promise<void> {
+  let isDone = false;
+  const once = () => run(command).then(() => isDone = true);
+  for (let left = 50; !isDone; left--) {
+    if (left === 0) return void await once();
+    await once().catch(() => {});
+    if (!isDone) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 async function run([name, ...args]: string[], stdin = ""): Promise<void> {

@@ -95,13 +95,20 @@ function text(output: string | Uint8Array): string {
 
 /**
  * Why `sudo` did not start a command: it refused the password; it needs one
- * and there was none; the user may not do that; there is no `sudo` on the
- * host; it wants a terminal; the user to become does not exist; it neither
- * started the command nor asked for the password in time; or something else.
+ * and there was none; the password has expired; so has the account, or it is
+ * locked; it is locked for a while, after too many failures; something else is
+ * asked for, such as a code, and nobody answers; the user may not do that;
+ * there is no `sudo` on the host; it wants a terminal; the user to become does
+ * not exist; it neither started the command nor asked for the password in time;
+ * or something else.
  */
 export type SudoFailure =
   | "wrong-password"
   | "password-required"
+  | "password-expired"
+  | "account-expired"
+  | "locked-out"
+  | "question"
   | "not-allowed"
   | "not-installed"
   | "tty-required"

@@ -6,7 +6,12 @@
  */
 
 import { Buffer } from "node:buffer";
-import { accepting, plainText, wholeNumber } from "../options/rules.ts";
+import {
+  accepting,
+  callback,
+  plainText,
+  wholeNumber,
+} from "../options/rules.ts";
 import { showType, showValue } from "../options/show_value.ts";
 import { type Field, OptionTable, type Rule } from "../options/table.ts";
 import type { PtyOptions, SudoOptions } from "../process.ts";
@@ -79,10 +84,13 @@ function flagOr<Options extends object>(table: OptionTable<Options>): Rule {
 export const terminal: Rule = flagOr(TERMINAL_TABLE);
 
 const password: Rule = (value, at) => {
+  if (value !== "") return secretLine(value, at);
+  return at.wrong("an empty string", "left out where sudo must not ask");
+};
+
+/** One line that sudo reads. It is never shown. */
+export const secretLine: Rule = (value, at) => {
   if (typeof value !== "string") return at.wrong(showType(value), "a string");
-  if (value === "") {
-    at.wrong("an empty string", "left out where sudo must not ask");
-  }
   if (/[\0\r\n]/.test(value)) {
     at.wrong("a string with a line break or NUL", "one line");
   }
@@ -99,6 +107,7 @@ export const sudo: Rule = flagOr(
   new OptionTable<SudoOptions>("become another user", {
     user: plainText,
     password,
+    prompts: callback,
   }),
 );
 

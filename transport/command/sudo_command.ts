@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { posixLine } from "./_any_shell.ts";
-import type { ConnectionSpawnOptions } from "../process.ts";
+import type { ConnectionSpawnOptions, SudoOptions } from "../process.ts";
 import { exportLine, posixText } from "./shell_line.ts";
 
 /** A command line with `sudo`, and what is sent to its standard input. */
@@ -15,11 +15,20 @@ export interface SudoCommand {
   readonly line: string;
   /** The user to become. */
   readonly user: string;
-  /** What sudo prints when it wants the password. */
-  readonly prompt: string;
+  /** What is printed where sudo begins: before it the files of a login speak. */
+  readonly begin: string;
+  /**
+   * What stands around the question for a password: `ASK%OF%BY%ASK`, with the
+   * user whose password it is and the one who runs sudo.
+   */
+  readonly ask: string;
   /** What the command prints, on both outputs, when it has started. */
   readonly start: string;
   readonly password: string | undefined;
+  /** Answers what else is asked. */
+  readonly prompts: SudoOptions["prompts"];
+  /** Whether sudo may ask at all. */
+  readonly mayAsk: boolean;
   /** What the command reads before the input of the caller. */
   readonly preamble: string;
   /** Whether both outputs come as one, through a terminal. */
@@ -38,14 +47,16 @@ export function sudoCommand(
   options: ConnectionSpawnOptions,
 ): SudoCommand {
   const { cwd, env = {}, envMode, login, pty, sudo } = options;
-  const { user = "root", password } = typeof sudo === "object" ? sudo : {};
+  const given: SudoOptions = typeof sudo === "object" ? sudo : {};
+  const { user = "root", password, prompts } = given;
+  const mayAsk = password !== undefined || prompts !== undefined;
   const isMerged = pty !== undefined && pty !== false;
   const isInline = envMode === "inline";
   const secretEnv = isInline || Object.keys(env).length === 0 ? undefined : env;
-  const [ask, begin, end] = [random(), random(), random()];
+  const [begin, ask, start, end] = [random(), random(), random(), random()];
   const script = [
     KEEP_LOCALE,
-    startLine(begin, isMerged),
+    startLine(start, isMerged),
     ...secretEnv === undefined ? [] : [readLine(end)],
     isMerged ? 'exec /bin/sh -c "$2" sh' : RUN_AND_FORWARD,
   ].join("\n");
@@ -54,19 +65,28 @@ export function sudoCommand(
     login,
     env: isInline ? env : undefined,
   });
+  // Not by -p: that stands in the place of what PAM asks too, and a password
+  // would be given to a question for a code.
+  //
   // The marks do not stand in the line as they are printed: sudo, or a shell
   // that traces, may print the line itself.
-  const how = password === undefined ? "-n" : `-k -S -p ${ask}%%${ask}`;
+  const print = `printf '%s-%s' ${begin} ${begin}${isMerged ? "" : " >&2"}`;
+  const [asks, how] = mayAsk
+    ? [`SUDO_PROMPT=${ask}%%%p%%%u%%${ask} `, "-k -S"]
+    : ["", "-n"];
   return {
     line: posixLine(
-      `exec env LC_ALL=C sudo -H ${how} -u "$1" -- ` +
+      `${print}; exec env LC_ALL=C ${asks}sudo -H ${how} -u "$1" -- ` +
         'sh -c "$2" sh "${LC_ALL-}" "$3"',
       [user, script, text],
     ),
     user,
-    prompt: `${ask}%${ask}`,
-    start: `${begin}-${begin}`,
+    begin: `${begin}-${begin}`,
+    ask,
+    start: `${start}-${start}`,
     password,
+    prompts,
+    mayAsk,
     preamble: secretEnv === undefined
       ? ""
       : `${exportLine(secretEnv)}\n${end}\n`,

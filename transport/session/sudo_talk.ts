@@ -6,13 +6,26 @@
 
 import { Buffer } from "node:buffer";
 import { SudoError, type SudoFailure } from "../command/errors.ts";
-import { serverText } from "./server_text.ts";
+import { secretLine } from "../command/option_rules.ts";
 import type { SudoCommand } from "../command/sudo_command.ts";
+import { Field } from "../options/table.ts";
+import type { SudoQuestion } from "../process.ts";
+import { type PasswordQuestion, SudoWatcher } from "./_sudo_watcher.ts";
+import {
+  accountFailureOf,
+  ANSWER_MS,
+  failureOf,
+  FAILURES,
+  questionIn,
+  sudosOwnWords,
+} from "./_sudo_words.ts";
+import { serverText } from "./server_text.ts";
 
-/** How long sudo may take to ask or to start the command; LDAP is slow. */
-const ANSWER_MS = 60_000;
-/** How much of what sudo says is kept, in characters. */
-const MAX_SAID = 4096;
+/**
+ * How long nothing may follow a line that looks like a question before it is
+ * taken for one: its end may be on the way.
+ */
+const QUIET_MS = 1_000;
 
 /** What the talk with sudo asks for, and leads to. Must not throw. */
 export interface SudoHooks {
@@ -25,21 +38,26 @@ export interface SudoHooks {
   /** The command has started: input and output are its own from here on. */
   started(): void;
   /** It will not start: the channel is to be closed. */
-  failed(error: SudoError): void;
+  failed(error: unknown): void;
 }
 
-type State = "talking" | "started" | "over";
+type State = "talking" | "asking the caller" | "started" | "over";
 
 /** The talk with sudo, from the first output to the start of the command. */
 export class SudoTalk {
   readonly #command: SudoCommand;
   readonly #host: string;
   readonly #hooks: SudoHooks;
-  readonly #out: Watcher;
-  readonly #err: Watcher;
+  readonly #out: SudoWatcher;
+  readonly #err: SudoWatcher;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Armed while a question may have been asked. */
+  #quiet: ReturnType<typeof setTimeout> | undefined;
   #state: State = "talking";
-  #prompts = 0;
+  /** The last question for a password. */
+  #asked: PasswordQuestion | undefined;
+  /** Whether sudo has asked for anything. */
+  #hasAsked = false;
 
   /**
    * @param command The command line.
@@ -50,8 +68,8 @@ export class SudoTalk {
     this.#command = command;
     this.#host = host;
     this.#hooks = hooks;
-    this.#out = new Watcher(command);
-    this.#err = command.isMerged ? this.#out : new Watcher(command);
+    this.#err = new SudoWatcher(command, true);
+    this.#out = command.isMerged ? this.#err : new SudoWatcher(command, false);
   }
 
   /** Whether the command has started. */
@@ -61,6 +79,7 @@ export class SudoTalk {
 
   /** The command line has been sent: sudo has to answer in time. */
   begin(): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#fail("timeout"), ANSWER_MS);
   }
 
@@ -90,7 +109,17 @@ export class SudoTalk {
    */
   ended(code: number | null): SudoError {
     const said = `${this.#err.said}\n${this.#out.said}`;
-    return this.#error(code === 127 ? "not-installed" : failureOf(said), said);
+    if (code === 127) return this.#error("not-installed", said);
+    const reason = failureOf(said);
+    if (!this.#command.mayAsk) return this.#error(reason, said);
+    // It says so whatever the reason was why it took none.
+    const hasCause = sudosOwnWords(said) !== "";
+    if (reason === "password-required" && hasCause) {
+      return this.#error("failed", said);
+    }
+    // Refused before anything was asked.
+    const isLocked = reason === "wrong-password" && !this.#hasAsked;
+    return this.#error(isLocked ? "locked-out" : reason, said);
   }
 
   /**
@@ -106,24 +135,90 @@ export class SudoTalk {
   /** Nobody waits for the start any more. */
   dispose(): void {
     clearTimeout(this.#timer);
-    if (this.#state === "talking") this.#state = "over";
+    clearTimeout(this.#quiet);
+    if (!this.isStarted) this.#state = "over";
   }
 
-  #take(watcher: Watcher, chunk: Buffer): Buffer | undefined {
-    const { prompts, rest } = watcher.take(chunk);
-    for (let i = 0; i < prompts; i++) this.#onPrompt();
-    if (this.#state === "talking" && this.#out.isOpen && this.#err.isOpen) {
-      this.#start();
-    }
+  #take(watcher: SudoWatcher, chunk: Buffer): Buffer | undefined {
+    const { questions, rest } = watcher.take(chunk);
+    if (this.isStarted) return rest;
+    clearTimeout(this.#quiet);
+    for (const question of questions) this.#onPassword(question);
+    if (this.#out.isOpen && this.#err.isOpen) this.#start();
+    else if (this.#state === "talking") this.#lookForQuestion();
     return rest;
   }
 
-  #onPrompt(): void {
+  #onPassword(question: PasswordQuestion): void {
+    if (this.#state !== "talking") return;
     const { password } = this.#command;
-    if (this.#state !== "talking" || password === undefined) return;
-    // Asked again: it was the wrong one.
-    if (++this.#prompts > 1) return this.#fail("wrong-password");
-    this.#hooks.write(Buffer.from(`${password}\n`));
+    const isFirst = this.#asked === undefined;
+    this.#hasAsked = true;
+    this.#asked = question;
+    const { before, of } = question;
+    const reason = accountFailureOf(before);
+    // Asked again, and with no word why: another module of PAM asks.
+    const isMore = !isFirst && before.trim() === "";
+    if (isFirst && reason === undefined) {
+      if (password !== undefined) return this.#answer(password);
+    } else if (!isMore) {
+      return this.#fail(reason ?? "wrong-password");
+    }
+    const asked = isMore
+      ? { text: "Password: ", passwordOf: undefined }
+      : { text: `[sudo] password for ${of}: `, passwordOf: serverText(of) };
+    this.#ask({ ...asked, instructions: before }, "question");
+  }
+
+  /** PAM may ask for something else, in words of its own. */
+  #lookForQuestion(): void {
+    if (this.#err.isOpen) return;
+    if (questionIn(this.#err.sinceQuestion) === undefined) return;
+    this.#quiet = setTimeout(() => this.#onQuestion(), QUIET_MS);
+  }
+
+  #onQuestion(): void {
+    const said = this.#err.sinceQuestion;
+    const line = questionIn(said);
+    if (line === undefined || this.#state !== "talking") return;
+    const instructions = said.slice(0, said.length - line.length);
+    this.#hasAsked = true;
+    this.#err.markAnswered();
+    const reason = accountFailureOf(instructions) ?? "question";
+    this.#ask({ text: line, passwordOf: undefined, instructions }, reason);
+  }
+
+  /** Asks the caller, or fails. */
+  #ask(
+    question: Omit<SudoQuestion, "host">,
+    reason: SudoFailure,
+  ): void {
+    const { prompts } = this.#command;
+    const text = serverText(question.text);
+    if (prompts === undefined) return this.#fail(reason, text);
+    const instructions = question.instructions.trim().split(/\s*[\r\n]+\s*/)
+      .map((line) => serverText(line)).join("\n");
+    // People take their time.
+    clearTimeout(this.#timer);
+    this.#state = "asking the caller";
+    const isOver = () => this.#state !== "asking the caller";
+    Promise.resolve({ ...question, text, instructions, host: this.#host })
+      .then(prompts)
+      .then((given) => {
+        if (isOver()) return;
+        this.#state = "talking";
+        if (given === undefined) return this.#fail(reason, text);
+        this.begin();
+        this.#answer(secretLine(given, ANSWER) as string);
+      }).catch((error) => {
+        if (isOver() && this.#state !== "talking") return;
+        this.dispose();
+        this.#hooks.failed(error);
+      });
+  }
+
+  #answer(line: string): void {
+    this.#hooks.write(Buffer.from(`${line}\n`));
   }
 
   #start(): void {
@@ -137,121 +232,35 @@ export class SudoTalk {
     else pending.then(() => this.#hooks.started());
   }
 
-  #fail(reason: SudoFailure): void {
+  #fail(reason: SudoFailure, question?: string): void {
     if (this.#state !== "talking") return;
     this.dispose();
-    this.#hooks.failed(this.#error(reason, this.#err.said));
+    this.#hooks.failed(this.#error(reason, this.#err.said, question));
   }
 
-  #error(reason: SudoFailure, said: string): SudoError {
+  #error(reason: SudoFailure, said: string, question?: string): SudoError {
     const { user } = this.#command;
     const { why, hint } = FAILURES[reason];
     const own = reason === "failed" ? sudosOwnWords(said) : "";
+    const shown = reason === "question" && question !== undefined
+      ? `: ${JSON.stringify(question.trim())}`
+      : "";
     return new SudoError(
       `Cannot run the command as ${JSON.stringify(user)} on ` +
-        `${JSON.stringify(this.#host)}: ${why}${own}`,
-      { host: this.#host, user, reason, hint },
+        `${JSON.stringify(this.#host)}: ${why}${own}${shown}`,
+      { host: this.#host, user, reason, hint: this.#hint(reason) ?? hint },
     );
   }
-}
 
-/** One output, in which the marks are looked for. */
-class Watcher {
-  readonly #prompt: Buffer;
-  readonly #start: Buffer;
-  #held: Buffer = Buffer.alloc(0);
-  #said = "";
-  #isOpen = false;
-
-  constructor({ prompt, start }: SudoCommand) {
-    this.#prompt = Buffer.from(prompt);
-    this.#start = Buffer.from(start);
-  }
-
-  /** Whether the command has started: what comes is its own. */
-  get isOpen(): boolean {
-    return this.#isOpen;
-  }
-
-  /** The end of what was said before, without the prompts. */
-  get said(): string {
-    return this.#said.replaceAll(this.#prompt.toString(), "");
-  }
-
-  take(chunk: Buffer): { prompts: number; rest: Buffer | undefined } {
-    if (this.#isOpen) return { prompts: 0, rest: chunk };
-    this.#said = (this.#said + chunk.toString("utf8")).slice(-MAX_SAID);
-    const data = Buffer.concat([this.#held, chunk]);
-    const start = data.indexOf(this.#start);
-    let [prompts, from] = [0, 0];
-    for (;;) {
-      const at = data.indexOf(this.#prompt, from);
-      if (at === -1 || (start !== -1 && at > start)) break;
-      prompts++;
-      from = at + this.#prompt.length;
-    }
-    if (start === -1) {
-      // A mark may be split between two pieces.
-      const longest = Math.max(this.#prompt.length, this.#start.length) - 1;
-      this.#held = data.subarray(Math.max(from, data.length - longest));
-      return { prompts, rest: undefined };
-    }
-    this.#isOpen = true;
-    const rest = data.subarray(start + this.#start.length);
-    return { prompts, rest: rest.length === 0 ? undefined : rest };
+  /** sudo may want the password of somebody else. */
+  #hint(reason: SudoFailure): string | undefined {
+    if (reason !== "wrong-password" || this.#asked === undefined) return;
+    const { of, by } = this.#asked;
+    if (of === by) return undefined;
+    const [asked, user] = [of, by].map((it) => JSON.stringify(serverText(it)));
+    return `sudo asks for the password of ${asked}, not of ${user}: ` +
+      "sudoers has rootpw, targetpw or runaspw";
   }
 }
 
-const FAILURES: Readonly<
-  Record<SudoFailure, { readonly why: string; readonly hint?: string }>
-> = {
-  "wrong-password": { why: "sudo refused the password" },
-  "password-required": {
-    why: "sudo asks for a password",
-    hint: "set sudo: { password }, or allow it without one in sudoers",
-  },
-  "not-allowed": {
-    why: "sudo does not allow it",
-    hint: "sudo runs the command through sh, which sudoers has to allow",
-  },
-  "not-installed": { why: "there is no sudo" },
-  "tty-required": { why: "sudo wants a terminal", hint: "set pty: true" },
-  "unknown-user": { why: "sudo knows no such user" },
-  "timeout": {
-    why: `sudo neither started it nor asked for the password in ${
-      ANSWER_MS / 1000
-    } s`,
-    hint: "sudo may ask for something else, such as a one-time password",
-  },
-  "failed": { why: "sudo failed" },
-};
-
-/** The words of sudo, and of sudo-rs, in the C locale. */
-const WORDS: readonly (readonly [RegExp, SudoFailure])[] = [
-  [/must have a tty|a terminal is required|no tty present/i, "tty-required"],
-  [
-    /password is required|interactive authentication is required/i,
-    "password-required",
-  ],
-  [
-    /not in the sudoers file|is not allowed to|may not run sudo|afraid I can't/i,
-    "not-allowed",
-  ],
-  [/unknown user|user '?[^\s']+'? not found/i, "unknown-user"],
-  [
-    /incorrect password|Sorry, try again|no password was provided|incorrect authentication|Authentication failed/i,
-    "wrong-password",
-  ],
-];
-
-function failureOf(said: string): SudoFailure {
-  return WORDS.find(([words]) => words.test(said))?.[1] ?? "failed";
-}
-
-/** Only lines of sudo itself: others may repeat the command. */
-function sudosOwnWords(said: string): string {
-  const line = said.split(/\r?\n/).findLast((line) =>
-    line.startsWith("sudo: ") && !line.includes("sh -c")
-  );
-  return line === undefined ? "" : `: ${serverText(line.slice(6))}`;
-}
+const ANSWER = new Field("answer sudo", "prompts");

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { mock } from "node:test";
 import { inspect } from "node:util";
 import type { SudoError } from "../../../transport/command/errors.ts";
+import type { SudoQuestion } from "../../../transport/process.ts";
 import {
   type SudoCommand,
   sudoCommand,
@@ -22,10 +23,14 @@ function talk(command: SudoCommand) {
     started: () => void told.push("started"),
     failed: (error) => {
       told.push("failed");
-      errors.push(error);
+      errors.push(error as SudoError);
     },
   });
   const text = (chunk: Buffer | undefined) => chunk?.toString();
+  // The line begins, after whatever the files of a login say.
+  const noise = Buffer.from(`Enter your motto: ${command.begin}`);
+  if (command.isMerged) it.stdout(noise);
+  else it.stderr(noise);
   return {
     talk: it,
     told,
@@ -34,6 +39,10 @@ function talk(command: SudoCommand) {
     err: (said: string) => text(it.stderr(Buffer.from(said))),
   };
 }
+
+/** What sudo prints when it asks for a password. */
+const printed = ({ ask }: SudoCommand, of = "ops", by = "ops") =>
+  `${ask}%${of}%${by}%${ask}`;
 
 const withPassword = () =>
   sudoCommand("id", { sudo: { password: PASSWORD, user: "www-data" } });
@@ -45,7 +54,13 @@ Deno.test("sudoCommand() has neither the password nor variables nor its marks in
     cwd: "/tmp",
   });
   for (
-    const hidden of [PASSWORD, "top-secret", command.prompt, command.start]
+    const hidden of [
+      PASSWORD,
+      "top-secret",
+      command.begin,
+      printed(command),
+      command.start,
+    ]
   ) {
     assert(!command.line.includes(hidden), `${hidden} in ${command.line}`);
   }
@@ -56,10 +71,10 @@ Deno.test("sudoCommand() has neither the password nor variables nor its marks in
 Deno.test("sudoCommand() has its own marks each time", () => {
   const marks = new Set<string>();
   for (let i = 0; i < 50; i++) {
-    const { prompt, start } = withPassword();
-    marks.add(prompt).add(start);
+    const { begin, ask, start } = withPassword();
+    marks.add(begin).add(ask).add(start);
   }
-  assertEquals(marks.size, 100);
+  assertEquals(marks.size, 150);
 });
 
 Deno.test("sudoCommand() never waits for a password that is not there, and never relies on an earlier one", () => {
@@ -69,7 +84,8 @@ Deno.test("sudoCommand() never waits for a password that is not there, and never
   assert(sudoCommand("id", { sudo: {} }).line.includes(" -n "));
   const { line } = withPassword();
   assert(
-    /sudo -H -k -S -p \w+%%\w+ -u "\$1" -- sh -c .* sh 'www-data' /.test(line),
+    /SUDO_PROMPT=(\w+)%%%p%%%u%%\1 sudo -H -k -S -u "\$1" -- sh -c .* sh 'www-data' /
+      .test(line),
     line,
   );
 });
@@ -89,14 +105,14 @@ Deno.test("SudoTalk writes the password when it is asked for, and lets input fol
   const it = talk(command);
   assertEquals(it.err("We trust you have received the lecture\n"), undefined);
   assertEquals(it.told, []);
-  assertEquals(it.err(command.prompt), undefined);
+  assertEquals(it.err(printed(command)), undefined);
   assertEquals(it.told, [`write ${PASSWORD}\n`]);
   assertEquals(it.out(`${command.start}uid=0`), "uid=0");
   assertEquals(it.told.length, 1);
   assertEquals(it.err(`\n${command.start}oh`), "oh");
   assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
   // From here on all is the command's, marks too.
-  assertEquals(it.err(command.prompt), command.prompt);
+  assertEquals(it.err(printed(command)), printed(command));
   assertEquals(it.out(command.start), command.start);
   assertEquals(it.told.length, 2);
 });
@@ -105,7 +121,7 @@ Deno.test("SudoTalk writes no password where sudo does not ask", () => {
   const command = withPassword();
   const it = talk(command);
   it.out(command.start);
-  it.err(`sudo: unable to resolve host\n${command.start}${command.prompt}`);
+  it.err(`sudo: unable to resolve host\n${command.start}${printed(command)}`);
   assertEquals(it.told, ["started"]);
 });
 
@@ -132,8 +148,10 @@ Deno.test("SudoTalk finds its marks wherever the output is split, and strips not
       }
       return parts;
     };
-    const near = command.prompt.slice(0, -1);
-    const err = pieces(`x${near}${command.prompt}\n${command.start}a\n${near}`)
+    const near = printed(command).slice(0, -1);
+    const err = pieces(
+      `x${near}${printed(command)}\n${command.start}a\n${near}`,
+    )
       .map(it.err).join("");
     const out = pieces(`noise${command.start}${command.start}`).map(it.out)
       .join("");
@@ -152,7 +170,7 @@ Deno.test("SudoTalk reads one output where a terminal merges them", () => {
     pty: { rows: 5 },
   });
   const it = talk(command);
-  assertEquals(it.out(`${command.prompt}\r\n`), undefined);
+  assertEquals(it.out(`${printed(command)}\r\n`), undefined);
   assertEquals(it.out(`${command.start}uid=0`), "uid=0");
   assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
 });
@@ -160,9 +178,9 @@ Deno.test("SudoTalk reads one output where a terminal merges them", () => {
 Deno.test("SudoTalk takes a second question for a refusal", () => {
   const command = withPassword();
   const it = talk(command);
-  it.err(command.prompt);
-  it.err(`\nSorry, try again.\n${command.prompt}`);
-  it.err(command.prompt);
+  it.err(printed(command));
+  it.err(`\nSorry, try again.\n${printed(command)}`);
+  it.err(printed(command));
   assertEquals(it.told, [`write ${PASSWORD}\n`, "failed"]);
   const [error] = it.errors as [SudoError];
   assertEquals(
@@ -193,8 +211,10 @@ Deno.test("SudoTalk.ended() says why the command did not start", () => {
     [1, "\nsudo: 1 incorrect password attempt\n", "wrong-password"],
     [127, "sh: 1: sudo: not found\n", "not-installed"],
     [127, "", "not-installed"],
-    [1, "sudo: account validation failure\n", "failed"],
+    [1, "sudo: account validation failure\n", "account-expired"],
+    [1, "sudo: PAM authentication error: Module is unknown\n", "failed"],
     [null, "", "failed"],
+    [1, "sudo: PAM error: broken\nsudo: a password is required\n", "failed"],
   ];
   for (const [code, said, reason] of cases) {
     const it = talk(withPassword());
@@ -213,7 +233,7 @@ Deno.test("SudoError has neither the password nor the command, whatever sudo sai
       "Sorry, user ops is not allowed to execute 'sh -c rm /top-secret' as root",
       `sudo: sh -c rm /top-secret: \x1b[2Jfailed`,
       `sudo: pam_authenticate: \x1b[2Jfailed`,
-      command.prompt,
+      printed(command),
     ]
   ) {
     const it = talk(command);
@@ -241,7 +261,7 @@ Deno.test("SudoTalk gives up when sudo neither asks nor starts the command for a
   try {
     const it = talk(withPassword());
     it.talk.begin();
-    it.err("Verification code: ");
+    it.err("sudo: unable to resolve host\n");
     mock.timers.tick(59_999);
     assertEquals(it.told, []);
     mock.timers.tick(1);
@@ -266,12 +286,212 @@ Deno.test("SudoTalk gives up when sudo neither asks nor starts the command for a
   }
 });
 
+/** Runs a body whose timers are those of a test. */
+async function withTimers(body: () => void | Promise<void>): Promise<void> {
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
+  try {
+    await body();
+  } finally {
+    mock.timers.reset();
+  }
+}
+
+/** Lets promises settle. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+}
+
+const questions = [
+  ["Verification code: ", "question", ': "Verification code:"'],
+  ["Einmalkennwort:", "question", ': "Einmalkennwort:"'],
+  ["Duo\n1. Push\nPasscode or option (1-1): ", "question", "option (1-1):"],
+  [
+    "sudo: Account or password is expired, reset your password and try again\n" +
+    "Current password: ",
+    "password-expired",
+    "has expired",
+  ],
+  [
+    "The account is locked due to 3 failed logins.\nPIN? ",
+    "locked-out",
+    "lock",
+  ],
+] as const;
+
+for (const [said, reason, shown] of questions) {
+  Deno.test(`SudoTalk gives no password to ${JSON.stringify(said)}, and fails soon`, () =>
+    withTimers(() => {
+      for (const isAfter of [false, true]) {
+        const command = withPassword();
+        const it = talk(command);
+        it.talk.begin();
+        if (isAfter) it.err(printed(command));
+        it.err(said);
+        const before = isAfter ? [`write ${PASSWORD}\n`] : [];
+        assertEquals(it.told, before);
+        mock.timers.tick(1_000);
+        assertEquals(it.told, [...before, "failed"]);
+        const [error] = it.errors;
+        assertEquals([error!.reason, error!.mayHaveRun], [reason, false]);
+        assert(error!.message.includes(shown), error!.message);
+        assert(error!.hint !== undefined);
+      }
+    }));
+}
+
+Deno.test("SudoTalk takes a line that goes on, and one of the files of a login, for no question", () =>
+  withTimers(() => {
+    const command = withPassword();
+    // The files of the login ask for a motto before.
+    const it = talk(command);
+    mock.timers.tick(5_000);
+    it.err("think of these things:");
+    mock.timers.tick(999);
+    it.err("\n  #1) Respect");
+    mock.timers.tick(5_000);
+    it.err(`\nsudo: a line without end`);
+    mock.timers.tick(5_000);
+    assertEquals(it.told, []);
+    it.err(`\n${printed(command)}`);
+    it.out(command.start);
+    it.err(command.start);
+    mock.timers.tick(100_000);
+    assertEquals(it.told, [`write ${PASSWORD}\n`, "started"]);
+  }));
+
+Deno.test("SudoTalk gives the password once: to no second module that asks for one", () => {
+  const command = withPassword();
+  const it = talk(command);
+  it.err(printed(command));
+  it.err(printed(command));
+  assertEquals(it.told, [`write ${PASSWORD}\n`, "failed"]);
+  assertEquals(it.errors[0]!.reason, "question");
+});
+
+Deno.test("SudoTalk gives no password where the account is locked, and says so where nothing was asked", () => {
+  const command = withPassword();
+  const it = talk(command);
+  it.err(`The account is locked due to 3 failed logins.\n${printed(command)}`);
+  assertEquals(it.told, ["failed"]);
+  assertEquals(it.errors[0]!.reason, "locked-out");
+  const unasked = talk(withPassword());
+  unasked.err("Sorry, try again.\nsudo: 3 incorrect password attempts\n");
+  assertEquals(unasked.talk.ended(1).reason, "locked-out");
+});
+
+Deno.test("SudoTalk says whose password sudo wants where it is another's", () => {
+  const command = withPassword();
+  const it = talk(command);
+  it.err(printed(command, "root", "ops"));
+  it.err(`Sorry, try again.\n${printed(command, "root", "ops")}`);
+  const [error] = it.errors;
+  assertEquals(error!.reason, "wrong-password");
+  assertEquals(
+    error!.hint,
+    'sudo asks for the password of "root", not of "ops": sudoers has rootpw, ' +
+      "targetpw or runaspw",
+  );
+});
+
+Deno.test("SudoTalk asks the caller what it has no answer for, while no time runs out", () =>
+  withTimers(async () => {
+    const asked: SudoQuestion[] = [];
+    let answer!: (line: string | undefined) => void;
+    const command = sudoCommand("id", {
+      sudo: {
+        prompts: (question) => {
+          asked.push(question);
+          return new Promise((resolve) => answer = resolve);
+        },
+      },
+    });
+    const it = talk(command);
+    it.talk.begin();
+    it.err(printed(command, "root", "ops"));
+    await settle();
+    mock.timers.tick(1_000_000);
+    answer("first");
+    await settle();
+    it.err("Sorry, \x1b[2Jtry again.\r\nToken: ");
+    mock.timers.tick(1_000);
+    await settle();
+    mock.timers.tick(1_000_000);
+    answer("");
+    await settle();
+    it.out(command.start);
+    it.err(command.start);
+    assertEquals(it.told, ["write first\n", "write \n", "started"]);
+    const host = "ops@db1:22";
+    assertEquals(asked, [
+      {
+        text: "[sudo] password for root: ",
+        passwordOf: "root",
+        instructions: "",
+        host,
+      },
+      {
+        text: "Token: ",
+        passwordOf: undefined,
+        instructions: "Sorry, \\x1b[2Jtry again.",
+        host,
+      },
+    ]);
+    // From now on it has to answer in time again.
+    const late = talk(command);
+    late.talk.begin();
+    late.err(printed(command));
+    await settle();
+    answer("x");
+    await settle();
+    mock.timers.tick(60_000);
+    assertEquals(late.errors.map(({ reason }) => reason), ["timeout"]);
+  }));
+
+Deno.test("SudoTalk fails when the caller gives up, throws, or answers what is no line", () =>
+  withTimers(async () => {
+    const thrown = new Error("of the caller");
+    const ask = async (prompts: () => unknown) => {
+      const it = talk(sudoCommand("id", {
+        sudo: { password: PASSWORD, prompts: prompts as () => string },
+      }));
+      it.err("Token: ");
+      mock.timers.tick(1_000);
+      await settle();
+      assertEquals(it.told, ["failed"]);
+      return it.errors[0]!;
+    };
+    assertEquals((await ask(() => undefined)).reason, "question");
+    assertEquals(
+      await ask(() => {
+        throw thrown;
+      }) as unknown,
+      thrown,
+    );
+    for (const bad of ["two\nlines", 5, "x".repeat(512)]) {
+      const error = await ask(() => bad) as unknown;
+      assert(error instanceof TypeError || error instanceof RangeError);
+      assert(!error.message.includes("two") && !error.message.includes("xx"));
+    }
+    // Nobody waits any more: the answer goes nowhere.
+    let answer!: (line: string) => void;
+    const it = talk(sudoCommand("id", {
+      sudo: { prompts: () => new Promise((resolve) => answer = resolve) },
+    }));
+    it.err("Token: ");
+    mock.timers.tick(1_000);
+    await settle();
+    it.talk.dispose();
+    answer("late");
+    await settle();
+    assertEquals(it.told, []);
+  }));
+
 Deno.test("SudoTalk holds little of what comes before the command, however much it is", () => {
   const command = withPassword();
   const it = talk(command);
   const chunk = "x".repeat(1 << 20);
   for (let i = 0; i < 50; i++) assertEquals(it.err(chunk), undefined);
-  it.err(command.prompt);
+  it.err(printed(command));
   assertEquals(it.told.length, 1);
   const { message } = it.talk.ended(1);
   assert(message.length < 500);
@@ -280,12 +500,11 @@ Deno.test("SudoTalk holds little of what comes before the command, however much 
 /** Asks for a password as sudo does, and becomes nobody. */
 const FAKE_SUDO = `#!/bin/sh
 while [ "$1" != -- ]; do
-  if [ "$1" = -p ]; then prompt=$2; fi
   shift
 done
 shift
-if [ "$prompt" ]; then
-  printf '%s' "$prompt" | sed 's/%%/%/' >&2
+if [ "$SUDO_PROMPT" ]; then
+  printf '%s' "$SUDO_PROMPT" | sed 's/%p/ops/; s/%u/ops/; s/%%/%/g' >&2
   IFS= read -r password
   [ "$password" = "$EXPECTED" ] || exit 1
 fi
@@ -333,7 +552,7 @@ for (const shell of shells) {
       const it = new SudoTalk(command, "host", {
         write: (bytes) => void child.stdin.write(bytes),
         started: () => void child.stdin.end("input\0"),
-        failed: (error) => void child.stdin.destroy(error),
+        failed: (error) => void child.stdin.destroy(error as Error),
       });
       child.stdout.on("data", (chunk) => out += it.stdout(chunk) ?? "");
       child.stderr.on("data", (chunk) => err += it.stderr(chunk) ?? "");

@@ -13,6 +13,7 @@ import { noSshd, startSshd } from "../../kit/sshd.ts";
 import {
   makeSudoAccount,
   noSudo,
+  type SudoAccount,
   type SudoAccountOptions,
   sudoHint,
 } from "../../kit/sudo.ts";
@@ -25,6 +26,7 @@ interface Parts {
   readonly connection: Connection;
   readonly user: string;
   readonly password: string;
+  readonly account: SudoAccount;
 }
 
 /** A test with an account that may do all, unless the options say otherwise. */
@@ -47,7 +49,7 @@ export function sudoTest(
       const { user, password } = account;
       await using sshd = await startSshd();
       await using connection = await connect(sshd.host({ user }));
-      await fn({ connection, user, password });
+      await fn({ connection, user, password, account });
     },
   });
 }
