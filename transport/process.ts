@@ -119,8 +119,9 @@ export interface ConnectionSpawnOptions extends SessionOptions {
   readonly pty?: boolean | PtyOptions;
   /**
    * The folder to run in; relative to the home directory of the user who logs
-   * in, and taken as it is: `~` and `$HOME` mean nothing in it. If it cannot be
-   * entered, the command does not run and the exit code is that of `cd`, with
+   * in. `~` and `~/x` lead home: with `sudo`, to that of the user it becomes.
+   * All else is taken as it is: `$HOME` means nothing in it, and a folder called
+   * `~` is `./~`. If it cannot be entered, the command does not run and the exit code is that of `cd`, with
    * its message on standard error. `/bin/sh` enters it, and then starts the
    * shell of the user for the command, whichever that is.
    */

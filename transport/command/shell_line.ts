@@ -8,7 +8,7 @@ import { posixLine, quoted } from "./_any_shell.ts";
 
 /** What is put around a command. */
 export interface ShellLineOptions {
-  /** The folder to run in; relative to where the shell starts. */
+  /** The folder to run in; relative to where the shell starts, `~` is home. */
   readonly cwd?: string | undefined;
   /** Variables to set, each with a name that a shell can set. */
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -36,7 +36,7 @@ export function shellLine(command: string, options: ShellLineOptions): string {
   const args = [command];
   const steps = ['set -- "${SHELL:-/bin/sh}" "$@"'];
   const take = (value: string) => `"\${${args.push(value) + 1}}"`;
-  if (cwd !== undefined) steps.push(`cd ${take(folder(cwd))} || exit`);
+  if (cwd !== undefined) steps.push(`cd ${folder(cwd, take)} || exit`);
   if (names.length > 0) steps.push(exports(env, take));
   return posixLine([...steps, 'exec "$1" -c "$2"'].join("; "), args);
 }
@@ -108,7 +108,7 @@ const LOGIN = [
 /** The folder and the variables, each in a line of its own. */
 function before({ cwd, env = NO_ENV }: ShellLineOptions): string {
   const lines = [];
-  if (cwd !== undefined) lines.push(`cd ${quoted(folder(cwd))} || exit\n`);
+  if (cwd !== undefined) lines.push(`cd ${folder(cwd, quoted)} || exit\n`);
   if (Object.keys(env).length > 0) lines.push(`${exportLine(env)}\n`);
   return lines.join("");
 }
@@ -122,7 +122,13 @@ function exports(
   return `export ${words.join(" ")} || exit`;
 }
 
-/** A name that begins so is no option, not `cd -`, and not looked up in CDPATH. */
-function folder(cwd: string): string {
-  return /^(\/|\.\.?(\/|$))/.test(cwd) ? cwd : `./${cwd}`;
+/**
+ * A folder as one word. `~` stands outside of the quotes, for the shell to
+ * expand, if a slash or nothing follows. A name that begins with `./` is no
+ * option, not `cd -`, and not looked up in CDPATH.
+ */
+function folder(cwd: string, quote: (text: string) => string): string {
+  if (cwd === "~") return cwd;
+  if (cwd.startsWith("~/")) return `~/${quote(cwd.slice(2))}`;
+  return quote(/^(\/|\.\.?(\/|$))/.test(cwd) ? cwd : `./${cwd}`);
 }

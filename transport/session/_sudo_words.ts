@@ -94,7 +94,7 @@ const WORDS: readonly (readonly [RegExp, SudoFailure])[] = [
  * @param said What it said.
  * @returns The reason, `"failed"` if there are no words for it.
  */
-export function failureOf(said: string): SudoFailure {
+export function sudoFailureOf(said: string): SudoFailure {
   return WORDS.find(([words]) => words.test(said))?.[1] ?? "failed";
 }
 
@@ -112,7 +112,7 @@ const OF_ACCOUNT: ReadonlySet<SudoFailure> = new Set([
  * @returns The reason, if it is about the account.
  */
 export function accountFailureOf(said: string): SudoFailure | undefined {
-  const reason = failureOf(said);
+  const reason = sudoFailureOf(said);
   return OF_ACCOUNT.has(reason) ? reason : undefined;
 }
 

@@ -14,9 +14,9 @@ import { type PasswordQuestion, SudoWatcher } from "./_sudo_watcher.ts";
 import {
   accountFailureOf,
   ANSWER_MS,
-  failureOf,
   FAILURES,
   questionIn,
+  sudoFailureOf,
   sudosOwnWords,
 } from "./_sudo_words.ts";
 import { serverText } from "./server_text.ts";
@@ -110,7 +110,7 @@ export class SudoTalk {
   ended(code: number | null): SudoError {
     const said = `${this.#err.said}\n${this.#out.said}`;
     if (code === 127) return this.#error("not-installed", said);
-    const reason = failureOf(said);
+    const reason = sudoFailureOf(said);
     if (!this.#command.mayAsk) return this.#error(reason, said);
     // It says so whatever the reason was why it took none.
     const hasCause = sudosOwnWords(said) !== "";

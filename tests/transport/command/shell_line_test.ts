@@ -34,7 +34,8 @@ onShells(
         // CDPATH would lead elsewhere, and cd would print where.
         await Deno.mkdir(join(dir, "other", name), { recursive: true });
         const env = { CDPATH: join(dir, "other"), OLDPWD: "/" };
-        for (const cwd of [name, path, `${dir}/./${name}`]) {
+        const own = name === "~" ? "./~" : name;
+        for (const cwd of [own, path, `${dir}/./${name}`]) {
           const line = shellLine("/bin/pwd", { cwd });
           const { code, stdout, stderr } = await run(line, env, dir);
           assertEquals([code, stderr], [0, ""], `${shell} ${cwd}`);
@@ -46,6 +47,42 @@ onShells(
         (await run(line, {}, join(dir, "a b"))).stdout,
         `${dir}\n`,
       );
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
+
+onShells(
+  SHELLS,
+  "shellLine() leads home from ~, whatever stands behind its slash",
+  async ({ name: shell, home, run }) => {
+    const dir = await Deno.makeTempDir();
+    try {
+      for (const name of ["a b", "-", "~", "it's", "$HOME", "a\nb", "~root"]) {
+        await Deno.mkdir(join(home, name));
+        await Deno.mkdir(join(dir, name));
+      }
+      const folders = [
+        ["~", home],
+        ["~/", home],
+        ["~/..", join(home, "..")],
+        ...["a b", "-", "~", "it's", "$HOME", "a\nb"]
+          .map((name) => [`~/${name}`, join(home, name)]),
+        // No home of another is looked up.
+        ["~root", join(dir, "~root")],
+      ] as const;
+      for (const login of [false, true]) {
+        for (const [cwd, path] of folders) {
+          const line = shellLine("/bin/pwd", { cwd, login });
+          const { code, stdout, stderr } = await run(line, {}, dir);
+          const shown = `${shell} ${login} ${cwd}`;
+          assertEquals([code, stdout], [0, `${path}\n`], `${shown} ${stderr}`);
+        }
+      }
+      const line = shellLine("echo ran", { cwd: "~/none" });
+      const { code, stdout } = await run(line, {}, dir);
+      assertEquals([code > 0, stdout], [true, ""], shell);
     } finally {
       await Deno.remove(dir, { recursive: true });
     }

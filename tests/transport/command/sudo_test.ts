@@ -217,7 +217,10 @@ Deno.test("SudoTalk.ended() says why the command did not start", () => {
     [1, "sudo: PAM error: broken\nsudo: a password is required\n", "failed"],
   ];
   for (const [code, said, reason] of cases) {
-    const it = talk(withPassword());
+    const command = withPassword();
+    const it = talk(command);
+    // What it refuses it has asked for.
+    if (reason === "wrong-password") it.err(printed(command));
     it.err(said);
     const error = it.talk.ended(code);
     assertEquals([error.reason, error.mayHaveRun], [reason, false], said);

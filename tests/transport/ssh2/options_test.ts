@@ -24,6 +24,18 @@ sshdTest(
 );
 
 sshdTest(
+  "exec() and spawn() take ~ for the home of the user who logs in",
+  async (connection) => {
+    const home = (await connection.exec("pwd")).stdout;
+    for (const cwd of ["~", "~/", "~/."]) {
+      assertEquals((await connection.exec("pwd", { cwd })).stdout, home);
+      const process = await connection.spawn(["pwd"], { cwd });
+      assertEquals(await process.text(), home);
+    }
+  },
+);
+
+sshdTest(
   "exec() sets variables inline that the server would refuse",
   async (connection) => {
     const env = { REFUSED: "it's $HOME\n", "OTHER": "" };

@@ -45,6 +45,11 @@ sudoTest(
       stdout,
       `www-data\n/usr/share\n/var/www\n${value}input`,
     );
+    const home = await connection.exec('[ "$PWD" = "$HOME" ] && pwd', {
+      sudo: { password },
+      cwd: "~",
+    });
+    assertEquals(home.stdout, "/root\n");
   },
 );
 
