@@ -64,9 +64,24 @@ export function getConnection(
   target: CallTarget,
   options?: AcquireOptions,
 ): Promise<Connection> {
+  if (options === undefined) {
+    const shared = warmConnection(target, undefined);
+    if (shared !== undefined) return shared;
+  }
   return rejecting(() =>
     sharedConnection(target, ACQUIRE_OPTIONS.check(options))
   );
+}
+
+/** Hands out what is there: the same promise to everybody, and nothing new. */
+function warmConnection(
+  { pool, host }: CallTarget,
+  signal: AbortSignal | undefined,
+): Promise<Connection> | undefined {
+  const pooled = pool.known(host)?.open[0];
+  if (!pooled?.isUsable || signal?.aborted) return undefined;
+  pooled.markShared();
+  return pooled.shared;
 }
 
 /** The same with options that were checked, as a part of another call. */
@@ -75,12 +90,8 @@ export function sharedConnection(
   options: CheckedAcquireOptions,
   parent?: Operation,
 ): Promise<Connection> {
-  const pooled = target.pool.known(target.host)?.open[0];
-  if (pooled?.isUsable && options.signal?.aborted !== true) {
-    pooled.markShared();
-    // The same promise for everybody: a warm hand-out allocates nothing.
-    return pooled.shared;
-  }
+  const shared = warmConnection(target, options.signal);
+  if (shared !== undefined) return shared;
   const call: Call = { ...options, name: "acquire", parent };
   return onLane(target, call, async (lane, wait) => {
     if (wait.operation !== undefined) wait.operation.waited = true;

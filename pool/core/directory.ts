@@ -68,6 +68,7 @@ export class Directory {
 
   /** Returns the lane, if it is known without any work. */
   known(named: HostLike): Lane | undefined {
+    if (typeof named === "string") return this.#byString.get(named);
     const host = urlAsText(named);
     if (typeof host === "string") return this.#byString.get(host);
     const memo = this.#byObject.get(host);
