@@ -221,11 +221,6 @@ export interface AcquireOptions {
   readonly acquireTimeoutMs?: number;
 }
 
-/** The names in {@linkcode AcquireOptions} that a connection does not have. */
-export const WAIT_NAMES = ["acquireTimeoutMs"] as const;
-/** The same of {@linkcode ExecOptions}. */
-export const EXEC_NAMES = ["acquireTimeoutMs", "idempotent"] as const;
-
 /**
  * Options of {@linkcode ConnectionPool.exec}. Those that a command has on any
  * connection are described there; all of them are:

@@ -4,9 +4,8 @@
  * @module
  */
 
+import { TAG_OPTIONS } from "../transport/command/call_options.ts";
 import { sh, type ShellValue } from "../transport/command/template.ts";
-import { didYouMean } from "../transport/options/nearest.ts";
-import { showType } from "../transport/options/show_value.ts";
 import type { ExecResult } from "../transport/process.ts";
 import type { ExecOptions } from "./options.ts";
 
@@ -69,7 +68,7 @@ export function templateTag(run: Run, options: TemplateOptions): TemplateTag {
     ...values: readonly ShellValue[]
   ): TemplateResult | TemplateTag =>
     isOptions(first)
-      ? templateTag(run, { ...options, ...checked(first) })
+      ? templateTag(run, { ...options, ...TAG_OPTIONS.check(first) })
       : shaped(runTemplate(run, options, first, values));
   // Which of the two it gives depends on the first argument alone.
   return tag as TemplateTag;
@@ -80,32 +79,6 @@ function isOptions(
 ): first is TemplateOptions {
   return typeof first === "object" && first !== null &&
     !Array.isArray(first) && !("raw" in first);
-}
-
-function checked(options: TemplateOptions): TemplateOptions {
-  const { nothrow } = options;
-  if (nothrow !== undefined && typeof nothrow !== "boolean") {
-    throw new TypeError(
-      `Cannot run the command: nothrow is ${
-        showType(nothrow)
-      }, must be true or false`,
-    );
-  }
-  for (const name of Object.keys(options)) {
-    const hint = name === "nothrow" ? "" : didYouMean(name, ["nothrow"]);
-    if (hint === "") continue;
-    throw new TypeError(
-      `Cannot run the command: there is no option ${
-        JSON.stringify(name)
-      }${hint}`,
-    );
-  }
-  const other = ["check", "encoding"].find((name) => name in options);
-  if (other === undefined) return options;
-  throw new TypeError(
-    `Cannot run the command: there is no option "${other}" of $: ` +
-      (other === "check" ? "set nothrow" : "exec() has it"),
-  );
 }
 
 // Async: a template that cannot be quoted rejects.

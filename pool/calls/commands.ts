@@ -23,13 +23,7 @@ import type {
   OutputEncoding,
   RemoteProcess,
 } from "../../transport/process.ts";
-import {
-  EXEC_NAMES,
-  type ExecOptions,
-  type ShellOptions,
-  type SpawnOptions,
-  WAIT_NAMES,
-} from "../options.ts";
+import type { ExecOptions, ShellOptions, SpawnOptions } from "../options.ts";
 import type { CallTarget } from "./call.ts";
 import { onSlot, unsupported } from "./run.ts";
 
@@ -43,7 +37,7 @@ export function exec<Encoding extends OutputEncoding>(
     const { command: line, options, own } = checkExec(
       command,
       given,
-      EXEC_NAMES,
+      "pool",
     );
     return {
       name: "exec",
@@ -69,7 +63,7 @@ export function spawn(
     const { command: line, options, own } = checkSpawn(
       command,
       given,
-      WAIT_NAMES,
+      "pool",
     );
     return {
       name: "spawn",
@@ -90,7 +84,7 @@ export function shell(
   given: ShellOptions | undefined,
 ): Promise<RemoteProcess> {
   return onSlot(target, () => {
-    const { options, own } = checkShellOptions(given, WAIT_NAMES);
+    const { options, own } = checkShellOptions(given, "pool");
     return {
       name: "shell",
       signal: options.signal,

@@ -18,7 +18,7 @@ import type { OutputEncoding, OutputSource } from "../../transport/process.ts";
 import { isRepeatable } from "../../transport/command/stdin.ts";
 import { type EntryWork, type FanOutHosts, FanOutRun } from "./fan_out_run.ts";
 import type { FanOutCommandOptions, FanOutWork } from "../fan_out.ts";
-import { EXEC_NAMES, type ExecOptions } from "../options.ts";
+import type { ExecOptions } from "../options.ts";
 import { givenLabel } from "../telemetry/host_label.ts";
 import { type CallContext, CallTarget } from "./call.ts";
 import { exec } from "./commands.ts";
@@ -85,7 +85,7 @@ function workOf(
       `Cannot fan out: work is ${work}, must be a command or a function`,
     );
   }
-  const call = checkExec(work, given, EXEC_NAMES);
+  const call = checkExec(work, given, "pool");
   const { signal, stdin } = call.options;
   if (signal !== undefined) {
     throw new TypeError(

@@ -78,18 +78,24 @@ Deno.test("HostHandle.$ names an option that it does not have", async () => {
   const { pool, web: { $ } } = setUp();
   await using _ = pool;
   const cases: [object, string][] = [
-    [{ nothrow: 1 }, "nothrow is a number, must be true or false"],
-    [{ check: false }, 'there is no option "check" of $: set nothrow'],
-    [{ encoding: "bytes" }, 'there is no option "encoding" of $'],
+    [{ nothrow: 1 }, "nothrow is 1, must be true or false"],
+    [{ check: false }, 'there is no option "check": set nothrow'],
+    [{ encoding: "bytes" }, 'there is no option "encoding": exec() has it'],
   ];
   for (const [options, message] of cases) {
     assertThrows(() => $(options as never), TypeError, message);
   }
-  await assertRejects(
-    () => $({ cwdd: "/" } as TemplateOptions)`list`,
+  assertThrows(
+    () => $({ cwdd: "/" } as TemplateOptions),
     TypeError,
     'no option "cwdd", did you mean "cwd"?',
   );
+  assertThrows(
+    () => $({ reject: false } as TemplateOptions),
+    TypeError,
+    'no option "reject", did you mean "nothrow"?',
+  );
+  assertThrows(() => $({ timeoutMs: 0 }), RangeError, "timeoutMs is 0");
   for (const wrong of ["list", null, undefined, 5, ["list"]]) {
     await assertRejects(
       () => Promise.resolve($(wrong as never)),

@@ -92,31 +92,55 @@ const SHELL: Rules<ConnectionShellOptions> = {
   ...TERMINAL,
   pty: flag,
 };
-const OWN: Rules<PoolCallOptions> = {
-  acquireTimeoutMs: duration({ zero: true }),
-  idempotent: flag,
-};
+const WAIT = { acquireTimeoutMs: duration({ zero: true }) };
+const OWN: Rules<PoolCallOptions> = { ...WAIT, idempotent: flag };
 
 type Kind = "exec" | "spawn" | "shell";
-type OwnName = keyof PoolCallOptions;
+
+/** Whose options they are: those of the pool are more. */
+type Side = "connection" | "pool";
 
 /** The three calls, and what a name that belongs elsewhere is told. */
-const TABLES: Readonly<Record<Kind, OptionTable<object>>> = {
-  exec: tableOf("exec", "run the command", EXEC),
-  spawn: tableOf("spawn", "start the command", SPAWN),
-  shell: tableOf("shell", "start the shell", SHELL),
+const TABLES: Readonly<Record<Kind, Record<Side, OptionTable<object>>>> = {
+  exec: tablesOf("exec", "run the command", EXEC, OWN),
+  spawn: tablesOf("spawn", "start the command", SPAWN, WAIT),
+  shell: tablesOf("shell", "start the shell", SHELL, WAIT),
 };
 
-function tableOf(
+function tablesOf(
   kind: Kind,
   doing: string,
   rules: Rules,
-): OptionTable<object> {
-  return new OptionTable(doing, rules, {
+  own: Rules,
+): Record<Side, OptionTable<object>> {
+  const connection = new OptionTable(doing, rules, {
     synonyms: SYNONYMS,
     elsewhere: (name) => elsewhere(kind, name),
   });
+  return { connection, pool: connection.with(doing, own) };
 }
+
+/** What `$` has in the place of `check`; its output is text. */
+export interface TagCallOptions
+  extends
+    Omit<ConnectionExecOptions<"text">, "check" | "encoding">,
+    PoolCallOptions {
+  /** Whether an exit code other than 0 is a result. */
+  readonly nothrow?: boolean;
+}
+
+const { check: _check, encoding: _encoding, ...TAG } = { ...EXEC, ...OWN };
+
+/** Of the `$` of a host: those of `exec()`, but for two. */
+export const TAG_OPTIONS = new OptionTable<TagCallOptions>(
+  "run the command",
+  { ...TAG, nothrow: flag },
+  {
+    synonyms: { ...SYNONYMS, reject: "nothrow", throwonerror: "nothrow" },
+    elsewhere: (name) =>
+      name === "check" ? "set nothrow" : elsewhere("tag", name),
+  },
+);
 
 /**
  * Checks a call of `exec()`: its options, its command, and the length of the
@@ -124,7 +148,7 @@ function tableOf(
  *
  * @param command The command, as the caller gave it.
  * @param options The options, as the caller gave them.
- * @param own Names of the pool that are allowed beside those of a connection.
+ * @param side Whether the options of the pool are allowed, too.
  * @returns What to run, and how; all of it is frozen.
  * @throws {TypeError} If the command or an option is none.
  * @throws {RangeError} If a number is out of range, or the command too long.
@@ -132,26 +156,26 @@ function tableOf(
 export function checkExec<Encoding extends OutputEncoding>(
   command: Command,
   options: ConnectionExecOptions<Encoding> & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
+  side: Side = "connection",
 ): CheckedCall<ConnectionExecOptions<Encoding>> {
-  return withCommand(command, check("exec", options, own));
+  return withCommand(command, check("exec", options, side));
 }
 
 /** Checks a call of `spawn()`, as {@linkcode checkExec} does. */
 export function checkSpawn(
   command: Command,
   options: ConnectionSpawnOptions & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
+  side: Side = "connection",
 ): CheckedCall<ConnectionSpawnOptions> {
-  return withCommand(command, check("spawn", options, own));
+  return withCommand(command, check("spawn", options, side));
 }
 
 /** Checks the options of `shell()`, as {@linkcode checkExec} does. */
 export function checkShellOptions(
   options: ConnectionShellOptions & PoolCallOptions | undefined,
-  own: readonly OwnName[] = [],
+  side: Side = "connection",
 ): Omit<CheckedCall<ConnectionShellOptions>, "command"> {
-  return check("shell", options, own);
+  return check("shell", options, side);
 }
 
 const NOTHING: Omit<CheckedCall<object>, "command"> = Object.freeze({
@@ -224,7 +248,7 @@ export function whenOpened<Options extends SessionOptions>(
 function check<Options extends ConnectionSpawnOptions | ConnectionShellOptions>(
   kind: Kind,
   given: (Options & PoolCallOptions) | undefined,
-  names: readonly OwnName[],
+  side: Side,
 ): Omit<CheckedCall<Options>, "command"> {
   if (given === undefined) {
     return NOTHING as Omit<CheckedCall<Options>, "command">;
@@ -232,9 +256,9 @@ function check<Options extends ConnectionSpawnOptions | ConnectionShellOptions>(
   if (Checked.has(given)) return { options: given, own: NOTHING.own };
   const own: Record<string, unknown> = {};
   const options: Record<string, unknown> = {};
-  const table = tableWith(kind, names);
+  const table = TABLES[kind][side];
   table.read(given, (name, value) => {
-    (names.includes(name as OwnName) ? own : options)[name] = value;
+    (name in OWN ? own : options)[name] = value;
   });
   checkTogether(options as ConnectionSpawnOptions, table.doing);
   if (kind === "shell") checkTerminal(options, table.doing);
@@ -244,30 +268,8 @@ function check<Options extends ConnectionSpawnOptions | ConnectionShellOptions>(
   };
 }
 
-const withOwn = new WeakMap<
-  readonly OwnName[],
-  Map<Kind, OptionTable<object>>
->();
-
-/** Made once for each list of names: a call is not to wait for that. */
-function tableWith(
-  kind: Kind,
-  own: readonly OwnName[],
-): OptionTable<object> {
-  const table = TABLES[kind];
-  if (own.length === 0) return table;
-  let tables = withOwn.get(own);
-  if (tables === undefined) withOwn.set(own, tables = new Map());
-  let known = tables.get(kind);
-  if (known === undefined) {
-    const added = Object.fromEntries(own.map((name) => [name, OWN[name]]));
-    tables.set(kind, known = table.with(table.doing, added));
-  }
-  return known;
-}
-
 /** Options of other functions, and of other libraries. */
-function elsewhere(kind: Kind, name: string): string | undefined {
+function elsewhere(kind: Kind | "tag", name: string): string | undefined {
   if (name === "stdout" || name === "stderr") {
     return "the process has its output as streams";
   }
@@ -275,7 +277,8 @@ function elsewhere(kind: Kind, name: string): string | undefined {
     return "a command that is a string always runs in the shell of the user";
   }
   if (name === "args") return "give the command and its arguments as one array";
-  if (kind !== "exec" && Object.hasOwn(EXEC, name)) {
+  if (kind === "tag" && name === "encoding") return "exec() has it";
+  if (kind !== "exec" && kind !== "tag" && Object.hasOwn(EXEC, name)) {
     return Object.hasOwn(SPAWN, name)
       ? "exec() and spawn() have it"
       : "exec() has it";
@@ -322,12 +325,32 @@ function withCommand<Options extends ConnectionSpawnOptions>(
   const kept = typeof command === "string" || hasCommonLine(command)
     ? line
     : Object.freeze([...command]);
-  // Three bytes are the most that a UTF-16 unit becomes.
-  const isShort = line.length * 3 <= MAX_LINE_BYTES;
-  if (!isShort || changesLine(options)) {
+  if (!isSurelyShort(kept, line.length, options)) {
     checkLength(remoteCommand(kept, options).line);
   }
   return { command: kept, options, own };
+}
+
+/**
+ * The most bytes that a UTF-16 unit becomes: as it is, and quoted twice with
+ * its line feeds and backslashes coded.
+ */
+const UNIT_BYTES = { plain: 3, quoted: 24 };
+/** What is put around a command beside the values of the caller, and more. */
+const AROUND_BYTES = 4096;
+
+/** Whether a line need not be made to know that it fits. */
+function isSurelyShort(
+  command: Command,
+  length: number,
+  options: ConnectionSpawnOptions,
+): boolean {
+  if (!changesLine(options)) return length * UNIT_BYTES.plain <= MAX_LINE_BYTES;
+  const { cwd = "", envMode, sudo } = options;
+  if (typeof command !== "string" || envMode === "inline") return false;
+  if (sudo !== undefined && sudo !== false) return false;
+  const bytes = (length + cwd.length) * UNIT_BYTES.quoted;
+  return bytes + AROUND_BYTES <= MAX_LINE_BYTES;
 }
 
 function changesLine(

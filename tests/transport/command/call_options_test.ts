@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Command } from "../../../transport/command/command.ts";
+import { remoteCommand } from "../../../transport/command/remote_command.ts";
 import { shellLine } from "../../../transport/command/shell_line.ts";
 import {
   checkExec,
@@ -10,10 +11,7 @@ import {
 
 /** Checks an option of `exec()`. */
 function exec(options: unknown) {
-  const { command: _, ...rest } = checkExec("true", options as never, [
-    "acquireTimeoutMs",
-    "idempotent",
-  ]);
+  const { command: _, ...rest } = checkExec("true", options as never, "pool");
   return rest;
 }
 
@@ -120,13 +118,13 @@ Deno.test("checkSpawn() and checkShellOptions() say where an option belongs", ()
   // What is of the pool is unknown to a connection.
   assertThrows(() => checkExec("true", { idempotent: true }), TypeError);
   assertThrows(
-    () => checkSpawn("true", { idempotent: true }, ["acquireTimeoutMs"]),
+    () => checkSpawn("true", { idempotent: true }, "pool"),
     TypeError,
   );
   assertEquals(
     checkShellOptions(
       { term: "vt100", rows: 2, columns: 3, acquireTimeoutMs: 4 },
-      ["acquireTimeoutMs"],
+      "pool",
     ),
     {
       options: { term: "vt100", rows: 2, columns: 3 },
@@ -319,9 +317,11 @@ Deno.test("checkExec() hands on what the caller's own objects throw", () => {
 });
 
 Deno.test("checkExec() gives the command as one line", () => {
-  const call = checkExec(["ls", "a b"], { check: true, idempotent: true }, [
-    "idempotent",
-  ]);
+  const call = checkExec(
+    ["ls", "a b"],
+    { check: true, idempotent: true },
+    "pool",
+  );
   assertEquals(call, {
     command: "ls 'a b'",
     options: { check: true },
@@ -360,4 +360,18 @@ Deno.test("checkExec() refuses a command that is too long for one message, as it
   checkExec("ls", { env: { A: "'".repeat(66_000) }, sudo: true });
   checkExec("ls", { env: { A: "'".repeat(66_000) } });
   assertThrows(() => checkLength("x".repeat(11), 10), RangeError, "11 bytes");
+});
+
+Deno.test("checkExec() makes no line of a short command to measure it, and none of these is too long", () => {
+  // The longest that are not measured, each character at its worst.
+  for (const unit of ["'", "\\", "!", "\n", "é", "\u{1f600}", "\u2028"]) {
+    const [command, cwd] = [5300, 5400].map((length) =>
+      unit.repeat(length / unit.length)
+    ) as [string, string];
+    for (const login of [false, true]) {
+      const call = checkExec(command, { cwd, login });
+      const { line } = remoteCommand(call.command, call.options);
+      checkLength(line);
+    }
+  }
 });
