@@ -90,7 +90,6 @@ export const SERVER_OPTIONS = new OptionTable<EmbeddedServerOptions>(
     shell: orFunction(oneOf(false)),
     permitTTY: flag,
     files,
-    chrootDirectory: plainText,
     onSftpRequest: callback,
     acceptEnv: names,
     maxSessions: sessions,

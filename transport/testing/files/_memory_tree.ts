@@ -314,13 +314,8 @@ export class MemoryTree implements ServedFiles {
 
   #follow(path: string, end: PathEnd): TreePath {
     if (path === "") throw new FileError("ENOENT");
-    const steps = walk(
-      path.startsWith("/") ? path : `${this.#home}/${path}`,
-      end,
-    );
-    let step = steps.next();
-    while (step.done !== true) step = steps.next(this.#nodes.get(step.value));
-    return step.value;
+    const whole = path.startsWith("/") ? path : `${this.#home}/${path}`;
+    return walk(whole, end, (path) => this.#nodes.get(path));
   }
 
   #find(path: string, end: PathEnd = "follow"): Node {

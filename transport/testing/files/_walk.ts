@@ -1,4 +1,4 @@
-/** Where a path leads to, on any file system: links are followed here. */
+/** Where a path leads to: links are followed here. */
 
 import { FileError } from "../sftp_server/served_files.ts";
 
@@ -28,13 +28,15 @@ export type Found = {
 
 /**
  * Follows an absolute path: `..` in the root leads to the root, and an absolute
- * link begins there. Yields each path that it has to know of, which has no link
- * before its last name, and is to be given what is there.
+ * link begins there.
+ *
+ * @param at Gives what has a path, which has no link before its last name.
  */
-export function* walk(
+export function walk(
   path: string,
   end: PathEnd,
-): Generator<string, TreePath, Found | undefined> {
+  at: (path: string) => Found | undefined,
+): TreePath {
   const rest = split(path);
   let hasSlash = path.endsWith("/");
   let names: string[] = [];
@@ -51,7 +53,7 @@ export function* walk(
     names.push(name);
     const isLast = rest.length === 0;
     if (isLast && (end === "itself" || (end === "look" && !hasSlash))) break;
-    const found = yield `/${names.join("/")}`;
+    const found = at(`/${names.join("/")}`);
     const mayBeMissing = isLast && !(end === "real" && hasSlash);
     if (found === undefined && !mayBeMissing) throw new FileError("ENOENT");
     if (found?.link !== undefined) {

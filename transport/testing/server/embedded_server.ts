@@ -10,11 +10,9 @@ import {
   type Server as NetServer,
   type Socket,
 } from "node:net";
-import { resolve } from "node:path";
 import type { SshHost } from "../../host/host.ts";
 import type { ServedFiles } from "../sftp_server/served_files.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { DiskFiles } from "../files/disk_files.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
 import { SERVER_OPTIONS } from "../_option_tables.ts";
 import type { SshServer } from "./_ssh_server.ts";
@@ -277,9 +275,6 @@ export class EmbeddedServer implements AsyncDisposable {
   }
 
   #served(): ServedFiles | undefined {
-    const { files, chrootDirectory } = this.options;
-    if (files === false) return undefined;
-    if (chrootDirectory === undefined) return this.files.served();
-    return new DiskFiles(resolve(chrootDirectory));
+    return this.options.files === false ? undefined : this.files.served();
   }
 }

@@ -71,12 +71,6 @@ export interface EmbeddedServerOptions {
    */
   files?: MemoryFiles | false;
   /**
-   * A folder of this machine whose files SFTP sessions see instead, as their
-   * `/`. Relative to the folder of this process, and used as the user of this
-   * process. Default: `files`.
-   */
-  chrootDirectory?: string;
-  /**
    * Asked before each request of an SFTP session, in their order. An error is
    * the answer (a {@linkcode FileError} says with which status), and what waits
    * holds up all behind it.

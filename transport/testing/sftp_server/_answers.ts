@@ -1,7 +1,6 @@
 /** The answers of an SFTP server. */
 
 import { PacketType, PacketWriter, Status } from "../../sftp/packets.ts";
-import { longName } from "./_long_name.ts";
 import type { FileAttributes, ServedSpace } from "./served_files.ts";
 import { failureOf, statusText } from "./_status.ts";
 
@@ -60,13 +59,13 @@ export function nameAnswer(name: string): SftpAnswer {
   return { packet: packet.text(name).text(name).u32(0) };
 }
 
-/** NAME with the entries of a folder. */
+/** NAME with the entries of a folder; the line of `ls -l` is the name alone. */
 export function entriesAnswer(
   entries: readonly { name: string; attributes: FileAttributes }[],
 ): SftpAnswer {
   const packet = new PacketWriter(PacketType.NAME).u32(entries.length);
   for (const { name, attributes } of entries) {
-    packet.text(name).text(longName(name, attributes));
+    packet.text(name).text(name);
     writeAll(packet, attributes);
   }
   return { packet };

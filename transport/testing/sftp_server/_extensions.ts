@@ -13,7 +13,6 @@ import {
   readPosition,
   readText,
   type ServerState,
-  then,
 } from "./_operation.ts";
 import { MAX_DATA_BYTES, unknownOperation } from "./_operations.ts";
 import { FileError, type ServedFile } from "./served_files.ts";
@@ -47,13 +46,13 @@ const lsetstat = onPath(
 
 const statvfs = onPath(
   "statvfs",
-  ({ files }, path) => then(files.space(path), spaceAnswer),
+  ({ files }, path) => spaceAnswer(files.space(path)),
 );
 
 /** Of the whole file system: the file may have lost its name. */
 const fstatvfs = onHandle("fstatvfs", ({ files, handles }, name) => {
   handles.file(name);
-  return then(files.space("/"), spaceAnswer);
+  return spaceAnswer(files.space("/"));
 });
 
 const fsync = onHandle(
@@ -82,31 +81,31 @@ const copyData: Read = (packet, { handles }) => {
     target: handles.pathOf(to),
     offset,
     length,
-    async run() {
+    run() {
       const [source, target] = [handles.file(from), handles.file(to)];
       // As in OpenSSH: one path, and not one file, is what is refused.
       if (source.path === target.path) throw new FileError("EIO");
-      await copy(source.file, target.file, { offset, length, toOffset });
+      copy(source.file, target.file, { offset, length, toOffset });
       return done();
     },
   };
 };
 
 /** Copies; a length of 0 is all that there is. */
-async function copy(
+function copy(
   source: ServedFile,
   target: ServedFile,
   range: { offset: number; length: number; toOffset: number },
-): Promise<void> {
+): void {
   const { offset, toOffset, length } = range;
   let at = 0;
   while (length === 0 || at < length) {
     const wanted = length === 0
       ? COPY_BYTES
       : Math.min(COPY_BYTES, length - at);
-    const data = await source.read(offset + at, wanted);
+    const data = source.read(offset + at, wanted);
     if (data.length === 0) return;
-    await target.write(toOffset + at, data);
+    target.write(toOffset + at, data);
     at += data.length;
   }
 }

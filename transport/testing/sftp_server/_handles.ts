@@ -14,8 +14,6 @@ export const MAX_HANDLES = 1019;
 export interface FileHandle {
   readonly path: string;
   readonly file: ServedFile;
-  /** Every write goes to the end of the file. */
-  readonly append: boolean;
 }
 
 /** An open folder: its entries as they were when it was opened. */
@@ -32,12 +30,9 @@ type AnyHandle = FileHandle | FolderHandle;
 export class Handles {
   readonly #open = new Map<number, AnyHandle>();
   #next = 0;
-  #isClosed = false;
 
   /** Makes a handle. */
   add(handle: AnyHandle): Uint8Array {
-    // The client went away while the file was being opened.
-    if (this.#isClosed) closeUnobserved(handle);
     while (this.#open.has(this.#next)) this.#next = (this.#next + 1) >>> 0;
     const id = this.#next;
     this.#next = (id + 1) >>> 0;
@@ -86,17 +81,11 @@ export class Handles {
 
   /** Closes all: the client is gone. */
   closeAll(): void {
-    this.#isClosed = true;
-    const all = [...this.#open.values()];
+    for (const handle of this.#open.values()) {
+      if ("file" in handle) handle.file.close();
+    }
     this.#open.clear();
-    for (const handle of all) closeUnobserved(handle);
   }
-}
-
-/** Nobody is there to be told of a failure. */
-function closeUnobserved(handle: AnyHandle): void {
-  if (!("file" in handle)) return;
-  (async () => await handle.file.close())().catch(() => {});
 }
 
 /** A name of any other length is none of ours. */

@@ -8,7 +8,6 @@ import type { SftpOperation, SftpRequest } from "./request.ts";
 import {
   type FileChanges,
   FileError,
-  type MaybePromise,
   type ServedFiles,
 } from "./served_files.ts";
 
@@ -21,7 +20,7 @@ export interface ServerState {
 /** A request that was read: what it asks for, and how that is done. */
 export interface DecodedRequest extends Omit<SftpRequest, "number"> {
   /** Does it; a failure is answered with a status. */
-  run(): MaybePromise<SftpAnswer>;
+  run(): SftpAnswer;
 }
 
 /** Reads a request behind its id. Throws if it is malformed. */
@@ -31,7 +30,7 @@ export type Read = (packet: PacketReader, state: ServerState) => DecodedRequest;
 type Run<Args extends readonly unknown[]> = (
   state: ServerState,
   ...args: Args
-) => MaybePromise<SftpAnswer | void>;
+) => SftpAnswer | void;
 
 /** A request that names a path, and then what `more` reads. */
 export function onPath<More = void>(
@@ -42,7 +41,7 @@ export function onPath<More = void>(
   return (packet, state) => {
     const path = readText(packet);
     const rest = more(packet);
-    return { operation, path, run: () => answer(run(state, path, rest)) };
+    return { operation, path, run: () => run(state, path, rest) ?? done() };
   };
 }
 
@@ -56,7 +55,12 @@ export function onTwoPaths(
     const both = [readText(packet), readText(packet)] as [string, string];
     if (order === "target first") both.reverse();
     const [path, target] = both;
-    return { operation, path, target, run: () => answer(run(state, ...both)) };
+    return {
+      operation,
+      path,
+      target,
+      run: () => run(state, ...both) ?? done(),
+    };
   };
 }
 
@@ -72,23 +76,9 @@ export function onHandle<More = void>(
     return {
       operation,
       path: state.handles.pathOf(name),
-      run: () => answer(run(state, name, rest)),
+      run: () => run(state, name, rest) ?? done(),
     };
   };
-}
-
-function answer(
-  given: MaybePromise<SftpAnswer | void>,
-): MaybePromise<SftpAnswer> {
-  return then(given, (it) => it ?? done());
-}
-
-/** Goes on with a value, in the same turn if it is there. */
-export function then<T, U>(
-  value: MaybePromise<T>,
-  next: (value: T) => MaybePromise<U>,
-): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
 }
 
 /** Reads a path or a name. */

@@ -20,12 +20,9 @@ import {
   readPosition,
   readText,
   type ServerState,
-  then,
 } from "./_operation.ts";
 import {
-  type FileAttributes,
   FileError,
-  type MaybePromise,
   type OpenHow,
   type ServedEntry,
   type ServedFiles,
@@ -36,8 +33,6 @@ export const MAX_DATA_BYTES: number = 255 * 1024;
 
 /** How many entries one READDIR gives. */
 const ENTRIES_AT_A_TIME = 100;
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
 
 const open: Read = (packet, { files, handles }) => {
   const path = readText(packet);
@@ -48,10 +43,8 @@ const open: Read = (packet, { files, handles }) => {
     path,
     run() {
       handles.checkRoom();
-      return then(
-        files.open(path, how),
-        (file) => handleAnswer(handles.add({ path, file, append: how.append })),
-      );
+      const file = files.open(path, how);
+      return handleAnswer(handles.add({ path, file }));
     },
   };
 };
@@ -78,12 +71,10 @@ const read: Read = (packet, { handles }) => {
     path: handles.pathOf(name),
     offset,
     length,
-    run: () =>
-      then(
-        handles.file(name).file.read(offset, length),
-        (data) =>
-          data.length === 0 ? statusAnswer(Status.EOF) : dataAnswer(data),
-      ),
+    run() {
+      const data = handles.file(name).file.read(offset, length);
+      return data.length === 0 ? statusAnswer(Status.EOF) : dataAnswer(data);
+    },
   };
 };
 
@@ -96,51 +87,35 @@ const write: Read = (packet, { handles }) => {
     path: handles.pathOf(name),
     offset,
     length: data.length,
-    run: () => then(handles.file(name).file.write(offset, data), done),
+    run() {
+      handles.file(name).file.write(offset, data);
+      return done();
+    },
   };
 };
 
-/** What cannot be looked at is left out, as OpenSSH does. */
-async function withDots(
-  files: ServedFiles,
-  path: string,
-  entries: readonly ServedEntry[],
-): Promise<ServedEntry[]> {
-  const dots: ServedEntry[] = [];
-  for (const name of [".", ".."]) {
-    try {
-      dots.push({ name, attributes: await files.lstat(`${path}/${name}`) });
-    } catch {
-      // A folder that may be read and not entered.
-    }
-  }
-  return [...dots, ...entries];
-}
-
-async function isMissing(files: ServedFiles, path: string): Promise<boolean> {
-  try {
-    await files.stat(path);
-    return false;
-  } catch {
-    return true;
-  }
+function withDots(files: ServedFiles, path: string): ServedEntry[] {
+  const dots = [".", ".."].map((name) => ({
+    name,
+    attributes: files.lstat(`${path}/${name}`),
+  }));
+  return [...dots, ...files.readDir(path)];
 }
 
 /** RENAME never replaces anything. */
-function rename(
-  { files }: ServerState,
-  path: string,
-  target: string,
-): MaybePromise<void> {
-  const isFile = ({ mode }: FileAttributes) => (mode & S_IFMT) === S_IFREG;
-  return then(files.lstat(path), async (attributes) => {
-    if (isFile(attributes)) {
-      await files.link(path, target);
-      return await files.remove(path);
-    }
-    if (!await isMissing(files, target)) throw new FileError("EEXIST");
-    await files.rename(path, target);
-  });
+function rename({ files }: ServerState, path: string, target: string): void {
+  files.lstat(path);
+  if (exists(files, target)) throw new FileError("EEXIST");
+  files.rename(path, target);
+}
+
+function exists(files: ServedFiles, path: string): boolean {
+  try {
+    files.lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const READS: Readonly<Record<number, Read>> = {
@@ -153,16 +128,15 @@ const READS: Readonly<Record<number, Read>> = {
   [PacketType.WRITE]: write,
   [PacketType.STAT]: onPath(
     "stat",
-    ({ files }, path) => then(files.stat(path), attributesAnswer),
+    ({ files }, path) => attributesAnswer(files.stat(path)),
   ),
   [PacketType.LSTAT]: onPath(
     "lstat",
-    ({ files }, path) => then(files.lstat(path), attributesAnswer),
+    ({ files }, path) => attributesAnswer(files.lstat(path)),
   ),
   [PacketType.FSTAT]: onHandle(
     "fstat",
-    ({ handles }, name) =>
-      then(handles.file(name).file.stat(), attributesAnswer),
+    ({ handles }, name) => attributesAnswer(handles.file(name).file.stat()),
   ),
   [PacketType.SETSTAT]: onPath(
     "setstat",
@@ -174,10 +148,9 @@ const READS: Readonly<Record<number, Read>> = {
     ({ handles }, name, changes) => handles.file(name).file.change(changes),
     readChanges,
   ),
-  [PacketType.OPENDIR]: onPath("opendir", async ({ files, handles }, path) => {
+  [PacketType.OPENDIR]: onPath("opendir", ({ files, handles }, path) => {
     handles.checkRoom();
-    const found = await files.readDir(path);
-    const entries = await withDots(files, path, found);
+    const entries = withDots(files, path);
     return handleAnswer(handles.add({ path, entries, given: 0 }));
   }),
   [PacketType.READDIR]: onHandle("readdir", ({ handles }, name) => {
@@ -204,11 +177,11 @@ const READS: Readonly<Record<number, Read>> = {
   ),
   [PacketType.REALPATH]: onPath(
     "realpath",
-    ({ files }, path) => then(files.realPath(path || "."), nameAnswer),
+    ({ files }, path) => nameAnswer(files.realPath(path || ".")),
   ),
   [PacketType.READLINK]: onPath(
     "readlink",
-    ({ files }, path) => then(files.readLink(path), nameAnswer),
+    ({ files }, path) => nameAnswer(files.readLink(path)),
   ),
   // The target comes first, unlike in the draft: so does OpenSSH.
   [PacketType.SYMLINK]: onTwoPaths(

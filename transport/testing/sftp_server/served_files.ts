@@ -86,9 +86,6 @@ export class FileError extends Error {
   }
 }
 
-/** A value, or a promise for it. */
-export type MaybePromise<T> = T | Promise<T>;
-
 /** What is known of a file. */
 export interface FileAttributes {
   /** In bytes. */
@@ -160,13 +157,13 @@ export interface ServedSpace {
 /** An open file. */
 export interface ServedFile {
   /** Reads; an empty array is the end of the file. */
-  read(offset: number, length: number): MaybePromise<Uint8Array>;
+  read(offset: number, length: number): Uint8Array;
   /** Writes all of it. The data must not be kept. */
-  write(offset: number, data: Uint8Array): MaybePromise<void>;
-  stat(): MaybePromise<FileAttributes>;
-  change(changes: FileChanges): MaybePromise<void>;
-  sync(): MaybePromise<void>;
-  close(): MaybePromise<void>;
+  write(offset: number, data: Uint8Array): void;
+  stat(): FileAttributes;
+  change(changes: FileChanges): void;
+  sync(): void;
+  close(): void;
 }
 
 /**
@@ -174,30 +171,30 @@ export interface ServedFile {
  * {@linkcode FileError}. Relative paths begin in the home of the user.
  */
 export interface ServedFiles {
-  open(path: string, how: OpenHow): MaybePromise<ServedFile>;
+  open(path: string, how: OpenHow): ServedFile;
   /** Follows a link at the end of the path. */
-  stat(path: string): MaybePromise<FileAttributes>;
+  stat(path: string): FileAttributes;
   /** Does not follow a link at the end of the path. */
-  lstat(path: string): MaybePromise<FileAttributes>;
+  lstat(path: string): FileAttributes;
   /** Changes attributes; `isLink` says of the link itself. */
   change(
     path: string,
     changes: FileChanges,
     options?: { readonly isLink?: boolean },
-  ): MaybePromise<void>;
+  ): void;
   /** All entries, without `.` and `..`. */
-  readDir(path: string): MaybePromise<readonly ServedEntry[]>;
-  makeDir(path: string, mode: number): MaybePromise<void>;
-  removeDir(path: string): MaybePromise<void>;
+  readDir(path: string): readonly ServedEntry[];
+  makeDir(path: string, mode: number): void;
+  removeDir(path: string): void;
   /** Removes a name that is not a folder's. */
-  remove(path: string): MaybePromise<void>;
+  remove(path: string): void;
   /** Renames, in place of what has the new name already. */
-  rename(from: string, to: string): MaybePromise<void>;
-  symlink(target: string, path: string): MaybePromise<void>;
+  rename(from: string, to: string): void;
+  symlink(target: string, path: string): void;
   /** Gives a file a second name. */
-  link(existing: string, path: string): MaybePromise<void>;
-  readLink(path: string): MaybePromise<string>;
+  link(existing: string, path: string): void;
+  readLink(path: string): string;
   /** The absolute path without links; the last part need not exist. */
-  realPath(path: string): MaybePromise<string>;
-  space(path: string): MaybePromise<ServedSpace>;
+  realPath(path: string): string;
+  space(path: string): ServedSpace;
 }

@@ -18,11 +18,7 @@ import { Handles } from "./_handles.ts";
 import type { DecodedRequest, ServerState } from "./_operation.ts";
 import { operationOf, unknownOperation } from "./_operations.ts";
 import type { SftpRequest } from "./request.ts";
-import {
-  FileError,
-  type MaybePromise,
-  type ServedFiles,
-} from "./served_files.ts";
+import { FileError, type ServedFiles } from "./served_files.ts";
 
 /** What an SFTP server is made of. */
 export interface SftpServerParts {
@@ -38,7 +34,7 @@ export interface SftpServerParts {
    * Asked before each request is carried out, in their order: what it throws
    * is the answer, and a promise holds up this request and all behind it.
    */
-  gate?(request: SftpRequest): MaybePromise<void>;
+  gate?(request: SftpRequest): void | Promise<void>;
   /** Extensions that it has, by name. Default: all of them. */
   readonly extensions?: readonly string[] | undefined;
 }
@@ -183,7 +179,10 @@ export class SftpServer {
       unknownOperation();
   }
 
-  #run(operation: DecodedRequest, number: number): MaybePromise<SftpAnswer> {
+  #run(
+    operation: DecodedRequest,
+    number: number,
+  ): SftpAnswer | Promise<SftpAnswer> {
     const { run, ...request } = operation;
     const gate = this.#parts.gate?.({ ...request, number });
     return gate instanceof Promise ? gate.then(run) : run();

@@ -4,7 +4,6 @@ import { assertEquals } from "@std/assert";
 import { PacketType } from "../../../../transport/sftp/packets.ts";
 import type { ServedFiles } from "../../../../transport/testing/sftp_server/served_files.ts";
 import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
-import { DiskFiles } from "../../../../transport/testing/files/disk_files.ts";
 import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
 import { Random } from "../../../kit/random.ts";
 import { isRoot, noServer, startServer } from "../../sftp/_server.ts";
@@ -109,29 +108,6 @@ Deno.test({
     for (let seed = 0; seed < SEQUENCES; seed++) {
       const files = memoryFiles;
       await compare(seed, { skips, isOld: true, files, hidesOwners: true });
-    }
-  },
-});
-
-Deno.test({
-  name: "DiskFiles answers as sftp-server does",
-  ignore: noServer || !isRoot,
-  async fn() {
-    const root = await Deno.makeTempDir();
-    // Deno has no such names, and opens no file with the sticky bit.
-    const skips = ({ kind, path, other, target, mode }: Step) =>
-      `${path}${other}${target}`.includes("\udcff") ||
-      kind === "open" && mode > 0o777;
-    try {
-      for (let seed = 0; seed < SEQUENCES; seed++) {
-        const files = async (dir: string) => {
-          await Deno.mkdir(`${root}${dir}`, { recursive: true, mode: 0o700 });
-          return new DiskFiles(root);
-        };
-        await compare(seed, { skips, files });
-      }
-    } finally {
-      await Deno.remove(root, { recursive: true });
     }
   },
 });
