@@ -270,7 +270,6 @@ const TESTING = `
   EmbeddedServerOptions
   FileError
   FileErrorCode
-  ForwardPermission
   MemoryCall
   MemoryConnection
   MemoryConnector

@@ -27,7 +27,6 @@ const isObject = (value: unknown) =>
 const time = between(0, MAX_TIMER_MS);
 const natural = wholeNumber(0);
 const names = listOf("an array of names", plainText);
-const permission = oneOf(true, false, "local", "remote");
 const keys = secret(accepting("an array of keys", Array.isArray));
 
 const sessions: Rule = (value, at) =>
@@ -88,15 +87,10 @@ export const SERVER_OPTIONS = new OptionTable<EmbeddedServerOptions>(
     algorithms: accepting("an object with kex, cipher and mac", isObject),
     commands: script,
     shell: orFunction(oneOf(false)),
-    permitTTY: flag,
     files,
     onSftpRequest: callback,
     acceptEnv: names,
     maxSessions: sessions,
-    allowTcpForwarding: permission,
-    allowStreamLocalForwarding: permission,
-    permitOpen: names,
-    permitListen: names,
     delayDialsMs: time,
     dropBeforeBanner: flag,
     dropAfterBanner: flag,

@@ -23,10 +23,7 @@ export type {
 } from "./scripts/command_script.ts";
 export { UnscriptedCommandError } from "./scripts/commands.ts";
 export { EmbeddedServer } from "./server/embedded_server.ts";
-export type {
-  EmbeddedServerOptions,
-  ForwardPermission,
-} from "./server/embedded_server_options.ts";
+export type { EmbeddedServerOptions } from "./server/embedded_server_options.ts";
 export {
   type MemoryContent,
   type MemoryEntry,

@@ -179,14 +179,14 @@ opensshTest(
 
 opensshTest(
   "ssh",
-  "ssh says that a forward is prohibited where EmbeddedServer does not allow it",
-  { allowTcpForwarding: false },
+  "ssh says that a forward failed where EmbeddedServer refuses forwards",
+  { refuseForwards: true },
   async ({ start }) => {
     const { code, stderr } = await finish(
       start(["-o", "LogLevel=INFO", "-W", "127.0.0.1:1"]),
     );
     assert(code !== 0);
-    assert(stderr.includes("administratively prohibited"), stderr);
+    assert(stderr.includes("connect failed"), stderr);
     const remote = await finish(start(["-N", "-R", "0:127.0.0.1:1"]));
     assertEquals(remote.code, 255);
   },
@@ -202,10 +202,8 @@ opensshTest(
     const writer = child.stdin.getWriter();
     let stdout = "";
     const steps = [
-      ["$ ", "echo hello\n"],
-      ["\r\nhello\r\n$ ", "sleep 60\n"],
-      ["sleep 60\r\n", "\x03"],
-      ["^C\r\n$ ", "exit 6\n"],
+      ["", "echo hello\n"],
+      ["hello\r\n", "exit 6\n"],
     ] as const;
     for (const [sign, typed] of steps) {
       while (!stdout.includes(sign)) {

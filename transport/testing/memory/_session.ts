@@ -231,12 +231,10 @@ export class MemorySession implements RemoteSession, Ending {
       env,
       process: this.#process,
       terminal: this.#terminal,
-      commands,
       find: (line) => requireScript(line, commands, host),
       get input() {
         return stdin();
       },
-      prompt: "",
       send: (stream, chunk) => this.#send(stream, chunk),
     };
     const result = script === undefined

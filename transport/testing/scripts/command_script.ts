@@ -48,8 +48,8 @@ export interface CommandContext {
   readonly env: Readonly<Record<string, string>>;
   /**
    * The terminal, if it runs in one: standard error is written to standard
-   * output then, and `\n` arrives as `\r\n`. An `EmbeddedServer` echoes what
-   * the client types, a `MemoryConnector` does not.
+   * output then, and `\n` arrives as `\r\n`. It echoes nothing: what the
+   * client types is the input, as it was typed.
    */
   readonly terminal?: CommandTerminal | undefined;
   /** What the client sends; ends at its end of file. */

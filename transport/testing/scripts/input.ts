@@ -13,8 +13,7 @@ export interface InputParts {
 /** A queue of what was sent, with one reader at a time. */
 export class CommandInput {
   readonly #parts: InputParts;
-  /** `undefined` is an end of file, after which a terminal may go on. */
-  readonly #queue: (Uint8Array | undefined)[] = [];
+  readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #waiter: ((chunk: Uint8Array | undefined) => void) | undefined;
   #room: { promise: Promise<void>; resolve: () => void } | undefined;
@@ -28,17 +27,16 @@ export class CommandInput {
   }
 
   /**
-   * Takes bytes, which must not change afterwards; `undefined` is an end of file
-   * after which there may be more.
+   * Takes bytes, which must not change afterwards.
    *
    * @returns A promise if the client is to wait before it sends more.
    */
-  push(chunk: Uint8Array | undefined): Promise<void> | undefined {
+  push(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#ended !== undefined || this.#isDiscarded) return undefined;
     if (this.#waiter !== undefined) this.#waiter(chunk);
     else {
       this.#queue.push(chunk);
-      this.#queuedBytes += chunk?.length ?? 0;
+      this.#queuedBytes += chunk.length;
     }
     if (this.#queuedBytes <= this.#parts.roomBytes) return undefined;
     if (this.#room === undefined) {
@@ -51,21 +49,20 @@ export class CommandInput {
 
   /** Nothing more comes. With an error, what is unread is lost. */
   end(error?: { readonly error: unknown }): void {
-    if (error !== undefined) this.flush();
+    if (error !== undefined) this.#drop();
     this.#ended ??= error ?? {};
     this.#waiter?.(undefined);
   }
 
-  /** Drops what nobody has read. */
-  flush(): void {
-    this.#queue.length = this.#queuedBytes = 0;
-    this.#tellRoom();
-  }
-
-  /** Drops that, and whatever comes. */
+  /** Drops what nobody has read, and whatever comes. */
   discard(): void {
     this.#isDiscarded = true;
-    this.flush();
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#queue.length = this.#queuedBytes = 0;
+    this.#tellRoom();
   }
 
   /**

@@ -7,8 +7,6 @@ import type { CommandTerminal } from "./command_script.ts";
 /** Whose size the client changes. */
 export class Terminal implements CommandTerminal {
   readonly term: string;
-  /** Told of the signals that are typed. */
-  onSignal: (name: string) => void = () => {};
   readonly #signal: AbortSignal;
   #columns: number;
   #rows: number;
@@ -43,21 +41,6 @@ export class Terminal implements CommandTerminal {
     }
     const change = new Promise<void>((resolve) => this.#waiting.push(resolve));
     return abortable(change, this.#signal);
-  }
-
-  /** The terminal for a command of a shell, which ends with a signal of its own. */
-  during(signal: AbortSignal): CommandTerminal {
-    const size = (name: "columns" | "rows") => this[name];
-    return {
-      term: this.term,
-      get columns() {
-        return size("columns");
-      },
-      get rows() {
-        return size("rows");
-      },
-      resized: () => abortable(this.resized(), signal),
-    };
   }
 
   /** The client has changed the size. */

@@ -7,9 +7,8 @@ import type { CommandResult } from "../scripts/command_script.ts";
 import { findScript } from "../scripts/commands.ts";
 import { CommandInput } from "../scripts/input.ts";
 import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
-import { throughTerminal } from "../scripts/terminal.ts";
+import { type Terminal, throughTerminal } from "../scripts/terminal.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import type { ServerTerminal } from "./_terminal.ts";
 
 /** What a session has been told before something runs on it. */
 export interface SessionRun {
@@ -17,12 +16,9 @@ export interface SessionRun {
   readonly env: Readonly<Record<string, string>>;
   /** The signals of the client, and its end. */
   readonly process: AbortController;
-  readonly terminal: ServerTerminal | undefined;
+  readonly terminal: Terminal | undefined;
   readonly options: EmbeddedServerOptions;
 }
-
-/** Keys that nobody has read yet; beyond them the client is to wait. */
-const BACKLOG_BYTES = 64 * 1024;
 
 /**
  * Runs the script of a command line on a channel, or without one a login shell.
@@ -37,17 +33,10 @@ export async function runOnChannel(
   const { commands, shell, exitWithoutStatus } = options;
   // A socket that dies under a channel is no error of the server.
   channel.on("error", () => {});
-  const input = inputOf(channel, terminal);
-  if (terminal !== undefined) {
-    terminal.onSignal = (name) => process.abort(name);
-    terminal.onEcho = (bytes) => {
-      if (!channel.writableEnded) channel.write(bytes);
-    };
-  }
+  const input = inputOf(channel);
   const find = (line: string) => findScript(line, commands, host);
   const parts: RunParts = {
-    ...{ host, env, process, terminal, commands, find, input },
-    prompt: "$ ",
+    ...{ host, env, process, terminal, find, input },
     send(stream, chunk) {
       // A terminal shows both outputs as one.
       if (terminal !== undefined) {
@@ -75,30 +64,19 @@ export async function runOnChannel(
 
 /**
  * What the client sends. It is attached when it is first read, so that it may
- * stay unread; that of a terminal is watched from the first, for its signals.
+ * stay unread.
  */
-function inputOf(
-  channel: ServerChannel,
-  terminal: ServerTerminal | undefined,
-): CommandInput {
+function inputOf(channel: ServerChannel): CommandInput {
   const start = () => {
     channel.on("data", (chunk: Buffer) => {
-      const bytes = new Uint8Array(chunk);
-      const room = terminal === undefined
-        ? input.push(bytes)
-        : terminal.type(bytes, input);
+      const room = input.push(new Uint8Array(chunk));
       if (room === undefined) return;
       channel.pause();
       room.then(() => channel.resume());
     });
-    // What runs in a terminal does not see the end of a channel.
-    if (terminal === undefined) channel.once("end", () => input.end());
+    channel.once("end", () => input.end());
   };
-  const roomBytes = terminal === undefined ? 0 : BACKLOG_BYTES;
-  const input = new CommandInput(
-    terminal === undefined ? { roomBytes, start } : { roomBytes },
-  );
-  if (terminal !== undefined) start();
+  const input = new CommandInput({ roomBytes: 0, start });
   return input;
 }
 

@@ -15,11 +15,9 @@ import type {
   SocketBindInfo,
   TcpipBindInfo,
 } from "ssh2";
-import { serverInternalsOf } from "../../ssh2/fence/server_side.ts";
 import type { ForwardTarget } from "../../host/target.ts";
 import { joinChannel } from "./_channel_join.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { mayListen, mayOpen } from "./_forward_rules.ts";
 
 /** What forwards need of their server. */
 export interface ForwardParts {
@@ -27,9 +25,6 @@ export interface ForwardParts {
   /** Told of each connection that is forwarded. */
   readonly onOpen: () => void;
 }
-
-/** The reason of a channel that is refused by the rules. */
-const ADMINISTRATIVELY_PROHIBITED = 1;
 
 type Accept = () => ServerChannel;
 type Reject = () => void;
@@ -45,7 +40,6 @@ export class ServerForwards {
   constructor(client: Connection, parts: ForwardParts) {
     this.#client = client;
     this.#parts = parts;
-    this.#refuseForbidden();
     client.on("tcpip", (accept, reject, { destIP, destPort }) => {
       this.#open({ hostname: destIP, port: destPort }, accept, reject);
     });
@@ -71,20 +65,6 @@ export class ServerForwards {
     await Promise.all([...closed, ...listeners.map((it) => it.close())]);
   }
 
-  /** ssh2 always gives reason 2; it never hears of these channels. */
-  #refuseForbidden(): void {
-    const { _protocol } = serverInternalsOf(this.#client);
-    const admit = _protocol._handlers.CHANNEL_OPEN;
-    _protocol._handlers.CHANNEL_OPEN = (protocol, info) => {
-      const target = targetOf(info);
-      if (target === undefined || mayOpen(this.#parts.options, target)) {
-        return admit(protocol, info);
-      }
-      const reason = ADMINISTRATIVELY_PROHIBITED;
-      protocol.channelOpenFail(info.sender, reason, "open failed");
-    };
-  }
-
   #open(target: ForwardTarget, accept: Accept, reject: Reject): void {
     if (this.#parts.options.refuseForwards) return reject();
     const socket = connect({
@@ -107,7 +87,7 @@ export class ServerForwards {
     accept: ((port?: number) => void) | undefined,
     reject: Reject | undefined,
   ): void {
-    if (!mayListen(this.#parts.options, address)) return reject?.();
+    if (this.#parts.options.refuseForwards) return reject?.();
     const listener = new ServerListener(address, (socket) => {
       this.#own(socket);
       this.#admit(listener.address, socket);
@@ -215,18 +195,4 @@ function addressOf(info: TcpipBindInfo | SocketBindInfo): ForwardTarget {
   return "socketPath" in info
     ? { path: info.socketPath }
     : { hostname: info.bindAddr, port: info.bindPort };
-}
-
-/** Where a channel that is asked for would lead; nothing if it is no forward. */
-function targetOf(
-  { type, data }: { readonly type: string; readonly data: unknown },
-): ForwardTarget | undefined {
-  if (type === "direct-tcpip") {
-    const { destIP, destPort } = data as { destIP: string; destPort: number };
-    return { hostname: destIP, port: destPort };
-  }
-  if (type === "direct-streamlocal@openssh.com") {
-    return { path: (data as { socketPath: string }).socketPath };
-  }
-  return undefined;
 }

@@ -12,7 +12,7 @@ import {
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { runOnChannel } from "./_command.ts";
 import { serveSftp } from "./_sftp.ts";
-import { ServerTerminal } from "./_terminal.ts";
+import { Terminal } from "../scripts/terminal.ts";
 
 /** What a session needs of its connection. */
 export interface SessionParts {
@@ -35,7 +35,7 @@ export function serveSession(
 ): void {
   const env: Record<string, string> = {};
   const process = new AbortController();
-  let terminal: ServerTerminal | undefined;
+  let terminal: Terminal | undefined;
   const run = (channel: ServerChannel, line: string | undefined) =>
     void runOnChannel(channel, line, { host, env, process, terminal, options })
       .catch(() => {});
@@ -46,10 +46,10 @@ export function serveSession(
     env[info.key] = info.val;
     accept?.();
   });
-  session.on("pty", (accept, reject, info) => {
-    if (options.permitTTY === false) return reject?.();
-    terminal = new ServerTerminal(info, process.signal);
-    env["TERM"] = info.term;
+  session.on("pty", (accept, _reject, { term, cols, rows }) => {
+    const size = { term, columns: cols, rows };
+    terminal = new Terminal(size, process.signal);
+    env["TERM"] = term;
     accept?.();
   });
   session.on("window-change", (accept, _reject, { cols, rows }) => {

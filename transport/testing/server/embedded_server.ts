@@ -49,7 +49,6 @@ import type { SshServer } from "./_ssh_server.ts";
  *   shell: async ({ terminal, write }) => {
  *     await write(`${terminal?.columns} columns`);
  *   },
- *   permitOpen: ["127.0.0.1:*"],
  * });
  * await using pool = new ConnectionPool();
  * const host = pool.host(server.host());

@@ -10,9 +10,6 @@ import type { CommandHandler, Commands } from "../scripts/command_script.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import type { Outcome } from "../scripts/outcome.ts";
 
-/** Which direction of a forward is allowed: see {@linkcode EmbeddedServerOptions}. */
-export type ForwardPermission = boolean | "local" | "remote";
-
 /**
  * Options for {@linkcode EmbeddedServer.start}, each of which can be changed
  * later, through {@linkcode EmbeddedServer.options}. Where sshd_config has an
@@ -52,18 +49,10 @@ export interface EmbeddedServerOptions {
   /**
    * What the login shell does. Its `command` is empty, and its terminal is in
    * the context if the client asked for one; `false` refuses shells. Default:
-   * it runs each line that it reads as a command of `commands`, up to `exit`;
-   * in a terminal it writes the prompt `$ ` before each.
+   * it runs each line that it reads as a command of `commands`, up to `exit`; it
+   * prints no prompt.
    */
   shell?: CommandHandler | false;
-  /**
-   * Whether clients get a terminal. It echoes what is typed, a line is read
-   * when it is complete, and Control-C is the signal `INT`. As with sshd, the
-   * end of the client's input is no end of file in it; Control-D is.
-   *
-   * @default {true}
-   */
-  permitTTY?: boolean;
   /**
    * The files of SFTP sessions, which all of them share; `false` refuses SFTP.
    * Default: an empty {@linkcode MemoryFiles}, which is
@@ -91,33 +80,6 @@ export interface EmbeddedServerOptions {
    * @default {Infinity}
    */
   maxSessions?: number;
-  /**
-   * Whether ports are forwarded: `"local"` are those that the client opens
-   * (`ssh -L`, `-D` and `-W`), `"remote"` those on which the server listens
-   * (`ssh -R`). What is not allowed is refused; a channel with reason 1,
-   * "administratively prohibited".
-   *
-   * @default {true}
-   */
-  allowTcpForwarding?: ForwardPermission;
-  /**
-   * The same for unix sockets.
-   *
-   * @default {true}
-   */
-  allowStreamLocalForwarding?: ForwardPermission;
-  /**
-   * Where local forwards of ports may lead to, as `host:port`; either part can
-   * be `*`, and an IPv6 address stands in brackets. Names are compared as the
-   * client wrote them. Default: anywhere.
-   */
-  permitOpen?: readonly string[];
-  /**
-   * Where remote forwards of ports may listen, as `host:port` or `port`; either
-   * part can be `*`. Default: anywhere. Whatever is asked for, the server
-   * listens on loopback addresses alone, as sshd does without `GatewayPorts`.
-   */
-  permitListen?: readonly string[];
   /** Wait this long before answering a new TCP connection, in milliseconds. */
   delayDialsMs?: number;
   /** Close each new connection before the banner, as sshd does beyond MaxStartups. */
@@ -136,6 +98,10 @@ export interface EmbeddedServerOptions {
   refuseExec?: boolean;
   /** Close channels without an exit status. */
   exitWithoutStatus?: boolean;
-  /** Refuse each channel of a forward with reason 2, as if its target did. */
+  /**
+   * Refuse each channel of a forward with reason 2, as if its target did, and to
+   * listen. Else the server connects to wherever it is told, and listens, on
+   * loopback addresses alone, as sshd does without `GatewayPorts`.
+   */
   refuseForwards?: boolean;
 }
