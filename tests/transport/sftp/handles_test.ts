@@ -1,0 +1,109 @@
+// Each handle that a server gives out is closed once, however a verb ends: a
+// server has few of them.
+
+import { assert, assertEquals } from "@std/assert";
+import { startSftp } from "../../../transport/sftp/open_session.ts";
+import { PacketType, Status } from "../../../transport/sftp/packets.ts";
+import type { Sftp } from "../../../transport/sftp/sftp.ts";
+import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
+
+const VERBS: Record<string, (sftp: Sftp) => Promise<unknown>> = {
+  "readFile()": (sftp) => sftp.readFile("/f"),
+  "writeFile()": (sftp) => sftp.writeFile("/f", new Uint8Array(9)),
+  "writeFile() with append": (sftp) =>
+    sftp.writeFile("/f", new Uint8Array(9), { append: true }),
+  "writeFile() with atomic": (sftp) =>
+    sftp.writeFile("/f", new Uint8Array(9), { atomic: true }),
+  "readDir()": (sftp) => Array.fromAsync(sftp.readDir("/d")),
+  "readDir() that is left": async (sftp) => {
+    for await (const _ of sftp.readDir("/d")) break;
+  },
+  "readable of open()": async (sftp) => {
+    const file = await sftp.open("/f");
+    await Array.fromAsync(file.readable);
+  },
+  "readable of open() that is cancelled": async (sftp) => {
+    const file = await sftp.open("/f");
+    await file.readable.cancel();
+  },
+  "writable of open()": async (sftp) => {
+    const file = await sftp.open("/f", { write: true });
+    await ReadableStream.from([new Uint8Array(9)]).pipeTo(file.writable);
+  },
+  "writable of open() that is aborted": async (sftp) => {
+    const file = await sftp.open("/f", { write: true });
+    await file.writable.abort();
+  },
+};
+
+const WORK: Record<string, number> = {
+  nothing: -1,
+  READ: PacketType.READ,
+  READDIR: PacketType.READDIR,
+  WRITE: PacketType.WRITE,
+  FSTAT: PacketType.FSTAT,
+  FSETSTAT: PacketType.FSETSTAT,
+  CLOSE: PacketType.CLOSE,
+};
+
+/** Files of one byte and folders of one entry; one type of request is refused. */
+function refusing(refused: number): FakeServer {
+  const once = new Set<number>();
+  return new FakeServer(({ type, id }, server) => {
+    if (type === refused) return server.status(id, Status.FAILURE, "no");
+    switch (type) {
+      case PacketType.OPEN:
+      case PacketType.OPENDIR:
+        return server.handle(id);
+      case PacketType.STAT:
+      case PacketType.LSTAT:
+      case PacketType.FSTAT:
+        return server.packet(
+          PacketType.ATTRS,
+          ...u32(id),
+          ...[...u32(4), ...u32(0o100644)],
+        );
+      case PacketType.READ:
+      case PacketType.READDIR: {
+        if (once.has(type)) return server.status(id, Status.EOF);
+        once.add(type);
+        if (type === PacketType.READ) {
+          return server.data(id, new Uint8Array([1]));
+        }
+        return server.packet(
+          PacketType.NAME,
+          ...[...u32(id), ...u32(1), ...string("a"), ...string("a"), ...u32(0)],
+        );
+      }
+    }
+    server.status(id, Status.OK);
+  });
+}
+
+/** The handles that were given out, and those that were closed, in order. */
+function handlesOf({ requests }: FakeServer) {
+  const of = (...types: number[]) =>
+    requests.filter(({ type }: Request) => types.includes(type));
+  const opened = of(PacketType.OPEN, PacketType.OPENDIR)
+    .map((_, n) => `h${n + 1}`);
+  const closed = of(PacketType.CLOSE)
+    .map(({ body }) => new TextDecoder().decode(body.bytes()));
+  return { opened, closed: closed.toSorted() };
+}
+
+for (const [verb, run] of Object.entries(VERBS)) {
+  Deno.test(`Sftp.${verb} closes each handle once, whatever is refused`, async () => {
+    for (const [name, refused] of Object.entries(WORK)) {
+      const server = refusing(refused);
+      const sftp = await startSftp(server.transport);
+      await run(sftp).catch(() => {});
+      while (sftp.requestsInFlight > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+      const { opened, closed } = handlesOf(server);
+      assert(opened.length > 0);
+      assertEquals(closed, opened, `with ${name} refused`);
+      sftp.close();
+    }
+  });
+}
