@@ -1,7 +1,9 @@
 // Each handle that a server gives out is closed once, however a verb ends: a
 // server has few of them.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Requests } from "../../../transport/sftp/_requests.ts";
+import { SftpError } from "../../../transport/sftp/errors.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { PacketType, Status } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
@@ -107,3 +109,45 @@ for (const [verb, run] of Object.entries(VERBS)) {
     }
   });
 }
+
+const WRITES = Object.entries(VERBS).filter(([verb]) =>
+  verb.startsWith("writeFile()") || verb === "writable of open()"
+);
+
+for (const [verb, run] of WRITES) {
+  Deno.test(`Sftp.${verb} fails when the CLOSE is refused: what was written may not be saved`, async () => {
+    const server = refusing(PacketType.CLOSE);
+    const sftp = await startSftp(server.transport);
+    await assertRejects(() => run(sftp), SftpError, "no");
+    // Nothing takes the place of the old file.
+    const renames = server.requests.filter(({ type }) =>
+      type === PacketType.RENAME || type === PacketType.EXTENDED
+    );
+    assertEquals(renames, []);
+    sftp.close();
+  });
+}
+
+Deno.test("Sftp waits for the end of its session while a call runs, and no longer", async () => {
+  const { onEnd } = Requests.prototype;
+  let waiting = 0;
+  Requests.prototype.onEnd = function (callback) {
+    waiting++;
+    const forget = onEnd.call(this, callback);
+    return () => {
+      waiting--;
+      forget();
+    };
+  };
+  try {
+    const sftp = await startSftp(refusing(WORK.nothing!).transport);
+    const before = waiting;
+    for (const [, run] of Object.entries(VERBS)) await run(sftp);
+    const source = ReadableStream.from([new Uint8Array(9)]);
+    await sftp.writeFile("/f", source);
+    assertEquals(waiting, before);
+    sftp.close();
+  } finally {
+    Requests.prototype.onEnd = onEnd;
+  }
+});
