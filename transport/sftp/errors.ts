@@ -135,6 +135,9 @@ const CODE_TEXTS: Partial<Record<SftpErrorCode, string>> = {
   SSH_SFTP_FAILURE: "the server does not say why",
 };
 
+/** What the server said, for errors that are made of other ones. */
+const words = new WeakMap<SftpError, string>();
+
 /** What is known of a failed operation. */
 export interface FailedOperation {
   /** What was to be done, such as `"read"`. */
@@ -165,7 +168,12 @@ export function aboutPath(
     error.status !== undefined;
   if (!isAbout) return error;
   const { code, status } = error;
-  return operationError(code, operation, { status: status!, cause: error });
+  const said = words.get(error) ?? "";
+  return operationError(code, operation, {
+    status: status!,
+    said,
+    cause: error,
+  });
 }
 
 /**
@@ -187,7 +195,7 @@ export function operationError(
     ? ""
     : ` (server says "${serverText(options.said)}")`;
   const on = host === undefined ? "" : ` on "${host}"`;
-  return new SftpError(
+  const error = new SftpError(
     code,
     `Cannot ${action} ${quotedPath(path)}${on}: ${text}${said}`,
     {
@@ -198,4 +206,6 @@ export function operationError(
       ...(options.cause === undefined ? {} : { cause: options.cause }),
     },
   );
+  if (options.said !== undefined) words.set(error, options.said);
+  return error;
 }
