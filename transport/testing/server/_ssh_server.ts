@@ -23,7 +23,9 @@ export class SshServer {
     const hostKeys = [...options.hostKeys ?? [keyPair("host").privateKey]];
     this.hostKeyFingerprint = fingerprint(wireForm(hostKeys[0]!));
     this.#ssh = new ssh2.Server({
-      ident: "sshpool",
+      // With a number as in OpenSSH 10: the client of ssh2 asks no other server for
+      // forwards of unix sockets.
+      ident: "sshpool_10",
       hostKeys,
       ...algorithmsOf(options),
     }, (client) => {
