@@ -120,7 +120,7 @@ Deno.test("ConnectionPool shows no secret in any error", async () => {
   errors.push(await errorOf(kit.pool.exec(secretive("behind"), "true")));
   const bad = { ...secretive("db"), port: 70_000 };
   errors.push(await errorOf(kit.pool.exec(bad, "true")));
-  const text = `ops:${MARK}@db1`;
+  const text = `ssh://ops:${MARK}@db1`;
   errors.push(await errorOf(kit.pool.exec(text, "true")));
   await kit.pool.close();
   errors.push(await errorOf(kit.pool.exec(secretive("db1"), "true")));

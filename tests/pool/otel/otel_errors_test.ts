@@ -118,7 +118,7 @@ otelTest(
     await (await kit.pool.spawn(secretive, command)).output();
     (await kit.pool.acquire(secretive)).release();
     await errorOf(kit.pool.exec({ ...secretive, hostname: "bad" }, command));
-    await errorOf(kit.pool.exec(`ops:${MARK}@db1`, command));
+    await errorOf(kit.pool.exec(`ssh://ops:${MARK}@db1`, command));
     const everything = await recording.everything();
     assert((await recording.spans()).length > 10);
     assert(everything.includes("server.address"));

@@ -339,7 +339,7 @@ Deno.test("exec() that is tried again is one operation with a slot for each try"
 Deno.test("exec() of a host that cannot be looked up is traced under the name that the caller has for it", async () => {
   using traces = new Traces("exec");
   await using kit = new Kit();
-  const error = await errorOf(kit.pool.exec("ops:hunter2@db1", "true"));
+  const error = await errorOf(kit.pool.exec("ssh://ops:hunter2@db1", "true"));
   const exec = traces.one("exec");
   assertStrictEquals(exec.error, error);
   assertEquals([exec.host, exec.address], ["db1", undefined]);
