@@ -2,11 +2,18 @@
 // server has few of them.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { OpenHandles } from "../../../transport/sftp/_handles.ts";
+import { protocolOf } from "../../../transport/sftp/_protocol.ts";
 import { Requests } from "../../../transport/sftp/_requests.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { PacketType, Status } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
+import { upload } from "../../../transport/sftp/transfer/upload.ts";
+import {
+  MemoryConnector,
+  MemoryFiles,
+} from "../../../transport/testing/mod.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
 
 const VERBS: Record<string, (sftp: Sftp) => Promise<unknown>> = {
@@ -149,5 +156,62 @@ Deno.test("Sftp waits for the end of its session while a call runs, and no longe
     sftp.close();
   } finally {
     Requests.prototype.onEnd = onEnd;
+  }
+});
+
+Deno.test("OpenHandles lends as many as are allowed, and the next when one is given back", async () => {
+  const handles = new OpenHandles();
+  handles.allow(2);
+  const never = new AbortController();
+  await handles.borrow(never.signal);
+  await handles.borrow(never.signal);
+  const lent: string[] = [];
+  const third = handles.borrow(never.signal).then(() => lent.push("third"));
+  const left = new AbortController();
+  const fourth = handles.borrow(left.signal);
+  left.abort(new Error("left"));
+  await assertRejects(() => fourth, Error, "left");
+  assertEquals(lent, []);
+  handles.giveBack();
+  await third;
+  assertEquals(lent, ["third"]);
+});
+
+Deno.test("upload() has no more files open than the server allows, and copies them all", async () => {
+  const files = new MemoryFiles();
+  let open = 0;
+  let most = 0;
+  const connector = new MemoryConnector({
+    files,
+    onSftpRequest: ({ operation, path = "" }) => {
+      if (!path.includes(".sshpool-")) return "ok";
+      if (operation === "open") most = Math.max(most, ++open);
+      if (operation === "close") open--;
+      return "ok";
+    },
+  });
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-handles-" });
+  try {
+    const names = ["a", "b", "c", "d", "e", "f"];
+    for (const name of names) {
+      await Deno.writeTextFile(`${folder}/${name}`, name);
+    }
+    await using connection = await connector.connect({
+      hostname: "db1",
+      port: 22,
+      user: "ops",
+    });
+    await using sftp = await connection.sftp();
+    await sftp.realPath("."); // what the server says of its limits is here
+    protocolOf(sftp)!.handles.allow(2);
+    // Without a file that is made to see the umask.
+    await upload(sftp, folder, "/to", { concurrency: 6, preserve: true });
+    assertEquals(
+      names.map((name) => files.readTextFile(`/to/${name}`)),
+      names,
+    );
+    assertEquals([most, open], [2, 0]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
