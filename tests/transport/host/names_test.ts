@@ -48,7 +48,7 @@ Deno.test("NameResolver refuses a host that holds anything else, and shows no va
   }
   const absent = { hostname: "web-1", password: undefined };
   assertEquals(resolver.resolve(absent as never).alias, "web-1");
-  for (const bad of ["", "a b", "user:hunter2@web-1", 5, null, {}]) {
+  for (const bad of ["", "a b", "ssh://user:hunter2@web-1", 5, null, {}]) {
     const error = assertThrows(() => resolver.resolve(bad as never), TypeError);
     assert(!error.message.includes("hunter2"));
   }

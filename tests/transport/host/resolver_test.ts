@@ -267,7 +267,7 @@ Deno.test("PlainResolver.resolve() shows no secret in a message", () => {
     { proxyCommand: `x\0${secret}` },
     { jump: [1, { hostname: "x", password: secret }] },
     { jump: { hostname: "x", pasword: secret } },
-    { jump: `u:${secret}@gate` },
+    { jump: `ssh://u:${secret}@gate` },
     { passwd: secret },
   ];
   for (const fields of hosts) {
