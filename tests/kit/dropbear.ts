@@ -55,6 +55,22 @@ export class Dropbear implements AsyncDisposable {
     }
   }
 
+  /** The path of the private key that is let in. */
+  get identityFile(): string {
+    return join(this.#dir, "user_key");
+  }
+
+  /**
+   * Lets a key in for the test account, for another server of this machine.
+   *
+   * @param path The public key.
+   * @returns The name of the account.
+   */
+  static async letIn(path: string): Promise<string> {
+    await letIn(await Deno.readTextFile(path));
+    return TEST_USER;
+  }
+
   /** The host as a pool takes it, its host key pinned. */
   host(overrides: Partial<SshHost> = {}): SshHost {
     return {
