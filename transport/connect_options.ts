@@ -25,6 +25,7 @@ export const CONNECT_OPTIONS = new OptionTable<ConnectOptions>("connect", {
   keepaliveCountMax: wholeNumber(0),
   channelOpenTimeoutMs: time,
   tunnel: objectWith("close"),
+  openTunnel: callback,
   onNotice: callback,
 }, { synonyms: { timeout: "timeoutMs", dialtimeoutms: "timeoutMs" } });
 

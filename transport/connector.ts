@@ -89,6 +89,12 @@ export interface ConnectOptions {
    * connection owns it from here on, and closes it also when the dial fails.
    */
   readonly tunnel?: Tunnel;
+  /**
+   * Opens another tunnel to the same host, for an adapter that has to dial
+   * again: a pinned host key may be of another type than the one that the
+   * server has shown. It keeps to the deadline and the signal of the dial.
+   */
+  readonly openTunnel?: () => Promise<Tunnel>;
   /** Told of what is worth a line in a log and fails nothing. Must not throw. */
   readonly onNotice?: (notice: Notice) => void;
 }

@@ -202,10 +202,11 @@ export class Dialer {
     const { limits, connector, telemetry } = this.#context;
     const host = this.#host;
     const endsAt = performance.now() + timeoutMs;
-    const tunnel = hop && await tunnelThrough(host, hop, signal, timeoutMs);
-    const leftMs = hop === undefined
-      ? timeoutMs
-      : Math.max(1, endsAt - performance.now());
+    const timeLeft = () => Math.max(1, endsAt - performance.now());
+    const openTunnel = hop &&
+      (() => tunnelThrough(host, hop, signal, timeLeft()));
+    const tunnel = await openTunnel?.();
+    const leftMs = hop === undefined ? timeoutMs : timeLeft();
     const { keepaliveIntervalMs, keepaliveCountMax } = host;
     const connect = () =>
       connector.connect(host, {
@@ -213,7 +214,7 @@ export class Dialer {
         timeoutMs: leftMs,
         keepaliveIntervalMs: keepaliveIntervalMs ?? limits.keepaliveIntervalMs,
         keepaliveCountMax: keepaliveCountMax ?? limits.keepaliveCountMax,
-        ...(tunnel === undefined ? {} : { tunnel }),
+        ...(tunnel === undefined ? {} : { tunnel, openTunnel: openTunnel! }),
         onNotice: (notice) =>
           telemetry.record({ type: "notice", host: this.#name, notice }),
       });

@@ -317,3 +317,24 @@ sshdTest(
     assertNotEquals(pool.size, 1);
   },
 );
+
+sshdTest(
+  "ConnectionPool finds a pinned host key of another type behind a hop, too",
+  async () => {
+    await using hop = await startSshd();
+    await using target = await startSshd({ hostKeyTypes: ["ed25519", "rsa"] });
+    await using pool = newPool();
+    const [, rsa] = target.hostKeyFingerprints as `SHA256:${string}`[];
+    const host = target.host({ jump: hop.host(), hostKey: rsa! });
+    assertEquals((await pool.exec(host, "echo on")).stdout, "on\n");
+    assertEquals(
+      (await pool.getConnection(host)).algorithms?.hostKey,
+      "rsa-sha2-512",
+    );
+    const wrong = {
+      ...host,
+      hostKey: hop.hostKeyFingerprint as `SHA256:${string}`,
+    };
+    assertInstanceOf(await failure(pool.exec(wrong, "true")), HostKeyError);
+  },
+);

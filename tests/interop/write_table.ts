@@ -15,6 +15,7 @@ for (const { name, missing, start } of KINDS) {
   if (missing !== undefined) throw new Error(`Cannot try ${name}: ${missing}`);
   await using server = await start();
   const cells = await check(server);
+  // deno-lint-ignore no-console -- a script for people
   console.log(name, cells.join(" | "));
   rows.set(name, cells);
 }

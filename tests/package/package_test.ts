@@ -5,6 +5,7 @@ import config from "../../deno.json" with { type: "json" };
 import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
+import { startHybridServer } from "../transport/ssh2/_hybrid_server.ts";
 import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 import { serveSshd } from "./_sshd_server.ts";
 
@@ -375,6 +376,47 @@ for (const close of [true, false]) {
     },
   );
 }
+
+const POST_QUANTUM = `
+  import * as crypto from "node:crypto";
+  import { ConnectionPool } from "@sshpool/sshpool";
+
+  const pool = new ConnectionPool({ config: false });
+  const answer = { isNative: crypto.decapsulate !== undefined };
+  try {
+    const host = JSON.parse(process.argv[2]);
+    const { algorithms } = await pool.getConnection(host);
+    const { stdout } = await pool.exec(host, "true");
+    Object.assign(answer, { kex: algorithms.kex, stdout });
+  } catch ({ phase, hint }) {
+    Object.assign(answer, { phase, hint });
+  }
+  await pool.close();
+  console.log(JSON.stringify(answer));
+`;
+
+runtimeTest(
+  "agrees on keys with mlkem768x25519-sha256, by the ML-KEM of the runtime where there is one",
+  async (command) => {
+    await using server = await startHybridServer();
+    const program = await folder.write("post_quantum.mjs", POST_QUANTUM);
+    const run = async () => {
+      const args = [program, JSON.stringify(server.host)];
+      return JSON.parse(await folder.succeed(...command, ...args));
+    };
+    const { isNative, ...answer } = await run();
+    assertEquals(answer, { kex: "mlkem768x25519-sha256", stdout: "ok" });
+    const noble = folder.file("node_modules", "@noble", "post-quantum");
+    await Deno.rename(noble, `${noble}-away`);
+    try {
+      const { phase = "none", hint = "" } = await run();
+      assertEquals(phase, isNative ? "none" : "config");
+      assertEquals(hint.includes("@noble/post-quantum"), !isNative);
+    } finally {
+      await Deno.rename(`${noble}-away`, noble);
+    }
+  },
+);
 
 /** How the test runner of a runtime is started. */
 function runnerOf(command: readonly string[], isBun: boolean) {

@@ -106,6 +106,12 @@ export interface Algorithms {
   readonly mac?: string | readonly string[];
   /** Host key algorithms (`HostKeyAlgorithms`). */
   readonly hostKey?: string | readonly string[];
+  /**
+   * Algorithms of the keys that log in (`PubkeyAcceptedAlgorithms`). A key of
+   * another type is not used. An RSA key signs with SHA-1 where only `"ssh-rsa"`
+   * is left of RSA: old servers know nothing better.
+   */
+  readonly publicKey?: string | readonly string[];
 }
 
 /** Where to connect and as whom. Everything but `hostname` is optional. */

@@ -114,6 +114,7 @@ const ALGORITHMS = new OptionTable<Algorithms>("use the host", {
   cipher: names,
   mac: names,
   hostKey: names,
+  publicKey: names,
 }, { noun: "field" });
 
 /** What the fields of a host may hold. */

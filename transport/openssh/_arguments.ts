@@ -153,6 +153,7 @@ const ALGORITHMS = {
   cipher: "Ciphers",
   mac: "MACs",
   hostKey: "HostKeyAlgorithms",
+  publicKey: "PubkeyAcceptedAlgorithms",
 } as const;
 
 function* algorithms(host: ResolvedHost): Generator<Line> {

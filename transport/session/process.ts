@@ -33,6 +33,12 @@ const SIGNALS: readonly string[] =
 /** Those that ask a process for something, and not to end. */
 const REQUESTS: readonly string[] = ["USR1", "USR2"];
 
+/**
+ * How long its caller waits for the server's CLOSE, in milliseconds. Some servers
+ * send it when the program has ended, and cannot end it.
+ */
+const PARTING_MS = 2_000;
+
 /** What is known of a process before it is started. */
 export interface ProcessParts {
   /** The name of the host, for messages. */
@@ -183,9 +189,14 @@ class SessionProcess implements FeedingProcess {
     this.#session.resize(this.#size.columns, this.#size.rows);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#stop("The process was disposed");
-    return this.#session.ended;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, PARTING_MS);
+    });
+    await Promise.race([this.#session.ended, late]);
+    clearTimeout(timer);
   }
 
   #stop(why: string): void {

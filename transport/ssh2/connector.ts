@@ -118,19 +118,25 @@ export class Ssh2Connector implements Connector {
         if (this.#isNews(host, notice)) onNotice(notice);
       },
     };
+    const { openTunnel } = options;
+    let { tunnel } = options;
     let hostKey: readonly string[] | undefined;
     for (;;) {
       const tuning = hostKey === undefined ? {} : { hostKey };
-      const dial = new Dial(host, told, this.#keys, tuning);
+      const way = tunnel === undefined ? told : { ...told, tunnel };
+      const dial = new Dial(host, way, this.#keys, tuning);
       try {
         return await dial.run(performance.now() - startedAt);
       } catch (error) {
         // A fingerprint does not tell its type of key. Where the server has
-        // keys of other types, it may be one of theirs. A tunnel has ended.
+        // keys of other types, it may be one of theirs.
         hostKey = dial.otherHostKeys;
         const isOther = error instanceof HostKeyError && isPinned(host) &&
-          error.reason === "mismatch" && options.tunnel === undefined;
-        if (!isOther || hostKey.length === 0) throw error;
+          error.reason === "mismatch";
+        // The tunnel has ended with the dial.
+        const hasWay = tunnel === undefined || openTunnel !== undefined;
+        if (!isOther || !hasWay || hostKey.length === 0) throw error;
+        tunnel = await openTunnel?.();
       }
     }
   }

@@ -70,11 +70,6 @@ const LOSSES: Readonly<Record<string, Loss>> = {
     code: "ssh-config-proxy",
     what: "is not honoured: the ProxyCommand has to carry the data itself",
   },
-  pubkeyacceptedalgorithms: {
-    code: "ssh-config-authentication",
-    what:
-      "is not honoured: RSA keys never sign with SHA-1, DSA keys not at all",
-  },
   rekeylimit: {
     code: "ssh-config-rekey",
     what: "is not honoured: keys are exchanged again at other limits",
@@ -136,10 +131,6 @@ function lossOf(
   if (loss === undefined) return undefined;
   const value = setting.values[0]!.toLowerCase();
   if ((loss.unless ?? OFF).includes(value)) return undefined;
-  if (setting.name === "pubkeyacceptedalgorithms") {
-    // The lists of distributions only leave out what is weak.
-    return /(^|[+^,])(ssh-rsa|ssh-dss)(,|$)/.test(value) ? loss : undefined;
-  }
   if (setting.name === "localcommand") {
     // Without PermitLocalCommand OpenSSH does not run it either.
     const permit = ignored.get("permitlocalcommand")?.values[0];

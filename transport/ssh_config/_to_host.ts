@@ -196,6 +196,7 @@ const ALGORITHMS = {
   ciphers: "cipher",
   macs: "mac",
   hostkeyalgorithms: "hostKey",
+  pubkeyacceptedalgorithms: "publicKey",
 } as const;
 
 function addAlgorithms(draft: Draft): void {

@@ -81,6 +81,7 @@ const HONOURED: readonly Entry[] = [
   { name: "PreferredAuthentications", kind: "string" },
   { name: "ProxyCommand", kind: "command" },
   { name: "ProxyJump", kind: "jump" },
+  { name: "PubkeyAcceptedAlgorithms", kind: "algorithms" },
   { name: "PubkeyAuthentication", kind: "choice", choices: PUBKEY },
   { name: "RefuseConnection", kind: "string" },
   { name: "RevokedHostKeys", kind: "string" },
@@ -113,7 +114,7 @@ const IGNORED = "AddKeysToAgent BindInterface CanonicalDomains " +
   "HostbasedAcceptedAlgorithms IPQoS KbdInteractiveDevices " +
   "KnownHostsCommand LocalCommand LocalForward LogLevel LogVerbose " +
   "NumberOfPasswordPrompts ObscureKeystrokeTiming PermitRemoteOpen " +
-  "PKCS11Provider PubkeyAcceptedAlgorithms RekeyLimit RemoteCommand " +
+  "PKCS11Provider RekeyLimit RemoteCommand " +
   "RemoteForward RequestTTY RequiredRSASize SecurityKeyProvider " +
   "SessionType StreamLocalBindMask SyslogFacility Tunnel TunnelDevice " +
   "UpdateHostKeys UseKeychain VerifyHostKeyDNS VersionAddendum " +

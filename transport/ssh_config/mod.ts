@@ -14,7 +14,7 @@
  * `IdentitiesOnly`, `IdentityAgent`, `IdentityFile`, `IgnoreUnknown`,
  * `KbdInteractiveAuthentication`, `KexAlgorithms`, `MACs`,
  * `PasswordAuthentication`, `Port`, `PreferredAuthentications`, `ProxyCommand`,
- * `ProxyJump`, `PubkeyAuthentication`, `RefuseConnection`, `SendEnv`,
+ * `ProxyJump`, `PubkeyAcceptedAlgorithms`, `PubkeyAuthentication`, `RefuseConnection`, `SendEnv`,
  * `ServerAliveCountMax`, `ServerAliveInterval`, `SetEnv`,
  * `StrictHostKeyChecking`, `Tag`, `User`, `UserKnownHostsFile`.
  *

@@ -11,6 +11,7 @@ import {
   ConnectionLostError,
 } from "../../../transport/errors.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { scriptedTest } from "./_scripted_server.ts";
 
 const MiB = 1024 * 1024;
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
@@ -237,4 +238,21 @@ sshdTest(
     }
     await until(() => connection.openChannels === 0);
   },
+);
+
+scriptedTest(
+  "RemoteProcess that is left waits two seconds for a server that cannot end its program, and no longer",
+  {
+    onClose() {}, // the program runs on
+  },
+  async (connection) => {
+    const process = await connection.spawn("sleep 60");
+    let isOver = false;
+    const leaving = process[Symbol.asyncDispose]().then(() => isOver = true);
+    await assertRejects(() => process.status, DOMException, "disposed");
+    assertEquals(isOver, false);
+    await leaving;
+    assertEquals(connection.openChannels, 1);
+  },
+  { closeMs: 60_000 },
 );

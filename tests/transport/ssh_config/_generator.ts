@@ -209,6 +209,7 @@ class Writer {
       () => this.#write("KexAlgorithms", [algorithms(KEX)]),
       () => this.#write("MACs", [algorithms(MACS)]),
       () => this.#write("HostKeyAlgorithms", [algorithms(HOST_KEYS)]),
+      () => this.#write("PubkeyAcceptedAlgorithms", [algorithms(HOST_KEYS)]),
       () => this.#write("ForwardAgent", [r.pick([...YES_NO, "/a/sock"])]),
       () => this.#write("HashKnownHosts", [r.pick(YES_NO)]),
       () =>

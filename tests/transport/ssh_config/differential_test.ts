@@ -132,6 +132,7 @@ function print(
     kexalgorithms: algorithms("kexalgorithms"),
     macs: algorithms("macs"),
     hostkeyalgorithms: algorithms("hostkeyalgorithms"),
+    pubkeyacceptedalgorithms: algorithms("pubkeyacceptedalgorithms"),
     forwardagent: forward?.startsWith("/")
       ? [forward]
       : [host.agentForward ? "yes" : "no"],

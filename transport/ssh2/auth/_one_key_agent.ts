@@ -13,6 +13,7 @@ import ssh2, {
   type SigningRequestOptions,
 } from "ssh2";
 import { type AgentClient, type AgentKey, SIGN_FLAGS } from "./_agent.ts";
+import type { Signatures } from "./_signatures.ts";
 import { type WireKey, wireKey } from "./_wire.ts";
 import { ByteReader } from "../_bytes.ts";
 
@@ -24,24 +25,28 @@ export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
   readonly #shown: WireKey;
   readonly #signer: AgentKey;
   readonly #agent: AgentClient;
+  readonly #signatures: Signatures;
   readonly #onError: (error: Error) => void;
 
   /**
    * @param agent The agent.
    * @param blob The key or certificate to show to the server.
    * @param signer The agent's key to sign with.
+   * @param signatures How the key may sign.
    * @param onError Told why the agent did not sign.
    */
   constructor(
     agent: AgentClient,
     blob: Buffer,
     signer: AgentKey,
+    signatures: Signatures,
     onError: (error: Error) => void,
   ) {
     super();
     this.#shown = wireKey(blob);
     this.#signer = signer;
     this.#agent = agent;
+    this.#signatures = signatures;
     this.#onError = onError;
   }
 
@@ -59,7 +64,8 @@ export class OneKeyAgent extends ssh2.BaseAgent<ParsedKey> {
   ): void {
     const hash = typeof options === "function" ? undefined : options.hash;
     const done = typeof options === "function" ? options : callback;
-    this.#sign(data, SIGN_FLAGS[hash ?? ""] ?? 0).then(
+    const allowed = this.#signatures.hash(hash);
+    this.#sign(data, SIGN_FLAGS[allowed ?? ""] ?? 0).then(
       (signature) => done?.(undefined, signature),
       (error: Error) => {
         this.#onError(error);

@@ -30,6 +30,8 @@ export interface AuthObserver {
   onFailure(methods: readonly string[], partial: boolean): void;
   /** The server wants the password changed. */
   onPasswordExpired(): void;
+  /** Asked for the signature of the key that is tried; ssh2 has picked one. */
+  signature(picked: string | undefined): string | undefined;
 }
 
 /** A public key that ssh2 takes for one of its own, of any type. */
@@ -132,13 +134,15 @@ export function attachToClient(client: Client, observer: AuthObserver): void {
   };
   const original = protocol.authPK.bind(protocol);
   protocol.authPK = (username, key, algorithm, sign) => {
-    const name = typeof algorithm === "string" ? algorithm : undefined;
+    const name = observer.signature(
+      typeof algorithm === "string" ? algorithm : undefined,
+    );
     const signer = typeof algorithm === "function" ? algorithm : sign;
     if ("blob" in key) {
       const wire = key as WireKey;
       return sendKey({ protocol, original, username, key: wire, name, signer });
     }
-    if (signer !== undefined) return original(username, key, algorithm, sign);
+    if (signer !== undefined) return original(username, key, name, signer);
     // Our own key: sign at once instead of asking whether it would do.
     original(username, key, name, (data, done) => {
       const signature: unknown = key.sign(data, hashOf(name));

@@ -36,8 +36,10 @@ import { type Answer, CredentialQueue, QUESTION } from "./_credential_queue.ts";
 import { KeyCache } from "./key_cache.ts";
 import type { KeyCredential } from "./_key_order.ts";
 import { KeyError } from "./_keys.ts";
+import { Signatures } from "./_signatures.ts";
 import {
   attachToClient,
+  blobType,
   certifiedKey,
   isCertificate,
   wireKey,
@@ -57,6 +59,8 @@ export interface AuthenticatorOptions {
   readonly onNotice?: ((notice: Notice) => void) | undefined;
   /** Where decrypted keys are kept. Default: nowhere beyond this login. */
   readonly keys?: KeyCache | undefined;
+  /** Algorithms of keys that may be used. Default: all that there are. */
+  readonly accepted?: readonly string[] | undefined;
 }
 
 /**
@@ -70,6 +74,8 @@ export class Authenticator {
   readonly #problems: Error[] = [];
   #queue = new CredentialQueue([], false);
   readonly #keys: KeyCache;
+  /** How the key that is tried may sign. */
+  #signatures: Signatures = new Signatures("", undefined);
   #agent: AgentClient | undefined;
   #current: Credential | undefined;
   #answer: Answer | undefined;
@@ -155,6 +161,7 @@ export class Authenticator {
         this.#problems.push(new Error("The password has expired"));
         this.#finish?.();
       },
+      signature: (picked) => this.#signatures.pick(picked),
     });
   }
 
@@ -298,11 +305,16 @@ export class Authenticator {
   async #startKey(credential: KeyCredential): Promise<AnyAuthMethod> {
     const { name, blob, signer, fingerprintOf } = credential;
     const username = this.#host.user;
+    const { accepted } = this.#options;
     if (!("load" in signer)) {
+      const type = blobType(blob ?? signer.blob);
+      const signatures = this.#signatures = new Signatures(type, accepted);
+      signatures.check(name);
       const agent = new OneKeyAgent(
         this.#agent as AgentClient,
         blob ?? signer.blob,
         signer,
+        signatures,
         (error) => this.#skip(error),
       );
       this.#tried.push(keyLabel(name, fingerprintOf));
@@ -314,6 +326,8 @@ export class Authenticator {
       cache: this.#keys,
     });
     const own = local.getPublicSSH();
+    this.#signatures = new Signatures(blobType(blob ?? own), accepted);
+    this.#signatures.check(name);
     this.#tried.push(keyLabel(name, fingerprintOf ?? own));
     const shown = blob !== undefined && isCertificate(blob) ? blob : undefined;
     if (shown !== undefined && certifiedKey(shown)?.equals(own) === false) {

@@ -24,8 +24,10 @@ import type {
 } from "../fence/internals.ts";
 import { Poly1305 } from "./_poly1305.ts";
 
-/** The largest packet that ssh2 accepts, in bytes. */
+/** The largest packet that ssh2 accepts, in bytes: what buffers are shared for. */
 const MAX_PACKET_BYTES = 35_000;
+/** And OpenSSH: a login banner may be as long. */
+const MAX_BANNER_BYTES = 256 * 1024;
 /** Where the packets of a block cipher's size end. */
 const BLOCK_BYTES = 8;
 const MAC_BYTES = 16;
@@ -196,7 +198,9 @@ class Assembly {
 }
 
 function bufferFor(bytes: number): Buffer {
-  if (bytes < SPARE_FROM_BYTES) return Buffer.allocUnsafe(bytes);
+  if (bytes < SPARE_FROM_BYTES || bytes > MAX_PACKET_BYTES + MAC_BYTES) {
+    return Buffer.allocUnsafe(bytes);
+  }
   return spareBuffers.pop() ??
     Buffer.allocUnsafe(MAX_PACKET_BYTES + MAC_BYTES);
 }
@@ -212,7 +216,7 @@ function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
     head.xor(decipher.inSeqno, 0, packet.head, plainHead);
     const length = plainHead.readUInt32BE(0);
     if (
-      length > MAX_PACKET_BYTES || length < BLOCK_BYTES ||
+      length > MAX_BANNER_BYTES || length < BLOCK_BYTES ||
       length % BLOCK_BYTES !== 0
     ) {
       throw new Error("Bad packet length");

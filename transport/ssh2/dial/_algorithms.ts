@@ -180,6 +180,29 @@ function hashOf(name: string): string {
   return (hash ?? "").replace("sha2-", "sha");
 }
 
+/** What OpenSSH takes of the keys that log in, and this adapter has. */
+const PUBLIC_KEY: Catalogue = withCertificates({
+  defaults: [
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+  ],
+  legacy: ["ssh-rsa"],
+});
+
+function withCertificates({ defaults, legacy }: Catalogue): Catalogue {
+  const both = (name: string) => [
+    name,
+    `${name.replace("@openssh.com", "")}-cert-v01@openssh.com`,
+  ];
+  return { defaults: defaults.flatMap(both), legacy: legacy.flatMap(both) };
+}
+
 /** Names of each kind, best first. */
 export type OfferedAlgorithms = Readonly<
   Record<"kex" | "hostKey" | "cipher" | "mac", readonly string[]>
@@ -214,6 +237,21 @@ export function algorithmsFor(
       ? hostKey
       : knownFirst(hostKey, knownHostKeyAlgorithms),
   };
+}
+
+/**
+ * The algorithms of the keys that may log in to a host.
+ *
+ * @param host The host.
+ * @returns The names, best first; `undefined` if the host names none.
+ * @throws {DialError} With phase `config` if none is left.
+ */
+export function publicKeyAlgorithms(
+  host: ResolvedHost,
+): readonly string[] | undefined {
+  const asked = host.algorithms?.publicKey;
+  if (asked === undefined) return undefined;
+  return resolveList(host, "publicKey", asked, PUBLIC_KEY);
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   algorithmsFor,
   mismatchHint,
   type OfferedAlgorithms,
+  publicKeyAlgorithms,
   ssh2Algorithms,
 } from "./_algorithms.ts";
 import { Exchanges } from "./_exchanges.ts";
@@ -110,6 +111,7 @@ export class Dial {
       signal: this.#stop.signal,
       onNotice: options.onNotice,
       keys,
+      accepted: publicKeyAlgorithms(host),
     });
   }
 
