@@ -47,6 +47,7 @@ export {
   type PoolCounters,
   type PoolEvent,
   type PoolObserver,
+  type PoolSftpOptions,
   type PoolStats,
   type PoolTransferOptions,
   type PoolTunnel,

@@ -6,6 +6,7 @@
 
 import { MAX_TIMER_MS } from "../transport/abort.ts";
 import type { Connector } from "../transport/connector.ts";
+import { sftpSudo } from "../transport/command/option_rules.ts";
 import type { HostDefaults } from "../transport/host/defaults.ts";
 import {
   anything,
@@ -28,6 +29,7 @@ import type {
   ConnectionSpawnOptions,
   OutputEncoding,
 } from "../transport/process.ts";
+import type { SftpSudoOptions } from "../transport/sftp/options.ts";
 import {
   TRANSFER_OPTIONS,
   type TransferOptions,
@@ -309,8 +311,21 @@ export interface ShellOptions extends ConnectionShellOptions, AcquireOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@linkcode ConnectionPool.sftp}. */
+export interface PoolSftpOptions extends AcquireOptions {
+  /**
+   * Be another user: the sftp-server of the host is run through `sudo`, as root
+   * or as the options say. The rules are those of `exec`: `sudoers` has to allow
+   * `sh`, and with a password `sudo` asks each time. Such a session is for this
+   * caller alone, in a slot of its own. The account needs a shell.
+   *
+   * @default {false}
+   */
+  readonly sudo?: boolean | SftpSudoOptions;
+}
+
 /** Options of {@linkcode ConnectionPool.upload} and `download`. */
-export interface PoolTransferOptions extends TransferOptions, AcquireOptions {
+export interface PoolTransferOptions extends TransferOptions, PoolSftpOptions {
   /**
    * Aborts the wait for a session, and then the transfer: files that are whole
    * stay; of the others nothing stays, unless `resume` is set.
@@ -423,6 +438,8 @@ function filled<Name extends string>(
 
 const ACQUIRE: Rules<AcquireOptions> = { signal, acquireTimeoutMs: time };
 
+const SFTP: Rules<PoolSftpOptions> = { ...ACQUIRE, sudo: sftpSudo };
+
 /** Of the calls that wait for a connection or a slot and have no other options. */
 export const ACQUIRE_OPTIONS = new OptionTable<AcquireOptions>(
   "make the call",
@@ -432,7 +449,11 @@ export const ACQUIRE_OPTIONS = new OptionTable<AcquireOptions>(
 
 /** Of `ConnectionPool.upload()` and `download()`. */
 export const POOL_TRANSFER_OPTIONS: OptionTable<PoolTransferOptions> =
-  TRANSFER_OPTIONS.with("copy", ACQUIRE);
+  TRANSFER_OPTIONS.with("copy", SFTP);
+
+/** Of `ConnectionPool.sftp()`. */
+export const POOL_SFTP_OPTIONS: OptionTable<PoolSftpOptions> = ACQUIRE_OPTIONS
+  .with("start SFTP", SFTP);
 
 const CLOSE_OPTIONS = new OptionTable<CloseOptions>("close the pool", {
   drainTimeoutMs: time,

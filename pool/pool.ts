@@ -42,6 +42,7 @@ import type {
   CloseOptions,
   ConnectionPoolOptions,
   ExecOptions,
+  PoolSftpOptions,
   PoolTransferOptions,
   ShellOptions,
   SpawnOptions,
@@ -237,14 +238,16 @@ export class ConnectionPool implements AsyncDisposable {
 
   /**
    * Gives an SFTP session. Callers for one host share one; it is kept for the
-   * next caller, and ends when its slot is needed for something else.
+   * next caller, and ends when its slot is needed for something else. With
+   * `sudo` it is that of another user, and of this caller alone.
    *
-   * @param options The signal, up to when there is a session, and the timeout.
+   * @param options The signal, up to when there is a session, the timeout, sudo.
    * @returns The session; close it, or use `await using`.
+   * @throws {SudoError} If `sudo` refuses.
    * @throws {SftpError} If the server does not speak SFTP version 3.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
-  sftp(host: HostLike, options?: AcquireOptions): Promise<Sftp> {
+  sftp(host: HostLike, options?: PoolSftpOptions): Promise<Sftp> {
     return lendSftp(new CallTarget(this.#core, host), options);
   }
 
@@ -604,7 +607,7 @@ export class HostHandle {
   }
 
   /** Gives an SFTP session. See {@linkcode ConnectionPool.sftp}. */
-  sftp(options?: AcquireOptions): Promise<Sftp> {
+  sftp(options?: PoolSftpOptions): Promise<Sftp> {
     return lendSftp(new CallTarget(this.#pool, this.#host), options);
   }
 

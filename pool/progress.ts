@@ -1,5 +1,5 @@
 /**
- * Shows in a terminal how far a fan-out is, by means of
+ * Shows in a terminal how far a fan-out or a transfer is, by means of
  * [yocto-spinner](https://github.com/sindresorhus/yocto-spinner). It is an
  * optional package: `npm install yocto-spinner` beside this one, where it does
  * not come by itself.
@@ -16,6 +16,13 @@
  * }
  * ```
  *
+ * @example A transfer
+ * ```ts ignore
+ * await pool.upload("web-1", "./dist", "/srv/www", {
+ *   onProgress: terminalProgress({ label: "Deploy" }),
+ * });
+ * ```
+ *
  * @module
  */
 
@@ -24,9 +31,10 @@ import process from "node:process";
 import type { Spinner } from "yocto-spinner";
 import { accepting } from "../transport/options/rules.ts";
 import { OptionTable } from "../transport/options/table.ts";
+import type { TransferProgress } from "../transport/sftp/transfer/options.ts";
 import type { FanOutProgress } from "./fan_out.ts";
 
-export type { FanOutProgress };
+export type { FanOutProgress, TransferProgress };
 export {
   type OutputCallbacks,
   prefixOutput,
@@ -43,7 +51,9 @@ export interface TerminalProgressOptions {
 /**
  * Makes a display for the option `onProgress` of `ConnectionPool.fanOut()`: one
  * line on standard error with the hosts that are done, running and failed, and
- * a closing line when the fan-out ends.
+ * a closing line when the fan-out ends. For that of `upload()` and `download()`
+ * it has the files and bytes that are done, the rate of the last seconds, and
+ * how long the rest takes at that rate.
  *
  * It is quiet where standard error is no terminal, where `TERM` is `dumb`, and
  * where the variable `CI` is set. It leaves signals and the cursor alone. What
@@ -51,10 +61,10 @@ export interface TerminalProgressOptions {
  *
  * The library behind it is loaded at the first call, if there is something to
  * show. In Deno it needs the permission `--allow-env`. If it cannot be loaded,
- * one line on standard error says so, and the fan-out goes on.
+ * one line on standard error says so, and the work goes on.
  *
  * @param options What stands before the numbers.
- * @returns The callback. Make one for each fan-out.
+ * @returns The callback. Make one for each fan-out or transfer.
  *
  * @example Usage
  * ```ts
@@ -69,7 +79,7 @@ export interface TerminalProgressOptions {
  */
 export function terminalProgress(
   options: TerminalProgressOptions = {},
-): (progress: FanOutProgress) => void {
+): (progress: FanOutProgress | TransferProgress) => void {
   const { label } = OPTIONS.check(options);
   if (!process.stderr.isTTY) return () => {};
   const display = new Display(label === undefined ? "" : `${label}: `);
@@ -80,10 +90,13 @@ const OPTIONS = new OptionTable<TerminalProgressOptions>("show progress", {
   label: accepting("a string", (value) => typeof value === "string"),
 });
 
+type Progress = FanOutProgress | TransferProgress;
+
 /** One line of a terminal. */
 class Display {
   readonly #label: string;
-  #latest: FanOutProgress | undefined;
+  readonly #rate = new Rate();
+  #latest: Progress | undefined;
   #isLoading = false;
   #spinner: Spinner | undefined;
   #restoreConsole = (): void => {};
@@ -92,7 +105,10 @@ class Display {
     this.#label = label;
   }
 
-  show(progress: FanOutProgress): void {
+  show(progress: Progress): void {
+    if ("bytes" in progress && !this.#rate.add(progress) && !progress.ended) {
+      return; // There is one for each piece of a file.
+    }
     this.#latest = progress;
     if (this.#spinner !== undefined) this.#draw(this.#spinner, progress);
     else if (!this.#isLoading) this.#load();
@@ -115,21 +131,32 @@ class Display {
   #start(spinner: Spinner): void {
     this.#spinner = spinner;
     this.#restoreConsole = beforeConsole(() => spinner.clear());
-    spinner.start(this.#label + describe(this.#latest!));
+    spinner.start(this.#describe(this.#latest!));
     // It hides the cursor. A program that is killed could not bring it back.
     writeSync(process.stderr.fd, "\x1b[?25h");
     this.#draw(spinner, this.#latest!);
   }
 
-  #draw(spinner: Spinner, progress: FanOutProgress): void {
-    const text = this.#label + describe(progress);
+  #describe(progress: Progress): string {
+    return this.#label +
+      ("bytes" in progress
+        ? describeTransfer(progress, this.#rate)
+        : describeFanOut(progress));
+  }
+
+  #draw(spinner: Spinner, progress: Progress): void {
+    const text = this.#describe(progress);
     if (!progress.ended) {
       spinner.text = text;
       return;
     }
     this.#restoreConsole();
-    if (progress.done !== progress.total) spinner.warning(text);
-    else if (progress.failed > 0) spinner.error(text);
+    const isTransfer = "bytes" in progress;
+    const isWhole = isTransfer
+      ? progress.files === progress.totalFiles
+      : progress.done === progress.total;
+    if (!isWhole) spinner.warning(text);
+    else if (!isTransfer && progress.failed > 0) spinner.error(text);
     else spinner.success(text);
     this.#spinner = undefined;
     this.#isLoading = false;
@@ -137,7 +164,7 @@ class Display {
 }
 
 /** A progress in words: `12/40 hosts, 8 running, 1 failed`. */
-function describe(progress: FanOutProgress): string {
+function describeFanOut(progress: FanOutProgress): string {
   const { done, failed, running, total, ended } = progress;
   const isWhole = done === total;
   const of = total === undefined || isWhole ? "" : `/${total}`;
@@ -146,6 +173,83 @@ function describe(progress: FanOutProgress): string {
   if (running > 0) parts.push(`${running} running`);
   if (failed > 0) parts.push(`${failed} failed`);
   return parts.join(", ");
+}
+
+/** How many bytes come in a second: of the last seconds, and of all. */
+class Rate {
+  #samples: { readonly at: number; readonly bytes: number }[] = [];
+  #first: { readonly at: number; readonly bytes: number } | undefined;
+
+  /** Notes how far it is; `false` if that is too soon after the last time. */
+  add({ bytes }: TransferProgress): boolean {
+    const now = { at: performance.now(), bytes };
+    this.#first ??= now;
+    const last = this.#samples.at(-1);
+    if (last !== undefined && now.at - last.at < SHOW_MS) return false;
+    this.#samples.push(now);
+    const old = now.at - RATE_MS;
+    while (this.#samples.length > 2 && this.#samples[1]!.at < old) {
+      this.#samples.shift();
+    }
+    return true;
+  }
+
+  /** In bytes a second; `undefined` if nothing can be said yet. */
+  latest(): number | undefined {
+    return this.#since(this.#samples[0], this.#samples.at(-1));
+  }
+
+  /** The same of the whole time. */
+  average({ bytes }: TransferProgress): number | undefined {
+    return this.#since(this.#first, { at: performance.now(), bytes });
+  }
+
+  #since(from = this.#first, to = this.#first): number | undefined {
+    const ms = to!.at - from!.at;
+    return ms > 0 ? (to!.bytes - from!.bytes) / ms * 1000 : undefined;
+  }
+}
+
+/** How often a line is drawn at most, and what the rate is taken of. */
+const [SHOW_MS, RATE_MS] = [100, 5_000];
+
+/** A progress in words: `3/12 files, 1.2 of 34 MB, 5.6 MB/s, 6 s left`. */
+function describeTransfer(progress: TransferProgress, rate: Rate): string {
+  const { files, totalFiles, bytes, totalBytes, ended } = progress;
+  const isWhole = files === totalFiles;
+  const of = isWhole ? "" : `/${totalFiles}`;
+  const parts = [`${files}${of} ${totalFiles === 1 ? "file" : "files"}`];
+  const done = Math.max(bytes, totalBytes);
+  parts.push(
+    ended || isWhole ? size(bytes) : `${size(bytes)} of ${size(done)}`,
+  );
+  if (ended && !isWhole) parts.push("stopped");
+  const perSecond = ended ? rate.average(progress) : rate.latest();
+  if (perSecond === undefined || perSecond <= 0) return parts.join(", ");
+  parts.push(`${size(perSecond)}/s`);
+  const left = (totalBytes - bytes) / perSecond;
+  if (!ended && left > 0) parts.push(`${duration(left)} left`);
+  return parts.join(", ");
+}
+
+/** A number of bytes: `0 B`, `1.2 kB`, `34 MB`. */
+function size(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  for (; bytes >= 999.5 && unit < units.length - 1; unit++) bytes /= 1000;
+  const digits = unit > 0 && bytes < 9.95 ? 1 : 0;
+  return `${bytes.toFixed(digits)} ${units[unit]}`;
+}
+
+/** A time: `6 s`, `4:05`, `3:04:05`. */
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  const two = (value: number) => String(value).padStart(2, "0");
+  const [minutes, rest] = [Math.floor(whole / 60), two(whole % 60)];
+  return minutes < 60
+    ? `${minutes}:${rest}`
+    : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${rest}`;
 }
 
 const METHODS = [

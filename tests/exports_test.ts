@@ -80,6 +80,7 @@ const SHARED = `
   ShellOptions
   SpawnOptions
   PoolStats
+  PoolSftpOptions
   PoolTransferOptions
   PoolTunnel
   PtyOptions
@@ -111,6 +112,7 @@ const SHARED = `
   SftpMkdirOptions
   SftpOpenOptions
   SftpRemoveOptions
+  SftpSudoOptions
   SftpWriteFileOptions
   ConnectionShellOptions
   ShellTag
@@ -202,11 +204,13 @@ const PROGRESS = `
   OutputSource
   PrefixOutputOptions
   TerminalProgressOptions
+  TransferProgress
   prefixOutput
   terminalProgress
 `;
 
 const SFTP = `
+  SftpSudoOptions
   EntryFilter
   SftpGlobOptions
   SftpWalkEntry

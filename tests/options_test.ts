@@ -90,12 +90,10 @@ const acquire: Case = {
     ({ pool }, o) => pool.acquire(HOST, o),
     ({ pool }, o) => pool.getConnection(HOST, o),
     ({ pool }, o) => pool.route(HOST, o),
-    ({ pool }, o) => pool.sftp(HOST, o),
     ({ pool }, o) => pool.connect(HOST, "db:5432", o),
     ({ pool }, o) => pool.warm([HOST], o),
     ({ host }, o) => host.acquire(o),
     ({ host }, o) => host.getConnection(o),
-    ({ host }, o) => host.sftp(o),
     ({ host }, o) => host.connect("db:5432", o),
   ],
 };
@@ -241,6 +239,20 @@ const CASES: Readonly<Record<string, Case>> = {
       ({ pool }, o) => pool.download(HOST, PATH, "/no/such/folder/x", o),
       ({ host }, o) => host.upload("deno.json", "/tmp/x", o),
       ({ host }, o) => host.download(PATH, "/no/such/folder/x", o),
+    ],
+  },
+  PoolSftpOptions: {
+    wrong: { acquireTimeoutMs: -1, sudo: "root" },
+    borders: [
+      ({ pool }, o) => pool.sftp(HOST, o),
+      ({ host }, o) => host.sftp(o),
+    ],
+  },
+  SftpSudoOptions: {
+    wrong: { server: "", user: 5, password: "" },
+    borders: [
+      ({ pool }, sudo) => pool.sftp(HOST, { sudo }),
+      ({ pool }, sudo) => pool.upload(HOST, "deno.json", "/tmp/x", { sudo }),
     ],
   },
   PtyOptions: {

@@ -44,6 +44,7 @@ export type {
   SftpMkdirOptions,
   SftpOpenOptions,
   SftpRemoveOptions,
+  SftpSudoOptions,
   SftpWalkOptions,
   SftpWriteFileOptions,
 } from "./sftp/options.ts";

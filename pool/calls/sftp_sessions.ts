@@ -8,10 +8,11 @@
 import { abortable, Deadline } from "../../transport/abort.ts";
 import type { Sftp } from "../../transport/sftp/sftp.ts";
 import { sftpOf } from "../../transport/sftp/over_tunnel.ts";
+import { startSudoSftp } from "../../transport/sftp/sudo_sftp.ts";
 import { shareSftp } from "../../transport/sftp/shared_session.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
-import { ACQUIRE_OPTIONS, type AcquireOptions } from "../options.ts";
+import { POOL_SFTP_OPTIONS, type PoolSftpOptions } from "../options.ts";
 import type { Operation } from "../telemetry/tracing.ts";
 import {
   type CallContext,
@@ -20,6 +21,7 @@ import {
   onLane,
   rejecting,
   type SftpLender,
+  traced,
 } from "./call.ts";
 import { run, type SlotJob, unsupported } from "./run.ts";
 import { AcquireTimeoutError } from "../../transport/pool_errors.ts";
@@ -65,23 +67,63 @@ class FileSession {
 /** Lends an SFTP session. */
 export function lendSftp(
   target: CallTarget,
-  options?: AcquireOptions,
+  options?: PoolSftpOptions,
 ): Promise<Sftp> {
-  return rejecting(() => sftp(target, ACQUIRE_OPTIONS.check(options)));
+  return rejecting(() => sftp(target, POOL_SFTP_OPTIONS.check(options)));
+}
+
+/** Options that were checked. */
+export interface CheckedSftpOptions extends CheckedAcquireOptions {
+  readonly sudo?: PoolSftpOptions["sudo"] | undefined;
 }
 
 /** The same with options that were checked, as a part of another call. */
 export function sftp(
   target: CallTarget,
-  options: CheckedAcquireOptions,
+  { sudo, ...options }: CheckedSftpOptions,
   parent?: Operation,
 ): Promise<Sftp> {
+  // Never shared: whose password was asked for is the caller of this one.
+  if (sudo) return ownSftp(target, { sudo, ...options }, parent);
   const call = { ...options, name: "sftp", parent } as const;
   return onLane(target, call, async (lane, wait) => {
     const session = await target.pool.filesOf(lane).open(wait);
     wait.operation?.holdUntil(session.closed);
     return session;
   });
+}
+
+/** Starts a session for one caller alone. */
+export async function ownSftp(
+  target: CallTarget,
+  { sudo, ...options }: CheckedSftpOptions,
+  parent?: Operation,
+): Promise<Sftp> {
+  const call = { ...options, name: "sftp", parent } as const;
+  const { signal } = options;
+  const { sftp } = await traced(target, call, (operation) => {
+    const job: SlotJob<OwnSession> = {
+      ...call,
+      kind: "stream",
+      start: async (connection, onOpen) => {
+        if (sudo) {
+          return await startSudoSftp(connection, { sudo, signal, onOpen });
+        }
+        const sftp = await sftpOf(connection, signal);
+        if (sftp === undefined) throw unsupported(connection, "SFTP");
+        onOpen();
+        return { sftp, ended: sftp.closed };
+      },
+      hold: ({ ended }) => ended,
+    };
+    return run(target, job, operation);
+  });
+  return sftp;
+}
+
+interface OwnSession {
+  readonly sftp: Sftp;
+  readonly ended: Promise<unknown>;
 }
 
 /** The lane of sessions: known, and in use. */

@@ -102,13 +102,18 @@ export const secretLine: Rule = (value, at) => {
   );
 };
 
+const SUDO = new OptionTable<SudoOptions>("become another user", {
+  user: plainText,
+  password,
+  prompts: callback,
+});
+
 /** Whom to become, and with which password. */
-export const sudo: Rule = flagOr(
-  new OptionTable<SudoOptions>("become another user", {
-    user: plainText,
-    password,
-    prompts: callback,
-  }),
+export const sudo: Rule = flagOr(SUDO);
+
+/** The same, and the path of what is run for SFTP. */
+export const sftpSudo: Rule = flagOr(
+  SUDO.with("become another user", { server: plainText }),
 );
 
 /** Something that a command can read. */

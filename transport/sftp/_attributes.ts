@@ -124,10 +124,16 @@ function typeOf(mode: number | null) {
   };
 }
 
+interface Named {
+  readonly name: string;
+  readonly info: SftpFileInfo;
+  readonly nlink: number | null;
+}
+
 /** Reads the names of an answer, with the attributes of each. */
 export function readNames(
   packet: PacketReader,
-): { readonly name: string; readonly info: SftpFileInfo }[] {
+): Named[] {
   const count = packet.u32();
   // Two lengths and the flags of the attributes are the least a name takes.
   if (count * 12 > packet.left) {
@@ -137,8 +143,19 @@ export function readNames(
     const name = decodeFileName(packet.bytes());
     const longName = packet.bytes();
     const info = readAttributes(packet);
-    return { name, info: info.mode === null ? guess(info, longName) : info };
+    const nlink = linksIn(longName);
+    return info.mode === null
+      ? { name, nlink, info: guess(info, longName) }
+      : { name, nlink, info };
   });
+}
+
+/** The number behind the permissions of a line as of `ls -l`. */
+function linksIn(longName: Uint8Array): number | null {
+  const start = String.fromCharCode(...longName.subarray(0, 24));
+  const [, count] = /^[-bcdlps][-A-Za-z]{9}[.+@]? +(\d{1,9}) /.exec(start) ??
+    [];
+  return count === undefined || count === "0" ? null : Number(count);
 }
 
 /** The first letter of a line as of `ls -l` tells what an old server does not. */
@@ -156,14 +173,14 @@ function guess(info: SftpFileInfo, longName: Uint8Array): SftpFileInfo {
 export function dirEntries(packet: PacketReader): SftpDirEntry[] {
   return readNames(packet)
     .filter(({ name }) => name !== "." && name !== "..")
-    .map(({ name, info }) => {
+    .map(({ name, info, nlink }) => {
       if (name === "" || /[/\0]/.test(name)) {
         throw protocolError(
           `a folder has an entry whose name is empty, or has "/" or NUL in it`,
         );
       }
       const { isFile, isDirectory, isSymlink } = info;
-      return { name, isFile, isDirectory, isSymlink, info };
+      return { name, isFile, isDirectory, isSymlink, nlink, info };
     });
 }
 

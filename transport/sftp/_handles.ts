@@ -7,6 +7,8 @@ import { abortable } from "../abort.ts";
 export class OpenHandles {
   readonly #open = new Map<string, { readonly path: string; count: number }>();
   readonly #waiting: (() => void)[] = [];
+  /** Whether the server has given out one for two files. */
+  isFaulty = false;
   #limit = Infinity;
   #borrowed = 0;
 
@@ -21,8 +23,8 @@ export class OpenHandles {
     const there = this.#open.get(key);
     if (there === undefined) this.#open.set(key, { path, count: 1 });
     else if (there.path === path) there.count++;
-    else return false;
-    return true;
+    else this.isFaulty = true;
+    return !this.isFaulty;
   }
 
   /** Notes that a handle is being closed. */

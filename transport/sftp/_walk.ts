@@ -191,7 +191,7 @@ async function* single(
     const info = await sftp.lstat(path, { signal });
     const { isFile, isDirectory, isSymlink } = info;
     const name = path.replace(/\/+$/, "").split("/").at(-1)!;
-    yield { path, name, isFile, isDirectory, isSymlink, info };
+    yield { path, name, isFile, isDirectory, isSymlink, nlink: null, info };
   } catch (error) {
     if (error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND") {
       return;

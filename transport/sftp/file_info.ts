@@ -44,6 +44,11 @@ export interface SftpDirEntry {
   readonly isDirectory: boolean;
   /** Whether it is a symbolic link. */
   readonly isSymlink: boolean;
+  /**
+   * How many names (hard links) it has, as the line of the listing tells;
+   * `null` if that does not.
+   */
+  readonly nlink: number | null;
   /** What `lstat` would tell of it. */
   readonly info: SftpFileInfo;
 }

@@ -4,7 +4,17 @@
  * @module
  */
 
+import type { SudoOptions } from "../process.ts";
 import type { SftpCallOptions } from "./file.ts";
+
+/** How an SFTP session becomes that of another user. */
+export interface SftpSudoOptions extends SudoOptions {
+  /**
+   * The path of the host's sftp-server. Default: one of those that systems have
+   * it at.
+   */
+  readonly server?: string;
+}
 
 /** How to open a file, as in `Deno.OpenOptions`. */
 export interface SftpOpenOptions extends SftpCallOptions {

@@ -8,6 +8,7 @@ import { Deadline } from "../abort.ts";
 import type { Connection, Tunnel } from "../connector.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { hostLabel } from "../host/host.ts";
+import { settledWithin } from "./_clean_up.ts";
 import { startSftp } from "./open_session.ts";
 import type { Sftp } from "./sftp.ts";
 import type { SftpTransport } from "./transport.ts";
@@ -33,20 +34,35 @@ export function sftpOf(
   const options = signal ? { signal } : {};
   if (connection.sftp !== undefined) return connection.sftp(options);
   if (connection.subsystem === undefined) return undefined;
-  return overSubsystem(connection.subsystem("sftp", options), {
-    host: hostLabel(connection.host),
-    signal,
-  });
+  const host = hostLabel(connection.host);
+  return connection.subsystem("sftp", options)
+    .then((tunnel) => sftpOver(tunnel, { host, signal }));
 }
 
-async function overSubsystem(
-  opening: Promise<Tunnel>,
+/** What an SFTP session can run over. */
+export interface SftpTunnel
+  extends Pick<Tunnel, "readable" | "writable" | "close"> {
+  /** See `SftpTransport.lastWords()`. */
+  readonly lastWords?: () => string;
+  /** Resolves when the last words are known, soon after the last byte. */
+  readonly ended?: Promise<unknown>;
+}
+
+/**
+ * Starts SFTP on bytes.
+ *
+ * @param tunnel The bytes, which the session closes.
+ * @param options The host, for messages, and what ends the wait.
+ * @throws {SshError} If it cannot be started.
+ */
+export async function sftpOver(
+  tunnel: SftpTunnel,
   { host, signal }: {
     readonly host: string;
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<Sftp> {
-  const transport = new TunnelTransport(await opening);
+  const transport = new TunnelTransport(tunnel);
   // A server may grant the subsystem and start something else.
   const silent = () =>
     new ConnectionLostError(
@@ -62,15 +78,18 @@ async function overSubsystem(
   }
 }
 
+/** How long a program may take to end behind its output, in milliseconds. */
+const LAST_WORDS_MS = 2_000;
+
 /** A tunnel as the byte channel of an SFTP session. */
 class TunnelTransport implements SftpTransport {
-  readonly #tunnel: Tunnel;
+  readonly #tunnel: SftpTunnel;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   #waiting = 0;
   #receive: (bytes: Uint8Array) => void = () => {};
   #ended: ((error?: Error) => void) | undefined;
 
-  constructor(tunnel: Tunnel) {
+  constructor(tunnel: SftpTunnel) {
     this.#tunnel = tunnel;
     this.#writer = tunnel.writable.getWriter();
     // The end of the tunnel is told by what is read.
@@ -94,6 +113,10 @@ class TunnelTransport implements SftpTransport {
     void this.#read();
   }
 
+  lastWords(): string {
+    return this.#tunnel.lastWords?.() ?? "";
+  }
+
   close(): void {
     this.#tunnel.close();
   }
@@ -106,6 +129,8 @@ class TunnelTransport implements SftpTransport {
         if (done) break;
         this.#receive(value);
       }
+      const { ended } = this.#tunnel;
+      if (ended !== undefined) await settledWithin(LAST_WORDS_MS, ended);
       this.#ended?.();
     } catch (error) {
       this.#ended?.(error as Error);

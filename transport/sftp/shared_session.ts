@@ -4,6 +4,7 @@
  * @module
  */
 
+import { protocolOf } from "./_protocol.ts";
 import { SftpError } from "./errors.ts";
 import type { Sftp } from "./sftp.ts";
 
@@ -41,6 +42,14 @@ export function shareSftp(sftp: Sftp, onClose: () => void): Sftp {
       return ITERATORS.includes(name) ? refuseAll : refuse;
     },
   });
+}
+
+/**
+ * Whether the server of a session has given out one handle for two files, so
+ * that the session was ended: one file at a time may be all that it can do.
+ */
+export function mixesUpFiles(sftp: Sftp): boolean {
+  return protocolOf(sftp)?.handles.isFaulty ?? false;
 }
 
 /** What fails at its first step. */

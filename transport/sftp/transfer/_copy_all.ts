@@ -3,6 +3,7 @@ import { OpenHandles } from "../_handles.ts";
 import { protocolOf } from "../_protocol.ts";
 import type { Sftp } from "../sftp.ts";
 import { type Entry, isAboutEntry, type Item, type Plan } from "./_plan.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 import type { Tally } from "./_tally.ts";
 import type { CheckedTransferOptions } from "./options.ts";
 
@@ -13,6 +14,8 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Whether it is one of a tree, where a source may grow. */
   readonly isTree: boolean;
+  /** Hashes files on the host, if it can run commands. */
+  readonly hash?: RemoteHash | undefined;
   /** Errors of opening a file on the server. */
   readonly failedOpens: WeakSet<object>;
 }

@@ -4,11 +4,13 @@ import { type Context, copyAll, looksSame } from "./_copy_all.ts";
 import {
   type Entry,
   type Folder,
+  isAboutEntry,
   type Item,
   mapSome,
   type Plan,
   transferError,
 } from "./_plan.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 import type { Tally } from "./_tally.ts";
 import {
   finished,
@@ -20,7 +22,6 @@ import {
 } from "../_unfinished.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
-/** How many folders are made, and entries removed, at a time. */
 const AT_A_TIME = 32;
 
 /** The side that is copied to. */
@@ -66,18 +67,52 @@ interface FolderState {
   readonly entries: Map<string, Entry> | undefined;
 }
 
-/** Carries a plan out. */
+/** The two sides of a transfer. */
+interface Sides {
+  readonly target: Target;
+  readonly make: Make;
+}
+
+/** What is told to do and what is told of it. */
+interface Orders {
+  readonly options: CheckedTransferOptions;
+  readonly tally: Tally;
+  /** Hashes files on the host, if it can run commands. */
+  readonly hash?: RemoteHash | undefined;
+}
+
+/** Carries a plan out, and reports its end whatever that is. */
 export async function copyPlan(
   sftp: Sftp,
   plan: Plan,
-  { target, make }: { readonly target: Target; readonly make: Make },
-  { options, tally }: {
-    readonly options: CheckedTransferOptions;
-    readonly tally: Tally;
-  },
+  sides: Sides,
+  orders: Orders,
 ): Promise<TransferResult> {
+  const { tally, options: { dryRun = false } } = orders;
+  const { from } = (plan.folders[0] ?? plan.files[0])!;
+  try {
+    await carryOut(sftp, plan, sides, orders);
+  } catch (error) {
+    try {
+      if (!dryRun) tally.ended(from);
+    } catch {
+      // The failure comes first.
+    }
+    throw error;
+  }
+  if (!dryRun) tally.ended(from);
+  return tally.result();
+}
+
+async function carryOut(
+  sftp: Sftp,
+  whole: Plan,
+  { target, make }: Sides,
+  { options, tally, hash }: Orders,
+): Promise<void> {
   const { signal, dryRun = false, onError = "stop" } = options;
-  const states = await makeFolders(plan, target, options, tally);
+  const states = await makeFolders(whole, target, options, tally);
+  const plan = withoutFailed(whole, states);
   locate([...plan.files, ...plan.links], states);
   for (const [path, { entries }] of states) {
     if (entries === undefined || dryRun) continue;
@@ -90,12 +125,19 @@ export async function copyPlan(
       plan,
       options,
       tally,
-      (item, context) => make.file(item, context),
+      (item, context) => make.file(item, { ...context, hash }),
     );
     for (const link of plan.links) {
       signal?.throwIfAborted();
-      await make.link(link);
-      tally.hasChanged = true;
+      try {
+        await make.link(link);
+        tally.hasChanged = true;
+      } catch (error) {
+        const isNoted = onError === "continue" && !signal?.aborted &&
+          isAboutEntry(error);
+        if (!isNoted) throw error;
+        tally.failed(link.from, error);
+      }
     }
   }
   for (const { path, error } of plan.refused) tally.failed(path, error);
@@ -103,27 +145,59 @@ export async function copyPlan(
   if (!dryRun) await setFolders(plan, states, target, options, tally);
   const [first] = tally.failures;
   if (first !== undefined && onError === "stop") throw first.error;
-  return tally.result();
 }
 
-/** Makes the folders that are missing, from the top down. */
+/** Leaves out what is in folders that could not be made. */
+function withoutFailed(plan: Plan, states: FolderStates): Plan {
+  const { folders, files, links } = plan;
+  const isIn = ({ to }: Item) => states.has(folderOf(to));
+  return folders.every(({ to }) => states.has(`${to}/`)) ? plan : {
+    ...plan,
+    files: files.filter(isIn),
+    links: links.filter(isIn),
+    folders: folders.filter(({ to }) => states.has(`${to}/`)),
+  };
+}
+
+/** What each folder was, by its path with a slash at its end. */
+type FolderStates = Map<string, FolderState>;
+
+/** How many folders are made, and entries removed, at a time. */
+function atATime({ concurrency = Infinity }: CheckedTransferOptions): number {
+  return Math.min(AT_A_TIME, concurrency);
+}
+
+/**
+ * Makes the folders that are missing, from the top down. One that cannot be
+ * made has no state, and those in it have none.
+ */
 async function makeFolders(
   { folders }: Plan,
   target: Target,
   options: CheckedTransferOptions,
   tally: Tally,
-): Promise<Map<string, FolderState>> {
-  const states = new Map<string, FolderState>();
+): Promise<FolderStates> {
+  const states: FolderStates = new Map();
   for (let depth = 0, done = 0; done < folders.length; depth++) {
     const level = folders.filter((folder) => folder.depth === depth);
     done += level.length;
-    const found = await mapSome(level, AT_A_TIME, async (folder) => {
+    const found = await mapSome(level, atATime(options), async (folder) => {
       options.signal?.throwIfAborted();
       const above = states.get(folderOf(folder.to));
-      return await makeOne(folder, above, target, options, tally);
+      if (above === undefined && depth > 0) return undefined;
+      try {
+        return await makeOne(folder, above, target, options, tally);
+      } catch (error) {
+        const isNoted = options.onError === "continue" && depth > 0 &&
+          !options.signal?.aborted && isAboutEntry(error);
+        if (!isNoted) throw error;
+        tally.failed(folder.from, error);
+        return undefined;
+      }
     });
     for (const [index, { to }] of level.entries()) {
-      states.set(`${to}/`, found[index]!);
+      const state = found[index];
+      if (state !== undefined) states.set(`${to}/`, state);
     }
   }
   return states;
@@ -220,7 +294,7 @@ async function foresee(
   options: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
-  await mapSome(plan.files, AT_A_TIME, async (item) => {
+  await mapSome(plan.files, atATime(options), async (item) => {
     item.there ??= item.there === null ? null : await target.look(item.to);
     if (looksSame(item.info, item.there, options) === "no") {
       tally.changes.push({ kind: "copy", path: item.to });
@@ -236,9 +310,10 @@ async function removeOthers(
   plan: Plan,
   states: ReadonlyMap<string, FolderState>,
   target: Target,
-  { dryRun = false, filter, signal }: CheckedTransferOptions,
+  options: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
+  const { dryRun = false, filter, signal } = options;
   const [failure] = tally.failures;
   if (failure !== undefined) {
     return tally.notice(
@@ -258,7 +333,7 @@ async function removeOthers(
       })
       .map(([name]) => `${to}/${name}`)
   );
-  await mapSome(others, AT_A_TIME, async (path) => {
+  await mapSome(others, atATime(options), async (path) => {
     signal?.throwIfAborted();
     if (dryRun) tally.changes.push({ kind: "delete", path });
     else {

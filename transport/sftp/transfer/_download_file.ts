@@ -29,7 +29,8 @@ import {
   transferError,
 } from "./_plan.ts";
 import { remoteInfo } from "./_remote.ts";
-import { isSameContent } from "./_same_content.ts";
+import { isSameContent } from "./_compare.ts";
+import { OTHER_NAMES } from "./_tally.ts";
 import { finished, isActive, takenUp, unfinishedName } from "../_unfinished.ts";
 
 /** A file that says that it is empty, as those of /proc do, has no more. */
@@ -59,10 +60,12 @@ export async function downloadFile(
     throw error;
   }
   try {
-    if (verdict === "compare" && await isThere(file, aim.to, info, signal)) {
+    if (
+      verdict === "compare" && await isThere(sftp, file, item, aim.to, context)
+    ) {
       return tally.same(from, info.size);
     }
-    await new Download(file, item, aim, context).run();
+    await new Download(sftp, file, item, aim, context).run();
   } finally {
     // Nothing was written through it, so nobody needs to wait for it.
     file.close().catch(() => {});
@@ -109,14 +112,15 @@ async function aimAt(item: Item, { options }: Context): Promise<Aim> {
 }
 
 async function isThere(
-  file: SftpFile,
-  path: string,
-  { size }: SourceInfo,
-  signal: AbortSignal,
+  sftp: Sftp,
+  remote: SftpFile,
+  { from: path, info: { size } }: Item,
+  to: string,
+  context: Context,
 ): Promise<boolean> {
-  const local = await open(path, "r");
+  const local = await open(to, "r");
   try {
-    return await isSameContent(file, local, size, signal);
+    return await isSameContent({ sftp, remote, path, local, size }, context);
   } finally {
     await local.close();
   }
@@ -124,13 +128,21 @@ async function isThere(
 
 /** One file on its way from the server. */
 class Download {
+  readonly #sftp: Sftp;
   readonly #file: SftpFile;
   readonly #item: Item;
   readonly #aim: Aim;
   readonly #context: Context;
   #reading: Reading | undefined;
 
-  constructor(file: SftpFile, item: Item, aim: Aim, context: Context) {
+  constructor(
+    sftp: Sftp,
+    file: SftpFile,
+    item: Item,
+    aim: Aim,
+    context: Context,
+  ) {
+    this.#sftp = sftp;
     this.#file = file;
     this.#item = item;
     this.#aim = aim;
@@ -207,7 +219,7 @@ class Download {
     { size }: SourceInfo,
   ): Promise<{ name: string; local: FileHandle; bytes: number } | undefined> {
     const { from, to: named } = this.#item;
-    const { signal, options: { resume = false } } = this.#context;
+    const { options: { resume = false } } = this.#context;
     const { to } = this.#aim;
     if (!resume || to !== named) return undefined;
     const folder = folderOf(to);
@@ -223,7 +235,7 @@ class Download {
       if (
         local !== undefined && info !== undefined && info.size > 0 &&
         info.size <= size &&
-        await isSameContent(this.#file, local, info.size, signal)
+        await this.#isSame(local, info.size)
       ) return { name, local, bytes: info.size };
       // Nothing was written to it: it may be what a stranger has put there.
       await local?.close();
@@ -231,6 +243,12 @@ class Download {
       finished(name, folder, "gone");
     }
     return undefined;
+  }
+
+  #isSame(local: FileHandle, size: number): Promise<boolean> {
+    const [sftp, remote] = [this.#sftp, this.#file];
+    const { from: path } = this.#item;
+    return isSameContent({ sftp, remote, path, local, size }, this.#context);
   }
 
   #look(): Promise<SourceInfo> {
@@ -282,7 +300,7 @@ class Download {
       );
     }
     if (
-      options.verify && !await isSameContent(this.#file, local, size, signal)
+      options.verify && !await this.#isSame(local, size)
     ) {
       const why = "what was written of it is not what the server has";
       throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
@@ -311,10 +329,7 @@ class Download {
       }
     }
     if (old?.names !== undefined && old.names > 1) {
-      tally.notice(
-        from,
-        "A replaced file had other names (hard links), which keep the old content",
-      );
+      tally.notice(from, OTHER_NAMES);
     }
     const kept = preserve === true ? undefined : old?.info.mode;
     if (kept !== undefined) await local.chmod(kept);

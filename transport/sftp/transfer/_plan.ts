@@ -23,7 +23,7 @@ export interface Entry {
   readonly info: SourceInfo;
   /** Owner and group, if they are known. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
-  /** How many names a local file has. */
+  /** How many names it has, if that is known. */
   readonly names?: number;
 }
 
@@ -137,6 +137,7 @@ export async function makePlan(
     skipped: [],
     refused: [],
   };
+  const atATime = Math.min(FOLDERS_AT_A_TIME, options.concurrency ?? Infinity);
   const { maxEntries = source.maxEntries, onError, signal } = options;
   let entries = 0;
   const count = () => {
@@ -160,7 +161,7 @@ export async function makePlan(
     }
     const level = next;
     next = [];
-    const lists = await mapSome(level, FOLDERS_AT_A_TIME, async (folder) => {
+    const lists = await mapSome(level, atATime, async (folder) => {
       signal?.throwIfAborted();
       try {
         return await source.list(folder.from, count);

@@ -89,8 +89,9 @@ export class RemoteTarget implements Target {
     const entries = new Map<string, Entry>();
     try {
       const reading = this.sftp.readDir(path, { signal: this.#signal });
-      for await (const { name, info } of reading) {
-        entries.set(name, remoteEntry(`${path}/${name}`, info));
+      for await (const { name, info, nlink } of reading) {
+        const entry = remoteEntry(`${path}/${name}`, info);
+        entries.set(name, nlink === null ? entry : { ...entry, names: nlink });
       }
       return entries;
     } catch (error) {

@@ -5,6 +5,10 @@ import type {
   TransferResult,
 } from "./options.ts";
 
+/** Said of a file that is replaced. */
+export const OTHER_NAMES =
+  "A replaced file had other names (hard links), which keep the old content";
+
 /** Counts what a transfer does, and reports its progress. */
 export class Tally {
   /** Whether anything may have changed on the server. */
@@ -59,6 +63,15 @@ export class Tally {
     this.failures.push({ path, error });
   }
 
+  /**
+   * Reports the end.
+   *
+   * @param path What the caller has named.
+   */
+  ended(path: string): void {
+    this.#report(path, true);
+  }
+
   /** What was done. */
   result(): TransferResult {
     return {
@@ -74,7 +87,7 @@ export class Tally {
     };
   }
 
-  #report(path: string): void {
+  #report(path: string, ended = false): void {
     try {
       this.#onProgress?.({
         bytes: this.#bytes,
@@ -82,6 +95,7 @@ export class Tally {
         files: this.#copied + this.#same,
         totalFiles: this.#plan.files.length,
         path,
+        ended,
       });
     } catch (error) {
       this.thrown ??= { error };

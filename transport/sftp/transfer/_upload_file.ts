@@ -16,8 +16,8 @@ import {
   transferError,
 } from "./_plan.ts";
 import { clamped, realTarget, type RemoteTarget } from "./_remote.ts";
-import { isSameContent } from "./_same_content.ts";
-import type { Tally } from "./_tally.ts";
+import { isSameContent } from "./_compare.ts";
+import { OTHER_NAMES, type Tally } from "./_tally.ts";
 import { finished, isActive, takenUp, unfinishedName } from "../_unfinished.ts";
 
 /** Where a file goes, and how. */
@@ -48,7 +48,7 @@ export async function uploadFile(
   const local = await open(item.from, "r");
   try {
     if (
-      verdict === "compare" && await isThere(target.sftp, local, item, signal)
+      verdict === "compare" && await isThere(target.sftp, local, item, context)
     ) {
       return tally.same(item.from, item.info.size);
     }
@@ -67,14 +67,15 @@ export async function uploadFile(
 async function isThere(
   sftp: Sftp,
   local: FileHandle,
-  { to, info }: Item,
-  signal: AbortSignal,
+  { to: path, info: { size } }: Item,
+  context: Context,
 ): Promise<boolean> {
-  const file = await sftp.open(to, { read: true, signal });
+  const { signal } = context;
+  const remote = await sftp.open(path, { read: true, signal });
   try {
-    return await isSameContent(file, local, info.size, signal);
+    return await isSameContent({ sftp, remote, path, local, size }, context);
   } finally {
-    file.close().catch(() => {});
+    remote.close().catch(() => {});
   }
 }
 
@@ -257,7 +258,7 @@ class Upload {
         file = await sftp.open(path, { read: true, write: true, signal });
         const { size } = await file.stat({ signal });
         const isUsable = size > 0 && size <= info.size &&
-          await isSameContent(file, this.#local, size, signal);
+          await this.#isSame(file, path, size);
         if (isUsable) return { name, file, bytes: size };
         // Nothing was written to it: it may be what a stranger has put there.
         await this.#discard(file, path);
@@ -396,11 +397,13 @@ class Upload {
     there: Entry | null | undefined,
     inPlace: string | undefined,
   ): Promise<void> {
-    const owner = there?.kind === "file" ? there.owner : undefined;
-    if (owner === undefined || inPlace !== undefined) return;
-    const ours = this.#target.owner;
-    if (owner.uid === ours?.uid && owner.gid === ours.gid) return;
+    if (there?.kind !== "file" || inPlace !== undefined) return;
     const { signal, tally } = this.#context;
+    const { owner, names = 1 } = there;
+    if (names > 1) tally.notice(this.#item.from, OTHER_NAMES);
+    const ours = this.#target.owner;
+    if (owner === undefined) return;
+    if (owner.uid === ours?.uid && owner.gid === ours.gid) return;
     try {
       await file.setAttributes({ owner }, { signal });
     } catch (error) {
@@ -463,7 +466,7 @@ class Upload {
     const { size } = await infoOf(this.#local);
     const file = await this.#target.sftp.open(path, { read: true, signal });
     try {
-      if (await isSameContent(file, this.#local, size, signal)) return;
+      if (await this.#isSame(file, path, size)) return;
     } finally {
       file.close().catch(() => {});
     }
@@ -472,6 +475,12 @@ class Upload {
       this.#item.from,
       "what the server has of it is not what was sent",
     );
+  }
+
+  #isSame(remote: SftpFile, path: string, size: number): Promise<boolean> {
+    const { sftp } = this.#target;
+    const local = this.#local;
+    return isSameContent({ sftp, remote, path, local, size }, this.#context);
   }
 
   /** Gives the file its name; or says how it is to be written instead. */

@@ -23,6 +23,7 @@ import {
   transferError,
 } from "./_plan.ts";
 import { ifThere, intoFolder, remoteEntry, withHome } from "./_remote.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 import { Tally } from "./_tally.ts";
 import {
   TRANSFER_OPTIONS,
@@ -74,11 +75,26 @@ import {
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
  */
-export async function download(
+export function download(
   sftp: Sftp,
   remote: string,
   local: string,
   given: TransferOptions = {},
+): Promise<TransferResult> {
+  return downloadWith(sftp, remote, local, given);
+}
+
+/**
+ * The same where there may be a shell.
+ *
+ * @param hash Hashes files on the host.
+ */
+export async function downloadWith(
+  sftp: Sftp,
+  remote: string,
+  local: string,
+  given: TransferOptions,
+  hash?: RemoteHash,
 ): Promise<TransferResult> {
   const checked = TRANSFER_OPTIONS.check(given);
   checkPaths(remote, local);
@@ -118,7 +134,7 @@ export async function download(
         await downloadLink(says, item);
       },
     },
-  }, { options, tally });
+  }, { options, tally, hash });
 }
 
 /** A server may have no end of them, and all are kept until they are copied. */

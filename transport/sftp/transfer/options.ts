@@ -19,8 +19,9 @@ export interface TransferOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How many files are copied at the same time. Fewer are, where the server
-   * says that it cannot have so many open (`limits@openssh.com`).
+   * How many files are copied, and folders read, at the same time. Fewer are,
+   * where the server says that it cannot have so many open
+   * (`limits@openssh.com`).
    *
    * @default {32}
    */
@@ -131,7 +132,10 @@ export interface TransferOptions {
    * @default {250_000 for a download, no limit for an upload}
    */
   readonly maxEntries?: number;
-  /** Called with each piece that was copied. What it throws ends the transfer. */
+  /**
+   * Called with each piece that was copied, and at the end. What it throws ends
+   * the transfer.
+   */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
 
@@ -153,6 +157,11 @@ export interface TransferProgress {
   readonly totalFiles: number;
   /** The file that this is about, as the path of the source. */
   readonly path: string;
+  /**
+   * Whether the transfer is over: the last call. If not all files are done then,
+   * it has failed, or was told to go on without some.
+   */
+  readonly ended: boolean;
 }
 
 /** What a transfer did. */

@@ -20,6 +20,7 @@ import {
   type Plan,
 } from "./_plan.ts";
 import { intoFolder, RemoteTarget, withHome } from "./_remote.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 import { Tally } from "./_tally.ts";
 import { finished, leftFor } from "../_unfinished.ts";
 import { uploadFile, uploadLink } from "./_upload_file.ts";
@@ -70,11 +71,26 @@ import {
  * @throws {SftpError} If the server refuses, or the source changes.
  * @throws {Error} What `node:fs` throws for a local file.
  */
-export async function upload(
+export function upload(
   sftp: Sftp,
   local: string,
   remote: string,
   given: TransferOptions = {},
+): Promise<TransferResult> {
+  return uploadWith(sftp, local, remote, given);
+}
+
+/**
+ * The same where there may be a shell.
+ *
+ * @param hash Hashes files on the host.
+ */
+export async function uploadWith(
+  sftp: Sftp,
+  local: string,
+  remote: string,
+  given: TransferOptions,
+  hash?: RemoteHash,
 ): Promise<TransferResult> {
   const checked = TRANSFER_OPTIONS.check(given);
   checkPaths(local, remote);
@@ -104,7 +120,7 @@ export async function upload(
           await uploadLink(target, says, item, { tally, signal });
         },
       },
-    }, { options, tally });
+    }, { options, tally, hash });
   } catch (error) {
     throw tally.hasChanged ? afterChanges(error) : error;
   } finally {

@@ -1,9 +1,17 @@
 // What is copied, what is left out and what is removed; and what a copy says of
 // entries that it could not copy.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { createHash } from "node:crypto";
 import { appendFileSync } from "node:fs";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
+import { downloadWith } from "../../../../transport/sftp/transfer/download.ts";
+import { uploadWith } from "../../../../transport/sftp/transfer/upload.ts";
 import { isRoot } from "../_server.ts";
 import {
   content,
@@ -111,6 +119,102 @@ async function* walk(folder: string): AsyncGenerator<string> {
     if (isDirectory) yield* walk(`${folder}/${name}`);
   }
 }
+
+testCopies(
+  "with verify and resume has large files hashed on the host, and reads back what that cannot tell",
+  async ({ verb, server, source, target }) => {
+    const copyWith = verb === "upload" ? uploadWith : downloadWith;
+    const bytes = content(5_000_000);
+    await Deno.writeFile(source, bytes);
+    const sha256 = async (path: string, size: number) => {
+      const all = await Deno.readFile(path);
+      return createHash("sha256").update(all.subarray(0, size)).digest("hex");
+    };
+    const hashes = {
+      right: sha256,
+      wrong: () => Promise.resolve("0".repeat(64)),
+      none: () => Promise.resolve(undefined),
+    };
+    for (const [name, hash] of Object.entries(hashes)) {
+      const asked: string[] = [];
+      const copied = await copyWith(
+        server.sftp,
+        source,
+        target,
+        { verify: true, resume: true },
+        async (path, size) => {
+          asked.push(path);
+          return await hash(path, size);
+        },
+      );
+      assertEquals([copied.copied, copied.same], [1, 0], name);
+      assertEquals(asked.length, 1, name);
+      const again = await copyWith(
+        server.sftp,
+        source,
+        target,
+        { resume: true },
+        hash,
+      );
+      assertEquals([again.copied, again.same], [0, 1], name);
+      assertEquals(await Deno.readFile(target), bytes);
+      await Deno.remove(target);
+    }
+    // A hash that only the host calls right is no proof of the wrong content.
+    await Deno.writeFile(target, content(5_000_000, 3));
+    const { mtime } = await Deno.stat(source);
+    await Deno.utime(target, mtime!, mtime!);
+    const other = await copyWith(
+      server.sftp,
+      source,
+      target,
+      { resume: true },
+      sha256,
+    );
+    assertEquals(other.copied, 1);
+  },
+);
+
+testCopies(
+  "says that a file that is replaced in a tree had other names",
+  async ({ copy, server, source, target }) => {
+    await write(source, { f: "new", g: "new" });
+    await write(target, { f: "old", g: "old" });
+    await Deno.link(`${target}/f`, `${target}/other`);
+    const { notices } = await copy(server.sftp, source, target);
+    assertStringIncludes(messages(notices), "hard links");
+    assertEquals(notices.map(({ path }) => path), [`${source}/f`]);
+    assertEquals(await Deno.readTextFile(`${target}/other`), "old");
+    await Deno.remove(`${target}/other`);
+    const again = await copy(server.sftp, source, target);
+    assertEquals(again.notices, []);
+  },
+);
+
+testCopies(
+  "with onError continues past folders and links that cannot be made",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1", "d/b": "2", "d/e/c": "3", "ok/f": "4" });
+    await Deno.symlink("a", `${source}/link`);
+    await Deno.symlink("a", `${source}/taken`);
+    await write(target, { d: "a file", "taken/x": "in the way" });
+    const options = { onError: "continue" } as const;
+    const { failures, files } = await copy(
+      server.sftp,
+      source,
+      target,
+      options,
+    );
+    assertEquals(
+      failures.map(({ path }) => path).toSorted(),
+      [`${source}/d`, `${source}/taken`],
+    );
+    assertEquals(files, 2);
+    assertEquals(await Deno.readLink(`${target}/link`), "a");
+    assertEquals(await Deno.readTextFile(`${target}/ok/f`), "4");
+    await assertRejects(() => copy(server.sftp, source, target));
+  },
+);
 
 testCopies(
   "does not delete for an empty source, unless told to",
