@@ -28,6 +28,13 @@ import { openRemoteForward } from "./_remote_forward.ts";
 const FIRST = 80;
 const LAST = 100;
 
+/** Packets from this size on have memory that is used again. */
+const LARGE_BYTES = 16 * 1024;
+/** More than any packet has: 32 KiB of data, and what is before them. */
+const MAX_BYTES = 33 * 1024;
+/** How much of it is kept: 2 MiB, as a window of sshd. */
+const MAX_SPARE = 64;
+
 /** What `ssh` says last when the server hung up. */
 const BY_SERVER =
   /^Connection to .* closed by remote host|^Received disconnect/;
@@ -44,6 +51,8 @@ export class MuxTransport implements PacketTransport {
   readonly #socket: Socket;
   readonly #control: Control;
   readonly #outbox: Outbox;
+  /** Memory for large packets that were written. */
+  readonly #spare: Buffer[] = [];
   #listener: TransportListener | undefined;
   #isOver = false;
   #error: Error | undefined;
@@ -58,7 +67,7 @@ export class MuxTransport implements PacketTransport {
     this.#master = master;
     this.#control = control;
     const socket = this.#socket = control.socket;
-    this.#outbox = new Outbox((bytes) => void socket.write(bytes));
+    this.#outbox = new Outbox((bytes) => this.#write(bytes));
     this.software = master.log.software;
     this.algorithms = master.log.algorithms;
   }
@@ -88,7 +97,11 @@ export class MuxTransport implements PacketTransport {
   }
 
   alloc(payloadBytes: number): Buffer {
-    const packet = Buffer.allocUnsafe(HEAD + payloadBytes);
+    const size = HEAD + payloadBytes;
+    const packet = size < LARGE_BYTES || size > MAX_BYTES
+      ? Buffer.allocUnsafe(size)
+      : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(MAX_BYTES))
+        .subarray(0, size);
     packet.writeUInt32BE(payloadBytes + 1, 0);
     packet[4] = 0;
     return packet;
@@ -96,6 +109,15 @@ export class MuxTransport implements PacketTransport {
 
   send(packet: Buffer): void {
     if (!this.#isOver && !this.#socket.destroyed) this.#outbox.push(packet);
+  }
+
+  /** A new packet each time would be as much garbage as data. */
+  #write(bytes: Uint8Array): void {
+    const { buffer } = bytes;
+    if (buffer.byteLength !== MAX_BYTES) return void this.#socket.write(bytes);
+    this.#socket.write(bytes, () => {
+      if (this.#spare.length < MAX_SPARE) this.#spare.push(Buffer.from(buffer));
+    });
   }
 
   listen(
