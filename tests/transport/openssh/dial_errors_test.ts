@@ -138,6 +138,38 @@ openSshTest(
   },
 );
 
+Deno.test("on Windows a dial fails with phase config and says why, and starts nothing", async () => {
+  const connector = new URL(
+    "../../../transport/openssh/mod.ts",
+    import.meta.url,
+  );
+  // A process of its own: others would see the other platform, too.
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--quiet",
+      "--no-check",
+      "--ext=ts",
+      "data:text/typescript," + encodeURIComponent(`
+        import process from "node:process";
+        import { OpenSshConnector } from ${JSON.stringify(connector.href)};
+        Object.defineProperty(process, "platform", { value: "win32" });
+        const host = { hostname: "127.0.0.1", port: 1, user: "ops" };
+        const error = await new OpenSshConnector({ path: "/no/ssh" })
+          .connect(host).catch((error) => error);
+        console.log(error.name, error.phase, error.message);
+      `),
+    ],
+  }).output();
+  const text = new TextDecoder();
+  assertMatch(
+    text.decode(stdout),
+    /^DialError config Cannot connect to .*OpenSSH for Windows has no ControlMaster, which transport openssh needs; leave transport at ssh2/,
+    text.decode(stderr),
+  );
+});
+
 for (
   const [version, message] of [
     ["OpenSSH_7.3p1, OpenSSL 1.0", /is OpenSSH 7\.3, must be 7\.4 or later/],
