@@ -66,7 +66,7 @@ export class MuxTransport implements PacketTransport {
   constructor(master: Master, control: Control) {
     this.#master = master;
     this.#control = control;
-    const socket = this.#socket = control.socket;
+    this.#socket = control.socket;
     this.#outbox = new Outbox((bytes) => this.#write(bytes));
     this.software = master.log.software;
     this.algorithms = master.log.algorithms;

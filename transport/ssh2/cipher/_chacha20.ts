@@ -50,13 +50,22 @@ export class ChaCha20 {
    * @param packet The number of the packet.
    * @param block The number of the first block.
    * @param data What to encrypt.
-   * @param out Where to, as long as the data.
+   * @param out Where to: to the places that the data has.
+   * @param from Where it begins in the data.
+   * @param to Where it ends.
    */
-  xor(packet: number, block: number, data: Uint8Array, out: Uint8Array): void {
+  xor(
+    packet: number,
+    block: number,
+    data: Uint8Array,
+    out: Uint8Array,
+    from = 0,
+    to: number = data.length,
+  ): void {
     const stream = this.#stream;
-    for (let at = 0; at < data.length; at += BLOCK_BYTES) {
+    for (let at = from; at < to; at += BLOCK_BYTES) {
       this.#compute(packet, block++);
-      const end = Math.min(BLOCK_BYTES, data.length - at);
+      const end = Math.min(BLOCK_BYTES, to - at);
       for (let i = 0; i < end; i++) out[at + i] = data[at + i]! ^ stream[i]!;
     }
   }

@@ -13,7 +13,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { createCipheriv, timingSafeEqual } from "node:crypto";
+import { createCipheriv, randomFillSync } from "node:crypto";
 import { ChaCha20 } from "./_chacha20.ts";
 import type {
   RawAnyCipher,
@@ -34,6 +34,7 @@ const MAC_BYTES = 16;
 const LENGTH_BYTES = 4;
 const KEY_BYTES = 32;
 const FIRST_BLOCK: Uint8Array = new Uint8Array(64);
+const NOTHING: Uint8Array = new Uint8Array();
 
 /** Up to this size ChaCha20 is computed here, beyond it by node:crypto. */
 const SMALL_BYTES = 512;
@@ -108,22 +109,44 @@ function mendChaChaCipher(cipher: RawChaChaCipher): void {
   const main = new ChaChaKey(cipher._encKeyMain);
   const head = new ChaCha20(cipher._encKeyPktLen);
   const key = new Uint8Array(KEY_BYTES);
+  cipher.allocPacket = allocPacket;
   cipher.encrypt = (packet) => {
     if (cipher._dead) return;
     const { outSeqno } = cipher;
     // One write, where ssh2 has three: what goes out together costs less, on
     // both sides.
-    const sealed = Buffer.allocUnsafe(packet.length + MAC_BYTES);
-    const length = sealed.subarray(0, LENGTH_BYTES);
-    const text = sealed.subarray(LENGTH_BYTES, packet.length);
-    head.xor(outSeqno, 0, packet.subarray(0, LENGTH_BYTES), length);
-    main.apply(outSeqno, packet.subarray(LENGTH_BYTES), key, text);
-    sealed.set(poly1305!.mac(length, text, key), packet.length);
+    const end = packet.length;
+    const sealed = Buffer.allocUnsafe(end + MAC_BYTES);
+    head.xor(outSeqno, 0, packet, sealed, 0, LENGTH_BYTES);
+    main.seal(outSeqno, packet, key, sealed);
+    const text = sealed.subarray(0, end);
+    sealed.set(poly1305!.mac(NOTHING, text, key), end);
     // Counted before it is sent: no number may serve for two packets,
     // whatever happens while the first is written.
     cipher.outSeqno = (outSeqno + 1) >>> 0;
     cipher._onWrite(sealed);
   };
+}
+
+const padding = new Uint8Array(4096);
+let paddingAt = padding.length;
+
+/** As ssh2 makes it, but it does not ask for random bytes for each. */
+function allocPacket(payloadBytes: number): Buffer {
+  const bytes = 1 + payloadBytes;
+  let pad = BLOCK_BYTES - bytes % BLOCK_BYTES;
+  if (pad < 4) pad += BLOCK_BYTES;
+  const packet = Buffer.allocUnsafe(LENGTH_BYTES + bytes + pad);
+  packet.writeUInt32BE(bytes + pad, 0);
+  packet[LENGTH_BYTES] = pad;
+  if (paddingAt + pad > padding.length) {
+    randomFillSync(padding);
+    paddingAt = 0;
+  }
+  for (let at = packet.length - pad; at < packet.length; at++) {
+    packet[at] = padding[paddingAt++]!;
+  }
+  return packet;
 }
 
 /** Buffers for packets of any size that nobody fills at the moment. */
@@ -227,8 +250,8 @@ function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
   const open = (sealed: Uint8Array): Buffer => {
     const content = sealed.subarray(0, packet.length);
     const mac = sealed.subarray(packet.length);
-    const text = main.apply(decipher.inSeqno, content, key);
-    if (!timingSafeEqual(poly1305!.mac(packet.head, content, key), mac)) {
+    const text = main.open(decipher.inSeqno, content, key);
+    if (!isSame(poly1305!.mac(packet.head, content, key), mac)) {
       throw new Error("Invalid MAC");
     }
     packet.reset();
@@ -269,35 +292,59 @@ class ChaChaKey {
   }
 
   /**
-   * Encrypts or decrypts a packet's content.
+   * Encrypts the content of a packet: all but its length.
    *
-   * @param packet The number of the packet.
-   * @param data What to encrypt.
+   * @param number The number of the packet.
+   * @param packet The packet.
    * @param macKey Where the key of the packet's MAC goes: it is of the first
    * block of the stream, and the content is of those after it.
-   * @param out Where to, as long as the data. Default: memory of its own, and
-   * not of Buffer's pool, since output may keep a piece of it for long.
-   * @returns The result.
+   * @param sealed Where to, to the places that it has in the packet.
    */
-  apply(
-    packet: number,
-    data: Uint8Array,
+  seal(
+    number: number,
+    packet: Uint8Array,
     macKey: Uint8Array,
-    out?: Buffer,
-  ): Buffer {
-    if (data.length <= SMALL_BYTES) {
-      out ??= Buffer.from(new ArrayBuffer(data.length));
-      this.#small.copy(packet, 0, macKey);
-      this.#small.xor(packet, 1, data, out);
-      return out;
+    sealed: Buffer,
+  ): void {
+    if (packet.length <= SMALL_BYTES) {
+      this.#small.copy(number, 0, macKey);
+      this.#small.xor(number, 1, packet, sealed, LENGTH_BYTES);
+    } else {
+      const content = packet.subarray(LENGTH_BYTES);
+      sealed.set(this.#byCrypto(number, content, macKey), LENGTH_BYTES);
     }
-    this.#nonce.writeUInt32BE(packet, 12);
+  }
+
+  /**
+   * Decrypts the content of a packet.
+   *
+   * @param number The number of the packet.
+   * @param data The content.
+   * @param macKey Where the key of the packet's MAC goes.
+   * @returns The result, in memory of its own, and not of Buffer's pool, since
+   * output may keep a piece of it for long.
+   */
+  open(number: number, data: Uint8Array, macKey: Uint8Array): Buffer {
+    if (data.length > SMALL_BYTES) return this.#byCrypto(number, data, macKey);
+    const out = Buffer.from(new ArrayBuffer(data.length));
+    this.#small.copy(number, 0, macKey);
+    this.#small.xor(number, 1, data, out);
+    return out;
+  }
+
+  #byCrypto(number: number, data: Uint8Array, macKey: Uint8Array): Buffer {
+    this.#nonce.writeUInt32BE(number, 12);
     const cipher = createCipheriv("chacha20", this.#key, this.#nonce);
     macKey.set(cipher.update(FIRST_BLOCK).subarray(0, KEY_BYTES));
     const result = cipher.update(data);
     cipher.final();
-    if (out === undefined) return result;
-    out.set(result);
-    return out;
+    return result;
   }
+}
+
+/** Compares two MACs in a time that tells nothing of them. */
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < MAC_BYTES; i++) difference |= a[i]! ^ b[i]!;
+  return difference === 0;
 }

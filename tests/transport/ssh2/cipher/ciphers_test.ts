@@ -1,6 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { randomBytes } from "node:crypto";
+import { createDecipheriv, randomBytes } from "node:crypto";
 import createPoly1305 from "ssh2/lib/protocol/crypto/poly1305.js";
 import crypto from "ssh2/lib/protocol/crypto.js";
 import {
@@ -103,3 +103,84 @@ interface TestCipher {
   allocPacket(length: number): Buffer;
   encrypt(packet: Buffer): void;
 }
+
+interface TestDecipher {
+  decrypt(data: Buffer, position: number, length: number): unknown;
+}
+
+const INFO = (crypto as unknown as {
+  CIPHER_INFO: Record<string, unknown>;
+}).CIPHER_INFO["chacha20-poly1305@openssh.com"];
+
+const KEY = Buffer.alloc(64, 1);
+
+/** A cipher, and what it sends. */
+function sealing(): { cipher: TestCipher; sent: Buffer[] } {
+  const sent: Buffer[] = [];
+  const { createCipher } = crypto as unknown as {
+    createCipher(config: unknown): TestCipher;
+  };
+  const protocol = { _cipher: undefined as TestCipher | undefined };
+  endCiphers(protocol);
+  const onWrite = (data: Buffer) => void sent.push(Buffer.from(data));
+  protocol._cipher = createCipher({
+    outbound: { cipherInfo: INFO, seqno: 5, onWrite, cipherKey: KEY },
+  });
+  return { cipher: protocol._cipher, sent };
+}
+
+/** The same for what is received, and its payloads. */
+function opening(): { decipher: TestDecipher; got: Buffer[] } {
+  const got: Buffer[] = [];
+  const { createDecipher } = crypto as unknown as {
+    createDecipher(config: unknown): TestDecipher;
+  };
+  const protocol = { _decipher: undefined as TestDecipher | undefined };
+  endCiphers(protocol);
+  const onPayload = (data: Buffer) => void got.push(Buffer.from(data));
+  protocol._decipher = createDecipher({
+    inbound: { decipherInfo: INFO, seqno: 5, onPayload, decipherKey: KEY },
+  });
+  return { decipher: protocol._decipher, got };
+}
+
+/** Below and above the size from which node:crypto computes. */
+const SIZES = [0, 1, 2, 3, 4, 5, 6, 7, 100, 490, 500, 507, 520, 32_768];
+
+Deno.test("ChaCha20 packets of any size are opened as they were sealed", async () => {
+  await prepareCiphers();
+  const { cipher, sent } = sealing();
+  const { decipher, got } = opening();
+  const payloads = SIZES.map((size) => randomBytes(size));
+  for (const payload of payloads) {
+    const packet = cipher.allocPacket(payload.length);
+    packet.set(payload, 5);
+    cipher.encrypt(packet);
+  }
+  const all = Buffer.concat(sent);
+  decipher.decrypt(all, 0, all.length);
+  const hex = (it: Uint8Array) => Buffer.from(it).toString("hex");
+  assertEquals(got.map(hex), payloads.map(hex));
+  // The first, which is small, as the definition has it.
+  const [first = Buffer.alloc(0)] = sent;
+  const nonce = Buffer.from([1, 0, 0, 0, ...Array(11).fill(0), 5]);
+  const plain = createDecipheriv("chacha20", KEY.subarray(0, 32), nonce);
+  const content = plain.update(first.subarray(4, -16));
+  plain.final();
+  assertEquals([content[0]! >= 4, content.length % 8], [true, 0]);
+});
+
+Deno.test("a ChaCha20 packet of which any byte was changed is refused", async () => {
+  await prepareCiphers();
+  const { cipher, sent } = sealing();
+  cipher.encrypt(cipher.allocPacket(3));
+  const packet = Buffer.concat(sent);
+  // The length itself would make it another packet, which does not come.
+  for (let at = 4; at < packet.length; at++) {
+    const changed = Buffer.from(packet);
+    changed[at]! ^= 1;
+    const { decipher, got } = opening();
+    assertThrows(() => decipher.decrypt(changed, 0, changed.length));
+    assertEquals(got, [], `byte ${at}`);
+  }
+});
