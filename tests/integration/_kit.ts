@@ -46,7 +46,8 @@ export function newPool(options: ConnectionPoolOptions = {}): ConnectionPool {
   return new ConnectionPool({
     backoff: { initialMs: 0, refusedMs: 0 },
     drainTimeoutMs: 0,
-    dialTimeoutMs: 10_000,
+    // On a busy machine a key of many rounds takes its time.
+    dialTimeoutMs: 60_000,
     ...options,
   });
 }

@@ -26,7 +26,9 @@ export function connect(
   host: SshHost,
   options?: ConnectOptions,
 ): Promise<Connection> {
-  return new Ssh2Connector().connect(resolved(host), options);
+  // On a busy machine a key exchange takes its time.
+  const { timeoutMs = 60_000 } = options ?? {};
+  return new Ssh2Connector().connect(resolved(host), { ...options, timeoutMs });
 }
 
 /** A test over one connection to a server in this process. */

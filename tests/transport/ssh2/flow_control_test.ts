@@ -25,7 +25,7 @@ function flood(bytes: number, to: "stdout" | "stderr") {
 
 for (const output of ["stdout", "stderr"] as const) {
   Deno.test(`RemoteProcess.${output} of a server that sends beyond its window ends the connection`, async () => {
-    await using server = await startRawServer(flood(40_000_000, output));
+    await using server = await startRawServer(flood(3 * WINDOW, output));
     await using connection = await connect(server.host);
     const process = await connection.spawn("flood");
     const reason = await connection.closed;

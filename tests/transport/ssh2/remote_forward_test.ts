@@ -293,7 +293,7 @@ Deno.test("Connection.forwardIn() leaves nothing on the connection for a listene
   const forwards = new RemoteForwards(
     {
       table: {
-        hold: { take: () => held++, release: () => held-- },
+        socketRef: { take: () => held++, release: () => held-- },
         accept() {},
         globals: { ask },
       },

@@ -126,10 +126,18 @@ sudoTest(
   async ({ connection, password }) => {
     const seen = new Set<string>();
     let isDone = false;
-    const running = connection.exec("true", { sudo: { password } })
+    // It goes on until sudo was looked at, however seldom this test has a turn.
+    const { promise: sawSudo, resolve } = Promise.withResolvers<void>();
+    const stdin = new ReadableStream<Uint8Array>({
+      pull: (controller) => sawSudo.then(() => controller.close()),
+    });
+    const running = connection.exec("cat", { sudo: { password }, stdin })
       .finally(() => isDone = true);
     while (!isDone) {
-      for (const line of commandLines()) seen.add(line);
+      for (const line of commandLines()) {
+        seen.add(line);
+        if (line.startsWith("sudo\0")) resolve();
+      }
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     await running;

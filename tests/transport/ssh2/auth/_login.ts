@@ -65,7 +65,8 @@ export async function login(
         port: host.port ?? 22,
         noDelay: true,
       }),
-      readyTimeout: 10_000,
+      // On a busy machine a key of many rounds takes its time.
+      readyTimeout: 60_000,
       ...auth.connectConfig,
       ...options.config,
       authHandler: auth.handler,
