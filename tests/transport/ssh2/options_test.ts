@@ -259,7 +259,8 @@ embeddedTest(
       connection.spawn("ls", { cwd: "" }),
       connection.spawn("ls", { stdin: 5 } as never),
       connection.shell!({ rows: 0 }),
-      connection.shell!({ pty: true } as never),
+      connection.shell!({ pty: "yes" } as never),
+      connection.shell!({ pty: false, rows: 5 }),
     ];
     for (const call of bad) {
       const error = await rejection(call);
