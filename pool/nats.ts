@@ -148,6 +148,12 @@ class FleetPool extends ConnectionPool {
  * @param options Whose hosts, the name of this program, and options of the pool.
  * @returns A pool. Close it before the bus.
  * @throws {TypeError | RangeError} If an option is unknown or wrong.
+ *
+ * @example Usage
+ * ```ts ignore
+ * await using pool = fleetPool(bus, { group: "teama", clientId: "a1" });
+ * await pool.exec("web-1", ["uptime"]);
+ * ```
  */
 export function fleetPool(
   bus: Bus,

@@ -47,6 +47,15 @@ interface Offer {
  * connector. A connection leads to the worker and not to one connection of the
  * host, so it needs no more than one for each host: `fleetPool()` sets that.
  * Jump hosts are the worker's.
+ *
+ * @example A pool of your own over it
+ * ```ts ignore
+ * const connector = new NatsConnector(bus, { group: "teama" });
+ * await using pool = new ConnectionPool({
+ *   connector,
+ *   resolver: new NameResolver(),
+ * });
+ * ```
  */
 export class NatsConnector implements Connector {
   /** The name of a host decides where it leads. */

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import {
   AuthenticationError,
   ConnectionPool,
+  type ConnectionPoolOptions,
   HostKeyError,
   SshError,
   type SshHost,
@@ -91,25 +92,39 @@ export interface Recording {
 }
 
 /** A pool that notices a frozen connection soon, and a refusing host too. */
-function newPool({ transport }: Site): ConnectionPool {
+function newPool(
+  { transport, slowness }: Site,
+  options: ConnectionPoolOptions = {},
+): ConnectionPool {
   return new ConnectionPool({
     config: false,
     // A process for each connection takes its time on a machine that is busy.
-    dialTimeoutMs: transport === "openssh" ? 8000 : 4000,
-    keepaliveIntervalMs: 200,
+    dialTimeoutMs: slowness * (transport === "openssh" ? 8000 : 4000),
+    keepaliveIntervalMs: slowness * 200,
     keepaliveCountMax: 3,
     backoff: { initialMs: 50, maxMs: 400, refusedMs: 100 },
     drainTimeoutMs: 0,
+    ...options,
   });
+}
+
+/** By when a call has to settle. */
+function settleMs({ transport, slowness }: Site): number {
+  return slowness * SETTLE_MS[transport];
 }
 
 /** Runs a verb uncut, and counts. */
 export async function record(site: Site, verb: Verb): Promise<Recording> {
   await using proxy = await FaultProxy.start(site.sshd.port);
-  await using pool = newPool(site);
+  await using pool = newPool(site, {
+    dialTimeoutMs: 60_000,
+    keepaliveIntervalMs: 0,
+  });
   const cell = await newCell(site, pool, proxy);
   await verb.prepare?.(cell);
+  const startedAt = performance.now();
   await pool.getConnection(cell.host);
+  site.noteDial(performance.now() - startedAt);
   const link = proxy.links[0]!;
   const count = () => ({ up: link.bytesUp, down: link.bytesDown });
   const login = count();
@@ -136,7 +151,7 @@ export async function runCell(
   await verb.prepare?.(cell);
   proxy.cutNew = { cut, times: times === "once" ? 1 : Infinity };
   const error = await failureOf(
-    deadline(verb.run(cell), SETTLE_MS[site.transport]),
+    deadline(verb.run(cell), settleMs(site)),
   );
   const wasCut = proxy.links.some((link) => link.wasCut);
   proxy.cutNew = undefined;
@@ -221,7 +236,7 @@ async function recover({ pool, host, site }: Cell): Promise<string[]> {
   try {
     const { stdout } = await deadline(
       afterCooldown(next),
-      SETTLE_MS[site.transport],
+      settleMs(site),
     );
     return stdout === "next\n" ? [] : [`the next call gives "${stdout}"`];
   } catch (error) {
@@ -235,7 +250,7 @@ async function lookAtEnd(
   proxy: FaultProxy,
 ): Promise<string[]> {
   try {
-    await deadline(pool.close(), SETTLE_MS[site.transport]);
+    await deadline(pool.close(), settleMs(site));
     const isLeft = () => proxy.links.every((link) => link.hasClientLeft);
     await until(isLeft, "the end of each socket");
   } catch (error) {

@@ -41,6 +41,9 @@ export const ENTRIES = 250;
 /** What a pool connects with. */
 export type Transport = "ssh2" | "openssh";
 
+/** What a dial takes at most where nothing else runs, in milliseconds. */
+const EASY_DIAL_MS = { ssh2: 300, openssh: 900 };
+
 /** Where the cells take place. */
 export class Site implements AsyncDisposable {
   readonly sshd: Sshd;
@@ -63,6 +66,17 @@ export class Site implements AsyncDisposable {
     this.target = target;
     this.remote = join(sshd.dir, "cells");
     this.local = local;
+  }
+
+  /**
+   * By how much all deadlines are stretched: 1, unless the machine is busy with
+   * something else. An uncut dial shows it.
+   */
+  slowness = 1;
+
+  /** Notes how long an uncut dial took, in milliseconds. */
+  noteDial(ms: number): void {
+    this.slowness = Math.max(this.slowness, ms / EASY_DIAL_MS[this.transport]);
   }
 
   /** Starts the servers, and makes what is only read. */
