@@ -67,3 +67,24 @@ Deno.test("upload() with resume keeps what was written, and gives it no name, wh
   const { f, ...others } = await uploadRefused("close", { resume: true });
   assertEquals([f, Object.values(others)], ["old", ["new content"]]);
 });
+
+Deno.test("upload() copies a tree with as many entries as maxEntries says, and refuses one more", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-refused-" });
+  try {
+    for (const name of ["a", "b", "c"]) {
+      await Deno.writeTextFile(join(folder, name), name);
+    }
+    const connector = new MemoryConnector({ files: new MemoryFiles() });
+    await using connection = await connector.connect(host);
+    await using sftp = await connection.sftp();
+    const { files } = await upload(sftp, folder, "/to", { maxEntries: 3 });
+    assertEquals(files, 3);
+    await assertRejects(
+      () => upload(sftp, folder, "/to", { maxEntries: 2 }),
+      SftpError,
+      "it has more than 2 entries",
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

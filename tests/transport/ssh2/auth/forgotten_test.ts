@@ -1,8 +1,11 @@
-// What is left of a password in memory once it was used.
+// What is left of passwords and keys in memory once they were used.
 
 import { assertEquals } from "@std/assert";
 import type { Buffer } from "node:buffer";
+// @ts-types="@types/ssh2"
+import type { ParsedKey } from "ssh2";
 import { Authenticator } from "../../../../transport/ssh2/auth/authenticator.ts";
+import { KeyCache } from "../../../../transport/ssh2/auth/key_cache.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { resolved } from "./_login.ts";
 
@@ -50,4 +53,21 @@ Deno.test("Authenticator wipes the password that it has given to ssh2 once it is
   assertEquals(sent, FIRST);
   assertEquals(given.toString(), "\0".repeat(FIRST.length));
   auth.dispose();
+});
+
+Deno.test("KeyCache keeps the hundred keys that were opened last, and no others", async () => {
+  const cache = new KeyCache();
+  const opened: string[] = [];
+  const open = (name: string) =>
+    cache.get(name, undefined, () => {
+      opened.push(name);
+      return Promise.resolve({} as ParsedKey);
+    });
+  for (let n = 0; n < 101; n++) await open(`key ${n}`);
+  opened.length = 0;
+  await open("key 100");
+  await open("key 1");
+  assertEquals(opened, []);
+  await open("key 0");
+  assertEquals(opened, ["key 0"]);
 });
