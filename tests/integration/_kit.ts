@@ -82,7 +82,7 @@ export async function ssh(
     : await writeAskpass(file, passphrase);
   const { success, stdout, stderr } = await new Deno.Command("ssh", {
     args: [
-      ...["-F", file, "-o", "ConnectTimeout=10"],
+      ...["-F", file, "-o", "ConnectTimeout=60"],
       ...passphrase === undefined ? ["-o", "BatchMode=yes"] : [],
       // Two prompts for one wrong passphrase would tell nothing more.
       ...["-o", "NumberOfPasswordPrompts=1", host, command],
