@@ -103,7 +103,7 @@ export class Dropbear implements AsyncDisposable {
       stdout: "null",
       stderr: "null",
     }).spawn();
-    for (const deadline = Date.now() + 10_000; Date.now() < deadline;) {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
       if (await answers(this.port)) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }

@@ -244,13 +244,13 @@ export class Sshd implements AsyncDisposable {
     this.#process = process;
     let ended = false;
     process.status.then(() => ended = true);
-    for (const deadline = Date.now() + 10_000; Date.now() < deadline;) {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
       if (ended) break;
       if (await answers(this.port)) return undefined;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await this.kill();
-    return (await this.log()).slice(before) || "no banner within 10 s";
+    return (await this.log()).slice(before) || "no banner within 60 s";
   }
 
   async #end(signal: Deno.Signal): Promise<void> {
