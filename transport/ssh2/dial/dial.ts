@@ -52,6 +52,9 @@ export interface DialTuning {
 export const NOT_POST_QUANTUM = "not-post-quantum";
 const POST_QUANTUM = /^(mlkem|sntrup)/;
 
+/** What ssh2 says of a packet of more than 35,000 bytes. */
+const TOO_LONG = "Bad packet length";
+
 /** What the message of a deadline says was under way. */
 const DOING: Record<DialPhase, string> = {
   config: "preparing keys and host keys",
@@ -256,7 +259,11 @@ export class Dial {
         if (judgement === undefined || this.#violation !== undefined) fail();
         else judgement.then(fail);
       };
-      client.on("error", (error) => this.#lastError = serverError(error));
+      client.on("error", (error) => {
+        // What ssh2 makes of the rest of the packet says nothing.
+        if (this.#lastError?.message === TOO_LONG) return;
+        this.#lastError = serverError(error);
+      });
       client.once("handshake", ({ kex }) => {
         this.#phase = "auth";
         if (!POST_QUANTUM.test(kex)) this.#tellClassical(kex);
@@ -393,11 +400,26 @@ export class Dial {
 
   #failedToAuthenticate(): Error {
     const cause = this.#lastError;
+    if (cause?.message === TOO_LONG) return this.#tooLong(cause);
     const refused = cause?.level === "client-authentication" ||
       /too many auth|authentication/i.test(cause?.message ?? "");
     return refused ? this.#auth.error(cause) : this.#error(
       "auth",
       cause?.message ?? "the server closed the connection",
+    );
+  }
+
+  /** What is sent to somebody who is not logged in is short, but for a banner. */
+  #tooLong(cause: Error): DialError {
+    return new DialError(
+      "auth",
+      `${this.#cannot()}: the server sent a message that is too long, as a ` +
+        "login banner of more than 35,000 bytes is with this cipher",
+      {
+        host: this.#name,
+        cause,
+        hint: "shorten the text that Banner of its sshd_config names",
+      },
     );
   }
 
