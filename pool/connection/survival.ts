@@ -11,6 +11,12 @@ const HANG_UP_MS = 1_000;
 const TRIAL_MS = 100;
 
 /**
+ * A look so late says that this process had no time: a hang-up may have come,
+ * and nobody has read it.
+ */
+const LATE_MS = 50;
+
+/**
  * Servers that keep a connection when a session ends, as far as is known. Some
  * switches and appliances hang up after each command, and what was sent to them
  * meanwhile is lost.
@@ -50,6 +56,9 @@ export class Survival {
   #isOnTrial: boolean;
   #firstEndAt = Infinity;
   #ended = 0;
+  /** When the rest is over. */
+  #dueAt = Infinity;
+  #isLookedAtAgain = false;
 
   /** @param trust How it is treated. */
   constructor(trust: Trust) {
@@ -64,7 +73,7 @@ export class Survival {
 
   /** Whether the connection has outlived its first session by {@linkcode TRIAL_MS}. */
   get hasSurvived(): boolean {
-    return performance.now() - this.#firstEndAt >= TRIAL_MS;
+    return performance.now() >= this.#dueAt;
   }
 
   /** Whether it was one session alone, and not long before this moment. */
@@ -84,7 +93,10 @@ export class Survival {
    */
   sessionEnded(left: number): void {
     this.#ended++;
-    if (this.#ended === 1) this.#firstEndAt = performance.now();
+    if (this.#ended === 1) {
+      this.#firstEndAt = performance.now();
+      this.#dueAt = this.#firstEndAt + TRIAL_MS;
+    }
     if (!this.#isOnTrial) return;
     if (this.hasSurvived) this.recheck();
     else if (left === 0) this.ceiling = 0;
@@ -93,12 +105,18 @@ export class Survival {
   /** When to look again, from now, in milliseconds; `Infinity` if all is well. */
   get recheckMs(): number {
     if (!this.isResting) return Infinity;
-    return Math.max(1, this.#firstEndAt + TRIAL_MS - performance.now());
+    return Math.max(1, this.#dueAt - performance.now());
   }
 
   /** The moment to look again has come. */
   recheck(): void {
-    if (!this.#isOnTrial || !this.hasSurvived) return;
+    const now = performance.now();
+    if (!this.#isOnTrial || now < this.#dueAt) return;
+    if (now - this.#dueAt > LATE_MS && !this.#isLookedAtAgain) {
+      this.#isLookedAtAgain = true;
+      this.#dueAt = now + LATE_MS;
+      return;
+    }
     this.#isOnTrial = false;
     this.ceiling = Infinity;
   }

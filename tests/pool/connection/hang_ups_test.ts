@@ -58,8 +58,9 @@ deviceTest(
   "OpenSSH_9.9",
   () => true,
   async (device, pool) => {
-    const [first, , ...rest] = await inARow(pool, device, 6);
-    assertEquals([first, ...rest], range(5).map(() => "ok"));
+    // One was under way when it came.
+    const lost = (await inARow(pool, device, 6)).filter((it) => it === "lost");
+    assert(lost.length <= 1, `${lost.length} were lost`);
     assertEquals(device.commands, range(6).map((n) => `c${n}`));
   },
 );
@@ -120,6 +121,16 @@ Deno.test("Survival rests after the first session, and not where others are open
   assertEquals([alone.ceiling, alone.hasSurvived], [Infinity, true]);
   alone.sessionEnded(0);
   assertEquals(alone.ceiling, Infinity);
+
+  // A late look says that this process was busy: it looks once more.
+  const late = new Survival("careful");
+  late.sessionEnded(0);
+  await time.advance(400);
+  late.recheck();
+  assert(late.isResting && !late.hasSurvived && late.recheckMs <= 50);
+  await time.advance(400);
+  late.recheck();
+  assertEquals(late.ceiling, Infinity);
 
   const shared = new Survival("careful");
   shared.sessionEnded(2);

@@ -294,3 +294,24 @@ scriptedTest(
     assertEquals(connection.openChannels, 0);
   },
 );
+
+Deno.test({
+  name:
+    `upload() writes files that the server does not let it look at, as sftp does${
+      noSshd ? ` (${sshdHint})` : ""
+    }`,
+  ignore: noSshd,
+  async fn() {
+    await using sshd = await startSshd({
+      config: ["Subsystem sftp internal-sftp -P fstat"],
+    });
+    await using connection = await connect(sshd.host());
+    await using dir = await folders(connection);
+    await using sftp = await connection.sftp!();
+    await Deno.writeFile(`${dir.local}/a`, content(100_000));
+    for (let time = 0; time < 2; time++) {
+      await upload(sftp, `${dir.local}/a`, `${dir.remote}/a`);
+    }
+    assertEquals(await Deno.readFile(`${dir.remote}/a`), content(100_000));
+  },
+});

@@ -4,6 +4,7 @@ import { abortable } from "../../abort.ts";
 import { cleanedUp } from "../_clean_up.ts";
 import { aboutPath, operationError, SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
+import type { SftpFileInfo } from "../file_info.ts";
 import type { Sftp } from "../sftp.ts";
 import { type Context, looksSame } from "./_copy_all.ts";
 import { folderOf, nameOf } from "./_copy_plan.ts";
@@ -363,16 +364,28 @@ class Upload {
     const { signal } = this.#context;
     const asked = this.#mode(source, to, there);
     const mode = asked instanceof Promise ? await asked : asked;
-    const [{ size, uid, gid }] = await Promise.all([
-      file.stat({ signal }),
+    const [written] = await Promise.all([
+      this.#look(file),
       this.#setOwner(file, there, inPlace),
       this.#setAttributes(file, source, { mode, inPlace }),
       abortable(file.close(), signal),
     ]);
+    // All writes were acknowledged, and `sftp` looks no further.
+    if (written === undefined) return source.size;
+    const { size, uid, gid } = written;
     if (uid !== null && gid !== null && there === null) {
       this.#target.owner ??= { uid, gid };
     }
     return size;
+  }
+
+  /** Some servers let a file be written, and not be looked at. */
+  #look(file: SftpFile): Promise<SftpFileInfo | undefined> {
+    const { signal } = this.#context;
+    return file.stat({ signal }).catch((error) => {
+      if (isDenied(error)) return undefined;
+      throw error;
+    });
   }
 
   /** The permissions that the file is to have. */

@@ -33,6 +33,8 @@ export class CredentialQueue {
   readonly #hasCallback: boolean;
   readonly #refused: string[] = [];
   readonly #accepted: string[] = [];
+  /** How the host took a password before, which may have changed. */
+  readonly #remembered: readonly string[] | undefined;
   #offered: readonly string[] | undefined;
   #passwordSpent = false;
   #hasAsked = false;
@@ -41,8 +43,14 @@ export class CredentialQueue {
    * @param credentials The credentials, in order.
    * @param hasCallback Whether the host has a function that answers questions:
    *   without one keyboard-interactive is answered with the password.
+   * @param remembered The methods by which the host took a password before.
    */
-  constructor(credentials: readonly Credential[], hasCallback: boolean) {
+  constructor(
+    credentials: readonly Credential[],
+    hasCallback: boolean,
+    remembered?: readonly string[],
+  ) {
+    this.#remembered = remembered;
     this.#credentials = [...credentials];
     this.#hasCallback = hasCallback;
   }
@@ -124,13 +132,17 @@ export class CredentialQueue {
 
   #needsQuestion(index: number): boolean {
     if (this.#hasAsked || this.#offered !== undefined) return false;
+    if (this.#remembered !== undefined) return false;
     const methods = this.#credentials.map((it) => it.method);
     return methods[index] === "password" && !this.#hasCallback &&
       methods.includes("keyboard-interactive");
   }
 
   #isOffered(method: string): boolean {
-    return method === "none" || (this.#offered?.includes(method) ?? true);
+    if (method === "none") return true;
+    const offered = this.#offered ??
+      (method === "publickey" ? undefined : this.#remembered);
+    return offered?.includes(method) ?? true;
   }
 
   #mayTry({ method }: Credential): boolean {

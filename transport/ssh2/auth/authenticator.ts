@@ -136,6 +136,7 @@ export class Authenticator {
     this.#queue = new CredentialQueue(
       this.#hasNone ? none : found,
       hasCallback,
+      this.#keys.methodsOf(hostLabel(this.#host)),
     );
     if (!this.#hasNone) return;
     const [problem] = this.#problems;
@@ -251,6 +252,10 @@ export class Authenticator {
     const answer = this.#answer;
     this.#answer = undefined;
     const label = this.#tried.at(-1) ?? credential.method;
+    const { methods, partial } = answer ?? {};
+    if (methods && partial !== true && !this.#queue.hasAccepted) {
+      this.#keys.keepMethods(hostLabel(this.#host), methods);
+    }
     if (credential === QUESTION) {
       if (answer !== undefined) this.#queue.settle(credential, "", answer);
     } else if (answer !== undefined) {

@@ -1,5 +1,6 @@
 /**
- * Decrypted private keys, kept so that one passphrase serves many dials.
+ * Decrypted private keys, kept so that one passphrase serves many dials, and
+ * how hosts take passwords.
  *
  * @module
  */
@@ -10,6 +11,12 @@ import type { ParsedKey } from "ssh2";
 import type { Passphrase } from "../../host/host.ts";
 
 const MAX_KEYS = 100;
+
+/** Those that a password answers. */
+const PASSWORD_METHODS: readonly string[] = [
+  "password",
+  "keyboard-interactive",
+];
 
 /**
  * Keeps at most a hundred parsed keys, and no passphrase. A connector owns one:
@@ -23,6 +30,8 @@ export class KeyCache {
   readonly #keys = new Map<string, Promise<ParsedKey>>();
   readonly #secret = randomBytes(32);
   readonly #functions = new WeakMap<object, number>();
+  /** How each host takes a password. */
+  readonly #methods = new Map<string, readonly string[]>();
   #lastFunction = 0;
 
   /**
@@ -52,6 +61,27 @@ export class KeyCache {
       this.#keys.delete(oldest);
     }
     return loading;
+  }
+
+  /**
+   * Returns the methods by which a host takes passwords, as far as it has said:
+   * it need not be asked again.
+   *
+   * @param host The label of the host.
+   */
+  methodsOf(host: string): readonly string[] | undefined {
+    return this.#methods.get(host);
+  }
+
+  /** Keeps the methods that a host offers to somebody who is not logged in. */
+  keepMethods(host: string, methods: readonly string[]): void {
+    const known = methods.filter((it) => PASSWORD_METHODS.includes(it));
+    this.#methods.delete(host);
+    if (known.length > 0) this.#methods.set(host, known);
+    for (const oldest of this.#methods.keys()) {
+      if (this.#methods.size <= MAX_KEYS) break;
+      this.#methods.delete(oldest);
+    }
   }
 
   #nameOf(passphrase: Passphrase | undefined): string {

@@ -40,6 +40,8 @@ export function openProxyCommand(command: string, host: ResolvedHost): Duplex {
 class ProxyCommandStream extends Duplex {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #host: string;
+  /** Whether it is told where to go, as one that connects is. */
+  readonly #namesHost: boolean;
   #stderr = "";
   #received = false;
   #exited = false;
@@ -47,6 +49,7 @@ class ProxyCommandStream extends Duplex {
   constructor(command: string, host: ResolvedHost) {
     super({ allowHalfOpen: true });
     this.#host = hostLabel(host);
+    this.#namesHost = command.includes(host.hostname);
     this.#child = start(command);
     this.#watch();
   }
@@ -65,7 +68,7 @@ class ProxyCommandStream extends Duplex {
     this.#child.on("error", (error) => {
       this.#exited = true;
       this.destroy(
-        this.#error(`cannot be run: ${error.message}`, error),
+        this.#error(`cannot be run: ${error.message}`, { cause: error }),
       );
     });
     this.#child.on("exit", () => this.#exited = true);
@@ -80,11 +83,16 @@ class ProxyCommandStream extends Duplex {
       : `died of ${signal}`;
     if (code !== 0) this.destroy(this.#error(how));
     else if (!this.#received) {
-      this.destroy(this.#error(`${how} and sent nothing`));
+      // As an sshd under load hangs up on one that was connected.
+      const throttled = this.#namesHost;
+      this.destroy(this.#error(`${how} and sent nothing`, { throttled }));
     } else this.push(null);
   }
 
-  #error(how: string, cause?: Error): DialError {
+  #error(
+    how: string,
+    more: { readonly cause?: Error; readonly throttled?: boolean } = {},
+  ): DialError {
     const said = serverText(
       this.#stderr.trim().replaceAll(/\s*\n\s*/g, "; "),
       STDERR_TAIL_BYTES,
@@ -95,7 +103,7 @@ class ProxyCommandStream extends Duplex {
       `Cannot connect to ${
         JSON.stringify(this.#host)
       }: the proxy command ${how}${tail}`,
-      { host: this.#host, ...(cause === undefined ? {} : { cause }) },
+      { host: this.#host, ...more },
     );
   }
 

@@ -12,11 +12,16 @@ import { createServer } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 // @ts-types="@types/ssh2"
-import type { KeyboardAuthContext, PasswordAuthContext } from "ssh2";
+import type {
+  AuthContext,
+  KeyboardAuthContext,
+  PasswordAuthContext,
+} from "ssh2";
 import { DialError } from "../../../../transport/errors.ts";
 import type { SshHost } from "../../../../transport/host/host.ts";
 import { Authenticator } from "../../../../transport/ssh2/auth/authenticator.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
+import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
@@ -311,6 +316,41 @@ Deno.test("Authenticator reports whom the server refused, and no secret", async 
   // A password is sent once, after "none" has asked in which way.
   assertEquals(server.methods, ["none", "password"]);
 });
+
+for (const method of ["password", "keyboard-interactive"] as const) {
+  Deno.test(`a connector asks a host once how it takes a password, where that is ${method}`, async () => {
+    const answering = (context: AuthContext) =>
+      context.method === "keyboard-interactive"
+        ? context.prompt(
+          [{ prompt: "Password: ", echo: false }],
+          () => context.accept(),
+        )
+        : context.accept();
+    let offered: typeof method = method;
+    await using server = await startServer((context) =>
+      context.method === offered
+        ? answering(context)
+        : context.reject([offered])
+    );
+    const connector = new Ssh2Connector();
+    const host = resolved({
+      ...server.host,
+      password: "right",
+      hostKey: "insecure-accept-any",
+    });
+    const methods = async () => {
+      await (await connector.connect(host)).close();
+      return server.methods.splice(0);
+    };
+    assertEquals(await methods(), ["none", method]);
+    assertEquals(await methods(), [method]);
+    // It has changed: what is remembered costs one attempt, and no more.
+    const other = method === "password" ? "keyboard-interactive" : "password";
+    offered = other as typeof method;
+    assertEquals(await methods(), [method, other]);
+    assertEquals(await methods(), [other]);
+  });
+}
 
 Deno.test("Authenticator does not try what the server does not offer", async () => {
   await using server = await startServer((context) =>

@@ -89,6 +89,12 @@ unixTest(
       silent.error?.message ?? "",
       /exited with code 0 and sent nothing$/,
     );
+    // One that is told where to go may have met a server under load.
+    const hungUp = await outcome(open("true %h"));
+    assertEquals(
+      [silent, hungUp].map(({ error }) => (error as DialError).throttled),
+      [false, true],
+    );
     const killed = await outcome(open("sh -c 'kill -KILL $$'"));
     assertMatch(
       killed.error?.message ?? "",
