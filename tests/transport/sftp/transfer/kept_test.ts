@@ -199,6 +199,14 @@ testCopies(
     await copy(server.sftp, source, target, { resume: true });
     assertEquals(await Deno.readFile(`${dir}/victim`), content(50_000, 3));
     await Deno.remove(target);
+    // Also if there is what the source begins with.
+    await Deno.writeFile(`${dir}/victim`, content(50_000));
+    await Deno.symlink("victim", `${dir}/${name}`);
+    await copy(server.sftp, source, target, { resume: true });
+    assertEquals(await Deno.readFile(`${dir}/victim`), content(50_000));
+    assertEquals(await Deno.readFile(target), content(100_000));
+    await Deno.writeFile(`${dir}/victim`, content(50_000, 3));
+    await Deno.remove(target);
     // Another name of the same file.
     await Deno.link(
       `${dir}/victim`,
