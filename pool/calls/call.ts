@@ -12,7 +12,7 @@ import type { PoolContext } from "../lane/context.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
 import { acquireTimeout } from "../options.ts";
-import { withCallerStack } from "../telemetry/caller_stack.ts";
+import { withCallerStack } from "../telemetry/failure.ts";
 import type { OperationName } from "../telemetry/diagnostics.ts";
 import { isTraced, type Operation, trace } from "../telemetry/tracing.ts";
 

@@ -6,7 +6,7 @@
 
 import { onAbort } from "../../transport/abort.ts";
 import type { HostLike } from "../../transport/host/host.ts";
-import { withCallerStack } from "../telemetry/caller_stack.ts";
+import { withCallerStack } from "../telemetry/failure.ts";
 import { withHost } from "../telemetry/host_label.ts";
 import type {
   FanOutOptions,

@@ -14,7 +14,7 @@ import { hostLabel } from "../../transport/host/host.ts";
 import { ChannelClosedError } from "../../transport/session/errors.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
-import { withCallerStack } from "../telemetry/caller_stack.ts";
+import { withCallerStack } from "../telemetry/failure.ts";
 import type { RetryCause } from "../telemetry/events.ts";
 import { isTraced, type Operation } from "../telemetry/tracing.ts";
 import {

@@ -28,7 +28,7 @@ import type { Sftp } from "../../transport/sftp/sftp.ts";
 import type { ForwardTarget } from "../../transport/host/target.ts";
 import { type CallContext, CallTarget } from "./call.ts";
 import { exec, shell, spawn, subsystem } from "./commands.ts";
-import { withCallerStack } from "../telemetry/caller_stack.ts";
+import { withCallerStack } from "../telemetry/failure.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import { unsupported } from "./run.ts";

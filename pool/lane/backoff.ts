@@ -6,7 +6,7 @@
 
 import { AuthenticationError, HostKeyError } from "../../transport/errors.ts";
 import { HostCooldownError } from "../../transport/pool_errors.ts";
-import { hintOf, reasonOf } from "./reason.ts";
+import { hintOf, reasonOf } from "../telemetry/failure.ts";
 import type { BackoffOptions } from "../options.ts";
 
 /** From here on a longer row of failures makes no longer pause. */

@@ -5,11 +5,21 @@
  */
 
 import type { PooledConnection } from "../connection/pooled_connection.ts";
+import type { PoolContext } from "./context.ts";
 
-/** Those that give slots, oldest first, and all that live. */
+/**
+ * Those that give slots, oldest first, and all that live; these are among the
+ * connections of the pool, too.
+ */
 export class ConnectionSet {
+  readonly #pool: Pick<PoolContext, "connections" | "sweeper">;
   readonly #open: PooledConnection[] = [];
   readonly #all = new Set<PooledConnection>();
+
+  /** @param pool What all hosts share. */
+  constructor(pool: Pick<PoolContext, "connections" | "sweeper">) {
+    this.#pool = pool;
+  }
 
   /** Connections that give slots, oldest first. */
   get open(): readonly PooledConnection[] {
@@ -40,6 +50,8 @@ export class ConnectionSet {
   add(pooled: PooledConnection): void {
     this.#open.push(pooled);
     this.#all.add(pooled);
+    this.#pool.connections.add(pooled);
+    this.#pool.sweeper.add(pooled);
   }
 
   /** Takes one out that gives no slots any more. */
@@ -52,6 +64,8 @@ export class ConnectionSet {
   remove(pooled: PooledConnection): void {
     this.withdraw(pooled);
     this.#all.delete(pooled);
+    this.#pool.sweeper.remove(pooled);
+    this.#pool.connections.delete(pooled);
   }
 
   /** Returns the oldest that can be used; takes those out that cannot. */
@@ -100,9 +114,15 @@ export class ConnectionSet {
     return this.#open.some(({ survival }) => survival.isResting);
   }
 
-  /** Looks again at refusals whose time is over. */
+  /**
+   * Looks again at refusals whose time is over, and lets go of forgotten leases:
+   * callers wait for their slots.
+   */
   recheck(): void {
-    for (const pooled of this.#open) pooled.recheck();
+    for (const pooled of this.#open) {
+      pooled.recheck();
+      pooled.leaseGroup = undefined;
+    }
   }
 }
 

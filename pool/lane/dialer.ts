@@ -15,7 +15,7 @@ import { pinHop, tunnelThrough } from "./hop.ts";
 import type { Permit } from "../limits/permits.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
-import { reasonOf } from "./reason.ts";
+import { reasonOf } from "../telemetry/failure.ts";
 import { isTraced, type Operation } from "../telemetry/tracing.ts";
 
 /** A connection, and the hop that it goes through, pinned. */

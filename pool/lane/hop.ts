@@ -10,7 +10,7 @@ import { DialError } from "../../transport/errors.ts";
 import { hostLabel, type ResolvedHost } from "../../transport/host/host.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
-import { hintOf, reasonOf } from "./reason.ts";
+import { hintOf, reasonOf } from "../telemetry/failure.ts";
 import type { Operation } from "../telemetry/tracing.ts";
 
 /**

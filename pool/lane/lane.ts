@@ -18,7 +18,7 @@ import {
   type SlotKind,
 } from "../connection/pooled_connection.ts";
 import { ScaleOut } from "./scale_out.ts";
-import { HangUps } from "./hang_ups.ts";
+import { LearnedLimits } from "./learned_limits.ts";
 import { EarliestTimer } from "../limits/timers.ts";
 import { acquireTimedOut } from "./wait_error.ts";
 import {
@@ -29,9 +29,6 @@ import {
   WaitQueue,
 } from "./wait_queue.ts";
 import type { CloseCause } from "../telemetry/events.ts";
-
-/** The share of a host's slots that streams, such as tails, leave to commands. */
-const COMMAND_SHARE = 1 / 8;
 
 /** What a lane needs of the pool beside its context. */
 export interface LaneOptions {
@@ -71,16 +68,12 @@ export class Lane
   readonly backoff: Backoff;
   readonly #context: PoolContext;
   readonly #options: LaneOptions;
-  readonly #connections = new ConnectionSet();
+  readonly #connections: ConnectionSet;
   readonly #queue = new WaitQueue();
   readonly #dialer: Dialer;
   readonly #scaleOut = new ScaleOut();
-  #sessionLimit: number;
-  /** Sessions that a connection carries in its life. */
-  #sessionsInLife: number;
-  /** After how many the latest one would take no more. */
-  #spentAfter = 0;
-  readonly #hangUps = new HangUps();
+  readonly #learned: LearnedLimits;
+  readonly #maxConnections: number;
   readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
   #isPumping = false;
 
@@ -90,15 +83,19 @@ export class Lane
     key: string,
     options: LaneOptions,
   ) {
+    const { limits } = context;
     this.#context = context;
     this.#options = options;
     this.host = host;
     this.key = key;
     this.name = hostLabel(host);
-    this.backoff = new Backoff(context.limits.backoff);
+    this.backoff = new Backoff(limits.backoff);
+    this.#connections = new ConnectionSet(context);
     this.#dialer = new Dialer(context, this, this);
-    this.#sessionLimit = context.limits.maxSessionsPerConnection;
-    this.#sessionsInLife = context.limits.maxLifetimeSessions || Infinity;
+    this.#learned = new LearnedLimits(limits);
+    this.#maxConnections = host.keyboardInteractive === undefined
+      ? limits.maxConnectionsPerHost
+      : limits.maxInteractiveConnectionsPerHost;
   }
 
   /** Connections that give slots; the first is the one that callers share. */
@@ -108,7 +105,7 @@ export class Lane
 
   /** Slots of each connection. */
   get sessionLimit(): number {
-    return this.#sessionLimit;
+    return this.#learned.sessions;
   }
 
   /** Every live connection of the host, draining ones too. */
@@ -141,7 +138,7 @@ export class Lane
   tryTake(kind: SlotKind): PooledConnection | undefined {
     if (this.#queue.hasWaitersBefore(kind)) return undefined;
     if (kind === "stream" && !this.#mayStream()) return undefined;
-    const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+    const pooled = this.#connections.leastLoaded(this.sessionLimit);
     pooled?.takeSlot(kind);
     return pooled;
   }
@@ -174,25 +171,14 @@ export class Lane
 
   /** Learns that the server allows fewer sessions. */
   learn(limit: number): void {
-    if (limit >= this.#sessionLimit) return;
-    this.#sessionLimit = limit;
+    if (!this.#learned.lower(limit)) return;
     const { telemetry } = this.#context;
     telemetry.record({ type: "limit-learned", host: this.name, limit });
   }
 
-  /**
-   * Notes that a connection takes no more sessions. When the next one says so
-   * after as many, none is asked for more.
-   */
+  /** Notes that a connection takes no more sessions. */
   noteSpent(sessions: number): void {
-    if (sessions === this.#spentAfter) this.#limitLife(sessions);
-    this.#spentAfter = sessions;
-  }
-
-  #limitLife(sessions: number): void {
-    if (sessions >= this.#sessionsInLife) return;
-    this.#sessionsInLife = sessions;
-    for (const pooled of this.open) pooled.sessionsInLife = sessions;
+    this.#learned.noteSpent(sessions, this.open);
   }
 
   /** Aborts what is being dialled and fails everybody who waits. */
@@ -246,19 +232,10 @@ export class Lane
   ): void {
     const context = this.#context;
     this.#connections.remove(pooled);
-    context.sweeper.remove(pooled);
-    context.connections.delete(pooled);
-    context.telemetry.record({
-      type: "disconnected",
-      host: this.name,
-      cause,
-      ...(reason === undefined ? {} : { reason }),
-    });
-    this.#hangUps.note(pooled.survival, cause, reason);
-    // The next server may have another configuration.
-    if (cause === "ended" && this.connections.size === 0) {
-      this.#sessionLimit = context.limits.maxSessionsPerConnection;
-    }
+    const why = reason === undefined ? { cause } : { cause, reason };
+    context.telemetry.record({ type: "disconnected", host: this.name, ...why });
+    const isLast = this.connections.size === 0;
+    this.#learned.noteEnd(pooled, cause, reason, isLast);
     // Also when it ended by itself: its socket and its listeners go with it.
     context.closing(pooled.connection.close());
   }
@@ -285,12 +262,8 @@ export class Lane
 
   onDialFailed(error: unknown): void {
     const durationMs = this.backoff.failed(error);
-    this.#context.telemetry.record({
-      type: "cooldown",
-      host: this.name,
-      durationMs,
-      error,
-    });
+    const pause = { host: this.name, durationMs, error };
+    this.#context.telemetry.record({ type: "cooldown", ...pause });
     this.#scaleOut.dialFailed(durationMs);
     // Who waits shares the failure of the dial it waited for, unless another
     // connection or another dial can still serve it.
@@ -335,7 +308,7 @@ export class Lane
       this.#queue.takeShared()?.grant(pooled);
     }
     while (this.#queue.slotsWanted > 0) {
-      const pooled = this.#connections.leastLoaded(this.#sessionLimit);
+      const pooled = this.#connections.leastLoaded(this.sessionLimit);
       if (pooled === undefined) {
         // Its end comes back to this pump.
         this.#connections.reclaimSlot();
@@ -361,18 +334,6 @@ export class Lane
     permits.withdraw(this);
   }
 
-  /** Sessions that a new connection can carry at once. */
-  get #slotsEach(): number {
-    return Math.min(this.#sessionLimit, this.#sessionsInLife);
-  }
-
-  get #maxConnections(): number {
-    const { limits } = this.#context;
-    return this.host.keyboardInteractive === undefined
-      ? limits.maxConnectionsPerHost
-      : limits.maxInteractiveConnectionsPerHost;
-  }
-
   /** Returns how many more dials the waiters justify. */
   #dialsWanted(): number {
     const { limits, isClosing } = this.#context;
@@ -393,21 +354,19 @@ export class Lane
 
   /** Returns whether one more slot may be taken that may be held for long. */
   #mayStream(): boolean {
-    const slots = this.#maxConnections * this.#slotsEach;
-    const forCommands = Math.floor(slots * COMMAND_SHARE);
-    return this.#connections.streams < slots - forCommands;
+    const most = this.#learned.streamsOf(this.#maxConnections);
+    return this.#connections.streams < most;
   }
 
   #add({ connection, hop }: Dialled, permit: Permit): void {
-    const { limits, connections, sweeper } = this.#context;
-    const trust = this.#hangUps.trustIn(connection.serverSoftware, this.open);
-    if (this.#hangUps.isCertain) this.#limitLife(1);
+    const { maxLifetimeMs } = this.#context.limits;
+    const trust = this.#learned.trustIn(connection, this.open);
     const pooled = new PooledConnection({
       connection,
       hop,
       permit,
-      maxLifetimeMs: limits.maxLifetimeMs,
-      sessionsInLife: this.#sessionsInLife,
+      maxLifetimeMs,
+      sessionsInLife: this.#learned.sessionsInLife,
       trust,
       listener: this,
       share: (pooled) => this.#options.share(this, pooled),
@@ -416,8 +375,6 @@ export class Lane
       this.learn(connection.maxSessions);
     }
     this.#connections.add(pooled);
-    connections.add(pooled);
-    sweeper.add(pooled);
   }
 
   /**
@@ -438,10 +395,11 @@ export class Lane
 
   #onTick(): void {
     this.#connections.recheck();
-    // Callers wait: slots of forgotten leases have to come back.
-    for (const pooled of this.open) pooled.leaseGroup = undefined;
     if (!this.#connections.isResting) {
-      this.#scaleOut.sample(this.#queue.slotsWanted, this.#slotsEach);
+      this.#scaleOut.sample(
+        this.#queue.slotsWanted,
+        this.#learned.sessionsOfNew,
+      );
     }
     if (this.#scaleOut.takeSurplus() && this.open.length > 1) {
       this.open.at(-1)?.drain("surplus");

@@ -7,7 +7,7 @@
 import type { Backoff } from "./backoff.ts";
 import type { PoolContext } from "./context.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
-import { hintOf, reasonOf } from "./reason.ts";
+import { hintOf, reasonOf } from "../telemetry/failure.ts";
 import {
   AcquireTimeoutError,
   type WaitReason,

@@ -53,6 +53,8 @@ export async function login(
         sock: socket,
         username: "ops",
         privateKey: server.clientKey,
+        // It does not call itself OpenSSH.
+        strictVendor: false,
         hostVerifier: (key: Buffer) => {
           hostKey = key;
           return true;

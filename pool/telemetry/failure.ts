@@ -1,21 +1,39 @@
 /**
- * The caller's own line in the stack of an error.
- *
- * Most errors are made in a callback of a socket or a timer, and their stack
- * ends there. V8 can still tell which async functions await a promise, so the
- * stack is completed when a call fails. A call that succeeds pays nothing.
+ * What the pool makes of errors of others: their text within another message,
+ * and the caller's own line in their stack.
  *
  * @module
  */
 
 import { SshError } from "../../transport/errors.ts";
 
+/**
+ * The message of an error, for use in another message that has already said
+ * which connection failed.
+ *
+ * @param error What was thrown.
+ * @returns The message without `Cannot connect to "...": `.
+ */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/^(?:Cannot connect to "[^"]*": )+/, "");
+}
+
+/** The hint of an error, for the error that wraps it. */
+export function hintOf(error: unknown): string | undefined {
+  return error instanceof SshError ? error.hint : undefined;
+}
+
 /** The stacks of errors as they were made. */
 const originals = new WeakMap<SshError, string>();
 
 /**
- * Adds the async functions that await the current one to the stack of an error.
- * Call it in an async function, after its `await`.
+ * Adds the async functions that await the current one to the stack of an error:
+ * the caller's own line. Call it in an async function, after its `await`.
+ *
+ * Most errors are made in a callback of a socket or a timer, and their stack
+ * ends there. V8 can still tell which async functions await a promise. A call
+ * that succeeds pays nothing.
  *
  * Callers may share an error, such as that of one dial for all of them: its
  * stack then shows the caller that got it last.
