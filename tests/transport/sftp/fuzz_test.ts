@@ -23,7 +23,7 @@ import { startSftp } from "../../../transport/sftp/open_session.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { PacketSplitter } from "../../../transport/sftp/splitter.ts";
 import { MemoryFiles } from "../../../transport/testing/mod.ts";
-import { SftpServer } from "../../../transport/testing/sftp_server/mod.ts";
+import { SftpServer } from "../../../transport/testing/sftp_server/sftp_server.ts";
 import { fuzz, type Random } from "../../kit/random.ts";
 import { FakeServer, type Request, u32 } from "./_fake_server.ts";
 

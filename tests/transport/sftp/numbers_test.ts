@@ -12,7 +12,7 @@ import {
 } from "../../../transport/sftp/packets.ts";
 import { PacketSplitter } from "../../../transport/sftp/splitter.ts";
 import { MemoryFiles } from "../../../transport/testing/mod.ts";
-import { SftpServer } from "../../../transport/testing/sftp_server/mod.ts";
+import { SftpServer } from "../../../transport/testing/sftp_server/sftp_server.ts";
 import { FakeServer, type Request, u32 } from "./_fake_server.ts";
 
 function u64(value: bigint): number[] {

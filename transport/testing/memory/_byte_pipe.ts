@@ -1,5 +1,7 @@
 /** Bytes in one direction, from a writer to the reader of a web stream. */
 
+import { Gate } from "../scripts/outcome.ts";
+
 /** As much as an SSH window: a writer ahead of its reader by more has to wait. */
 export const PIPE_BYTES = 2 * 1024 * 1024;
 
@@ -8,7 +10,7 @@ export class BytePipe {
   readonly readable: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #isOver = false;
-  #room: { promise: Promise<void>; resolve: () => void } | undefined;
+  readonly #room = new Gate();
   #ended: () => void;
 
   /** @param ended Told once, when nothing more can go through. */
@@ -16,7 +18,7 @@ export class BytePipe {
     this.#ended = ended;
     this.readable = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#controller = controller),
-      pull: () => this.#tellRoom(),
+      pull: () => this.#room.open(),
       cancel: () => this.#end(),
     }, {
       highWaterMark: PIPE_BYTES,
@@ -38,12 +40,7 @@ export class BytePipe {
     if (this.#isOver || chunk.length === 0) return undefined;
     this.#controller.enqueue(chunk.slice());
     if ((this.#controller.desiredSize ?? 0) > 0) return undefined;
-    if (this.#room === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((done) => resolve = done);
-      this.#room = { promise, resolve };
-    }
-    return this.#room.promise;
+    return this.#room.wait();
   }
 
   /** Nothing more is written: what was written can still be read. */
@@ -62,12 +59,7 @@ export class BytePipe {
   #end(): void {
     const wasOver = this.#isOver;
     this.#isOver = true;
-    this.#tellRoom();
+    this.#room.open();
     if (!wasOver) this.#ended();
-  }
-
-  #tellRoom(): void {
-    this.#room?.resolve();
-    this.#room = undefined;
   }
 }

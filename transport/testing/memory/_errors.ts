@@ -7,8 +7,7 @@ import {
 } from "../../errors.ts";
 import { ForwardError } from "../../forward/errors.ts";
 import { EnvironmentRefusedError } from "../../session/errors.ts";
-import { pass } from "../scripts/gate.ts";
-import type { Outcome } from "../scripts/outcome.ts";
+import { type Outcome, pass } from "../scripts/outcome.ts";
 
 /** Puts what failed before why, unless the message says what failed itself. */
 export function explain(what: string, message: string): string {

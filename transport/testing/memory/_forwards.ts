@@ -4,9 +4,9 @@ import { onAbort } from "../../abort.ts";
 import type { RemoteListener, Tunnel } from "../../connector.ts";
 import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
-import { pass } from "../scripts/gate.ts";
+import { pass } from "../scripts/outcome.ts";
 import type { MemoryChannels } from "./_channels.ts";
-import type { Ending } from "./_slot.ts";
+import type { Ending } from "./_spares.ts";
 import {
   lost,
   notListening,

@@ -12,16 +12,15 @@ import type {
   CommandScript,
 } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
-import { pass } from "../scripts/gate.ts";
+import { pass } from "../scripts/outcome.ts";
 import { CommandInput } from "../scripts/input.ts";
 import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
 import { PIPE_BYTES } from "./_byte_pipe.ts";
 import type { MemoryChannels } from "./_channels.ts";
-import type { Ending, SessionSlot } from "./_slot.ts";
+import type { Ending, SessionSlot } from "./_spares.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
-import type { MemoryRequest } from "./_request.ts";
 import { MemoryOutput } from "./_output.ts";
-import { statusOf, toBytes } from "./_result.ts";
+import { type MemoryRequest, statusOf, toBytes } from "./_request.ts";
 import { Terminal, throughTerminal } from "../scripts/terminal.ts";
 
 /** What distributions have in their sshd_config. */

@@ -2,7 +2,20 @@
 
 import type { SpareChannels } from "../../connector.ts";
 import type { ConnectionLostError } from "../../errors.ts";
-import type { Ending, SessionSlot } from "./_slot.ts";
+
+/** The right to one session channel. */
+export interface SessionSlot {
+  /** Whether the server has opened it; `undefined` if it is still to be asked. */
+  readonly opened: Promise<void> | undefined;
+  /** Gives it back. Idempotent. */
+  give(): void;
+}
+
+/** What ends with the connection. */
+export interface Ending {
+  /** The connection has ended, and why. */
+  lost(message: string): void;
+}
 
 /** What the spares need of the channels that they are among. */
 export interface SpareSource {

@@ -38,15 +38,15 @@ import { type ForwardTarget, targetName } from "../../host/target.ts";
 import type { CommandResult } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
-import { pass } from "../scripts/gate.ts";
+import { pass } from "../scripts/outcome.ts";
 import { MemoryChannels } from "./_channels.ts";
 import { MemoryForwards } from "./_forwards.ts";
 import type { MemoryHost } from "./_host.ts";
-import { resultOf } from "./_result.ts";
 import {
   type MemoryRequest,
   requestOfCommand,
   requestOfShell,
+  resultOf,
 } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
 import { openMemorySftp, openMemorySubsystem } from "./_sftp.ts";

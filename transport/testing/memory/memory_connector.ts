@@ -11,7 +11,7 @@ import { DialError, SshError } from "../../errors.ts";
 import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { parseHost } from "../../host/host_string.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
-import { pass } from "../scripts/gate.ts";
+import { pass } from "../scripts/outcome.ts";
 import { explain } from "./_errors.ts";
 import { MemoryHosts } from "./_host.ts";
 import { MEMORY_OPTIONS } from "../_option_tables.ts";

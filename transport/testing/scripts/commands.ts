@@ -5,14 +5,13 @@
  */
 
 import { nearestNames } from "../../options/nearest.ts";
-import { builtin, BUILTINS } from "./_builtins.ts";
+import { builtin, BUILTINS, firstWord } from "./_builtins.ts";
 import type {
   CommandContext,
   CommandResult,
   Commands,
   CommandScript,
 } from "./command_script.ts";
-import { firstWord } from "./_words.ts";
 
 /**
  * A `MemoryConnector` that has scripts was asked for a command that has none,

@@ -1,6 +1,7 @@
 /** What the client of a scripted host sends to its command. */
 
 import { onAbort } from "../../abort.ts";
+import { Gate } from "./outcome.ts";
 
 /** How the input hangs together with the channel that feeds it. */
 export interface InputParts {
@@ -16,7 +17,7 @@ export class CommandInput {
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #waiter: ((chunk: Uint8Array | undefined) => void) | undefined;
-  #room: { promise: Promise<void>; resolve: () => void } | undefined;
+  readonly #room = new Gate();
   /** Why there is no more; `undefined` in it is the end of file. */
   #ended: { readonly error?: unknown } | undefined;
   #isStarted = false;
@@ -39,12 +40,7 @@ export class CommandInput {
       this.#queuedBytes += chunk.length;
     }
     if (this.#queuedBytes <= this.#parts.roomBytes) return undefined;
-    if (this.#room === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((done) => resolve = done);
-      this.#room = { promise, resolve };
-    }
-    return this.#room.promise;
+    return this.#room.wait();
   }
 
   /** Nothing more comes. With an error, what is unread is lost. */
@@ -62,7 +58,7 @@ export class CommandInput {
 
   #drop(): void {
     this.#queue.length = this.#queuedBytes = 0;
-    this.#tellRoom();
+    this.#room.open();
   }
 
   /**
@@ -127,12 +123,7 @@ export class CommandInput {
   #next(): Uint8Array | undefined {
     const chunk = this.#queue.shift();
     this.#queuedBytes -= chunk?.length ?? 0;
-    if (this.#queuedBytes <= this.#parts.roomBytes) this.#tellRoom();
+    if (this.#queuedBytes <= this.#parts.roomBytes) this.#room.open();
     return chunk;
-  }
-
-  #tellRoom(): void {
-    this.#room?.resolve();
-    this.#room = undefined;
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { abortable, sleep } from "../../abort.ts";
+
 /**
  * What becomes of one step: it goes on (`"ok"`, or nothing), hangs until it is
  * aborted (`"never"`), fails with an error, or waits `delayMs` and then meets
@@ -16,3 +18,42 @@ export type Outcome =
   | Error
   | { readonly delayMs: number; readonly then?: Outcome }
   | PromiseLike<Outcome>;
+
+/** Lets a step go on when its outcome says so; throws the outcome's error. */
+export async function pass(
+  outcome: Outcome,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  if (outcome === undefined || outcome === "ok") return;
+  if (outcome === "never") {
+    return await abortable(new Promise(() => {}), signal);
+  }
+  if (outcome instanceof Error) throw outcome;
+  if ("delayMs" in outcome) {
+    await sleep(outcome.delayMs, signal);
+    return await pass(outcome.then, signal);
+  }
+  return await pass(await abortable(outcome, signal), signal);
+}
+
+/** Holds up all who wait, and lets them go on together each time it opens. */
+export class Gate {
+  #held: { promise: Promise<void>; resolve: () => void } | undefined;
+
+  /** Waits for the next opening. */
+  wait(): Promise<void> {
+    if (this.#held === undefined) {
+      let resolve!: () => void;
+      const promise = new Promise<void>((done) => resolve = done);
+      this.#held = { promise, resolve };
+    }
+    return this.#held.promise;
+  }
+
+  /** Lets those go on who wait now. */
+  open(): void {
+    this.#held?.resolve();
+    this.#held = undefined;
+  }
+}

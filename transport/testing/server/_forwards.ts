@@ -16,7 +16,6 @@ import type {
   TcpipBindInfo,
 } from "ssh2";
 import type { ForwardTarget } from "../../host/target.ts";
-import { joinChannel } from "./_channel_join.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 
 /** What forwards need of their server. */
@@ -195,4 +194,30 @@ function addressOf(info: TcpipBindInfo | SocketBindInfo): ForwardTarget {
   return "socketPath" in info
     ? { path: info.socketPath }
     : { hostname: info.bindAddr, port: info.bindPort };
+}
+
+/**
+ * Joins a channel with a socket until both have ended. Each direction ends by itself.
+ *
+ * @param channel The channel.
+ * @param socket The socket; made with `allowHalfOpen`.
+ */
+function joinChannel(channel: ServerChannel, socket: Socket): void {
+  // A socket that dies under a channel is no error of the server.
+  channel.on("error", () => {});
+  // The end of the client is an end of file for the socket, and no more.
+  channel.pipe(socket);
+  // ssh2's server closes a channel with its `end()`, in both directions.
+  socket.pipe(channel, { end: false });
+  socket.once("end", () => {
+    if (!channel.writableEnded) channel.write("", () => channel.eof());
+  });
+  // After all that was written.
+  socket.once("close", () => channel.end());
+  channel.once("close", () => {
+    if (socket.destroyed) return;
+    if (socket.writableFinished) return void socket.destroy();
+    socket.once("finish", () => socket.destroy());
+    socket.end();
+  });
 }

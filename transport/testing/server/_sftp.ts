@@ -7,8 +7,7 @@ import { onAbort } from "../../abort.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
 import type { ServedFiles } from "../sftp_server/served_files.ts";
 import { SftpServer } from "../sftp_server/sftp_server.ts";
-import { pass } from "../scripts/gate.ts";
-import type { Outcome } from "../scripts/outcome.ts";
+import { type Outcome, pass } from "../scripts/outcome.ts";
 
 /** What an SFTP session is made of. */
 export interface SftpParts {

@@ -1,8 +1,12 @@
 /** The answers of an SFTP server. */
 
 import { PacketType, PacketWriter, Status } from "../../sftp/packets.ts";
-import type { FileAttributes, ServedSpace } from "./served_files.ts";
-import { failureOf, statusText } from "./_status.ts";
+import {
+  type FileAttributes,
+  FileError,
+  type FileErrorCode,
+  type ServedSpace,
+} from "./served_files.ts";
 
 /** One answer, before its id is known. */
 export interface SftpAnswer {
@@ -105,4 +109,44 @@ function writeAll(packet: PacketWriter, of: FileAttributes): PacketWriter {
 /** Times are 32 bits without a sign. */
 function seconds(time: number): number {
   return Math.min(Math.max(Math.trunc(time), 0), 0xffffffff);
+}
+
+/** Which status stands for which failure, as in OpenSSH. */
+const STATUSES: Partial<Record<FileErrorCode, number>> = {
+  ENOENT: Status.NO_SUCH_FILE,
+  ENOTDIR: Status.NO_SUCH_FILE,
+  EBADF: Status.NO_SUCH_FILE,
+  ELOOP: Status.NO_SUCH_FILE,
+  EPERM: Status.PERMISSION_DENIED,
+  EACCES: Status.PERMISSION_DENIED,
+  ENAMETOOLONG: Status.BAD_MESSAGE,
+  EINVAL: Status.BAD_MESSAGE,
+  ENOSYS: Status.OP_UNSUPPORTED,
+};
+
+const TEXTS = [
+  "Success",
+  "End of file",
+  "No such file",
+  "Permission denied",
+  "Failure",
+  "Bad message",
+  "No connection",
+  "Connection lost",
+  "Operation unsupported",
+];
+
+/** What OpenSSH says with a status. */
+function statusText(status: number): string {
+  return TEXTS[status] ?? "Unknown error";
+}
+
+/** The status of a failure, and what to say with it. */
+function failureOf(error: unknown): { status: number; text: string } {
+  if (!(error instanceof FileError)) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { status: Status.FAILURE, text };
+  }
+  const status = error.status ?? STATUSES[error.code] ?? Status.FAILURE;
+  return { status, text: error.message || statusText(status) };
 }

@@ -17,6 +17,7 @@ import {
 import { Handles } from "./_handles.ts";
 import type { DecodedRequest, ServerState } from "./_operation.ts";
 import { operationOf, unknownOperation } from "./_operations.ts";
+import { Gate } from "../scripts/outcome.ts";
 import type { SftpRequest } from "./request.ts";
 import { FileError, type ServedFiles } from "./served_files.ts";
 
@@ -53,7 +54,7 @@ export class SftpServer {
   readonly #state: ServerState;
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  #room: PromiseWithResolvers | undefined;
+  readonly #room = new Gate();
   #isBusy = false;
   #isGreeted = false;
   #hasEnded = false;
@@ -92,7 +93,7 @@ export class SftpServer {
     }
     this.#pump();
     if (this.#queuedBytes < BACKLOG_BYTES) return undefined;
-    return (this.#room ??= withResolvers()).promise;
+    return this.#room.wait();
   }
 
   /** Ends the session from this side. Idempotent. */
@@ -107,7 +108,7 @@ export class SftpServer {
     this.#hasEnded = true;
     this.#queue.length = 0;
     this.#state.handles.closeAll();
-    this.#room?.resolve();
+    this.#room.open();
   }
 
   #admit(packet: Uint8Array): void {
@@ -122,8 +123,7 @@ export class SftpServer {
       if (packet === undefined) return;
       this.#queuedBytes -= packet.length;
       if (this.#queuedBytes < BACKLOG_BYTES) {
-        this.#room?.resolve();
-        this.#room = undefined;
+        this.#room.open();
       }
       const pending = this.#serve(packet);
       if (pending === undefined) continue;
@@ -203,15 +203,4 @@ export class SftpServer {
   #settled(sent: Promise<void> | undefined): Promise<void> | undefined {
     return sent?.catch(() => this.close());
   }
-}
-
-interface PromiseWithResolvers {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-}
-
-function withResolvers(): PromiseWithResolvers {
-  let resolve!: () => void;
-  const promise = new Promise<void>((done) => resolve = done);
-  return { promise, resolve };
 }
