@@ -43,7 +43,7 @@ export async function writeReport(
   }
 }
 
-/** The value of `--name=value` among arguments. */
+/** Returns the value of `--name=value` among arguments. */
 function valueOf(args: readonly string[], name: string): string | undefined {
   const prefix = `--${name}=`;
   return args.find((arg) => arg.startsWith(prefix))?.slice(prefix.length);

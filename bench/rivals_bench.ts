@@ -30,7 +30,7 @@ const RIVALS = ["generic-pool", "tarn", "lightning-pool"];
 
 const common = { group, n: N, warmup: WARMUP, batch: BATCH };
 
-/** A warm pool: one host, one connection, dialled. */
+/** Returns a warm pool: one host, one connection, dialled. */
 async function warm(): Promise<PoolOverMemory> {
   const fixture = memoryPool();
   await fixture.pool.getConnection(HOST);

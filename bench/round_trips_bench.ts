@@ -31,7 +31,7 @@ const DELAY_MS = 50;
 // As many as p95 needs.
 const far = { ignore: noSshd, n: size(19, 2) };
 
-/** A round trip, which the rows of a group are told in. */
+/** Returns a round trip, which the rows of a group are told in. */
 function roundTrip(group: string): string {
   return scenario({
     ...far,

@@ -28,7 +28,7 @@ export function formatFile({ file, seconds, findings, failures }: FileResult) {
   ].join("\n");
 }
 
-/** What the run comes to, and where its time went. */
+/** Returns what the run comes to, and where its time went. */
 export function formatEnd(results: readonly FileResult[]): string {
   const total = results.reduce((sum, { seconds }) => sum + seconds, 0);
   const verdicts = results.flatMap(({ findings }) => findings?.claims ?? []);

@@ -18,7 +18,9 @@ import { scenario, size } from "./kit/scenario.ts";
 
 reportOf(import.meta, "a large ssh_config");
 
-/** A configuration with that many hosts, a few patterns, and defaults. */
+/**
+ * Returns a configuration with that many hosts, a few patterns, and defaults.
+ */
 function configOf(hosts: number): string {
   const blocks = Array.from({ length: hosts }, (_, n) => `
 Host host-${n}

@@ -10,9 +10,9 @@ import type { ForwardTarget } from "../transport/host/target.ts";
 /** What {@linkcode ConnectionPool.connect} returns. */
 export interface PoolTunnel extends Tunnel, AsyncDisposable {
   /**
-   * The tunnel as a stream of Node, for drivers of databases that take one in
-   * the place of a socket. From the first call on its web streams belong to the
-   * stream of Node, which is the same at each call.
+   * Returns the tunnel as a stream of Node, for drivers of databases that take
+   * one in the place of a socket. From the first call on its web streams belong
+   * to the stream of Node, which is the same at each call.
    *
    * It answers what drivers ask of a socket: `connect()` gives `"connect"` at
    * once, and `setNoDelay()`, `setKeepAlive()`, `setTimeout()`, `ref()` and
@@ -21,7 +21,7 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {
    * @typeParam Stream What the caller takes it for: `Duplex` of `node:stream`, say.
    *   It is that of the driver that it is given to, and needs no types of Node.
    *
-   * @throws {TypeError} If somebody has begun to use the web streams.
+   * @throws {TypeError} If the web streams are in use.
    *
    * @example A driver that takes a stream, such as `pg`
    * ```ts ignore
@@ -38,7 +38,7 @@ export interface PoolTunnel extends Tunnel, AsyncDisposable {
  * 4a and 5), or one of the host that leads to a target on this side (`"remote"`).
  *
  * The client of a connection that fails sees no more than its end: `onError` is
- * called, and the observer of the pool is told of `"forward-failed"`, with the
+ * called, and the observer of the pool gets `"forward-failed"`, with the
  * reason.
  *
  * When the connection of a remote forward is lost, it is set up again, on the

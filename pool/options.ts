@@ -207,7 +207,7 @@ export interface ConnectionPoolOptions {
    * @default {0}
    */
   readonly leakDetectionMs?: number;
-  /** Told of what happens in the pool. What it throws is ignored. */
+  /** Called with what happens in the pool. What it throws is ignored. */
   readonly observer?: PoolObserver;
 }
 

@@ -116,7 +116,7 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * A host with every verb of the pool bound to it.
+   * Returns a host with every verb of the pool bound to it.
    *
    * @param host The host. It is looked up with the first call.
    * @returns The handle. It holds no connection and needs no closing.
@@ -127,8 +127,8 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * A connection to the host: the one that everybody shares, or a new one.
-   * Channels that are opened on it take slots, as those of the pool do.
+   * Returns a connection to the host: the one that everybody shares, or a new
+   * one. Channels that are opened on it take slots, as those of the pool do.
    *
    * @param options The signal and the timeout.
    * @returns The connection. It stays the pool's: do not close it, unless it
@@ -140,11 +140,11 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /**
-   * The host as a connection that is none of its own: each of its channels
-   * takes a slot, waits its turn, and runs on whichever connection there is.
-   * It outlives the connections of the host, and ends when it is closed, or
-   * with the pool. For what takes a {@linkcode Connection}, such as a worker
-   * that serves other programs.
+   * Returns the host as a connection that is none of its own: each of its
+   * channels takes a slot, waits its turn, and runs on whichever connection
+   * there is. It outlives the connections of the host, and ends when it is
+   * closed, or with the pool. For what takes a {@linkcode Connection}, such as
+   * a worker that serves other programs.
    *
    * @param options The signal and the timeout, up to when the host was dialled.
    * @returns The route. Closing it stops what runs on it, and no connection.
@@ -475,7 +475,7 @@ export class ConnectionPool implements AsyncDisposable {
     return this.close();
   }
 
-  /** What the pool looks like now, and what it has counted. */
+  /** Returns what the pool looks like now, and what it has counted. */
   stats(): PoolStats {
     return this.#core.stats();
   }
@@ -523,12 +523,15 @@ export class HostHandle {
     this.#host = host;
   }
 
-  /** A connection to the host, shared by all callers. See {@linkcode ConnectionPool.getConnection}. */
+  /**
+   * Returns a connection to the host, shared by all callers. See
+   * {@linkcode ConnectionPool.getConnection}.
+   */
   getConnection(options?: AcquireOptions): Promise<Connection> {
     return getConnection(new CallTarget(this.#pool, this.#host), options);
   }
 
-  /** The host as a connection. See {@linkcode ConnectionPool.route}. */
+  /** Returns the host as a connection. See {@linkcode ConnectionPool.route}. */
   route(options?: AcquireOptions): Promise<Connection> {
     return route(new CallTarget(this.#pool, this.#host), options);
   }
@@ -654,8 +657,9 @@ export class HostHandle {
 }
 
 /**
- * A verb of a handle that is bound when it is first read: most handles use one
- * or two of them, and to bind all took longer than a warm `getConnection()`.
+ * Returns a verb of a handle that is bound when it is first read: most handles
+ * use one or two of them, and to bind all took longer than a warm
+ * `getConnection()`.
  */
 function boundVerb(
   name: string,

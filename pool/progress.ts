@@ -163,7 +163,7 @@ class Display {
   }
 }
 
-/** A progress in words: `12/40 hosts, 8 running, 1 failed`. */
+/** Returns a progress in words: `12/40 hosts, 8 running, 1 failed`. */
 function describeFanOut(progress: FanOutProgress): string {
   const { done, failed, running, total, ended } = progress;
   const isWhole = done === total;
@@ -213,7 +213,7 @@ class Rate {
 /** How often a line is drawn at most, and what the rate is taken of. */
 const [SHOW_MS, RATE_MS] = [100, 5_000];
 
-/** A progress in words: `3/12 files, 1.2 of 34 MB, 5.6 MB/s, 6 s left`. */
+/** Returns a progress in words: `3/12 files, 1.2 of 34 MB, 5.6 MB/s, 6 s left`. */
 function describeTransfer(progress: TransferProgress, rate: Rate): string {
   const { files, totalFiles, bytes, totalBytes, ended } = progress;
   const isWhole = files === totalFiles;

@@ -22,12 +22,12 @@ export interface TemplateOptions
 
 /** How a command that is written as a template ends; its output in other shapes. */
 export interface TemplateResult extends Promise<ExecResult> {
-  /** Standard output, as it is. */
+  /** Returns standard output, as it is. */
   text(): Promise<string>;
-  /** The lines of standard output, without line ends. */
+  /** Returns the lines of standard output, without line ends. */
   lines(): Promise<string[]>;
   /**
-   * Standard output, parsed as JSON; its type is what the caller says.
+   * Returns standard output, parsed as JSON; its type is what the caller says.
    *
    * @throws {SyntaxError} If it is none.
    */

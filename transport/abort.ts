@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What is told when one signal aborts. */
+/** What is called when one signal aborts. */
 interface Watchers {
   readonly callbacks: Set<() => void>;
   readonly listener: () => void;

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** All pieces as one, which is a copy. */
+/** Returns all pieces as one, which is a copy. */
 export function joinBytes(
   pieces: readonly Uint8Array[],
 ): Uint8Array<ArrayBuffer> {
@@ -19,7 +19,7 @@ export function joinBytes(
   return whole;
 }
 
-/** All that a source gives, as one. */
+/** Returns all that a source gives, as one. */
 export async function collectBytes(
   source: AsyncIterable<Uint8Array>,
 ): Promise<Uint8Array<ArrayBuffer>> {

@@ -95,7 +95,7 @@ export interface ConnectOptions {
    * server has shown. It keeps to the deadline and the signal of the dial.
    */
   readonly openTunnel?: () => Promise<Tunnel>;
-  /** Told of what is worth a line in a log and fails nothing. Must not throw. */
+  /** Called with what is worth a line in a log and fails nothing. Must not throw. */
   readonly onNotice?: (notice: Notice) => void;
 }
 

@@ -340,7 +340,7 @@ export interface RemoteProcess extends AsyncDisposable {
   /**
    * Reads standard output line by line, as UTF-8, without line ends. Leaving
    * the loop stops the process. Standard error is read along and discarded,
-   * unless somebody else has begun to read it.
+   * unless it is being read already.
    *
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
@@ -348,7 +348,7 @@ export interface RemoteProcess extends AsyncDisposable {
   lines(): AsyncIterable<string>;
   /**
    * Closes standard input and reads standard output as text. Standard error
-   * is read along and discarded, unless somebody else has begun to read it.
+   * is read along and discarded, unless it is being read already.
    *
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
@@ -360,7 +360,7 @@ export interface RemoteProcess extends AsyncDisposable {
    *
    * `status` settles although nobody reads the outputs: after any signal but
    * `USR1` and `USR2`, output that finds its buffer full is dropped, unless
-   * somebody is reading. The stream then ends with an error that says so.
+   * it is being read. The stream then ends with an error that says so.
    *
    * @param signal Its name, with or without SIG. Default: `"TERM"`.
    * @throws {TypeError} If the name is none of RFC 4254.

@@ -10,8 +10,8 @@ export interface DeadPort extends Disposable {
 }
 
 /**
- * A port that never answers a SYN: its listener accepts nobody, its queue is
- * full, and the kernel drops what comes on top.
+ * Returns a port that never answers a SYN: its listener accepts nobody, its
+ * queue is full, and the kernel drops what comes on top.
  */
 export async function blackHolePort(): Promise<DeadPort> {
   const listener = Deno.listen({
@@ -34,7 +34,7 @@ export async function blackHolePort(): Promise<DeadPort> {
   };
 }
 
-/** A port that refuses each connection: it was free a moment ago. */
+/** Returns a port that refuses each connection: it was free a moment ago. */
 export function refusingPort(): DeadPort {
   const listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;

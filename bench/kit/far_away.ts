@@ -8,7 +8,7 @@ import type { SshHost } from "../../mod.ts";
 import { DelayProxy } from "./delay_proxy.ts";
 import { sharedSshd } from "./sshd.ts";
 
-/** An sshd that is so far away; dispose of it to end the way there. */
+/** Returns an sshd that is so far away; dispose of it to end the way there. */
 export async function farSshd(
   delayMs: number,
 ): Promise<{ host: SshHost } & AsyncDisposable> {

@@ -7,7 +7,7 @@
 
 const [path = ""] = Deno.args;
 const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-// deno-lint-ignore no-console -- whoever started it reads the port
+// deno-lint-ignore no-console -- its parent reads the port
 console.log((listener.addr as Deno.NetAddr).port);
 for await (const client of listener) {
   const file = await Deno.open(path);

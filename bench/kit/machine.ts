@@ -53,7 +53,7 @@ async function processor(): Promise<string> {
   }
 }
 
-/** The first line that a program writes; `undefined` if it fails. */
+/** Returns the first line that a program writes; `undefined` if it fails. */
 async function outputOf(
   program: string,
   args: string[],

@@ -30,9 +30,9 @@ export interface Target {
   readonly label: string;
   /** Why it is not there; empty if it is. */
   readonly hint: string;
-  /** How it is reached, with a key in text. */
+  /** Returns how it is reached, with a key in text. */
   host(): Promise<SshHost>;
-  /** How many connections it has let in so far. */
+  /** Returns how many connections it has let in so far. */
   accepted(): Promise<number>;
 }
 
@@ -79,7 +79,7 @@ export async function clientOver(target: Target, dial: BareDial = dialBare) {
   return { client, [Symbol.asyncDispose]: () => endBare(client) };
 }
 
-/** The dials that a pool has made. */
+/** Returns the dials that a pool has made. */
 export function dialsOf({ pool }: { readonly pool: ConnectionPool }): number {
   return pool.stats().counters.dials;
 }

@@ -27,7 +27,9 @@ export function runInstead(file: string): void {
   if (typed !== undefined || code !== 0) Deno.exit(code);
 }
 
-/** The bench files and the filter that were typed, if the system tells. */
+/**
+ * Returns the bench files and the filter that were typed, if the system tells.
+ */
 function typedArguments(): string[] | undefined {
   try {
     return benchArguments(Deno.readTextFileSync("/proc/self/cmdline"));

@@ -25,7 +25,7 @@ export interface BareHost {
   readonly cipher?: ssh2.CipherAlgorithm;
 }
 
-/** What bare ssh2 needs of a host with a key in text. */
+/** Returns what bare ssh2 needs of a host with a key in text. */
 export function bareHost(host: SshHost): BareHost {
   const { hostname, port = 22, user, privateKey } = host;
   if (user === undefined || typeof privateKey !== "string") {

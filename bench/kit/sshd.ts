@@ -22,7 +22,7 @@ export const sshdHint = noSshd
 
 const running = new Map<string, Promise<Sshd>>();
 
-/** An sshd with these options, started once. */
+/** Returns an sshd with these options, started once. */
 export function sharedSshd(options: SshdOptions = {}): Promise<Sshd> {
   const key = JSON.stringify(options);
   const known = running.get(key);

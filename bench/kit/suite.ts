@@ -66,7 +66,7 @@ export async function* runSuite(
   }
 }
 
-/** The files of benches, by name. */
+/** Returns the files of benches, by name. */
 export function benchFiles(): string[] {
   const folder = join(import.meta.dirname!, "..");
   return [...Deno.readDirSync(folder)]
@@ -149,7 +149,7 @@ interface BenchOutput {
   }[];
 }
 
-/** The failures in what `deno bench --json` writes. */
+/** Returns the failures in what `deno bench --json` writes. */
 export function failuresIn(output: string): string[] {
   // What a bench itself writes to standard output comes before it.
   const start = output.lastIndexOf('{\n  "version"');

@@ -14,14 +14,16 @@ const parent = existsSync("/dev/shm") ? "/dev/shm" : undefined;
 
 let made: string | undefined;
 
-/** The folder of this bench file; it is removed when the file has run. */
+/**
+ * Returns the folder of this bench file; it is removed when the file has run.
+ */
 export function workFolder(): string {
   if (made !== undefined) return made;
   const dir = Deno.makeTempDirSync({
     prefix: "sshpool-bench-",
     ...parent === undefined ? {} : { dir: parent },
   });
-  // Who logs in to sshd is somebody else.
+  // The user who logs in to sshd is another.
   Deno.chmodSync(dir, 0o777);
   atEnd(() => {
     if (existsSync(dir)) Deno.removeSync(dir, { recursive: true });

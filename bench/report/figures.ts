@@ -25,7 +25,7 @@ export interface RowGroup {
   readonly rows: readonly Row[];
 }
 
-/** The rows of a file by group, in order. */
+/** Returns the rows of a file by group, in order. */
 export function groupsOf({ findings }: FileResult): RowGroup[] {
   const groups: { title: string; rows: Row[] }[] = [];
   for (const row of findings?.rows ?? []) {
@@ -37,19 +37,19 @@ export function groupsOf({ findings }: FileResult): RowGroup[] {
   return groups;
 }
 
-/** All verdicts of a run. */
+/** Returns all verdicts of a run. */
 export function verdictsOf({ results }: Figures): Verdict[] {
   return results.flatMap(({ findings }) => findings?.claims ?? []);
 }
 
-/** All failures of a run, each with its file. */
+/** Returns all failures of a run, each with its file. */
 export function failuresOf({ results }: Figures): string[] {
   return results.flatMap(({ file, failures }) =>
     failures.map((failure) => `${file}: ${failure}`)
   );
 }
 
-/** What kind of run it was, when, and how long it took. */
+/** Returns what kind of run it was, when, and how long it took. */
 export function describeRun({ at, short, results }: Figures): string {
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   const kind = short

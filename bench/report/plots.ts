@@ -38,13 +38,16 @@ export interface PlotSize {
   readonly marginLeft: number;
 }
 
-/** A margin in which the names of these rows fit, long ones in two lines. */
+/**
+ * Returns a margin in which the names of these rows fit, long ones in two
+ * lines.
+ */
 export function marginFor(rows: readonly Row[]): number {
   const longest = Math.max(...rows.map(({ name }) => name.length));
   return Math.min(longest * CHARACTER_WIDTH + 16, MAX_MARGIN);
 }
 
-/** What all plots of rows have in common: a line for each, by name. */
+/** Returns what all plots of rows have in common: a line for each, by name. */
 function frame(
   rows: readonly Row[],
   { width, marginLeft }: PlotSize,
@@ -64,7 +67,9 @@ function frame(
 
 const STYLE = { fontSize: `${FONT_SIZE}px`, background: "none" };
 
-/** The names at the left; in two lines where the margin is too narrow. */
+/**
+ * Returns the names at the left; in two lines where the margin is too narrow.
+ */
 function names(marginLeft: number): Plot.Markish {
   // Fonts are wider than what a line is measured with.
   const lineWidth = (marginLeft - 12) / FONT_SIZE * 0.82;
@@ -75,12 +80,15 @@ function names(marginLeft: number): Plot.Markish {
   });
 }
 
-/** How many labels of times have room. */
+/** Returns how many labels of times have room. */
 function ticksIn({ width, marginLeft }: PlotSize): number {
   return Math.floor((width - marginLeft - MARGIN_RIGHT) / 56);
 }
 
-/** Each sample as a dot, and the quantiles as ticks, on a logarithmic scale of time. */
+/**
+ * Returns each sample as a dot, and the quantiles as ticks, on a logarithmic
+ * scale of time.
+ */
 export function plotLatencies(rows: readonly Row[], size: PlotSize): string {
   const domain = domainOf(rows);
   const samples = rows.flatMap(({ name, samples }) =>
@@ -122,7 +130,10 @@ interface Sample {
   readonly offset: number;
 }
 
-/** The dots of samples. A mark has one offset, so there is one for each lane. */
+/**
+ * Returns the dots of samples. A mark has one offset, so there is one for each
+ * lane.
+ */
 function lanes(samples: readonly Sample[]): Plot.Markish[] {
   const byOffset = Map.groupBy(samples, ({ offset }) => offset);
   return [...byOffset].map(([offset, dots]) =>
@@ -158,7 +169,7 @@ function quantileTicks(
   ];
 }
 
-/** A bar for the rate of each row, ours in another colour. */
+/** Returns a bar for the rate of each row, ours in another colour. */
 export function plotRates(rows: readonly Row[], size: PlotSize): string {
   const unit = rows[0]?.rateOf === "bytes"
     ? "megabytes per second"
@@ -274,13 +285,13 @@ export function timeTicks(
   return choices[2]!.filter((_, i) => i % every === 0);
 }
 
-/** Whether a row is ours: where none is a rival's, all are. */
+/** Returns whether a row is ours: where none is a rival's, all are. */
 function isOurs(row: Row, rows: readonly Row[]): boolean {
   const pattern = /^@?sshpool\b/;
   return pattern.test(row.name) || !rows.some(({ name }) => pattern.test(name));
 }
 
-/** A rate that takes little room. */
+/** Returns a rate that takes little room. */
 export function shortRate(row: Row): string {
   return row.rateOf === "bytes"
     ? formatRate(row)

@@ -5,13 +5,13 @@
  * @module
  */
 
-/** The rule, as it is told to readers of a table. */
+/** The rule, as tables state it. */
 export const QUANTILE_RULE =
   'p50, p95 and p99 are what Python\'s statistics.quantiles(n=100) gives; "-": ' +
   "too few samples, since p95 needs 19 and p99 needs 99 to lie among them.";
 
 /**
- * The `percent`-th percentile: what Python gives as
+ * Returns the `percent`-th percentile: what Python gives as
  * `statistics.quantiles(data, n=100)[percent - 1]`.
  *
  * The rule is the default one, "exclusive". Of a sample that is too small,
@@ -39,7 +39,10 @@ export function percentile(
     : (below * (100 - delta) + sorted[index]! * delta) / 100;
 }
 
-/** How many samples a percentile needs to lie among them: 1, 19 and 99 for p50, p95 and p99. */
+/**
+ * Returns how many samples a percentile needs to lie among them: 1, 19 and 99
+ * for p50, p95 and p99.
+ */
 export function fewestFor(percent: number): number {
   if (!Number.isInteger(percent) || percent < 1 || percent > 99) {
     throw new RangeError(

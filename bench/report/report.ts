@@ -23,7 +23,10 @@ export const supervised: boolean =
 /** A statement about figures of this run. */
 export interface Claim {
   readonly text: string;
-  /** The figure, of the rows by key; `undefined` if what it needs did not run. */
+  /**
+   * Returns the figure, of the rows by key; `undefined` if what it needs did
+   * not run.
+   */
   actual(rows: ReadonlyMap<string, Row>): number | undefined;
   /** Holds if the figure is this at least. */
   readonly atLeast?: number;
@@ -89,7 +92,7 @@ export function fact(text: string, value: number, unit: string): void {
   facts.set(text, { text, value, unit });
 }
 
-/** The figure of a fact, if it is known yet. */
+/** Returns the figure of a fact, if it is known yet. */
 export function factValue(text: string): number | undefined {
   return facts.get(text)?.value;
 }
@@ -99,7 +102,10 @@ export function claim(claim: Claim): void {
   claims.push(claim);
 }
 
-/** The median of `a` over the median of `b`, for {@linkcode Claim.actual}. */
+/**
+ * Returns the median of `a` over the median of `b`, for
+ * {@linkcode Claim.actual}.
+ */
 export function ratio(
   rows: ReadonlyMap<string, Row>,
   a: string,
@@ -109,7 +115,9 @@ export function ratio(
   return over && under && over.p50 / under.p50;
 }
 
-/** The rate of `a` over the rate of `b`, for {@linkcode Claim.actual}. */
+/**
+ * Returns the rate of `a` over the rate of `b`, for {@linkcode Claim.actual}.
+ */
 export function rateRatio(
   rows: ReadonlyMap<string, Row>,
   a: string,
@@ -158,7 +166,9 @@ function judge(rows: ReadonlyMap<string, Row>): Verdict[] {
   });
 }
 
-/** The findings of a file as text: the table, the facts, the verdicts. */
+/**
+ * Returns the findings of a file as text: the table, the facts, the verdicts.
+ */
 export function formatFindings(found: Findings): string {
   return [
     ...found.rows.length === 0 ? [] : [formatTable(found.rows)],
@@ -170,7 +180,7 @@ export function formatFindings(found: Findings): string {
   ].join("\n");
 }
 
-/** A fact as text. */
+/** Returns a fact as text. */
 export function describe({ text, value, unit }: Fact): string {
   return `${text}: ${formatCount(value)} ${unit}`.trimEnd();
 }
@@ -189,7 +199,10 @@ function save(found: Findings): void {
   Deno.writeTextFileSync(path, JSON.stringify(all) + "\n");
 }
 
-/** The findings that were saved, by file; none if there is no such file yet. */
+/**
+ * Returns the findings that were saved, by file; none if there is no such file
+ * yet.
+ */
 export function readFindings(path: string): Record<string, Findings> {
   try {
     return JSON.parse(Deno.readTextFileSync(path));

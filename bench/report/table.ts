@@ -70,7 +70,7 @@ export function formatTable(rows: readonly Row[]): string {
 /** The heads of the columns, for tables of another form. */
 export const COLUMNS: readonly string[] = HEAD;
 
-/** The cells of a row, in the order of {@linkcode COLUMNS}. */
+/** Returns the cells of a row, in the order of {@linkcode COLUMNS}. */
 export function cellsOf(row: Row, rows: readonly Row[]): string[] {
   return [
     row.name,
@@ -107,8 +107,8 @@ function layOut(lines: readonly (readonly string[])[]): string {
 }
 
 /**
- * A time in the unit in which it has one to three digits before the point; "-"
- * if there is none.
+ * Returns a time in the unit in which it has one to three digits before the
+ * point; "-" if there is none.
  */
 export function formatMs(ms: number | undefined): string {
   if (ms === undefined) return "-";
@@ -118,7 +118,7 @@ export function formatMs(ms: number | undefined): string {
   return `${trim(ms / 1000)} s`;
 }
 
-/** How much there was in a second. */
+/** Returns how much there was in a second. */
 export function formatRate({ rate, rateOf }: Row): string {
   if (rate === undefined) return "";
   return rateOf === "bytes"
@@ -126,7 +126,7 @@ export function formatRate({ rate, rateOf }: Row): string {
     : `${formatCount(rate)}/s`;
 }
 
-/** A number with three digits that matter, and thousands set apart. */
+/** Returns a number with three digits that matter, and thousands set apart. */
 export function formatCount(value: number): string {
   if (!Number.isFinite(value)) return "-";
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString("en-US");

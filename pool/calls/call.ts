@@ -1,5 +1,5 @@
 /**
- * One call of a verb: where it goes, how long it may wait, and who is told.
+ * One call of a verb: where it goes, how long it may wait, and how it is traced.
  *
  * @module
  */
@@ -100,7 +100,7 @@ export function onLane<T>(
   });
 }
 
-/** Runs a call, and traces it if somebody subscribes to its name. */
+/** Runs a call, and traces it if its name has subscribers. */
 export function traced<T>(
   { pool, host }: CallTarget,
   call: Call,

@@ -105,7 +105,7 @@ function workOf(
     });
 }
 
-/** Has the callbacks told of the host as the results name it. */
+/** Gives the callbacks the host as the results name it. */
 function named(
   options: ExecOptions<OutputEncoding>,
   host: HostLike,

@@ -351,7 +351,7 @@ function iterate(
     : hosts[Symbol.iterator]();
 }
 
-/** How many hosts there are, if the source says so. */
+/** Returns how many hosts there are, if the source says so. */
 function sizeOf(hosts: FanOutHosts): number | undefined {
   const { length, size } = hosts as { length?: unknown; size?: unknown };
   if (typeof length === "number") return length;

@@ -201,7 +201,7 @@ class Route implements Connection {
     prepare: () => {
       readonly given: Options;
       start(own: Options): Promise<T>;
-      /** What it is open for, once it has started. */
+      /** Returns what it is open for, once it has started. */
       ended(value: T): Promise<unknown> | undefined;
     },
   ): Promise<T> {

@@ -175,7 +175,7 @@ export class FileSessions implements SftpLender {
     }
   }
 
-  /** The options with the time that is left of the time limit. */
+  /** Returns the options with the time that is left of the time limit. */
   #left(options: WaitOptions, startedAt: number): WaitOptions {
     const waitedMs = performance.now() - startedAt;
     if (options.timeoutMs === 0) return options;

@@ -19,7 +19,7 @@ export interface LeaseOwner {
   giveLease(): void;
 }
 
-/** What outlives a group: whose slots it stands for, and how many are out. */
+/** What outlives a group: the owner of its slots, and how many are out. */
 interface GroupState {
   readonly owner: LeaseOwner;
   /** Leases that are out. */

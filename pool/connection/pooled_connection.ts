@@ -178,7 +178,10 @@ export class PooledConnection implements LeaseOwner {
     return Math.max(this.#openChannels, this.#slots);
   }
 
-  /** Whether one more session may be opened now, as far as refusals tell. */
+  /**
+   * Returns whether one more session may be opened now, as far as refusals
+   * tell.
+   */
   hasRoom(sessionLimit: number): boolean {
     const { load } = this;
     return load < sessionLimit && load + 1 <= this.#limit.ceiling &&
@@ -316,8 +319,8 @@ export class PooledConnection implements LeaseOwner {
   }
 
   /**
-   * Whether it was handed out just now, by `getConnection()`, to a caller that
-   * may not have run yet. True once for each such time.
+   * Returns whether it was handed out just now, by `getConnection()`, to a
+   * caller that may not have run yet. True once for each such time.
    */
   consumeRecentShare(): boolean {
     const wasShared = this.#wasShared && this.#idleSince === 0;

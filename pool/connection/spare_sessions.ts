@@ -63,7 +63,10 @@ export class SpareSessions {
     if (tookMs < this.#roundTripMs) this.#roundTripMs = tookMs;
   }
 
-  /** The attempt of the spare that the next session will use, if there is one. */
+  /**
+   * Returns the attempt of the spare that the next session will use, if there
+   * is one.
+   */
   take(): SessionAttempt | undefined {
     this.#reconcile();
     return this.#attempts.shift();
@@ -138,7 +141,7 @@ export class SpareSessions {
 
   #forget(attempt: SessionAttempt): void {
     const index = this.#attempts.indexOf(attempt);
-    if (index < 0) return; // in use: whoever has it ends it
+    if (index < 0) return; // in use: its user ends it
     this.#attempts.splice(index, 1);
     this.#limit.ended(attempt, false);
   }

@@ -34,7 +34,7 @@ export type Trust =
   | "suspected";
 
 /**
- * What is due to the first connection to a server.
+ * Returns what is due to the first connection to a server.
  *
  * @param software How the server calls itself; `undefined` if that is unknown.
  */
@@ -76,12 +76,14 @@ export class Survival {
     return performance.now() >= this.#dueAt;
   }
 
-  /** Whether it was one session alone, and not long before this moment. */
+  /**
+   * Returns whether it was one session alone, and not long before this moment.
+   */
   hungUpAfterOne(at: number): boolean {
     return this.#ended === 1 && this.hungUp(at);
   }
 
-  /** Whether its first session was over not long before this moment. */
+  /** Returns whether its first session was over not long before this moment. */
   hungUp(at: number): boolean {
     return this.#ended > 0 && at - this.#firstEndAt < HANG_UP_MS;
   }

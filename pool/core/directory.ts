@@ -192,7 +192,7 @@ export class Directory {
   }
 }
 
-/** A deep copy of plain data; functions stay what they are. */
+/** Returns a deep copy of plain data; functions stay what they are. */
 function snapshot(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Uint8Array) return value.slice();

@@ -120,12 +120,12 @@ export class PoolCore implements CallContext {
     return this.#closing.signal;
   }
 
-  /** The lane of a host, if finding it takes no work. */
+  /** Returns the lane of a host, if finding it takes no work. */
   known(host: HostLike): Lane | undefined {
     return this.#directory.known(host);
   }
 
-  /** The lane of a host; a promise if a file has to be read first. */
+  /** Returns the lane of a host; a promise if a file has to be read first. */
   find(host: HostLike): Lane | Promise<Lane> {
     return this.#directory.find(host);
   }
@@ -154,7 +154,7 @@ export class PoolCore implements CallContext {
     }
   }
 
-  /** The SFTP sessions of a lane. */
+  /** Returns the SFTP sessions of a lane. */
   filesOf(lane: Lane): FileSessions {
     const files = this.#files.get(lane) ?? new FileSessions(this, lane);
     this.#files.set(lane, files);
@@ -289,7 +289,7 @@ export class PoolCore implements CallContext {
     }, ms);
   }
 
-  /** What the pool looks like now. */
+  /** Returns what the pool looks like now. */
   stats(): PoolStats {
     this.#dropLeaseGroups();
     const hosts = [...this.lanes].filter((lane) => !lane.isEmpty).map(

@@ -30,7 +30,7 @@ export interface PoolContext {
   readonly connections: Set<PooledConnection>;
   /** Whether the pool is closing: nothing new begins. */
   readonly isClosing: boolean;
-  /** A connection to a hop, pinned, for a dial. */
+  /** Returns a connection to a hop, pinned, for a dial. */
   pinHop(
     hop: ResolvedHost,
     signal: AbortSignal,
@@ -38,6 +38,6 @@ export interface PoolContext {
   ): Promise<PooledConnection>;
   /** Remembers something that is being closed, so that `close()` waits for it. */
   closing(done: Promise<unknown>): void;
-  /** The error for calls on a pool that is closed. */
+  /** Returns the error for calls on a pool that is closed. */
   closedError(host?: string): PoolClosedError;
 }

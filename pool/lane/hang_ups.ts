@@ -51,7 +51,7 @@ export class HangUps {
   }
 
   /**
-   * How a new connection is to be treated.
+   * Returns how a new connection is to be treated.
    *
    * @param software How its server calls itself.
    * @param others The connections that there are.

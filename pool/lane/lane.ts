@@ -35,8 +35,8 @@ export interface LaneOptions {
   /** Makes what `getConnection()` gives out. */
   share(lane: Lane, pooled: PooledConnection): Connection;
   /**
-   * The current lane of this lane's host: itself, also if it was forgotten
-   * meanwhile, or the one that took its place.
+   * Returns the current lane of this lane's host: itself, also if it was
+   * forgotten meanwhile, or the one that took its place.
    */
   current(lane: Lane): Lane;
 }
@@ -53,8 +53,8 @@ export interface LaneOptions {
  *     dial settled, waiter left, tick --------------+- pump --> Dialer: as many
  *                                                               as are wanted
  *
- * "Lock-free" means here: whoever looks and takes does both in one synchronous
- * stretch, with no `await` between, so there is nothing to lock.
+ * "Lock-free" means here: code that looks and takes does both in one
+ * synchronous stretch, with no `await` between, so there is nothing to lock.
  */
 export class Lane
   implements
@@ -129,7 +129,7 @@ export class Lane
       this.waiting === 0 && this.backoff.remainingMs === 0;
   }
 
-  /** Whether somebody has, or is getting, a connection here. */
+  /** Whether there is a connection, a dial or a waiter. */
   get isLive(): boolean {
     return this.open.length > 0 || this.dialing > 0 || this.waiting > 0;
   }

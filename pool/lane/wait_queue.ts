@@ -65,7 +65,7 @@ export class Waiter extends ListNode<Waiter> {
       signal,
       () => listener.onAborted(this, signal?.reason),
     );
-    // Never unref'd: somebody waits for it.
+    // Never unref'd: a caller waits for it.
     this.#timer = timeoutMs === 0
       ? undefined
       : setTimeout(() => listener.onTimedOut(this), timeoutMs);
@@ -193,7 +193,7 @@ export class WaitQueue {
   }
 }
 
-/** The last of those at the front that try again. */
+/** Returns the last of those at the front that try again. */
 function lastRetry(list: LinkedList<Waiter>): Waiter | undefined {
   let last: Waiter | undefined;
   for (const waiter of list) {

@@ -56,7 +56,7 @@ export class Permits {
 
   /** Returns a permit, or puts the lane in line: `startDial()` is called then. */
   request(lane: PermitRequester): Permit | undefined {
-    // While the line is served, or room is made for somebody, newcomers go to
+    // While the line is served, or room is made for a caller, newcomers go to
     // the end of the line: a permit that comes back then is already reserved.
     if (this.#serving || this.#starved.size > 0 || !this.#hasRoom()) {
       this.#starved.add(lane);

@@ -68,20 +68,23 @@ export const BUCKETS: number[] = [
   600,
 ];
 
-/** The name of the span of an operation: there are as many as operations. */
+/**
+ * Returns the name of the span of an operation: there are as many as
+ * operations.
+ */
 export function spanName(name: OperationName): string {
   return `ssh ${name}`;
 }
 
-/** The server of an operation, once it is looked up. */
+/** Returns the server of an operation, once it is looked up. */
 export function serverOf({ address, port }: PoolOperation): Attributes {
   if (address === undefined || port === undefined) return {};
   return { [ATTRIBUTE.address]: address, [ATTRIBUTE.port]: port };
 }
 
 /**
- * What kind of error it is: its code, else the name of its class. Only what
- * looks like an identifier is taken: a reason of an abort may be anything.
+ * Returns what kind of error it is: its code, else the name of its class. Only
+ * what looks like an identifier is taken: a reason of an abort may be anything.
  */
 export function errorType(error: unknown): string {
   const { code, name } = fieldsOf(error);
@@ -90,14 +93,14 @@ export function errorType(error: unknown): string {
   return "_OTHER";
 }
 
-/** The step that failed, of an error of this library. */
+/** Returns the step that failed, of an error of this library. */
 export function errorPhase(error: unknown): string | undefined {
   const { code, phase } = fieldsOf(error);
   if (!isMatch(code, /^SSH_/) || !isMatch(phase, /^[a-z]+$/)) return undefined;
   return phase;
 }
 
-/** The exit code that an error holds. */
+/** Returns the exit code that an error holds. */
 export function exitCodeOf(error: unknown): number | undefined {
   const { exitCode } = fieldsOf(error);
   return typeof exitCode === "number" ? exitCode : undefined;

@@ -36,7 +36,7 @@ export type ForwardFailed = Extract<
 export class Metrics {
   readonly #meter: Meter;
   readonly #perHost: boolean;
-  /** Held weakly: that somebody measures a pool does not keep it alive. */
+  /** Held weakly: metrics of a pool do not keep it alive. */
   readonly #pools = new Set<WeakRef<DiagnosticPool>>();
   readonly #known = new WeakSet<DiagnosticPool>();
   readonly #count: Observable;

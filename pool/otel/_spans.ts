@@ -31,7 +31,7 @@ interface OpenSpan {
   readonly isPlaced: boolean;
 }
 
-/** Makes a span of each operation that it is told of. */
+/** Makes a span of each operation that it hears of. */
 export class Spans {
   readonly #tracer: Tracer;
   readonly #recordCommands: boolean;
@@ -61,7 +61,7 @@ export class Spans {
   /** An operation, with what it had opened, has ended. */
   end(operation: PoolOperation, end: OperationEnd): void {
     const open = this.#open.get(operation);
-    if (open === undefined) return; // it began before somebody listened
+    if (open === undefined) return; // it began before instrument()
     this.#open.delete(operation);
     const { span, isPlaced } = open;
     if (span.isRecording()) {
@@ -88,7 +88,7 @@ export class Spans {
     const active = context.active();
     const within = parent && this.#within.get(parent);
     if (within === undefined) {
-      // A dial is told of in the turn of anybody.
+      // A dial may begin in the turn of any caller.
       const isOfCaller = name !== "dial";
       const root = trace.deleteSpan(active);
       return { parent: isOfCaller ? active : root, links: [] };

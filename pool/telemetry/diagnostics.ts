@@ -1,5 +1,5 @@
 /**
- * What a pool tells through `node:diagnostics_channel`, to whoever subscribes in
+ * What a pool tells through `node:diagnostics_channel`, to subscribers in
  * the process: monitoring agents, loggers, tests. Where nobody does, it costs a
  * few nanoseconds a call.
  *
@@ -37,7 +37,7 @@ import type { PoolEvent, PoolStats } from "./events.ts";
 export interface DiagnosticPool {
   /** Its name. */
   readonly name: string;
-  /** What it looks like now. */
+  /** Returns what it looks like now. */
   stats(): PoolStats;
 }
 
@@ -141,7 +141,7 @@ export interface PoolOperation {
   readonly code?: number | null;
   /** Of `exec`: the signal that ended the command. */
   readonly signal?: string | null;
-  /** Why it failed. Set before the channel `error` is told. */
+  /** Why it failed. Set before the channel `error` gets the message. */
   readonly error?: unknown;
   /**
    * Of calls that open something, once they have settled: resolves when that

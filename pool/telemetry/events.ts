@@ -115,7 +115,7 @@ export type PoolEvent =
   };
 
 /**
- * Told of every event, in order, soon after it happened and never in the
+ * Called with every event, in order, soon after it happened and never in the
  * middle of the pool's work: it may call the pool. What it throws, and a
  * promise of it that rejects, is ignored.
  */

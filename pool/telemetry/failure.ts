@@ -8,8 +8,8 @@
 import { SshError } from "../../transport/errors.ts";
 
 /**
- * The message of an error, for use in another message that has already said
- * which connection failed.
+ * Returns the message of an error, for use in another message that has already
+ * said which connection failed.
  *
  * @param error What was thrown.
  * @returns The message without `Cannot connect to "...": `.
@@ -19,7 +19,7 @@ export function reasonOf(error: unknown): string {
   return message.replace(/^(?:Cannot connect to "[^"]*": )+/, "");
 }
 
-/** The hint of an error, for the error that wraps it. */
+/** Returns the hint of an error, for the error that wraps it. */
 export function hintOf(error: unknown): string | undefined {
   return error instanceof SshError ? error.hint : undefined;
 }

@@ -8,7 +8,7 @@ import { urlAsText } from "../../transport/host/host_string.ts";
 import { hostLabel, type HostLike } from "../../transport/host/host.ts";
 
 /**
- * The name of a host: a string as it is, an object's `alias` or
+ * Returns the name of a host: a string as it is, an object's `alias` or
  * `user@hostname:port`. A password that was put into the name by mistake is
  * left out. Never throws, also for what is no host.
  */

@@ -159,7 +159,7 @@ function endOf(value: unknown): OperationEnd {
  * Runs a call as an operation, as `TracingChannel.tracePromise()` does, but for
  * its result, which no message holds.
  *
- * @param operation What is told.
+ * @param operation The operation that subscribers get.
  * @param run The call.
  * @param done Adds to the operation what may be told of the result.
  * @returns The result of the call.

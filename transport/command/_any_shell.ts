@@ -20,7 +20,7 @@ export function quoted(text: string): string {
 }
 
 /**
- * What {@linkcode quoted} puts between single quotes.
+ * Returns what {@linkcode quoted} puts between single quotes.
  *
  * @param text The text, without a NUL character.
  */

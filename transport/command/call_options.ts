@@ -100,7 +100,7 @@ type Kind = "exec" | "spawn" | "shell";
 /** Whose options they are: those of the pool are more. */
 type Side = "connection" | "pool";
 
-/** The three calls, and what a name that belongs elsewhere is told. */
+/** The three calls, and where a name belongs that is not theirs. */
 const TABLES: Readonly<Record<Kind, Record<Side, OptionTable<object>>>> = {
   exec: tablesOf("exec", "run the command", EXEC, OWN),
   spawn: tablesOf("spawn", "start the command", SPAWN, WAIT),
@@ -214,8 +214,8 @@ class Checked extends Marked {
 }
 
 /**
- * Whether `onOpen` may hold the command back. That of the pool alone does not:
- * where a held command costs a round trip, it need not be asked for.
+ * Returns whether `onOpen` may hold the command back. That of the pool alone
+ * does not: where a held command costs a round trip, it need not be asked for.
  *
  * @param options Options that were checked.
  */
@@ -339,7 +339,7 @@ const UNIT_BYTES = { plain: 3, quoted: 24 };
 /** What is put around a command beside the values of the caller, and more. */
 const AROUND_BYTES = 4096;
 
-/** Whether a line need not be made to know that it fits. */
+/** Returns whether a line need not be made to know that it fits. */
 function isSurelyShort(
   command: Command,
   length: number,

@@ -94,7 +94,7 @@ function quote(argument: string, isName: boolean): string {
 }
 
 /**
- * Whether a word means itself wherever it stands in a command line.
+ * Returns whether a word means itself wherever it stands in a command line.
  *
  * @param word The word.
  */
@@ -103,7 +103,7 @@ export function isPlainName(word: string): boolean {
 }
 
 /**
- * The line that is sent for a command.
+ * Returns the line that is sent for a command.
  *
  * @param command The command, checked by {@linkcode commandLine}.
  * @returns What any login shell takes: an array that has no common spelling is
@@ -117,7 +117,7 @@ export function sentLine(command: Command): string {
 }
 
 /**
- * Whether the line of an array means the same to every shell.
+ * Returns whether the line of an array means the same to every shell.
  *
  * @param items The array.
  */

@@ -81,7 +81,7 @@ export function exportLine(env: Readonly<Record<string, string>>): string {
 }
 
 /**
- * Whether a POSIX shell can set a variable of this name.
+ * Returns whether a POSIX shell can set a variable of this name.
  *
  * @param name The name.
  */
@@ -105,7 +105,7 @@ const LOGIN = [
   'exec "${SHELL:-/bin/sh}" -l -c "$1$2"',
 ].join("; ");
 
-/** The folder and the variables, each in a line of its own. */
+/** Returns the folder and the variables, each in a line of its own. */
 function before({ cwd, env = NO_ENV }: ShellLineOptions): string {
   const lines = [];
   if (cwd !== undefined) lines.push(`cd ${folder(cwd, quoted)} || exit\n`);
@@ -123,8 +123,8 @@ function exports(
 }
 
 /**
- * A folder as one word. `~` stands outside of the quotes, for the shell to
- * expand, if a slash or nothing follows. A name that begins with `./` is no
+ * Returns a folder as one word. `~` stands outside of the quotes, for the shell
+ * to expand, if a slash or nothing follows. A name that begins with `./` is no
  * option, not `cd -`, and not looked up in CDPATH.
  */
 function folder(cwd: string, quote: (text: string) => string): string {

@@ -35,7 +35,7 @@ export function stdinFault(value: unknown): string | undefined {
 }
 
 /**
- * Whether a source gives the same bytes a second time.
+ * Returns whether a source gives the same bytes a second time.
  *
  * @param source The source, if there is one.
  */
@@ -44,7 +44,7 @@ export function isRepeatable(source: StdinSource | undefined): boolean {
     ArrayBuffer.isView(source) || isArrayBuffer(source) || isBlob(source);
 }
 
-/** The bytes of a value that is nothing else, not copied. */
+/** Returns the bytes of a value that is nothing else, not copied. */
 export function bytesOf(value: object): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) {
     const { buffer, byteOffset, byteLength } = value;
@@ -70,13 +70,13 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   return (buffer as { readonly detached?: boolean }).detached === true;
 }
 
-/** Whether it is a `Blob`, of whichever realm. */
+/** Returns whether it is a `Blob`, of whichever realm. */
 export function isBlob(value: object): value is Blob {
   return value instanceof Blob ||
     /^(Blob|File)$/.test(tagOf(value)) && "stream" in value;
 }
 
-/** Whether it is a web stream, of whichever realm. */
+/** Returns whether it is a web stream, of whichever realm. */
 export function isReadableStream(
   value: object,
 ): value is ReadableStream<unknown> {
@@ -88,7 +88,10 @@ export function isReadableStream(
 /** A process whose output can be read. */
 export type ProcessSource = Pick<RemoteProcess, "stdout" | "status">;
 
-/** Whether it is a process with web streams: a remote one, or one of Deno. */
+/**
+ * Returns whether it is a process with web streams: a remote one, or one of
+ * Deno.
+ */
 export function isProcess(value: object): value is ProcessSource {
   return "status" in value && value.status instanceof Promise &&
     "stdout" in value && typeof value.stdout === "object" &&
@@ -109,7 +112,7 @@ function streamFault(
 function wasRead(stream: ReadableStream<unknown>): boolean {
   if (!(stream instanceof ReadableStream)) return false;
   try {
-    // Reads nothing until somebody asks for the body.
+    // Reads nothing before the body is used.
     new Response(stream as ReadableStream<Uint8Array>);
     return false;
   } catch {
@@ -124,7 +127,7 @@ export interface NodeReadable extends AsyncIterable<unknown> {
   destroy(): void;
 }
 
-/** Whether it is a stream of Node that can be read. */
+/** Returns whether it is a stream of Node that can be read. */
 export function isNodeReadable(value: object): value is NodeReadable {
   return "pipe" in value && typeof value.pipe === "function" &&
     "destroy" in value && typeof value.destroy === "function" &&

@@ -9,7 +9,7 @@ import { isPlainName } from "./command.ts";
 import { ShellScan } from "./_shell_scan.ts";
 import { showType } from "../options/show_value.ts";
 
-/** What stands for itself as a word of a command line. */
+/** A word of a command line that needs no quotes. */
 export type ShellWord = string | number | bigint | boolean;
 
 /** A value of a template: a word, an array of words, or text from `sh.raw()`. */
@@ -57,7 +57,7 @@ export interface ShellTag {
    */
   (strings: TemplateStringsArray, ...values: readonly ShellValue[]): string;
   /**
-   * Lets text through as it is. Whoever chose the text chooses what runs.
+   * Lets text through as it is: the author of the text decides what runs.
    *
    * @param text Shell syntax, such as `"2>&1"`.
    * @returns A value for a template.
@@ -182,7 +182,7 @@ function put(value: unknown, slot: Slot): string {
   }
 }
 
-/** Whether a word ends at the character. */
+/** Returns whether a word ends at the character. */
 function isBoundary(c: string): boolean {
   return c === "" || /[\s;|&()]/.test(c);
 }
@@ -191,7 +191,7 @@ function asWord(text: string): string {
   return isPlainName(text) ? text : quoted(text);
 }
 
-/** The text of a value. */
+/** Returns the text of a value. */
 function word(value: unknown, name: string): string {
   const isWord = typeof value === "string" || typeof value === "boolean" ||
     typeof value === "bigint" ||

@@ -35,7 +35,7 @@ export interface ListenerOptions extends CommonForwardOptions {
   readonly name: string;
   /** Where every client is led to, if to one target. */
   readonly to?: ForwardTarget;
-  /** Is told of each failure, beside `onError`. */
+  /** Called for each failure, beside `onError`. */
   readonly tell: TellFailure | undefined;
   /** Opens the tunnel of a client. It may have ended the client when it throws. */
   serve(client: Socket, route: Route): Promise<Tunnel>;

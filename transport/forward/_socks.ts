@@ -50,7 +50,7 @@ interface SocksRequest {
   readonly reply: (code: number) => Uint8Array;
 }
 
-/** What a client is told before its connection is closed. */
+/** The answer to a client before its connection is closed. */
 class Refusal extends ForwardError {
   readonly reply: Uint8Array | undefined;
 
@@ -158,7 +158,7 @@ async function readRequest4(reader: SocketReader): Promise<SocksRequest> {
   const [command] = await reader.take(1);
   const port = (await reader.take(2)).readUInt16BE(0);
   const address = await reader.take(4);
-  // Who asks is of no use: whoever reaches the port may use it.
+  // Who asks is of no use: all who reach the port may use it.
   await readText(reader, "user id");
   // Version 4a: an address of 0.0.0.x stands for a name that follows.
   const isNamed = address.readUInt32BE(0) >>> 8 === 0 && address[3] !== 0;

@@ -62,14 +62,14 @@ export interface ForwardFailure {
   readonly error: unknown;
 }
 
-/** Is told of each failure, beside `onError`. Must not throw. */
+/** Called for each failure, beside `onError`. Must not throw. */
 export type TellFailure = (failure: ForwardFailure) => void;
 
 /**
  * Tells of a failure.
  *
  * @param options The options of the caller.
- * @param tell Who is told of it too.
+ * @param tell Called for it, too.
  * @param failure What went wrong.
  */
 export function tellFailure(

@@ -56,7 +56,7 @@ export interface ListenSocksOptions extends CommonForwardOptions {
  *
  * @param open Opens the tunnels.
  * @param options Where to listen and where to.
- * @param tell Is told of each connection that failed.
+ * @param tell Called for each connection that failed.
  * @returns The forward, which listens.
  * @throws {TypeError} If an address is none.
  * @throws {ForwardError} If it cannot listen there.
@@ -85,7 +85,7 @@ export async function listenLocal(
  *
  * @param open Opens the tunnels.
  * @param options Where to listen.
- * @param tell Is told of each connection that failed.
+ * @param tell Called for each connection that failed.
  * @returns The forward, which listens.
  * @throws {TypeError} If the address is none.
  * @throws {ForwardError} If it cannot listen there.

@@ -30,7 +30,7 @@ export interface RemoteForwardParts {
   /** Where each connection leads to on this side. */
   readonly to: ForwardTarget;
   readonly options: CommonForwardOptions;
-  /** Is told of each failure, beside `onError`. */
+  /** Called for each failure, beside `onError`. */
   readonly tell?: TellFailure;
   /** Whether the host would only fail in this way again. */
   readonly isFinal: (error: unknown) => boolean;

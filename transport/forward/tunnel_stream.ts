@@ -20,8 +20,7 @@ export function setStreamOfTunnel(tunnel: Tunnel, stream: Duplex): void {
 }
 
 /**
- * The byte stream of a tunnel. Whoever takes it must not use the web streams
- * of the tunnel any more.
+ * Returns the byte stream of a tunnel. Its user must not use the web streams of the tunnel any more.
  *
  * @param tunnel Any tunnel; one whose stream was noted gives that one, which
  * is faster.
@@ -35,11 +34,11 @@ export function streamOfTunnel(tunnel: Tunnel): Duplex {
 const sockets = new WeakMap<Tunnel, Duplex>();
 
 /**
- * The byte stream of a tunnel, with what drivers ask of a socket.
+ * Returns the byte stream of a tunnel, with what drivers ask of a socket.
  *
  * @param tunnel Any tunnel.
  * @returns The same stream at each call.
- * @throws {TypeError} If somebody has begun to use the web streams.
+ * @throws {TypeError} If the web streams are in use.
  */
 export function socketOfTunnel(tunnel: Tunnel): Duplex {
   const known = sockets.get(tunnel);
@@ -83,7 +82,7 @@ class WebTunnelStream extends Duplex {
 
   constructor(tunnel: Tunnel) {
     super({ allowHalfOpen: true });
-    // Whoever uses it listens too; a late error must not end the process.
+    // Its user listens too; a late error must not end the process.
     this.on("error", () => {});
     this.#tunnel = tunnel;
     this.#reader = tunnel.readable.getReader();

@@ -7,7 +7,7 @@
 /** A secret, or a function that gives it when it is needed. */
 export type Secret = string | (() => string | Promise<string>);
 
-/** What a passphrase callback is told about the key it is asked for. */
+/** What a passphrase callback gets about the key it is asked for. */
 export interface PassphraseRequest {
   /** The path of the key file, or `"privateKey"` for a key given as text. */
   readonly key: string;
@@ -62,7 +62,7 @@ export interface HostKey {
 }
 
 /**
- * Says whether a host key is to be trusted. Asked once for each connection:
+ * Decides whether a host key is to be trusted. Asked once for each connection:
  * when keys are exchanged again later, the server has to show the same key.
  * Nothing else is sent or read until it has answered.
  */
@@ -76,7 +76,7 @@ export type HostKeyVerifier = (key: HostKey) => boolean | Promise<boolean>;
  *   refused;
  * - `"SHA256:..."`, or several: it must have one of these fingerprints;
  * - a function: it decides;
- * - `"insecure-accept-any"`: anything is accepted, which lets whoever is on
+ * - `"insecure-accept-any"`: anything is accepted, which lets anyone who is on
  *   the path read and change everything. For throwaway test servers only.
  *
  * It may come from the environment or a file: any other string is a

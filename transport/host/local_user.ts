@@ -8,7 +8,9 @@
 import * as os from "node:os";
 import process from "node:process";
 
-/** What `ask` gives, or `undefined` where the runtime refuses to say. */
+/**
+ * Returns what `ask` gives, or `undefined` where the runtime refuses to say.
+ */
 export function allowed<T>(ask: () => T): T | undefined {
   try {
     return ask();
@@ -22,7 +24,7 @@ export function readEnv(name: string): string | undefined {
   return allowed(() => process.env[name]);
 }
 
-/** The whole environment; `undefined` if it may not be read. */
+/** Returns the whole environment; `undefined` if it may not be read. */
 export function readWholeEnv(): Record<string, string> | undefined {
   return allowed(() => {
     const entries = Object.entries(process.env);
@@ -30,7 +32,7 @@ export function readWholeEnv(): Record<string, string> | undefined {
   });
 }
 
-/** The name of the local user, if it can be found. */
+/** Returns the name of the local user, if it can be found. */
 export function localUser(): string | undefined {
   const name = allowed(() => os.userInfo().username) ||
     readEnv("USER") || readEnv("LOGNAME") || readEnv("USERNAME");
@@ -38,9 +40,9 @@ export function localUser(): string | undefined {
 }
 
 /**
- * The home directory of the local user, if it can be found, without a slash at
- * its end. It is the one rule for every `~`: of keys, of certificates, of
- * known_hosts, of ssh_config and what it includes, and for `%d`.
+ * Returns the home directory of the local user, if it can be found, without a
+ * slash at its end. It is the one rule for every `~`: of keys, of certificates,
+ * of known_hosts, of ssh_config and what it includes, and for `%d`.
  *
  * The user database comes before `HOME`. OpenSSH reads the user database alone:
  * `HOME=/elsewhere ssh` uses the same files as `ssh`. `HOME` serves where the
@@ -64,17 +66,20 @@ export function expandHome(path: string): string | undefined {
   return home === undefined ? undefined : home + path.slice(1);
 }
 
-/** The user's shell, in which OpenSSH runs the commands of its configuration. */
+/**
+ * Returns the user's shell, in which OpenSSH runs the commands of its
+ * configuration.
+ */
 export function userShell(): string {
   return readEnv("SHELL") || "/bin/sh";
 }
 
-/** The number of the local user; `undefined` where there is none. */
+/** Returns the number of the local user; `undefined` where there is none. */
 export function localUid(): number | undefined {
   return allowed(() => process.getuid?.());
 }
 
-/** The name of this machine, if it can be found. */
+/** Returns the name of this machine, if it can be found. */
 export function localHostname(): string | undefined {
   return allowed(() => os.hostname()) || undefined;
 }

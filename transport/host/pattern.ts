@@ -11,7 +11,7 @@ export type PatternElement = string | ((char: string) => boolean);
 export const MAX_PATTERN_LENGTH = 1022;
 
 /**
- * Says whether a pattern fits a whole text: `*` is any run of characters, `?`
+ * Returns whether a pattern fits a whole text: `*` is any run of characters, `?`
  * is one character. Upper and lower case differ.
  *
  * After a mismatch only the last `*` takes one more character, because earlier
@@ -53,7 +53,7 @@ function matchesChar(char: string, wanted: PatternElement): boolean {
 }
 
 /**
- * Says whether a text fits a list such as `*.example.com,!bad.example.com`: it
+ * Returns whether a text fits a list such as `*.example.com,!bad.example.com`: it
  * fits one of the patterns, and none that has `!` before it.
  *
  * @param text The text.
@@ -77,7 +77,7 @@ export function matchPatterns(
 }
 
 /**
- * Says whether a pattern has a wildcard in it.
+ * Returns whether a pattern has a wildcard in it.
  *
  * @param pattern The pattern.
  * @returns Whether it has one.

@@ -33,12 +33,12 @@ const MAX_HOPS = 32;
 /** Hosts that this module made. They are complete. */
 const resolved = new WeakSet<object>();
 
-/** Whether a host is one that a resolver made. */
+/** Returns whether a host is one that a resolver made. */
 export function isResolved(host: HostLike): host is ResolvedHost {
   return typeof host === "object" && host !== null && resolved.has(host);
 }
 
-/** Whether a string occurs in a host: at its top, or among its hops. */
+/** Returns whether a string occurs in a host: at its top, or among its hops. */
 export function hasString(host: HostLike, depth = 0): boolean {
   if (typeof host === "string" || host instanceof URL) return true;
   if (isResolved(host) || depth > MAX_HOPS) return false;

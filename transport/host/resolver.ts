@@ -50,7 +50,7 @@ export interface HostResolver {
     options?: ResolveOptions,
   ): ResolvedHost | Promise<ResolvedHost>;
   /**
-   * Says whether the last answer for a host depends on nothing but files and
+   * Returns whether the last answer for a host depends on nothing but files and
    * options. It does not when a command was asked (`Match exec`), whose answer
    * may change at any time: when a VPN goes up or down, for example.
    *

@@ -72,7 +72,7 @@ const text = accepting(
   "a string, not empty, without control characters",
   isText,
 );
-/** Somebody may put the key itself here: it must not appear in a log. */
+/** A user may put the key itself here: it must not appear in a log. */
 const keyPaths = secret(accepting(
   "a path or an array of paths",
   (v) => isText(v) || isList(isText)(v),
@@ -194,7 +194,7 @@ export const HOST_RULES: Rules<SshHost> = {
   ),
 };
 
-/** What an unknown field is told. */
+/** What the error for an unknown field says. */
 export const HOST_ADVICE: TableAdvice = { noun: "field", synonyms: SYNONYMS };
 
 const FIELDS = new OptionTable<SshHost>(

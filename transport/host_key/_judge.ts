@@ -55,8 +55,8 @@ const ALGORITHMS: readonly (readonly [algorithm: string, type: string])[] = [
 ];
 
 /**
- * The algorithms by which a server shows one of the known keys, best first.
- * A type whose first key is revoked is not preferred, as in OpenSSH.
+ * Returns the algorithms by which a server shows one of the known keys, best
+ * first. A type whose first key is revoked is not preferred, as in OpenSSH.
  *
  * @param known What the files have for the host.
  * @returns Names of algorithms; empty if no key is known.

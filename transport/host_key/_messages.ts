@@ -1,5 +1,5 @@
 /**
- * What to tell somebody whose dial stopped at the host key.
+ * What the errors of host keys say.
  *
  * @module
  */

@@ -105,19 +105,21 @@ function explain(error: unknown): Error {
   return new UnreadableFileError(why, { cause });
 }
 
-/** Whether the runtime, not the file system, refused: a flag would help. */
+/**
+ * Returns whether the runtime, not the file system, refused: a flag would help.
+ */
 export function isForbidden(error: unknown): boolean {
   const { name, code } = error as NodeJS.ErrnoException;
   return name === "NotCapable" || code === "ERR_ACCESS_DENIED";
 }
 
-/** Whether the error says that there is no such file. */
+/** Returns whether the error says that there is no such file. */
 export function isMissing(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
-/** The bytes of a file's text, for the code that writes to it. */
+/** Returns the bytes of a file's text, for the code that writes to it. */
 export function latin1Bytes(text: string): Uint8Array {
   return Buffer.from(text, "latin1");
 }

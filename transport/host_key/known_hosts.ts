@@ -33,7 +33,7 @@ import type { KnownHosts } from "./lookup.ts";
 const USER_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
 const GLOBAL_FILES = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
-/** After so many bad lines of one file only their number is told. */
+/** After so many bad lines of one file only their number is given. */
 const MAX_BAD_LINES_TOLD = 10;
 
 /** Versions of files whose bad lines were told. */
@@ -150,7 +150,7 @@ class KnownHostsCheck implements HostKeyCheck {
     return bare.kind === "trusted" || bare.kind === "revoked" ? bare : verdict;
   }
 
-  /** Adds the key, unless somebody has added one since the files were read. */
+  /** Adds the key, unless one was added since the files were read. */
   async #accept(path: string, key: HostKey, shown: string): Promise<void> {
     await this.load(rereadKnownHosts);
     const verdict = this.#judge(shown);

@@ -51,7 +51,7 @@ export function nearest(
 }
 
 /**
- * The end of an error message: `, did you mean "timeoutMs"?`.
+ * Returns the end of an error message: `, did you mean "timeoutMs"?`.
  *
  * @param name The name as it was given.
  * @param names The names that exist.
@@ -66,7 +66,7 @@ function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_]/g, "");
 }
 
-/** How much two names differ; `undefined` if they are not near. */
+/** Returns how much two names differ; `undefined` if they are not near. */
 function distance(given: string, known: string): number | undefined {
   const longest = Math.max(given.length, known.length);
   const shortest = Math.min(given.length, known.length);

@@ -18,7 +18,7 @@ export function accepting(
   return (value, at) => accepts(value) ? value : at.reject(value, allowed);
 }
 
-/** What a rule accepts, whose value no message shows. */
+/** Accepts what a rule does; no message shows the value. */
 export function secret(rule: Rule): Rule {
   return (value, at) => rule(value, at.hidden());
 }
@@ -41,7 +41,7 @@ export function oneOf(...values: readonly (string | boolean)[]): Rule {
   return accepting(allowed, (value) => values.includes(value as string));
 }
 
-/** A number of which some are allowed. */
+/** Accepts the numbers that are allowed. */
 function numeric(allowed: string, isAllowed: (value: number) => boolean): Rule {
   return (value, at) => {
     if (typeof value !== "number") return at.reject(value, allowed);
@@ -49,7 +49,7 @@ function numeric(allowed: string, isAllowed: (value: number) => boolean): Rule {
   };
 }
 
-/** A number of milliseconds that a timer can wait. */
+/** Accepts a number of milliseconds that a timer can wait. */
 export function duration({ zero }: { readonly zero: boolean }): Rule {
   return numeric(
     `a number ${zero ? "from 0" : "above 0"} to ${TIMER}`,
@@ -57,7 +57,7 @@ export function duration({ zero }: { readonly zero: boolean }): Rule {
   );
 }
 
-/** A number, fractions too. */
+/** Accepts a number in a range, fractions too. */
 export function between(lowest: number, highest: number): Rule {
   return numeric(
     `a number of at least ${lowest} and at most ${highest}`,
@@ -65,7 +65,7 @@ export function between(lowest: number, highest: number): Rule {
   );
 }
 
-/** A whole number. */
+/** Accepts a whole number. */
 export function wholeNumber(
   lowest: number,
   highest: number = Number.MAX_SAFE_INTEGER,
@@ -100,7 +100,7 @@ export const plainText: Rule = accepting(
   (value) => typeof value === "string" && value !== "" && !value.includes("\0"),
 );
 
-/** An array, each item of which a rule accepts. */
+/** Accepts an array, each item of which a rule accepts. */
 export function listOf(allowed: string, item: Rule): Rule {
   return (value, at) => {
     if (!Array.isArray(value)) return at.reject(value, allowed);
@@ -108,7 +108,7 @@ export function listOf(allowed: string, item: Rule): Rule {
   };
 }
 
-/** An object with a method of this name. */
+/** Accepts an object with a method of this name. */
 export function objectWith(method: string): Rule {
   return (value, at) => {
     const object = value as Record<string, unknown> | null;

@@ -23,7 +23,7 @@ export class Field {
     readonly isSecret = false,
   ) {}
 
-  /** The field of an object in this one. */
+  /** Returns the field of an object in this one. */
   member(name: string): Field {
     if (this.name === "") return new Field(this.doing, name, this.isSecret);
     const plain = /^\w{1,64}$/.test(name);
@@ -33,7 +33,7 @@ export class Field {
     return new Field(this.doing, this.name + tail, this.isSecret);
   }
 
-  /** The item of an array in this one. */
+  /** Returns the item of an array in this one. */
   item(index: number): Field {
     return new Field(this.doing, `${this.name}[${index}]`, this.isSecret);
   }
@@ -188,7 +188,7 @@ export class OptionTable<Options extends object> {
     if (
       typeof options !== "object" || options === null || Array.isArray(options)
     ) {
-      // The type alone: somebody may put a password itself here.
+      // The type alone: a caller may put a password itself here.
       return (at.name === "" ? at.member("options") : at)
         .wrong(showType(options), allowed);
     }
@@ -209,7 +209,7 @@ export class OptionTable<Options extends object> {
   }
 
   /**
-   * A rule for options that are an option of others.
+   * Returns a rule for options that are an option of others.
    *
    * @param allowed What may stand there. Default: an object.
    */

@@ -41,7 +41,7 @@ const encoder = new TextEncoder();
  *
  * @param source The source; a stream is locked from here on.
  * @returns All bytes where they are at hand, else the pieces.
- * @throws {TypeError} If it is none, or somebody else reads it.
+ * @throws {TypeError} If it is none, or it is being read.
  */
 export function openStdin(source: StdinSource): Uint8Array | ByteSource {
   if (typeof source === "string") return encoder.encode(source);

@@ -26,7 +26,7 @@ export class InputFeed {
       this.#source = input;
       void this.#send(input);
     } catch (error) {
-      // Somebody took the stream after it was checked.
+      // The stream was taken after it was checked.
       this.#session.stop(error);
     }
   }

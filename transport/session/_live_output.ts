@@ -10,7 +10,7 @@ import type { ConnectionExecOptions, OutputSource } from "../process.ts";
 type Name = "stdout" | "stderr";
 type Listener = (chunk: string & Uint8Array, source: OutputSource) => void;
 
-/** Hands pieces of both outputs to whoever asked for them. */
+/** Hands pieces of both outputs to the callbacks of the caller. */
 export class LiveOutput {
   readonly #streams: Readonly<Record<Name, LiveStream>>;
   #tellEnded!: () => void;
@@ -28,7 +28,7 @@ export class LiveOutput {
     };
   }
 
-  /** Whether a command has anybody to hand its output to. */
+  /** Returns whether a command has callbacks for its output. */
   static isWanted(options: ConnectionExecOptions): boolean {
     const { onStdout, onStderr, stdout, stderr } = options;
     return (onStdout ?? onStderr ?? stdout ?? stderr) !== undefined;

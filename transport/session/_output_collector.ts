@@ -49,12 +49,12 @@ export class OutputCollector {
     return this.#add(this.#err, chunk);
   }
 
-  /** What was collected. */
+  /** Returns what was collected. */
   bytes(): PartialOutput {
     return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
   }
 
-  /** What was collected of both, in order of arrival. */
+  /** Returns what was collected of both, in order of arrival. */
   all(): Uint8Array | undefined {
     return this.#all?.bytes();
   }

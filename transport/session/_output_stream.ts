@@ -26,7 +26,7 @@ export class OutputStream {
   #isDropping = false;
   #dropped = 0;
   #stall: ReturnType<typeof setTimeout> | undefined;
-  /** What the reader is told when it has read all that was kept. */
+  /** The error that the reader gets after all that was kept. */
   #lastError: Error | undefined;
 
   /**
@@ -59,7 +59,7 @@ export class OutputStream {
   }
 
   /**
-   * From here on, what does not fit is dropped, unless somebody is reading. A
+   * From here on, what does not fit is dropped, unless it is being read. A
    * reader that has stopped to read counts as none after a while.
    */
   dropUnread(): void {

@@ -117,8 +117,8 @@ export function accountFailureOf(said: string): SudoFailure | undefined {
 }
 
 /**
- * The question that sudo waits for, if what it has said ends in one: a line
- * without its end. What a module of PAM asks may be in any language.
+ * Returns the question that sudo waits for, if what it has said ends in one: a
+ * line without its end. What a module of PAM asks may be in any language.
  *
  * @param said What it said.
  * @returns The question.

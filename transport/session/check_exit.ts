@@ -62,7 +62,7 @@ export class OutputTail {
     this.#bytes = all.slice(-MAX_TAIL_BYTES);
   }
 
-  /** What came last, as text. */
+  /** Returns what came last, as text. */
   text(): string {
     return decoder.decode(this.#bytes);
   }

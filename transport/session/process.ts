@@ -39,7 +39,7 @@ const REQUESTS: readonly string[] = ["USR1", "USR2"];
  */
 const PARTING_MS = 2_000;
 
-/** What is known of a process before it is started. */
+/** What a process is started with. */
 export interface ProcessParts {
   /** The name of the host, for messages. */
   readonly host: string;
@@ -57,7 +57,7 @@ export interface ProcessParts {
 /**
  * Starts a command or a shell.
  *
- * @param parts What is known of it.
+ * @param parts What it is started with.
  * @param session Makes its session.
  */
 export function startProcess(
@@ -248,7 +248,7 @@ class SessionProcess implements FeedingProcess {
   #onFinished(status: CommandStatus): void {
     this.#feed?.cancel();
     this.#started.resolve();
-    // A writer is told; closing the input of a process that has ended is fine.
+    // A writer gets the error; closing the input of a process that has ended is fine.
     this.#inputError = new TypeError("The process has ended");
     if (this.#isChecked && !status.success) {
       const error = this.#failure(status);

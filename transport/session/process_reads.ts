@@ -77,7 +77,7 @@ class LineSplitter {
   }
 }
 
-/** Whoever holds its lock closes it himself. */
+/** The holder of its lock closes it. */
 function closeInput({ stdin }: Outputs): void {
   if (!stdin.locked) stdin.close().catch(() => {});
 }

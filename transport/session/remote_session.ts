@@ -8,7 +8,7 @@
 import type { PartialOutput } from "../errors.ts";
 import type { CommandStatus } from "../process.ts";
 
-/** Told of what happens in a session. Must not throw. */
+/** Hears of what happens in a session. Must not throw. */
 export interface SessionListener {
   /** The command runs. */
   onStarted(): void;
@@ -20,11 +20,11 @@ export interface SessionListener {
   onStderr(chunk: Uint8Array): boolean;
   /** No more output will come. */
   onEof(): void;
-  /** It ended in order. Nothing more is told. */
+  /** It ended in order. Nothing more is reported. */
   onFinished(status: CommandStatus): void;
-  /** It failed, was stopped or was lost. Nothing more is told. */
+  /** It failed, was stopped or was lost. Nothing more is reported. */
   onFailed(reason: unknown): void;
-  /** What has arrived so far, for errors. */
+  /** Returns what has arrived so far, for errors. */
   output(): PartialOutput | undefined;
 }
 
@@ -65,5 +65,5 @@ export interface RemoteSession {
   terminate(reason: () => unknown, graceMs: number): void;
 }
 
-/** Makes the session that a listener is told of. */
+/** Makes the session of a listener. */
 export type MakeSession = (listener: SessionListener) => RemoteSession;

@@ -123,7 +123,7 @@ export class SudoTalk {
   }
 
   /**
-   * The signal that has the effect of another on a command with sudo.
+   * Returns the signal that has the effect of another on a command with sudo.
    *
    * @param name The name of a signal, as RFC 4254 has it.
    * @returns The name of the one to send.

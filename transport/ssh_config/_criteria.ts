@@ -120,7 +120,7 @@ export interface MatchSubject {
   unsupported(criterion: Criterion): void;
 }
 
-/** Whether all criteria are met. */
+/** Returns whether all criteria are met. */
 export function meetsCriteria(
   criteria: readonly Criterion[],
   subject: MatchSubject,

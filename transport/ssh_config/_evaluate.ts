@@ -83,12 +83,12 @@ export class Evaluation {
     for (const file of files) this.#walk(file, true);
   }
 
-  /** The setting of a keyword that is in force. */
+  /** Returns the setting of a keyword that is in force. */
   get(name: string): Setting | undefined {
     return this.#settings.get(name)?.[0];
   }
 
-  /** All settings of a keyword, for those that add up. */
+  /** Returns all settings of a keyword, for those that add up. */
   all(name: string): readonly Setting[] {
     return this.#settings.get(name) ?? [];
   }
@@ -103,7 +103,7 @@ export class Evaluation {
     return this.#query.port ?? Number(this.get("port")?.values[0] ?? 22);
   }
 
-  /** What is in force, by keyword, as it was written. */
+  /** Returns what is in force, by keyword, as it was written. */
   settings(): Readonly<Record<string, readonly string[]>> {
     const entries = [...this.#settings].filter(([, list]) => list.length > 0)
       .map(([name, list]) =>
@@ -112,7 +112,7 @@ export class Evaluation {
     return Object.freeze(Object.fromEntries(entries));
   }
 
-  /** What tokens stand for, as far as it is known by now. */
+  /** Returns what tokens stand for, as far as it is known by now. */
   tokens(): TokenSource {
     const jump = this.get("proxyjump")?.values.at(-1) ?? "none";
     return {

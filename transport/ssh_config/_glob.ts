@@ -72,7 +72,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Whether an error says that there is no such file. */
+/** Returns whether an error says that there is no such file. */
 export function isAbsent(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return code === "ENOENT" || code === "ENOTDIR";

@@ -76,7 +76,10 @@ function blockHasUnknown(block: Block): boolean {
   );
 }
 
-/** The names that a block can apply to; `undefined` if it has a wildcard. */
+/**
+ * Returns the names that a block can apply to; `undefined` if it has a
+ * wildcard.
+ */
 function plainNames(block: Block): Set<string> | undefined {
   if (block.condition.kind !== "host") return undefined;
   const names = new Set<string>();

@@ -53,7 +53,7 @@ export async function loadFiles(
   return { roots: files, watched: loader.watched };
 }
 
-/** How a path looks: anything else means that it changed. */
+/** Returns how a path looks: anything else means that it changed. */
 export async function signature(path: string): Promise<string> {
   try {
     const { mtimeMs, ctimeMs, size, ino } = await stat(path);
@@ -185,8 +185,8 @@ async function readText(job: Job): Promise<string | undefined> {
 }
 
 /**
- * Whether there is text to read. As OpenSSH has it, directories are empty. So
- * are devices: `/dev/null` is, and others may never end.
+ * Returns whether there is text to read. As OpenSSH has it, directories are
+ * empty. So are devices: `/dev/null` is, and others may never end.
  *
  * OpenSSH reads a FIFO, and waits for its writer. Here many callers would wait
  * with it, and nothing can end a read once it has begun.

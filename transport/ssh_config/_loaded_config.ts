@@ -16,7 +16,7 @@ import { toHost } from "./_to_host.ts";
 /** A fleet fits. A caller that makes up names without end does not leak. */
 const MAX_MEMO = 50_000;
 
-/** Says whether a command of `Match exec` succeeds. */
+/** Decides whether a command of `Match exec` succeeds. */
 export type AskCommand = (command: string) => boolean;
 
 /** The configuration that `loadSshConfig()` gives. */

@@ -99,7 +99,7 @@ export interface SshConfig {
    */
   compute(name: string, options?: ComputeOptions): SshConfigResult;
   /**
-   * Whether the files are still as they were read, included ones too.
+   * Returns whether the files are still as they were read, included ones too.
    *
    * @returns `false` once one was changed, added or removed.
    */

@@ -27,7 +27,7 @@ export type Kind =
   /** Anything: it is not used. */
   | "any";
 
-/** What is known of a keyword. */
+/** How a keyword is read. */
 export interface Keyword extends Entry {
   /** The name in lower case. */
   readonly key: string;

@@ -53,7 +53,7 @@ const MAX_MEMO = 50_000;
 export class SshConfigResolver implements HostResolver {
   readonly #options: SshConfigOptions;
   readonly #recheckMs: number;
-  /** Stable answers. `undefined` stands for one that is not stable. */
+  /** Stable answers. `undefined` is one that is not stable. */
   readonly #memo = new Map<string, ResolvedHost | undefined>();
   readonly #reported = new Set<string>();
   readonly #commands = new MatchCommands();
@@ -109,7 +109,7 @@ export class SshConfigResolver implements HostResolver {
   }
 
   /**
-   * Says whether the last answer for a host depends on files alone, and not on
+   * Returns whether the last answer for a host depends on files alone, and not on
    * a command of `Match exec`.
    *
    * @param named A host that was resolved.

@@ -32,7 +32,7 @@ const keys = secret(accepting("an array of keys", Array.isArray));
 const sessions: Rule = (value, at) =>
   value === Infinity ? value : natural(value, at);
 
-/** A function, or what the rule accepts. */
+/** Accepts a function, or what the rule accepts. */
 function orFunction(rule: Rule): Rule {
   return (value, at) => typeof value === "function" ? value : rule(value, at);
 }

@@ -102,7 +102,7 @@ export class MemoryTree implements ServedFiles {
     this.#nodes.set("/", new Node({}, 0o755, this.#now()));
   }
 
-  /** All bytes of a file. */
+  /** Returns all bytes of a file. */
   readAll(path: string): Uint8Array<ArrayBuffer> {
     const { content } = this.#find(path);
     if (content === undefined) throw new FileError("EISDIR");
@@ -237,7 +237,7 @@ export class MemoryTree implements ServedFiles {
     this.#take(place.path);
   }
 
-  /** All paths below a folder, at any depth: folders end with `/`. */
+  /** Returns all paths below a folder, at any depth: folders end with `/`. */
   paths(folder: string): string[] {
     return [...this.#below(this.#folder(folder))]
       .map(([path, { isFolder }]) => isFolder ? `${path}/` : path);
@@ -337,7 +337,7 @@ export class MemoryTree implements ServedFiles {
     return place.path;
   }
 
-  /** A place where something new may be made. */
+  /** Returns a place where something new may be made. */
   #free(path: string): TreePath {
     const place = this.#follow(path, "itself");
     if (this.#nodes.has(place.path)) throw new FileError("EEXIST");
@@ -382,7 +382,7 @@ export class MemoryTree implements ServedFiles {
   }
 }
 
-/** What the paths in a folder begin with. */
+/** Returns what the paths in a folder begin with. */
 function inside(folder: string): string {
   return folder === "/" ? "/" : `${folder}/`;
 }

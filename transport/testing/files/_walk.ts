@@ -73,7 +73,10 @@ function split(path: string): string[] {
   return path.split("/").filter((name) => name !== "");
 }
 
-/** What POSIX says of a folder that is to be removed by a path without a name. */
+/**
+ * Returns what POSIX says of a folder that is to be removed by a path without a
+ * name.
+ */
 export function namelessError(path: string): FileError | undefined {
   if (/^\/*$/.test(path)) return new FileError("EBUSY");
   if (/(^|\/)\.\/*$/.test(path)) return new FileError("EINVAL");

@@ -15,7 +15,7 @@ import { callback, plainText } from "../../options/rules.ts";
 import { OptionTable } from "../../options/table.ts";
 import { kindOf, MemoryTree, NEW_FILE, TypeBits } from "./_memory_tree.ts";
 
-/** A file, a folder or a link, and what is known of it. */
+/** A file, a folder or a link, with its attributes. */
 export interface MemoryEntry {
   /** What is in the file. Default: nothing. */
   readonly content?: string | Uint8Array;
@@ -196,7 +196,7 @@ export class MemoryFiles {
   }
 
   /**
-   * Tells whether something has a path. A link that leads nowhere has.
+   * Returns whether something has a path. A link that leads nowhere has.
    *
    * @param path The path.
    */
@@ -205,7 +205,7 @@ export class MemoryFiles {
   }
 
   /**
-   * Tells what is known of a file; of the link itself, if it is one.
+   * Returns the attributes of a file; of the link itself, if it is one.
    *
    * @param path Its path.
    * @returns What SFTP's `lstat` tells of it.
@@ -216,7 +216,7 @@ export class MemoryFiles {
   }
 
   /**
-   * Tells what is known of a file.
+   * Returns the attributes of a file.
    *
    * @param path Its path; links are followed.
    * @returns What SFTP's `stat` tells of it.
@@ -261,7 +261,7 @@ export class MemoryFiles {
   }
 
   /**
-   * The files, for a server.
+   * Returns the files, for a server.
    *
    * @internal
    * @returns What an SFTP session works on.
@@ -332,7 +332,7 @@ function timesOf(mtime: Date): { atime: number; mtime: number } {
   return { atime: seconds, mtime: seconds };
 }
 
-/** What SFTP tells of a file. */
+/** Returns what SFTP tells of a file. */
 function infoOf(of: FileAttributes): SftpFileInfo {
   const kind = kindOf(of.mode);
   return {

@@ -13,7 +13,7 @@ export class BytePipe {
   readonly #room = new Gate();
   #ended: () => void;
 
-  /** @param ended Told once, when nothing more can go through. */
+  /** @param ended Called once, when nothing more can go through. */
   constructor(ended: () => void = () => {}) {
     this.#ended = ended;
     this.readable = new ReadableStream<Uint8Array>({

@@ -74,12 +74,12 @@ export class MemoryChannels implements SpareSource {
     return this.#spares;
   }
 
-  /** The error of what the end of the connection broke. */
+  /** Returns the error of what the end of the connection broke. */
   lost(): ConnectionLostError {
     return lost(this.name, this.endMessage ?? "it is closed");
   }
 
-  /** The error of what comes after its end. */
+  /** Returns the error of what comes after its end. */
   closed(): ConnectionLostError {
     return lost(this.name, "it is closed");
   }
@@ -105,12 +105,17 @@ export class MemoryChannels implements SpareSource {
     if (this.endMessage === undefined) this.#sessions.give(this.options);
   }
 
-  /** A session channel: a spare one, or one that is still to be opened. */
+  /**
+   * Returns a session channel: a spare one, or one that is still to be opened.
+   */
   take(): SessionSlot | undefined {
     return this.#spares?.take() ?? this.takeNew();
   }
 
-  /** A session channel that is still to be opened, if the server has one. */
+  /**
+   * Returns a session channel that is still to be opened, if the server has
+   * one.
+   */
   takeNew(): SessionSlot | undefined {
     if (!this.tryTake()) return undefined;
     let isGiven = false;
@@ -142,12 +147,12 @@ export class MemoryChannels implements SpareSource {
     return roundTripMs > 0 ? sleep(roundTripMs, signal) : undefined;
   }
 
-  /** From here on this is told of the end of the connection. */
+  /** Registers what ends with the connection. */
   add(ending: Ending): void {
     this.#endings.add(ending);
   }
 
-  /** It has ended by itself. */
+  /** Removes what has ended by itself. */
   remove(ending: Ending): void {
     this.#endings.delete(ending);
   }

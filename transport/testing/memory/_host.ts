@@ -22,7 +22,7 @@ export class MemoryHost {
     this.#hostname = hostname;
   }
 
-  /** The files that a user of it sees, if the script has none. */
+  /** Returns the files that a user of it sees, if the script has none. */
   files(user: string): MemoryFiles {
     let files = this.#files.get(user);
     if (files === undefined) {
@@ -57,7 +57,7 @@ export class MemoryHost {
     this.#listeners.delete(keyOf(address));
   }
 
-  /** What listens at an address that is seen from the host. */
+  /** Returns what listens at an address that is seen from the host. */
   at(target: ForwardTarget): TakeConnection | undefined {
     const isHere = "path" in target || LOOPBACK.test(target.hostname) ||
       target.hostname === this.#hostname;
@@ -81,7 +81,7 @@ function keyOf(address: ForwardTarget): number | string {
 export class MemoryHosts {
   readonly #hosts = new Map<string, MemoryHost>();
 
-  /** The server at an address. */
+  /** Returns the server at an address. */
   at({ hostname, port }: { hostname: string; port: number }): MemoryHost {
     const key = hostLabel({ hostname, port });
     let host = this.#hosts.get(key);

@@ -35,7 +35,9 @@ export class MemoryOutput {
     return new Promise((sent) => this.#held.push({ stream, bytes, sent }));
   }
 
-  /** A promise if something is held: it resolves when the client has it. */
+  /**
+   * Returns a promise if something is held: it resolves when the client has it.
+   */
   flush(): Promise<void> | undefined {
     if (this.#held.length === 0) return undefined;
     const bytes = new Uint8Array();

@@ -25,7 +25,7 @@ export interface MemoryRequest {
 
 const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 
-/** The request of a command, whose options were checked. */
+/** Returns the request of a command, whose options were checked. */
 export function requestOfCommand(
   line: string,
   options: ConnectionSpawnOptions,
@@ -42,7 +42,7 @@ export function requestOfCommand(
   };
 }
 
-/** The request of a shell, whose options were checked. */
+/** Returns the request of a shell, whose options were checked. */
 export function requestOfShell(options: ConnectionShellOptions): MemoryRequest {
   const { env = NO_ENV, envMode, term, columns, rows } = options;
   const isInline = envMode === "inline";

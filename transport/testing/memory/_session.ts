@@ -175,7 +175,10 @@ export class MemorySession implements RemoteSession, Ending {
     return this.#request.line ?? "";
   }
 
-  /** What the server sets; what it refuses of the host is told, as with ssh. */
+  /**
+   * Returns what the server sets; what it refuses of the host is a notice, as
+   * with ssh.
+   */
   #environment(): Record<string, string> {
     const { options, connection, connect, name } = this.#channels;
     const { env, inlineEnv, pty } = this.#request;

@@ -76,7 +76,7 @@ export class SftpPipe implements SftpTransport {
     this.#ended = ended;
   }
 
-  /** The client ends it, and is told nothing more. */
+  /** The client ends it, and hears nothing more. */
   close(): void {
     this.#finish();
   }
@@ -121,7 +121,7 @@ export class SftpPipe implements SftpTransport {
     const delayMs = this.#parts.delayMs?.() ?? 0;
     if (delayMs <= 0 || this.#hasEnded) return undefined;
     const arrived = sleep(delayMs, this.#over.signal);
-    // Whoever waits for it comes later.
+    // It is awaited later.
     arrived.catch(() => {});
     return arrived;
   }

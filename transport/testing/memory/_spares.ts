@@ -21,7 +21,10 @@ export interface Ending {
 export interface SpareSource {
   /** Session channels that are open or being opened. */
   count: number;
-  /** A session channel that is still to be opened, if the server has one. */
+  /**
+   * Returns a session channel that is still to be opened, if the server has
+   * one.
+   */
   takeNew(): SessionSlot | undefined;
   /** Asks the server to open it. */
   open(signal: AbortSignal): Promise<void>;
@@ -29,7 +32,7 @@ export interface SpareSource {
   refuse(): Promise<never>;
   add(ending: Ending): void;
   remove(ending: Ending): void;
-  /** The error of what the end of the connection broke. */
+  /** Returns the error of what the end of the connection broke. */
   lost(): ConnectionLostError;
 }
 
@@ -103,7 +106,7 @@ export class MemorySpares implements SpareChannels {
     return Promise.resolve();
   }
 
-  /** The one that is opened longest, if there is one. */
+  /** Returns the one that is opened longest, if there is one. */
   take(): SessionSlot | undefined {
     return this.#unused.shift();
   }

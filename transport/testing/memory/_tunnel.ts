@@ -62,7 +62,7 @@ export class MemoryTunnel implements Tunnel {
   }
 }
 
-/** A tunnel to something that sends back what it gets. */
+/** Returns a tunnel to something that sends back what it gets. */
 export function echoTunnel(target: string): MemoryTunnel {
   return new MemoryTunnel(target, new Link(1), 0);
 }

@@ -14,7 +14,7 @@ export const BUILTINS: readonly string[] =
 
 const CODES = { true: { code: 0 }, false: { code: 1 } } as const;
 
-/** The built-in command of a line; `undefined` if it is none. */
+/** Returns the built-in command of a line; `undefined` if it is none. */
 export function builtin(line: string): CommandScript | undefined {
   if (line === "true" || line === "false") return CODES[line];
   const [name = "", ...rest] = words(line);
@@ -85,12 +85,12 @@ export function words(line: string): string[] {
   return [...line.matchAll(WORD)].map(([word]) => unquote(word));
 }
 
-/** The name of the command. */
+/** Returns the name of the command. */
 export function firstWord(line: string): string {
   return words(line)[0] ?? "";
 }
 
-/** Whether a shell would do more with a line than split it. */
+/** Returns whether a shell would do more with a line than split it. */
 export function needsShell(line: string): boolean {
   const unquoted = line.replace(
     /'[^']*'|\\.|"((?:\\.|[^"\\$`])*)"/gs,

@@ -97,7 +97,7 @@ export class CommandInput {
   }
 
   /**
-   * A stream of what comes next, up to the end of file.
+   * Returns a stream of what comes next, up to the end of file.
    *
    * @param signal Fails the stream.
    */

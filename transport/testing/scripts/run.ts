@@ -84,7 +84,7 @@ async function runOne(parts: RunParts, command: string): Promise<number> {
   return result.signal === undefined ? result.code ?? 0 : KILLED_CODE;
 }
 
-/** The next line, without its end; `undefined` at the end of file. */
+/** Returns the next line, without its end; `undefined` at the end of file. */
 async function readLine(parts: RunParts): Promise<string | undefined> {
   const { input, process: { signal } } = parts;
   const decoder = new TextDecoder();

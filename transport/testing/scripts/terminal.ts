@@ -10,7 +10,7 @@ export class Terminal implements CommandTerminal {
   readonly #signal: AbortSignal;
   #columns: number;
   #rows: number;
-  /** Changed since somebody last waited for it. */
+  /** Whether it has changed since the last wait. */
   #hasChanged = false;
   #waiting: (() => void)[] = [];
 

@@ -13,7 +13,7 @@ export interface ServerAuth {
   readonly options: EmbeddedServerOptions;
   /** Public keys that are let in, as text. */
   readonly keys: readonly (string | Uint8Array)[];
-  /** Told of each attempt that counts: publickey probes do, as in OpenSSH. */
+  /** Called with each attempt that counts: publickey probes do, as in OpenSSH. */
   onAttempt(method: string): void;
 }
 

@@ -63,8 +63,8 @@ export async function runOnChannel(
 }
 
 /**
- * What the client sends. It is attached when it is first read, so that it may
- * stay unread.
+ * Returns what the client sends. It is attached when it is first read, so that
+ * it may stay unread.
  */
 function inputOf(channel: ServerChannel): CommandInput {
   const start = () => {

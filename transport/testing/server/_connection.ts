@@ -46,7 +46,7 @@ export class ServerConnection {
   /**
    * @param client ssh2's side of the connection, before the key exchange.
    * @param parts What it needs of its server.
-   * @param onEnd Told once all that belonged to the connection has ended.
+   * @param onEnd Called once all that belonged to the connection has ended.
    */
   constructor(client: Connection, parts: ServerParts, onEnd: () => void) {
     const { options, counters } = parts;

@@ -21,7 +21,7 @@ import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 /** What forwards need of their server. */
 export interface ForwardParts {
   readonly options: EmbeddedServerOptions;
-  /** Told of each connection that is forwarded. */
+  /** Called for each connection that is forwarded. */
   readonly onOpen: () => void;
 }
 

@@ -13,7 +13,9 @@ export interface KeyPair {
 
 const made = new Map<string, KeyPair>();
 
-/** The key pair of this name, made on first use: some take milliseconds. */
+/**
+ * Returns the key pair of this name, made on first use: some take milliseconds.
+ */
 export function keyPair(name: string): KeyPair {
   const known = made.get(name);
   if (known) return known;
@@ -36,7 +38,7 @@ function generate(comment: string): { private: string; public: string } {
   }
 }
 
-/** The public part of a key in SSH wire format. */
+/** Returns the public part of a key in SSH wire format. */
 export function wireForm(key: string | Uint8Array): Uint8Array {
   return parse(key).getPublicSSH();
 }

@@ -23,7 +23,7 @@ export interface SessionParts {
   readonly gone: AbortSignal;
   /** What an SFTP session sees; `undefined` refuses it. */
   readonly files: () => ServedFiles | undefined;
-  /** Told once the client has closed the session. */
+  /** Called once the client has closed the session. */
   readonly onClose: () => void;
 }
 

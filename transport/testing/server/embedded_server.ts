@@ -153,7 +153,8 @@ export class EmbeddedServer implements AsyncDisposable {
   }
 
   /**
-   * The host as a pool takes it: its key pinned, the generated key to log in.
+   * Returns the host as a pool takes it: its key pinned, the generated key to
+   * log in.
    *
    * @param overrides What is to differ.
    * @returns The host.

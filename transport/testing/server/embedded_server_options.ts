@@ -100,7 +100,7 @@ export interface EmbeddedServerOptions {
   exitWithoutStatus?: boolean;
   /**
    * Refuse each channel of a forward with reason 2, as if its target did, and to
-   * listen. Else the server connects to wherever it is told, and listens, on
+   * listen. Else the server connects to any target, and listens, on
    * loopback addresses alone, as sshd does without `GatewayPorts`.
    */
   refuseForwards?: boolean;

@@ -111,7 +111,7 @@ function seconds(time: number): number {
   return Math.min(Math.max(Math.trunc(time), 0), 0xffffffff);
 }
 
-/** Which status stands for which failure, as in OpenSSH. */
+/** The status of each failure, as in OpenSSH. */
 const STATUSES: Partial<Record<FileErrorCode, number>> = {
   ENOENT: Status.NO_SUCH_FILE,
   ENOTDIR: Status.NO_SUCH_FILE,
@@ -136,12 +136,12 @@ const TEXTS = [
   "Operation unsupported",
 ];
 
-/** What OpenSSH says with a status. */
+/** Returns what OpenSSH says with a status. */
 function statusText(status: number): string {
   return TEXTS[status] ?? "Unknown error";
 }
 
-/** The status of a failure, and what to say with it. */
+/** Returns the status of a failure, and what to say with it. */
 function failureOf(error: unknown): { status: number; text: string } {
   if (!(error instanceof FileError)) {
     const text = error instanceof Error ? error.message : String(error);

@@ -47,13 +47,14 @@ export class Handles {
     if (this.#open.size >= MAX_HANDLES) throw new FileError("EMFILE");
   }
 
-  /** The path of a handle, if it is one. */
+  /** Returns the path of a handle, if it is one. */
   pathOf(name: Uint8Array): string | undefined {
     return this.#open.get(idOf(name))?.path;
   }
 
   /**
-   * An open file. Most requests say no more than "failure" if it is none.
+   * Returns an open file. Most requests say no more than "failure" if it is
+   * none.
    *
    * @param code What is thrown then.
    */
@@ -63,7 +64,7 @@ export class Handles {
     throw new FileError(code);
   }
 
-  /** An open folder. */
+  /** Returns an open folder. */
   folder(name: Uint8Array): FolderHandle {
     const handle = this.#open.get(idOf(name));
     if (handle !== undefined && "entries" in handle) return handle;

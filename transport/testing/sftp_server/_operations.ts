@@ -192,12 +192,15 @@ const READS: Readonly<Record<number, Read>> = {
   [PacketType.RENAME]: onTwoPaths("rename", rename),
 };
 
-/** How a type of request is read; `undefined` if it is none of version 3. */
+/**
+ * Returns how a type of request is read; `undefined` if it is none of version
+ * 3.
+ */
 export function operationOf(type: number): Read | undefined {
   return READS[type];
 }
 
-/** What is answered to a request that nobody knows. */
+/** Returns what is answered to a request that nobody knows. */
 export function unknownOperation(): DecodedRequest {
   const run = () => statusAnswer(Status.OP_UNSUPPORTED);
   return { operation: "unknown", run };

@@ -86,7 +86,7 @@ export class FileError extends Error {
   }
 }
 
-/** What is known of a file. */
+/** The attributes of a file. */
 export interface FileAttributes {
   /** In bytes. */
   readonly size: number;
@@ -182,7 +182,7 @@ export interface ServedFiles {
     changes: FileChanges,
     options?: { readonly isLink?: boolean },
   ): void;
-  /** All entries, without `.` and `..`. */
+  /** Returns all entries, without `.` and `..`. */
   readDir(path: string): readonly ServedEntry[];
   makeDir(path: string, mode: number): void;
   removeDir(path: string): void;
@@ -194,7 +194,7 @@ export interface ServedFiles {
   /** Gives a file a second name. */
   link(existing: string, path: string): void;
   readLink(path: string): string;
-  /** The absolute path without links; the last part need not exist. */
+  /** Returns the absolute path without links; the last part need not exist. */
   realPath(path: string): string;
   space(path: string): ServedSpace;
 }
