@@ -19,6 +19,7 @@ import { showType } from "../options/show_value.ts";
 import type { RemoteProcess, StdinSource } from "../process.ts";
 import { exitError } from "./check_exit.ts";
 import { readAlong } from "./process_reads.ts";
+import type { RemoteSession } from "./remote_session.ts";
 
 /** Bytes that come one piece after the other. */
 export interface ByteSource {
@@ -173,5 +174,52 @@ class Pieces implements ByteSource {
     const bytes = encoder.encode(this.#half);
     this.#half = "";
     return bytes;
+  }
+}
+
+/** Sends a source to a session; a source that fails stops the session. */
+export class InputFeed {
+  readonly #session: RemoteSession;
+  #source: ByteSource | undefined;
+
+  /** @param session The session that reads it. */
+  constructor(session: RemoteSession) {
+    this.#session = session;
+  }
+
+  /** Sends all of it, and then the end of the input. */
+  start(stdin: StdinSource): void {
+    try {
+      const input = openStdin(stdin);
+      if (input instanceof Uint8Array) return this.#sendAll(input);
+      this.#source = input;
+      void this.#send(input);
+    } catch (error) {
+      // The stream was taken after it was checked.
+      this.#session.stop(error);
+    }
+  }
+
+  /** The session is over: it may not have read all that it was given. */
+  cancel(): void {
+    this.#source?.cancel();
+  }
+
+  #sendAll(bytes: Uint8Array): void {
+    const pending = this.#session.write(bytes);
+    if (pending === undefined) this.#session.endInput();
+    else pending.then(() => this.#session.endInput());
+  }
+
+  async #send(input: ByteSource): Promise<void> {
+    try {
+      while (!this.#session.isOver) {
+        const piece = await input.next();
+        if (piece === undefined) return this.#session.endInput();
+        await this.#session.write(piece);
+      }
+    } catch (error) {
+      this.#session.stop(error);
+    }
   }
 }

@@ -24,7 +24,7 @@ import type {
   RemoteSession,
   SessionListener,
 } from "./remote_session.ts";
-import { InputFeed } from "./_input_feed.ts";
+import { InputFeed } from "./_byte_source.ts";
 
 /**
  * Runs a command.

@@ -16,7 +16,7 @@ import type {
 } from "../process.ts";
 import { type FeedingProcess, whenSucceeded } from "./_byte_source.ts";
 import { exitError, OutputTail } from "./check_exit.ts";
-import { InputFeed } from "./_input_feed.ts";
+import { InputFeed } from "./_byte_source.ts";
 import { RESIZE } from "../command/option_rules.ts";
 import { showValue } from "../options/show_value.ts";
 import { collectOutput, linesOf, textOf } from "./process_reads.ts";

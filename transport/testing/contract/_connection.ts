@@ -5,13 +5,6 @@
  * @module
  */
 
-import {
-  assert,
-  assertEquals,
-  assertInstanceOf,
-  assertRejects,
-  assertStrictEquals,
-} from "./_assert.ts";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import {
@@ -21,7 +14,15 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../errors.ts";
-import { type Contract, disposing } from "./_contract.ts";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  type Contract,
+  disposing,
+} from "./_contract.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 

@@ -5,10 +5,14 @@
  * @module
  */
 
-import { assertEquals, assertInstanceOf, assertRejects } from "./_assert.ts";
 import { ChannelOpenError, ConnectionLostError } from "../../errors.ts";
 import { SftpError } from "../../sftp/errors.ts";
-import type { Contract } from "./_contract.ts";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  type Contract,
+} from "./_contract.ts";
 
 /** Registers them. */
 export function fileTests(contract: Contract): void {

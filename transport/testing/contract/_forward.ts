@@ -5,12 +5,18 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "./_assert.ts";
 import type { Tunnel } from "../../connector.ts";
 import { ChannelOpenError, ConnectionLostError } from "../../errors.ts";
 import { ForwardError } from "../../forward/errors.ts";
 import type { ForwardTarget } from "../../host/target.ts";
-import { type Contract, type ContractRig, disposing } from "./_contract.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  type Contract,
+  type ContractRig,
+  disposing,
+} from "./_contract.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

@@ -5,9 +5,13 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "./_assert.ts";
 import { CommandError } from "../../command/errors.ts";
-import type { Contract } from "./_contract.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  type Contract,
+} from "./_contract.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

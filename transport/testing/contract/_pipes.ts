@@ -5,10 +5,14 @@
  * @module
  */
 
-import { assert, assertEquals, assertRejects } from "./_assert.ts";
 import type { Connection } from "../../connector.ts";
 import { CommandError } from "../../command/errors.ts";
-import type { Contract } from "./_contract.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  type Contract,
+} from "./_contract.ts";
 
 const FAILS = "echo out; echo err >&2; exit 3";
 

@@ -5,17 +5,17 @@
  * @module
  */
 
+import type { Connection } from "../../connector.ts";
+import type { RemoteProcess } from "../../process.ts";
+import { ChannelOpenError } from "../../errors.ts";
+import { EnvironmentRefusedError } from "../../session/errors.ts";
 import {
   assert,
   assertEquals,
   assertInstanceOf,
   assertRejects,
-} from "./_assert.ts";
-import type { Connection } from "../../connector.ts";
-import type { RemoteProcess } from "../../process.ts";
-import { ChannelOpenError } from "../../errors.ts";
-import { EnvironmentRefusedError } from "../../session/errors.ts";
-import type { Contract } from "./_contract.ts";
+  type Contract,
+} from "./_contract.ts";
 
 const BIG = "head -c 8000000 /dev/zero";
 

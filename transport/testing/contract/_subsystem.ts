@@ -5,16 +5,16 @@
  * @module
  */
 
+import type { Tunnel } from "../../connector.ts";
+import { ChannelOpenError, ConnectionLostError } from "../../errors.ts";
 import {
   assert,
   assertEquals,
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
-} from "./_assert.ts";
-import type { Tunnel } from "../../connector.ts";
-import { ChannelOpenError, ConnectionLostError } from "../../errors.ts";
-import type { Contract } from "./_contract.ts";
+  type Contract,
+} from "./_contract.ts";
 
 /** SSH_FXP_INIT of version 3, and the type of its answer. */
 const INIT = Uint8Array.of(0, 0, 0, 5, 1, 0, 0, 0, 3);

@@ -113,9 +113,9 @@ export class MemoryFiles {
     const { home = "/home/ops", now } = OPTIONS.check(options);
     this.home = home;
     this.#tree = new MemoryTree(home, now);
-    this.mkdir(this.home);
+    this.writeFile(`${home}/`, {});
     for (const [path, entry] of Object.entries(content)) {
-      this.#put(path, entry);
+      this.writeFile(path, path.endsWith("/") && entry === "" ? {} : entry);
     }
   }
 
@@ -147,42 +147,31 @@ export class MemoryFiles {
   }
 
   /**
-   * Writes a file, in place of what was in it. Folders on the way are made.
+   * Writes a file, in place of what was in it, or makes a link or, where the
+   * path ends with `/`, a folder. Folders on the way are made.
    *
    * @param path Its path.
-   * @param content What is to be in it; text becomes UTF-8.
-   * @throws {FileError} If the path is a folder.
+   * @param content What is to be in it; text becomes UTF-8. Of an entry without
+   *   `content`, what is in it stays.
+   * @throws {FileError} If the path is a folder, or that of a link is taken.
    */
-  writeFile(path: string, content: string | Uint8Array): void {
-    this.#put(path.replace(/\/+$/, ""), content);
-  }
-
-  /**
-   * Makes a folder and those on the way to it, as far as they are missing.
-   *
-   * @param path Its path.
-   * @throws {FileError} If something on the way is no folder.
-   */
-  mkdir(path: string): void {
-    act("make the folder", path, () => {
-      const parts = path.split("/");
-      for (let count = 1; count <= parts.length; count++) {
-        const part = parts.slice(0, count).join("/");
-        if (part === "" || this.#kind(part, true) === TypeBits.FOLDER) continue;
-        this.#tree.makeDir(part, 0o755);
+  writeFile(path: string, content: string | Uint8Array | MemoryEntry): void {
+    const isContent = typeof content === "string" ||
+      content instanceof Uint8Array;
+    const { link, mode, mtime, content: bytes }: MemoryEntry = isContent
+      ? { content }
+      : content;
+    act("write", path, () => {
+      this.#makeFolders(path.slice(0, path.lastIndexOf("/") + 1));
+      if (link !== undefined) this.#tree.symlink(link, path);
+      else if (bytes !== undefined || !this.exists(path)) {
+        this.#write(path, bytes ?? "");
       }
+      this.#tree.change(path, {
+        mode: link === undefined ? mode : undefined,
+        times: mtime && timesOf(mtime),
+      }, { isLink: link !== undefined });
     });
-  }
-
-  /**
-   * Makes a symbolic link.
-   *
-   * @param target Where it leads to, which need not exist.
-   * @param path Its own path. Folders on the way are made.
-   * @throws {FileError} If there is something already.
-   */
-  symlink(target: string, path: string): void {
-    this.#put(path, { link: target });
   }
 
   /**
@@ -227,29 +216,6 @@ export class MemoryFiles {
   }
 
   /**
-   * Changes permissions.
-   *
-   * @param path The path; links are followed.
-   * @param mode The permissions.
-   * @throws {FileError} If there is no such file.
-   */
-  chmod(path: string, mode: number): void {
-    act("change", path, () => this.#tree.change(path, { mode }));
-  }
-
-  /**
-   * Changes the times.
-   *
-   * @param path The path; links are followed.
-   * @param mtime When it was last written; it was last read then, too.
-   * @throws {FileError} If there is no such file.
-   */
-  utime(path: string, mtime: Date): void {
-    const times = timesOf(mtime);
-    act("change", path, () => this.#tree.change(path, { times }));
-  }
-
-  /**
    * Lists all paths below a folder, at any depth: folders end with `/`.
    *
    * @param folder The folder. Default: all there is.
@@ -270,23 +236,13 @@ export class MemoryFiles {
     return this.#tree;
   }
 
-  #put(path: string, given: string | Uint8Array | MemoryEntry): void {
-    const isContent = typeof given === "string" || given instanceof Uint8Array;
-    const entry: MemoryEntry = isContent ? { content: given } : given;
-    act("write", path, () => {
-      if (path.endsWith("/")) this.mkdir(path);
-      else {
-        this.mkdir(path.slice(0, path.lastIndexOf("/") + 1) || ".");
-        if (entry.link !== undefined) this.#tree.symlink(entry.link, path);
-        else this.#write(path, entry.content ?? "");
-      }
-      const { mode, mtime } = entry;
-      const isLink = entry.link !== undefined;
-      this.#tree.change(path, {
-        mode: isLink ? undefined : mode,
-        times: mtime && timesOf(mtime),
-      }, { isLink });
-    });
+  #makeFolders(path: string): void {
+    const parts = path.split("/");
+    for (let count = 1; count <= parts.length; count++) {
+      const part = parts.slice(0, count).join("/");
+      if (part === "" || this.#kind(part, true) === TypeBits.FOLDER) continue;
+      this.#tree.makeDir(part, 0o755);
+    }
   }
 
   #write(path: string, content: string | Uint8Array): void {

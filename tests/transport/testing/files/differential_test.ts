@@ -75,8 +75,7 @@ async function compare(
 /** Files in memory, with a folder for the steps. */
 function memoryFiles(dir: string): ServedFiles {
   const files = new MemoryFiles();
-  files.mkdir(dir);
-  files.chmod(dir, 0o700);
+  files.writeFile(`${dir}/`, { mode: 0o700 });
   return files.served();
 }
 
