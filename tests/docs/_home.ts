@@ -98,7 +98,7 @@ Host web-1 web-2 web-3 db-1 gate
         ...env,
       },
       stdin: "null",
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(300_000),
     }).output();
     const [out, err] = [stdout, stderr].map((it) =>
       new TextDecoder().decode(it)
