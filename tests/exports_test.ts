@@ -175,6 +175,11 @@ const NATS = `
   FleetWorker
   FleetWorkerOptions
   FleetWorkerStats
+  LeaseBucket
+  LeaseEntry
+  LeaseStore
+  Leases
+  LeasesOptions
   NatsConnector
   NatsConnectorOptions
   RouteSource

@@ -16,7 +16,7 @@ import type { TemplateOptions } from "../pool/mod.ts";
 import { prefixOutput, terminalProgress } from "../pool/progress.ts";
 import { download, startSftp, upload } from "../transport/sftp/mod.ts";
 import { loadSshConfig } from "../transport/ssh_config/mod.ts";
-import { fleetPool, FleetWorker, NatsConnector } from "../pool/nats.ts";
+import { fleetPool, FleetWorker, Leases, NatsConnector } from "../pool/nats.ts";
 import { OpenSshConnector } from "../transport/openssh/mod.ts";
 import {
   connectorContract,
@@ -128,6 +128,10 @@ const CASES: Readonly<Record<string, Case>> = {
   FleetWorkerOptions: {
     wrong: { pool: {}, host: "web-1", shards: 0, id: "a b" },
     borders: [[true, (_, o) => joinedWorker(o)]],
+  },
+  LeasesOptions: {
+    wrong: { ttlMs: 0, prefix: "a.b", replicas: 0, movesAtOnce: -1 },
+    borders: [[true, (_, o) => new Leases(bus, nothing, o)]],
   },
   NatsConnectorOptions: {
     wrong: { prefix: "a.b", clientId: "", trace: {}, sendSudoPasswords: 1 },

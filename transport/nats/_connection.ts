@@ -391,7 +391,12 @@ export class FleetConnection implements Connection, SessionOwner {
       lost: (loss) => bytes.lose(loss),
     });
     bytes.attach(stream);
-    const part = { lost: (loss: Loss) => stream.lose(loss) };
+    const part: ConnectionPart = {
+      get isJustOpened() {
+        return stream.isJustOpened;
+      },
+      lost: (loss: Loss) => stream.lose(loss),
+    };
     this.add(part, isSession);
     bytes.onEnd(() => this.remove(part, isSession));
     if (request === undefined) stream.send(Frame.opened);
@@ -458,6 +463,7 @@ export class FleetConnection implements Connection, SessionOwner {
         ? "the connection was closed on this side"
         : reason.message;
       for (const part of [...this.#open]) {
+        if (reason.kind === "lost" && part.isJustOpened) continue;
         part.lost({ message, isUndelivered: false });
       }
     }

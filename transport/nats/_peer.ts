@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type Bus, type BusMessage, isNoResponders, watchBus } from "./bus.ts";
+import { onAbort } from "../abort.ts";
+import { type Bus, type BusMessage, watchBus } from "./bus.ts";
 import { busFrame, Frame, HEADER_BYTES, newId, wordAt } from "./_frames.ts";
 import type { Stream, StreamPeer } from "./_stream.ts";
 
@@ -17,6 +18,15 @@ const AUDIT_BYTES = 20;
 const AUDITED = 4_000;
 /** So often may strangers be told, in a second, that a stream is not known. */
 const RESETS_PER_SECOND = 500;
+
+/** Nobody listens where a question went: it has reached no one. */
+export class NobodyThere extends Error {}
+
+/** A question that has no answer yet. */
+interface Question {
+  answer(data: Uint8Array | undefined): void;
+  fail(): void;
+}
 
 /** What a peer is made of. */
 export interface PeerParts {
@@ -54,6 +64,7 @@ export class Peer implements StreamPeer {
   readonly #parts: PeerParts;
   readonly #streams = new Map<string, Stream>();
   readonly #remotes = new Map<string, Remote>();
+  readonly #questions = new Map<string, Question>();
   readonly #unwatch: () => void;
   #subscription: { unsubscribe(): void } | undefined;
   #subject = "";
@@ -120,6 +131,43 @@ export class Peer implements StreamPeer {
     // Where the bus is gone the stream is being lost, and nobody reads this.
     if (this.isDown) return;
     this.#parts.bus.publish(subject, payload, { reply });
+  }
+
+  /**
+   * Asks a question, to which there is one answer.
+   *
+   * @returns The answer; `undefined` if there is none in time, or if the bus
+   * breaks.
+   * @throws {NobodyThere} If nobody listens.
+   * @throws The reason of the signal.
+   */
+  ask(
+    subject: string,
+    payload: Uint8Array,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.isDown) return resolve(undefined);
+      const id = newId();
+      const over = () => {
+        clearTimeout(timer);
+        stop();
+        this.#questions.delete(id);
+      };
+      const answer = (data: Uint8Array | undefined) => {
+        over();
+        resolve(data);
+      };
+      const fail = (reason: unknown) => {
+        over();
+        reject(reason);
+      };
+      const timer = setTimeout(() => answer(undefined), timeoutMs);
+      const stop = onAbort(signal, () => fail(signal?.reason));
+      this.#questions.set(id, { answer, fail: () => fail(new NobodyThere()) });
+      this.publish(subject, payload, `${this.#subject}.${id}`);
+    });
   }
 
   add(stream: Stream): void {
@@ -217,21 +265,32 @@ export class Peer implements StreamPeer {
     for (const stream of [...this.#streams.values()]) {
       stream.lose({ message, isUndelivered: false });
     }
+    for (const { answer } of [...this.#questions.values()]) answer(undefined);
   }
 
   #receive(message: BusMessage): void {
     const { subject, data, reply = "" } = message;
     const id = subject.slice(this.#subject.length + 1);
     if (id === "ping") return void message.respond(this.#audit(data));
+    const question = this.#questions.get(id);
+    if (question !== undefined) {
+      if (message.headers?.code === 503) question.fail();
+      else question.answer(data);
+      return;
+    }
     const stream = this.#streams.get(id);
     if (message.headers?.code === 503) {
       if (stream === undefined) return;
       const { remote } = stream;
       stream.undelivered();
       // Its whole subject has no subscriber.
-      return this.#gone(remote, "the other side has left the bus");
+      return this.#left(remote, false);
     }
-    if (stream !== undefined) return stream.receive(data);
+    if (stream !== undefined) {
+      // Whoever else has learnt the name of a stream does not disturb it.
+      if (reply === "" || reply === stream.sender) stream.receive(data);
+      return;
+    }
     const at = reply.lastIndexOf(".");
     const remote = reply.slice(0, at);
     const isKnown = reply.slice(at + 1) === id &&
@@ -272,21 +331,18 @@ export class Peer implements StreamPeer {
    */
   async #ping(subject: string, remote: Remote): Promise<void> {
     remote.isAsked = true;
-    const { bus, pingMs, maxMisses } = this.#parts;
+    const { pingMs, maxMisses } = this.#parts;
     try {
-      const { data } = await bus.request(
-        `${subject}.ping`,
-        this.#auditOf(remote),
-        { timeout: Math.max(1, pingMs * 0.95) },
-      );
-      remote.misses = 0;
-      this.#onVerdict(subject, data);
-    } catch (error) {
-      if (isNoResponders(error)) {
-        this.#gone(subject, "the other side has left the bus");
-      } else if (++remote.misses >= maxMisses) {
+      const audit = this.#auditOf(remote);
+      const data = await this.ask(`${subject}.ping`, audit, pingMs * 0.95);
+      if (data !== undefined) {
+        remote.misses = 0;
+        this.#onVerdict(subject, data);
+      } else if (!this.isDown && ++remote.misses >= maxMisses) {
         this.#gone(subject, `no answer to ${remote.misses} pings`);
       }
+    } catch {
+      this.#left(subject, true);
     } finally {
       remote.isAsked = false;
     }
@@ -332,9 +388,30 @@ export class Peer implements StreamPeer {
     }
   }
 
-  #gone(subject: string, message: string): void {
+  /**
+   * Nobody listens at a peer. What was just opened has an answer of its own on
+   * its way, if it came too late: that says that nothing ran.
+   *
+   * @param isAsked Whether it is the answer to a ping: one that was opened
+   * before the last ping has had its answer.
+   */
+  #left(subject: string, isAsked: boolean): void {
+    const isSpared = (stream: Stream) => {
+      if (!stream.isJustOpened || stream.wasSpared) return false;
+      stream.wasSpared = isAsked;
+      return true;
+    };
+    this.#gone(subject, "the other side has left the bus", isSpared);
+  }
+
+  #gone(
+    subject: string,
+    message: string,
+    isSpared: (stream: Stream) => boolean = () => false,
+  ): void {
     const remote = this.#remotes.get(subject);
     for (const stream of [...remote?.streams ?? []]) {
+      if (isSpared(stream)) continue;
       // If it is alive after all, it must not wait for what has ended here.
       this.reset(stream);
       stream.lose({ message, isUndelivered: false });

@@ -6,8 +6,12 @@
 
 import { onAbort } from "../abort.ts";
 import { mayHold } from "../command/call_options.ts";
-import { errorFromJson } from "../error_json.ts";
-import { ConnectionLostError, type PartialOutput } from "../errors.ts";
+import { errorFromJson, RemoteError } from "../error_json.ts";
+import {
+  ConnectionLostError,
+  type PartialOutput,
+  SshError,
+} from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
 import type {
   RemoteSession,
@@ -19,6 +23,8 @@ import { type Loss, Stream } from "./_stream.ts";
 
 /** What is open on a connection. */
 export interface ConnectionPart {
+  /** Whether it was just asked for, and has an answer of its own to come. */
+  readonly isJustOpened: boolean;
   lost(loss: Loss): void;
 }
 
@@ -86,6 +92,10 @@ export class FleetSession implements RemoteSession, ConnectionPart {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  get isJustOpened(): boolean {
+    return this.#stream?.isJustOpened === true;
   }
 
   get mayHaveRun(): boolean {
@@ -234,7 +244,12 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   #onFail(json: Record<string, unknown>): void {
     if (this.#isOver) return this.#end();
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
-    const error = errorFromJson(json);
+    const said = errorFromJson(json);
+    const isKnown = said instanceof SshError || said instanceof TypeError ||
+      said instanceof RangeError;
+    const error = isKnown
+      ? said
+      : new RemoteError(said.message, { mayHaveRun: this.mayHaveRun });
     if (error instanceof ConnectionLostError && error.mayHaveRun) {
       const value = this.#listener.output();
       Object.defineProperty(error, "output", { value, enumerable: false });

@@ -56,6 +56,8 @@ export class Stream {
   readonly remote: string;
   /** Whether it is open for nothing but what others are opened on. */
   readonly isIdle: boolean;
+  /** Whether it was kept when its peer seemed to be gone. */
+  wasSpared = false;
   readonly #peer: StreamPeer;
   readonly #to: string;
   readonly #reply: string;
@@ -93,6 +95,16 @@ export class Stream {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** What the messages of the peer name as their sender. */
+  get sender(): string {
+    return this.#to;
+  }
+
+  /** Whether it has sent one frame and heard nothing. */
+  get isJustOpened(): boolean {
+    return !this.#hasHeard && this.#sent === 1;
   }
 
   /** Frames sent so far: what the peer must have received. */
@@ -232,7 +244,7 @@ export class Stream {
 
   /** The bus says that nobody listens at the peer. */
   undelivered(): void {
-    const isUndelivered = !this.#hasHeard && this.#sent === 1;
+    const isUndelivered = this.isJustOpened;
     this.lose({ message: "the other side has left the bus", isUndelivered });
   }
 

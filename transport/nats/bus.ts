@@ -121,9 +121,3 @@ export function isNoResponders(error: unknown): boolean {
     (typeof isNoResponders === "function" && isNoResponders.call(error)) ||
     /no responders/i.test(String(message));
 }
-
-/** Whether a request failed because no answer came in time. */
-export function isTimeout(error: unknown): boolean {
-  const { name, message } = error as { name?: string; message?: string };
-  return name === "TimeoutError" || /timeout/i.test(String(message));
-}

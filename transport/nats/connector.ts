@@ -4,12 +4,12 @@
  * @module
  */
 
-import { abortable, Deadline, sleep } from "../abort.ts";
+import { Deadline, sleep } from "../abort.ts";
 import { CONNECT_OPTIONS } from "../connect_options.ts";
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
 import { DialError } from "../errors.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
-import { type Bus, isNoResponders, isTimeout } from "./bus.ts";
+import type { Bus } from "./bus.ts";
 import { FleetConnection } from "./_connection.ts";
 import {
   deferred,
@@ -23,7 +23,7 @@ import {
   NATS_CONNECTOR_OPTIONS,
   type NatsConnectorOptions,
 } from "./options.ts";
-import { Peer } from "./_peer.ts";
+import { NobodyThere, Peer } from "./_peer.ts";
 
 /** How long the owner of a host has to say that it is there, in milliseconds. */
 const ANSWER_MS = 750;
@@ -160,13 +160,10 @@ export class NatsConnector implements Connector {
       for (;;) {
         signal.throwIfAborted();
         if (this.#peer.fault !== undefined) throw this.#notAllowed(name);
-        if (this.#peer.isDown) throw noBus(name);
-        const answer = this.#request(subject, name);
+        if (this.#peer.isDown) throw this.#noBus(name);
+        const answer = this.#request(subject, name, signal);
         answer.catch(() => {});
-        const offer = await abortable(
-          Promise.race([answer, refused.promise]),
-          signal,
-        );
+        const offer = await Promise.race([answer, refused.promise]);
         if (offer !== undefined) return offer;
       }
     } finally {
@@ -174,22 +171,20 @@ export class NatsConnector implements Connector {
     }
   }
 
-  async #request(subject: string, name: string): Promise<Offer | undefined> {
+  async #request(
+    subject: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<Offer | undefined> {
     const request = jsonBytes({ from: this.#peer.subject });
-    let data: Uint8Array;
+    let data: Uint8Array | undefined;
     try {
-      const options = { timeout: ANSWER_MS };
-      data = (await this.#bus.request(subject, request, options)).data;
+      data = await this.#peer.ask(subject, request, ANSWER_MS, signal);
     } catch (error) {
-      if (isNoResponders(error)) {
-        throw failed("tcp", name, "no worker serves it at the moment", true);
-      }
-      if (isTimeout(error)) return undefined;
-      if ((error as Error).name === "PermissionViolationError") {
-        throw this.#notAllowed(name);
-      }
-      throw noBus(name, error);
+      if (!(error instanceof NobodyThere)) throw error;
+      throw failed("tcp", name, "no worker serves it at the moment", true);
     }
+    if (data === undefined) return undefined;
     try {
       const { worker, ticket } = parseObject(data);
       const start = `${this.#prefix}.w.`;
@@ -199,8 +194,14 @@ export class NatsConnector implements Connector {
     } catch {
       // An answer that is none.
     }
-    await sleep(BUSY_MS);
+    await sleep(BUSY_MS, signal);
     return undefined;
+  }
+
+  /** What was closed does not come back: then nothing is tried again. */
+  #noBus(name: string, cause?: unknown): DialError {
+    const mayReturn = !this.#bus.isClosed();
+    return failed("tcp", name, "the bus is not connected", mayReturn, cause);
   }
 
   #notAllowed(name: string): DialError {
@@ -226,8 +227,4 @@ function failed(
     `Cannot connect to ${JSON.stringify(name)}: ${why}`,
     { host: name, throttled, ...cause !== undefined && { cause } },
   );
-}
-
-function noBus(name: string, cause?: unknown): DialError {
-  return failed("tcp", name, "the bus is not connected", true, cause);
 }

@@ -6,6 +6,13 @@
 
 export type { Bus, BusMessage, BusStatus } from "./bus.ts";
 export { NatsConnector } from "./connector.ts";
+export {
+  type LeaseBucket,
+  type LeaseEntry,
+  Leases,
+  type LeasesOptions,
+  type LeaseStore,
+} from "./leases.ts";
 export type {
   FleetRequest,
   FleetWorkerOptions,

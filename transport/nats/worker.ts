@@ -155,6 +155,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   readonly #held = new Map<string, Held>();
   readonly #presence: { unsubscribe(): void };
   #source: ShardSource | undefined;
+  #isServing = false;
   #sessions = 0;
   #begun = 0;
   #stale = 0;
@@ -236,12 +237,13 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
    * @throws {TypeError | RangeError} If there is no such part.
    */
   async serve(shards: StaticShards | ShardSource): Promise<void> {
-    if (this.#closed !== undefined || this.#source !== undefined) {
+    if (this.#closed !== undefined || this.#isServing) {
       throw new TypeError(
         "Cannot serve: the worker serves already, or is closed",
       );
     }
     if ("start" in shards) {
+      this.#isServing = true;
       this.#source = shards;
       return await shards.start(this);
     }
@@ -251,6 +253,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
         `Cannot serve: index is ${index}, must be below of, which is ${of}`,
       );
     }
+    this.#isServing = true;
     for (let shard = index; shard < this.shardCount; shard += of) {
       this.take(shard);
     }

@@ -9,10 +9,26 @@ import type {
 import type { Connector } from "../../../transport/connector.ts";
 import type { ResolvedHost } from "../../../transport/host/host.ts";
 import type { ContractRig } from "../../../transport/testing/mod.ts";
-import { NatsServer, SHARDS } from "../../kit/nats.ts";
+import type { Bus } from "../../../transport/nats/mod.ts";
+import {
+  ConnectionPool,
+  type ConnectionPoolOptions,
+} from "../../../pool/mod.ts";
+import {
+  MemoryConnector,
+  type MemoryConnectorOptions,
+} from "../../../transport/testing/mod.ts";
+import {
+  type NatsConnection,
+  natsHint,
+  NatsServer,
+  noNats,
+  SHARDS,
+} from "../../kit/nats.ts";
 
-/** Pings are quick in tests, and patient: the machine may be busy. */
-export const PING_MS = 250;
+/** The machine may be busy: nobody is to be given up for that. */
+export const PING_MS = 1_000;
+const FRESH_MS = 60_000;
 
 /** Ends all of them, the last one first. */
 export class Ends implements AsyncDisposable {
@@ -28,14 +44,90 @@ export class Ends implements AsyncDisposable {
   }
 }
 
+/** Options of {@linkcode startFleet}. */
+export interface FleetOptions {
+  readonly host?: FleetWorkerOptions["host"];
+  readonly worker?: Partial<FleetWorkerOptions>;
+  readonly client?: NatsConnectorOptions;
+}
+
+const EXIT = 6;
+const QUEUED = 18;
+const OUT = 4;
+
+/** The bus of a worker, on which a test can do what a bus never does. */
+class TappedBus implements Bus {
+  /** Commands that were told to wait. */
+  queued = 0;
+  /** Frames with the end of a command that are swallowed. */
+  swallowed = 0;
+  /** Bytes of output that were sent. */
+  data = 0;
+  corrupted: (() => Uint8Array) | undefined;
+  isProven = true;
+  last: Parameters<Bus["publish"]> | undefined;
+  readonly #bus: NatsConnection;
+
+  constructor(bus: NatsConnection) {
+    this.#bus = bus;
+  }
+
+  get info() {
+    return this.#bus.info!;
+  }
+
+  publish(...[subject, payload, options]: Parameters<Bus["publish"]>): void {
+    const type = payload?.[0];
+    if (type === EXIT && this.swallowed > 0) {
+      this.swallowed--;
+      return;
+    }
+    if (type === OUT) {
+      this.data += payload!.length - 5;
+      this.last = [subject, payload, options];
+    }
+    const isOfSession = type === OUT || type === EXIT;
+    const sent = isOfSession && this.corrupted ? this.corrupted() : payload;
+    this.#bus.publish(subject, sent, options);
+    if (type === QUEUED) void this.#bus.flush().then(() => this.queued++);
+  }
+
+  /** Sends the last data again, with the number that comes next. */
+  resend(): void {
+    const [subject, payload, options] = this.last!;
+    const again = payload!.slice();
+    const view = new DataView(again.buffer);
+    for (let i = 1; i < 40; i++) {
+      view.setUint32(1, view.getUint32(1) + 1);
+      this.#bus.publish(subject, again.slice(), options);
+    }
+  }
+
+  subscribe(...args: Parameters<Bus["subscribe"]>) {
+    return this.#bus.subscribe(...args);
+  }
+
+  request(...args: Parameters<Bus["request"]>) {
+    return this.#bus.request(...args);
+  }
+
+  flush(): Promise<void> {
+    return this.isProven ? this.#bus.flush() : new Promise(() => {});
+  }
+
+  isClosed(): boolean {
+    return this.#bus.isClosed();
+  }
+
+  status() {
+    return this.#bus.status();
+  }
+}
+
 /** A bus with one worker over a pool, and a connector to it. */
 export async function startFleet(
   pool: RouteSource,
-  options: {
-    readonly host?: FleetWorkerOptions["host"];
-    readonly worker?: Partial<FleetWorkerOptions>;
-    readonly client?: NatsConnectorOptions;
-  } = {},
+  options: FleetOptions = {},
 ) {
   const ends = new Ends();
   const server = ends.add(
@@ -44,14 +136,19 @@ export async function startFleet(
   );
   const workerBus = await server.connect();
   const clientBus = await server.connect();
-  const worker = new FleetWorker(workerBus, {
+  const bus = new TappedBus(workerBus);
+  const worker = new FleetWorker(bus, {
     pool,
     host: options.host ?? (({ name }) => name),
     shards: SHARDS,
     pingMs: PING_MS,
+    freshMs: FRESH_MS,
     ...options.worker,
   });
-  ends.add(worker, (it) => it.close({ drainTimeoutMs: 0 }));
+  ends.add(worker, (it) => {
+    bus.isProven = true;
+    return it.close({ drainTimeoutMs: 0 });
+  });
   await worker.serve({ index: 0, of: 1 });
   const connector = new NatsConnector(clientBus, {
     pingMs: PING_MS,
@@ -60,6 +157,7 @@ export async function startFleet(
   ends.add(connector, (it) => it.close());
   return {
     server,
+    bus,
     workerBus,
     clientBus,
     worker,
@@ -93,5 +191,76 @@ export async function overNats(rig: ContractRig): Promise<ContractRig> {
       await fleet[Symbol.asyncDispose]();
       await rig[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** Registers a test that needs a real server. */
+export function testNats(name: string, fn: () => Promise<void>): void {
+  Deno.test({
+    name: noNats ? `${name} (${natsHint})` : name,
+    ignore: noNats,
+    fn,
+  });
+}
+
+/** Waits until something holds. */
+export async function until(holds: () => boolean): Promise<void> {
+  for (const end = Date.now() + 30_000; !holds();) {
+    if (Date.now() > end) throw new Error(`It never held: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Runs until it throws, and checks with what. */
+export async function quietly(
+  run: () => Promise<unknown>,
+  check: (error: unknown) => void,
+): Promise<void> {
+  let error: unknown;
+  try {
+    await run();
+  } catch (thrown) {
+    error = thrown;
+  }
+  check(error);
+}
+
+/** A pool of a worker over memory, and a fleet around it. */
+export async function site(
+  script: MemoryConnectorOptions = {},
+  options: FleetOptions & {
+    readonly pool?: Partial<ConnectionPoolOptions>;
+  } = {},
+) {
+  const ends = new Ends();
+  const memory = new MemoryConnector(script);
+  const pool = ends.add(
+    new ConnectionPool({ ...options.pool, connector: memory }),
+    (it) => it.close({ drainTimeoutMs: 0 }),
+  );
+  const { pool: _, ...rest } = options;
+  const fleet = ends.add(
+    await startFleet(pool, rest),
+    (it) => it[Symbol.asyncDispose](),
+  );
+  return {
+    ...fleet,
+    memory,
+    pool,
+    ends,
+    /** Adds a worker over the same pool, for all shards. */
+    async addWorker(): Promise<FleetWorker> {
+      const worker = new FleetWorker(await fleet.server.connect(), {
+        pool,
+        host: ({ name }) => name,
+        shards: SHARDS,
+        pingMs: PING_MS,
+        freshMs: FRESH_MS,
+      });
+      ends.add(worker, (it) => it.close({ drainTimeoutMs: 0 }));
+      await worker.serve({ index: 0, of: 1 });
+      return worker;
+    },
+    [Symbol.asyncDispose]: () => ends[Symbol.asyncDispose](),
   };
 }

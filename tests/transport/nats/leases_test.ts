@@ -1,0 +1,117 @@
+// Leases over a real KV store: each shard has one owner, those of a worker that
+// is gone are taken by the others, and a worker that joins gets its share.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Kvm } from "@nats-io/kv";
+import { ConnectionPool } from "../../../pool/mod.ts";
+import { fleetPool, FleetWorker, Leases } from "../../../pool/nats.ts";
+import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import { type NatsConnection, NatsServer, SHARDS } from "../../kit/nats.ts";
+import { Ends, PING_MS, testNats, until } from "./_kit.ts";
+
+const TTL_MS = 1_500;
+
+/** Workers with leases, each over a bus of its own. */
+async function site() {
+  const ends = new Ends();
+  const server = ends.add(
+    await NatsServer.start({ jetStream: true }),
+    (it) => it[Symbol.asyncDispose](),
+  );
+  const memory = new MemoryConnector();
+  const pool = ends.add(
+    new ConnectionPool({ connector: memory }),
+    (it) => it.close({ drainTimeoutMs: 0 }),
+  );
+  async function addWorker(id: string) {
+    const bus: NatsConnection = await server.connect();
+    const worker = new FleetWorker(bus, {
+      id,
+      pool,
+      host: ({ name }) => name,
+      shards: SHARDS,
+      pingMs: PING_MS,
+      freshMs: 60_000,
+    });
+    const leases = new Leases(bus, new Kvm(bus), {
+      ttlMs: TTL_MS,
+      movesAtOnce: 4,
+    });
+    ends.add(worker, (it) => it.close({ drainTimeoutMs: 0 }));
+    await worker.serve(leases);
+    return { worker, bus };
+  }
+  return {
+    server,
+    memory,
+    addWorker,
+    [Symbol.asyncDispose]: () => ends[Symbol.asyncDispose](),
+  };
+}
+
+/** Whether each shard has one owner, and none has more than its share. */
+function areDealt(workers: readonly FleetWorker[]): boolean {
+  const all = workers.flatMap(({ shards }) => shards);
+  const fair = Math.ceil(SHARDS / workers.length);
+  return all.length === SHARDS && new Set(all).size === SHARDS &&
+    workers.every(({ shards }) => shards.length <= fair);
+}
+
+testNats(
+  "Leases deal all shards, move some to a worker that joins, and those of one that died",
+  async () => {
+    await using fleet = await site();
+    const one = await fleet.addWorker("w1");
+    await until(() => areDealt([one.worker]));
+    const two = await fleet.addWorker("w2");
+    await until(() => areDealt([one.worker, two.worker]));
+    const kept = new Set(one.worker.shards);
+    await using pool = fleetPool(await fleet.server.connect(), {
+      pingMs: PING_MS,
+    });
+    const hosts = Array.from({ length: 12 }, (_, i) => `ops@host-${i}`);
+    await Promise.all(hosts.map((host) => pool.exec(host, "true")));
+    const { begun } = two.worker.stats();
+    assert(begun > 0 && one.worker.stats().begun > 0);
+    // It dies without a word.
+    await two.bus.close();
+    await until(() => areDealt([one.worker]));
+    for (const shard of kept) {
+      assert(one.worker.shards.includes(shard), `shard ${shard} has moved`);
+    }
+    await Promise.all(hosts.map((host) => pool.exec(host, "true")));
+    assertEquals(two.worker.stats().begun, begun);
+  },
+);
+
+testNats("a worker that ends gives its shards back in order", async () => {
+  await using fleet = await site();
+  const one = await fleet.addWorker("w1");
+  const two = await fleet.addWorker("w2");
+  await until(() => areDealt([one.worker, two.worker]));
+  await one.worker.close();
+  assertEquals(one.worker.shards, []);
+  await until(() => areDealt([two.worker]));
+  await assertRejects(
+    () => one.worker.serve({ index: 0, of: 1 }),
+    TypeError,
+    "closed",
+  );
+});
+
+testNats(
+  "a worker without its store stops by its own clock, and takes its own shards back",
+  async () => {
+    await using fleet = await site();
+    const one = await fleet.addWorker("w1");
+    const two = await fleet.addWorker("w2");
+    await until(() => areDealt([one.worker, two.worker]));
+    const before = [...one.worker.shards].sort();
+    fleet.server.signal("SIGSTOP");
+    await until(() => one.worker.shards.length === 0);
+    await until(() => two.worker.shards.length === 0);
+    fleet.server.signal("SIGCONT");
+    await until(() => areDealt([one.worker, two.worker]));
+    assertEquals([...one.worker.shards].sort(), before);
+  },
+);

@@ -1,0 +1,394 @@
+/**
+ * {@linkcode Leases}: which worker serves which shard, by leases in a KV store.
+ *
+ * @module
+ */
+
+import { accepting, callback, count, duration } from "../options/rules.ts";
+import { OptionTable } from "../options/table.ts";
+import { type Bus, isNoResponders, watchBus } from "./bus.ts";
+import { isToken } from "./_frames.ts";
+import type { ShardOwner, ShardSource } from "./worker.ts";
+
+/** An entry of a bucket. */
+export interface LeaseEntry {
+  /** Its key. */
+  readonly key: string;
+  /** What happened to it: `"PUT"`, or it is gone. */
+  readonly operation: string;
+  /** Its number; each change has a higher one. */
+  readonly revision: number;
+  /** Its value as text. */
+  string(): string;
+}
+
+/** A bucket of a KV store: that of `@nats-io/kv`. */
+export interface LeaseBucket {
+  /** Sets a value. */
+  put(key: string, value: string): Promise<number>;
+  /** Sets a value that there is not. */
+  create(key: string, value: string): Promise<number>;
+  /** Sets a value, if nobody else has since this revision. */
+  update(key: string, value: string, revision: number): Promise<number>;
+  /** Deletes a value, if nobody else has changed it since. */
+  delete(
+    key: string,
+    options?: { readonly previousSeq?: number },
+  ): Promise<void>;
+  /** Gives what there is, and then each change. */
+  watch(): Promise<AsyncIterable<LeaseEntry> & { stop(): void }>;
+}
+
+/** A KV store: a `Kvm` of `@nats-io/kv`. */
+export interface LeaseStore {
+  /** Opens a bucket, and makes it if there is none. */
+  create(
+    name: string,
+    options?: { readonly ttl?: number; readonly replicas?: number },
+  ): Promise<LeaseBucket>;
+}
+
+/** Options for {@linkcode Leases}. */
+export interface LeasesOptions {
+  /**
+   * The first part of every subject, as of the worker.
+   *
+   * @default {"ssh"}
+   */
+  readonly prefix?: string;
+  /**
+   * How long a worker counts as alive that says nothing, in milliseconds. It
+   * says that it is there three times as often.
+   *
+   * @default {3_000}
+   */
+  readonly ttlMs?: number;
+  /**
+   * How many servers of a cluster keep the leases.
+   *
+   * @default {1}
+   */
+  readonly replicas?: number;
+  /**
+   * How many shards a worker gives away at once, each third of `ttlMs`, when
+   * another has joined. Default: a 64th of all.
+   */
+  readonly movesAtOnce?: number;
+  /** Told of what fails, and is tried again. Must not throw. */
+  readonly onError?: (error: unknown) => void;
+}
+
+const OPTIONS = new OptionTable<LeasesOptions>("make the leases", {
+  prefix: accepting(
+    "letters, digits, - and _",
+    (value) => isToken(value) && !value.includes("%"),
+  ),
+  ttlMs: duration({ zero: false }),
+  replicas: count,
+  movesAtOnce: count,
+  onError: callback,
+});
+
+/** By how much a worker stops before others may begin, in milliseconds. */
+const MARGIN_MS = 500;
+/** How many shards are asked for at once. */
+const BATCH = 128;
+
+/** Who serves a shard. */
+interface Lease {
+  readonly owner: string;
+  readonly revision: number;
+}
+
+/**
+ * Deals the shards among the workers that there are: each takes its share, and
+ * gives some away when another joins; those of a worker that died are taken by
+ * the others. Leases say who dials a host, and nothing more: the bus gives each
+ * request to one worker, so two owners at a time cost a connection, and no
+ * command runs twice.
+ *
+ * A worker stops by its own clock before its lease has run out. Shards that it
+ * had are taken back first, so that a break of the bus moves few hosts.
+ *
+ * @example Usage
+ * ```ts ignore
+ * import { Kvm } from "@nats-io/kv";
+ * import { FleetWorker, Leases } from "@sshpool/sshpool/nats";
+ *
+ * const worker = new FleetWorker(bus, { pool, host: ({ name }) => name });
+ * await worker.serve(new Leases(bus, new Kvm(bus)));
+ * ```
+ */
+export class Leases implements ShardSource {
+  readonly #bus: Bus;
+  readonly #store: LeaseStore;
+  readonly #prefix: string;
+  readonly #ttlMs: number;
+  readonly #options: LeasesOptions;
+  #worker!: ShardOwner;
+  #presence!: LeaseBucket;
+  #owners!: LeaseBucket;
+  readonly #leases = new Map<number, Lease>();
+  /** When each worker was last heard of. */
+  readonly #seen = new Map<string, number>();
+  /** Shards that this worker had, and may take back. */
+  readonly #had = new Set<number>();
+  #watches: { stop(): void }[] = [];
+  /** Since when this worker hears of the others. */
+  #hearsSince = 0;
+  #loop: ReturnType<typeof setTimeout> | undefined;
+  #lapse: ReturnType<typeof setTimeout> | undefined;
+  #unwatch: (() => void) | undefined;
+  #isLeased = false;
+  #isOver = false;
+  #running: Promise<void> = Promise.resolve();
+
+  /**
+   * Makes leases for one worker.
+   *
+   * @param bus The connection to the bus.
+   * @param store Where the leases are.
+   * @param options Their time, and how fast shards move.
+   * @throws {TypeError | RangeError} If an option is unknown or wrong.
+   */
+  constructor(bus: Bus, store: LeaseStore, options: LeasesOptions = {}) {
+    const given = OPTIONS.check(options);
+    this.#bus = bus;
+    this.#store = store;
+    this.#options = given;
+    this.#prefix = given.prefix ?? "ssh";
+    this.#ttlMs = given.ttlMs ?? 3_000;
+  }
+
+  /**
+   * Begins to take shards for a worker: `FleetWorker.serve()` calls it.
+   *
+   * @param worker The worker.
+   * @returns Settles when it has its first shards, or there is none for it yet.
+   */
+  async start(worker: ShardOwner): Promise<void> {
+    this.#worker = worker;
+    const { replicas = 1 } = this.#options;
+    const ttl = this.#ttlMs;
+    this.#presence = await this.#store.create(`${this.#prefix}_workers`, {
+      ttl,
+      replicas,
+    });
+    this.#owners = await this.#store.create(`${this.#prefix}_shards`, {
+      replicas,
+    });
+    await this.#watch();
+    this.#unwatch = watchBus(this.#bus, {
+      onDown: () => {},
+      onUp: () => void this.#watch().catch((error) => this.#tell(error)),
+      onRefused: () => {},
+    });
+    await this.#turn();
+  }
+
+  /** Gives all shards back, for others to take. */
+  async stop(): Promise<void> {
+    if (this.#isOver || this.#worker === undefined) return;
+    this.#isOver = true;
+    clearTimeout(this.#loop);
+    clearTimeout(this.#lapse);
+    this.#unwatch?.();
+    await this.#running;
+    await Promise.all(this.#worker.shards.map((shard) => this.#release(shard)));
+    await this.#presence.delete(this.#worker.id).catch(() => {});
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  #tell(error: unknown): void {
+    this.#options.onError?.(error);
+  }
+
+  /** Hears of workers and of leases; anew when the bus is back. */
+  async #watch(): Promise<void> {
+    for (const watch of this.#watches.splice(0)) watch.stop();
+    const [workers, owners] = await Promise.all([
+      this.#presence.watch(),
+      this.#owners.watch(),
+    ]);
+    this.#watches = [workers, owners];
+    this.#hearsSince = performance.now();
+    void this.#follow(workers, ({ key, operation }) => {
+      if (operation === "PUT") this.#seen.set(key, performance.now());
+      else this.#seen.delete(key);
+    });
+    void this.#follow(owners, (entry) => this.#onLease(entry));
+    if (this.#isOver) { for (const watch of this.#watches) watch.stop(); }
+  }
+
+  async #follow(
+    entries: AsyncIterable<LeaseEntry>,
+    take: (entry: LeaseEntry) => void,
+  ): Promise<void> {
+    try {
+      for await (const entry of entries) take(entry);
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #onLease(entry: LeaseEntry): void {
+    const shard = Number(entry.key);
+    const { shardCount, id, shards } = this.#worker;
+    if (!Number.isInteger(shard) || shard < 0 || shard >= shardCount) return;
+    const known = this.#leases.get(shard);
+    // Ours may be told after a later one that we made.
+    if (known !== undefined && known.revision > entry.revision) return;
+    if (entry.operation !== "PUT") {
+      this.#leases.delete(shard);
+      return;
+    }
+    const owner = entry.string();
+    this.#leases.set(shard, { owner, revision: entry.revision });
+    if (owner !== id && shards.includes(shard)) {
+      this.#had.delete(shard);
+      this.#worker.give(shard);
+    }
+  }
+
+  async #turn(): Promise<void> {
+    this.#running = this.#tick().catch((error) => this.#tell(error));
+    await this.#running;
+    if (this.#isOver) return;
+    this.#loop = setTimeout(() => void this.#turn(), this.#ttlMs / 3);
+  }
+
+  async #tick(): Promise<void> {
+    const { id, shards, shardCount } = this.#worker;
+    const before = performance.now();
+    await within(this.#ttlMs, this.#presence.put(id, id));
+    if (this.#isOver) return;
+    this.#renew(before);
+    const live = this.#live();
+    if (live.length > 1) void this.#pingNext(live);
+    const fair = Math.ceil(shardCount / live.length);
+    if (shards.length > fair) {
+      const { movesAtOnce = Math.ceil(shardCount / 64) } = this.#options;
+      const count = Math.min(movesAtOnce, shards.length - fair);
+      await Promise.all(
+        shards.slice(0, count).map((shard) => this.#release(shard)),
+      );
+      return;
+    }
+    const free = this.#free(new Set(live), new Set(shards));
+    const wanted = free.slice(0, Math.min(BATCH, fair - shards.length));
+    await within(
+      this.#ttlMs,
+      Promise.all(wanted.map((shard) => this.#take(shard))),
+    );
+    // There are more: not in a third of the time, but now.
+    if (wanted.length === BATCH && !this.#isOver) await this.#tick();
+  }
+
+  /** The workers that are there, this one among them, in the order of the ring. */
+  #live(): string[] {
+    const oldest = performance.now() - this.#ttlMs;
+    const all = new Set([this.#worker.id]);
+    for (const [id, at] of this.#seen) {
+      if (at >= oldest) all.add(id);
+      else this.#seen.delete(id);
+    }
+    return [...all].sort();
+  }
+
+  /** Shards that nobody serves; those that this worker had come first. */
+  #free(live: ReadonlySet<string>, mine: ReadonlySet<number>): number[] {
+    const { id, shardCount } = this.#worker;
+    // Those who are there have to be heard first.
+    const hasHeard = performance.now() - this.#hearsSince > this.#ttlMs;
+    const own: number[] = [];
+    const others: number[] = [];
+    for (let shard = 0; shard < shardCount; shard++) {
+      if (mine.has(shard)) continue;
+      const owner = this.#leases.get(shard)?.owner;
+      if (owner === id || (owner === undefined && this.#had.has(shard))) {
+        own.push(shard);
+      } else if (owner === undefined || (hasHeard && !live.has(owner))) {
+        others.push(shard);
+      }
+    }
+    // Two that look at the same time ask for different ones.
+    return [...own, ...shuffled(others)];
+  }
+
+  async #take(shard: number): Promise<void> {
+    const { id } = this.#worker;
+    const lease = this.#leases.get(shard);
+    const key = String(shard);
+    try {
+      const revision = lease === undefined
+        ? await this.#owners.create(key, id)
+        : await this.#owners.update(key, id, lease.revision);
+      this.#leases.set(shard, { owner: id, revision });
+      if (!this.#isLeased || this.#isOver) return;
+      this.#had.add(shard);
+      this.#worker.take(shard);
+    } catch {
+      // Another was faster.
+    }
+  }
+
+  async #release(shard: number): Promise<void> {
+    const lease = this.#leases.get(shard);
+    this.#had.delete(shard);
+    this.#worker.give(shard);
+    if (lease?.owner !== this.#worker.id) return;
+    this.#leases.delete(shard);
+    await this.#owners.delete(String(shard), { previousSeq: lease.revision })
+      .catch(() => {});
+  }
+
+  /** Arms the end of the lease, before anybody else may begin. */
+  #renew(at: number): void {
+    clearTimeout(this.#lapse);
+    const margin = Math.min(MARGIN_MS, this.#ttlMs / 4);
+    const leftMs = at + this.#ttlMs - margin - performance.now();
+    this.#isLeased = leftMs > 0;
+    if (!this.#isLeased) return this.#onLapse();
+    this.#lapse = setTimeout(() => this.#onLapse(), leftMs);
+  }
+
+  #onLapse(): void {
+    this.#isLeased = false;
+    for (const shard of this.#worker.shards) this.#worker.give(shard);
+  }
+
+  /** Sees at once that the next of the ring has left the bus. */
+  async #pingNext(live: readonly string[]): Promise<void> {
+    const at = live.indexOf(this.#worker.id);
+    const next = live[(at + 1) % live.length]!;
+    try {
+      const subject = `${this.#prefix}.w.${next}.ping`;
+      await this.#bus.request(subject, undefined, {
+        timeout: Math.max(1, this.#ttlMs / 6),
+      });
+    } catch (error) {
+      if (!isNoResponders(error)) return;
+      this.#seen.delete(next);
+      await this.#presence.delete(next).catch(() => {});
+    }
+  }
+}
+
+function shuffled<T>(items: T[]): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [items[i], items[j]] = [items[j]!, items[i]!];
+  }
+  return items;
+}
+
+/** Waits for no longer than a time: a bus that is down answers late. */
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`The leases do not answer within ${ms} ms`)),
+      ms,
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
