@@ -189,6 +189,11 @@ const NATS = `
   fleetPool
 `;
 
+const NATS_WORKER = `
+  WorkerProgram
+  main
+`;
+
 const OPENSSH = `
   OpenSshConnector
   OpenSshConnectorOptions
@@ -303,6 +308,7 @@ const TESTING = `
 const NAMES: Record<string, string> = {
   ".": SHARED + MAIN,
   "./nats": NATS,
+  "./nats-worker": NATS_WORKER,
   "./openssh": OPENSSH,
   "./otel": OTEL,
   "./pool": SHARED + POOL,
