@@ -22,6 +22,7 @@
  * - `acquireTimeoutMs` counts up to when there is a worker; then a command waits
  *   in the queue of the worker's pool, and its `acquireTimeoutMs` counts;
  * - `timeoutMs` counts that wait too;
+ * - `backoff` begins with 50 ms and ends with 500 ms: to ask again costs little;
  * - hosts are names: an object may have `hostname`, `port`, `user` and `alias`;
  * - the password of `sudo` is given by the worker (`sudoPassword`), or sent with
  *   `sendSudoPasswords`;
@@ -117,6 +118,9 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   "resolver",
 ]);
 
+/** Asking who has a host costs next to nothing, and the next owner is soon there. */
+const BACKOFF = { initialMs: 50, maxMs: 500 };
+
 /** More than any program has: the worker has the limits. */
 const MANY = 1_000_000;
 
@@ -166,7 +170,10 @@ export function fleetPool(
     );
   const connector = new NatsConnector(bus, part(NATS_CONNECTOR_OPTIONS.names));
   try {
-    return new FleetPool(connector, part(OF_POOL));
+    return new FleetPool(connector, {
+      ...part(OF_POOL),
+      backoff: { ...BACKOFF, ...given.backoff },
+    });
   } catch (error) {
     connector.close();
     throw error;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { sleep } from "../abort.ts";
 import { accepting, callback, count, duration } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
 import { type Bus, isNoResponders, watchBus } from "./bus.ts";
@@ -134,8 +135,12 @@ export class Leases implements ShardSource {
   /** Shards that this worker had, and may take back. */
   readonly #had = new Set<number>();
   #watches: { stop(): void }[] = [];
-  /** Since when this worker hears of the others. */
+  /** Whether it hears of the others, and since when. */
+  #hears = false;
   #hearsSince = 0;
+  #tickedAt = 0;
+  /** Turns in a row in which somebody else was always faster. */
+  #futile = 0;
   #loop: ReturnType<typeof setTimeout> | undefined;
   #lapse: ReturnType<typeof setTimeout> | undefined;
   #unwatch: (() => void) | undefined;
@@ -177,10 +182,10 @@ export class Leases implements ShardSource {
     this.#owners = await this.#store.create(`${this.#prefix}_shards`, {
       replicas,
     });
-    await this.#watch();
     this.#unwatch = watchBus(this.#bus, {
       onDown: () => {},
-      onUp: () => void this.#watch().catch((error) => this.#tell(error)),
+      // Not at once: its store may not be ready.
+      onUp: () => this.#hears = false,
       onRefused: () => {},
     });
     await this.#turn();
@@ -206,11 +211,14 @@ export class Leases implements ShardSource {
   /** Hears of workers and of leases; anew when the bus is back. */
   async #watch(): Promise<void> {
     for (const watch of this.#watches.splice(0)) watch.stop();
-    const [workers, owners] = await Promise.all([
-      this.#presence.watch(),
-      this.#owners.watch(),
-    ]);
+    const [workers, owners] = await within(
+      this.#ttlMs,
+      Promise.all([this.#presence.watch(), this.#owners.watch()]),
+    );
     this.#watches = [workers, owners];
+    this.#leases.clear();
+    this.#seen.clear();
+    this.#hears = true;
     this.#hearsSince = performance.now();
     void this.#follow(workers, ({ key, operation }) => {
       if (operation === "PUT") this.#seen.set(key, performance.now());
@@ -221,14 +229,18 @@ export class Leases implements ShardSource {
   }
 
   async #follow(
-    entries: AsyncIterable<LeaseEntry>,
+    entries: AsyncIterable<LeaseEntry> & { stop(): void },
     take: (entry: LeaseEntry) => void,
   ): Promise<void> {
     try {
-      for await (const entry of entries) take(entry);
+      for await (const entry of entries) {
+        if (this.#watches.includes(entries)) take(entry);
+      }
     } catch (error) {
       this.#tell(error);
     }
+    // A watch that ended by itself: who does not hear would go by old news.
+    if (this.#watches.includes(entries)) this.#hears = false;
   }
 
   #onLease(entry: LeaseEntry): void {
@@ -263,6 +275,15 @@ export class Leases implements ShardSource {
     await within(this.#ttlMs, this.#presence.put(id, id));
     if (this.#isOver) return;
     this.#renew(before);
+    // After a sleep the others are heard again before they count as gone.
+    if (before - this.#tickedAt > this.#ttlMs) this.#hearsSince = before;
+    this.#tickedAt = before;
+    if (!this.#hears) {
+      await this.#watch();
+      // What there is comes at once.
+      await sleep(this.#ttlMs / 10);
+    }
+    if (this.#isOver) return;
     const live = this.#live();
     if (live.length > 1) void this.#pingNext(live);
     const fair = Math.ceil(shardCount / live.length);
@@ -274,14 +295,23 @@ export class Leases implements ShardSource {
       );
       return;
     }
-    const free = this.#free(new Set(live), new Set(shards));
-    const wanted = free.slice(0, Math.min(BATCH, fair - shards.length));
-    await within(
+    const { own, others } = this.#free(new Set(live), new Set(shards));
+    const room = Math.min(BATCH, fair - shards.length);
+    const wanted = [...own, ...others].slice(0, room);
+    const taken = await within(
       this.#ttlMs,
       Promise.all(wanted.map((shard) => this.#take(shard))),
     );
+    const isFutile = wanted.length > 0 && !taken.includes(true);
+    this.#futile = isFutile ? this.#futile + 1 : 0;
+    // Nobody is faster each time: what is known here is wrong.
+    if (this.#futile >= 3) this.#hears = false;
+    // Leases of a former self beyond its share: nobody serves those.
+    await Promise.all(own.slice(room).map((shard) => this.#release(shard)));
     // There are more: not in a third of the time, but now.
-    if (wanted.length === BATCH && !this.#isOver) await this.#tick();
+    if (wanted.length === BATCH && !isFutile && !this.#isOver) {
+      await this.#tick();
+    }
   }
 
   /** The workers that are there, this one among them, in the order of the ring. */
@@ -295,8 +325,8 @@ export class Leases implements ShardSource {
     return [...all].sort();
   }
 
-  /** Shards that nobody serves; those that this worker had come first. */
-  #free(live: ReadonlySet<string>, mine: ReadonlySet<number>): number[] {
+  /** Shards that nobody serves: those that this worker had, and the others. */
+  #free(live: ReadonlySet<string>, mine: ReadonlySet<number>) {
     const { id, shardCount } = this.#worker;
     // Those who are there have to be heard first.
     const hasHeard = performance.now() - this.#hearsSince > this.#ttlMs;
@@ -312,10 +342,10 @@ export class Leases implements ShardSource {
       }
     }
     // Two that look at the same time ask for different ones.
-    return [...own, ...shuffled(others)];
+    return { own, others: shuffled(others) };
   }
 
-  async #take(shard: number): Promise<void> {
+  async #take(shard: number): Promise<boolean> {
     const { id } = this.#worker;
     const lease = this.#leases.get(shard);
     const key = String(shard);
@@ -324,11 +354,14 @@ export class Leases implements ShardSource {
         ? await this.#owners.create(key, id)
         : await this.#owners.update(key, id, lease.revision);
       this.#leases.set(shard, { owner: id, revision });
-      if (!this.#isLeased || this.#isOver) return;
-      this.#had.add(shard);
-      this.#worker.take(shard);
+      if (this.#isLeased && !this.#isOver) {
+        this.#had.add(shard);
+        this.#worker.take(shard);
+      }
+      return true;
     } catch {
       // Another was faster.
+      return false;
     }
   }
 

@@ -1,0 +1,307 @@
+/**
+ * A pool behind a bus, beside the same pool without one: warm commands, many at
+ * once, a host that another program uses, bulk output, and what they cost; and
+ * a hundred thousand hosts on fifty workers, of which one dies.
+ *
+ * Client and worker are one process here, so that its processor time is that of
+ * both; the server of the bus is not counted.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import process from "node:process";
+import {
+  ConnectionPool,
+  type ConnectionPoolOptions,
+  type SshHost,
+} from "../mod.ts";
+import { MemoryConnector } from "../transport/testing/mod.ts";
+import { natsHint, noNats, openBus } from "./kit/bus.ts";
+import { memory } from "./kit/memory.ts";
+import { scenario, size } from "./kit/scenario.ts";
+import { noSshd, sharedSshd, sshdHint } from "./kit/sshd.ts";
+import {
+  claim,
+  fact,
+  factValue,
+  rateRatio,
+  ratio,
+  reportOf,
+} from "./report/report.ts";
+
+reportOf(import.meta, "a pool behind a bus");
+
+const ignore = noSshd || noNats;
+const hint = `${sshdHint}${noSshd ? "" : natsHint}`;
+
+/** Runs commands on a host, directly or over the bus. */
+interface Way extends AsyncDisposable {
+  readonly pool: ConnectionPool;
+  readonly host: string | SshHost;
+}
+
+async function direct(): Promise<Way> {
+  const pool = new ConnectionPool({ config: false });
+  const host = (await sharedSshd()).host();
+  await pool.exec(host, "true", { check: true });
+  return { pool, host, [Symbol.asyncDispose]: () => pool.close() };
+}
+
+/** A worker that has the one host under every name. */
+async function workerSite(options: ConnectionPoolOptions = {}) {
+  const host = (await sharedSshd()).host();
+  const pool = new ConnectionPool({ config: false, ...options });
+  const bus = await openBus({
+    pool,
+    host: ({ name }) => ({ ...host, hostKeyAlias: name }),
+  });
+  return {
+    bus,
+    pool,
+    async [Symbol.asyncDispose]() {
+      await bus[Symbol.asyncDispose]();
+      await pool.close();
+    },
+  };
+}
+
+async function overBus(): Promise<Way> {
+  const site = await workerSite();
+  const pool = await site.bus.client();
+  await pool.exec("web-1", "true", { check: true });
+  return {
+    pool,
+    host: "web-1",
+    [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
+  };
+}
+
+const WAYS = { direct, "over the bus": overBus } as const;
+
+function both(
+  spec: Omit<Parameters<typeof scenario<Way>>[0], "name" | "open">,
+): [string, string] {
+  return Object.entries(WAYS).map(([name, open], i) =>
+    scenario({ ...spec, ignore, name, baseline: i === 0, open })
+  ) as [string, string];
+}
+
+const [warmDirect, warmBus] = both({
+  group: `warm exec("true")${hint}`,
+  n: size(300, 10),
+  warmup: size(20, 1),
+  run: async ({ pool, host }) =>
+    void await pool.exec(host, "true", { check: true }),
+});
+
+const CALLERS = 64;
+const MANY = size(1_500, 64);
+const cpuFact = (name: string) => `processor time of a command, ${name}`;
+const [manyDirect, manyBus] = Object.entries(WAYS).map(([name, open], i) =>
+  scenario({
+    group: `${MANY} commands of ${CALLERS} callers${hint}`,
+    name,
+    ignore,
+    baseline: i === 0,
+    n: size(3, 1),
+    batch: MANY,
+    open,
+    async run({ pool, host }) {
+      const before = process.cpuUsage();
+      let left = MANY;
+      await Promise.all(Array.from({ length: CALLERS }, async () => {
+        while (left-- > 0) await pool.exec(host, "true", { check: true });
+      }));
+      const { user, system } = process.cpuUsage(before);
+      const ms = (user + system) / 1000 / MANY;
+      const least = Math.min(ms, factValue(cpuFact(name)) ?? Infinity);
+      fact(cpuFact(name), least, "ms");
+    },
+  })
+) as [string, string];
+
+const BYTES = size(64 * 1024 * 1024, 1024 * 1024);
+const [bulkDirect, bulkBus] = both({
+  group: `${BYTES / 1024 / 1024} MiB of output${hint}`,
+  n: size(4, 1),
+  bytes: BYTES,
+  async run({ pool, host }) {
+    const { stdout } = await pool.exec(host, `head -c ${BYTES} /dev/zero`, {
+      encoding: "bytes",
+      maxOutputBytes: Infinity,
+    });
+    assertEquals(stdout.length, BYTES);
+  },
+});
+
+const first = { group: `the first command on a host${hint}`, n: size(20, 2) };
+scenario({
+  ...first,
+  ignore,
+  name: "direct",
+  baseline: true,
+  fresh: true,
+  async open() {
+    const pool = new ConnectionPool({ config: false });
+    const host = (await sharedSshd()).host();
+    return { pool, host, [Symbol.asyncDispose]: () => pool.close() };
+  },
+  run: async ({ pool, host }) => void await pool.exec(host, "true"),
+});
+scenario({
+  ...first,
+  ignore,
+  name: "over the bus, another client uses it",
+  fresh: true,
+  async open() {
+    const site = await workerSite();
+    await (await site.bus.client()).exec("web-1", "true");
+    const pool = await site.bus.client();
+    return { pool, [Symbol.asyncDispose]: () => site[Symbol.asyncDispose]() };
+  },
+  run: async ({ pool }) => void await pool.exec("web-1", "true"),
+});
+
+const CLIENTS = 20;
+const PER_HOST = "most connections to a host, for 200 commands of 20 clients";
+scenario({
+  group: `200 commands of ${CLIENTS} clients on 10 hosts${hint}`,
+  name: "over the bus",
+  ignore,
+  n: size(3, 1),
+  async open() {
+    const site = await workerSite({ maxConnectionsPerHost: 2 });
+    const clients = [];
+    for (let i = 0; i < CLIENTS; i++) clients.push(await site.bus.client());
+    return {
+      ...site,
+      clients,
+      [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
+    };
+  },
+  run: async ({ clients }) =>
+    void await Promise.all(clients.flatMap((pool) =>
+      Array.from(
+        { length: 10 },
+        (_, i) => pool.exec(`web-${i}`, "true", { check: true }),
+      )
+    )),
+  check({ pool }) {
+    const most = Math.max(...pool.stats().hosts.map((it) => it.connections));
+    fact(PER_HOST, most, "");
+    assert(most <= 2);
+  },
+});
+
+const HOSTS = size(100_000, 5_000);
+const WORKERS = 50;
+const SHARDS = 1_024;
+
+/** What `partition()` of a NATS server makes of a host: FNV-1a of 32 bits. */
+function shardOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) {
+    hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  }
+  return hash % SHARDS;
+}
+
+const hostsOf = (shards: ReadonlySet<number>) =>
+  Array.from({ length: HOSTS }, (_, i) => `ops@host-${i}`)
+    .filter((name) => shards.has(shardOf(`teama${name}`)));
+
+const MOVED = "hosts of others that are dialled again when a worker dies";
+const SPREAD = "the busiest worker over the mean, after one of 50 has died";
+const PER_HOST_KIB = "memory of the pools per host, over a fake";
+
+/** Fifty pools, each with its shards; the first one dies. */
+scenario({
+  group: `${HOSTS} hosts on ${WORKERS} workers`,
+  name: "one dies, and its hosts are used",
+  n: 1,
+  warmup: 0,
+  fresh: true,
+  async open() {
+    const before = await memory();
+    const workers = Array.from({ length: WORKERS }, (_, index) => {
+      const connector = new MemoryConnector();
+      const shards = new Set<number>();
+      for (let i = index; i < SHARDS; i += WORKERS) shards.add(i);
+      const pool = new ConnectionPool({
+        connector,
+        maxConnections: Infinity,
+        idleTimeoutMs: 0,
+        keepaliveIntervalMs: 0,
+      });
+      return { connector, shards, pool };
+    });
+    await Promise.all(
+      workers.map(({ pool, shards }) =>
+        Promise.all(hostsOf(shards).map((name) => pool.exec(name, "true")))
+      ),
+    );
+    const { inUse } = await memory();
+    fact(PER_HOST_KIB, (inUse - before.inUse) / HOSTS / 1024, "KiB");
+    return {
+      workers,
+      async [Symbol.asyncDispose]() {
+        await Promise.all(workers.map(({ pool }) => pool.close()));
+      },
+    };
+  },
+  async run({ workers }) {
+    const [dead, ...alive] = workers;
+    await dead!.pool.close({ drainTimeoutMs: 0 });
+    // Its shards are dealt to those that have least.
+    const sorted = alive.sort((a, b) => a.shards.size - b.shards.size);
+    [...dead!.shards].forEach((shard, i) =>
+      sorted[i % sorted.length]!.shards.add(shard)
+    );
+    await Promise.all(
+      alive.map(({ pool, shards }) =>
+        Promise.all(hostsOf(shards).map((name) => pool.exec(name, "true")))
+      ),
+    );
+  },
+  check({ workers }) {
+    const [dead, ...alive] = workers;
+    const all = workers.reduce((sum, it) => sum + it.connector.dials, 0);
+    const moved = all - HOSTS - hostsOf(dead!.shards).length;
+    fact(MOVED, moved, "");
+    const most = Math.max(...alive.map(({ pool }) => pool.size));
+    fact(SPREAD, most / (HOSTS / alive.length), "times");
+    for (const { connector } of alive) {
+      assert(connector.maxDialsInFlight <= 32, "dials are throttled");
+    }
+  },
+});
+
+claim({
+  text: "warm exec, the time over the bus over that of a direct pool",
+  actual: (rows) => ratio(rows, warmBus, warmDirect),
+  atMost: 1.6,
+});
+claim({
+  text: "processor time of a command, over the bus over direct",
+  actual: () => {
+    const [bus, own] = ["over the bus", "direct"].map((name) =>
+      factValue(cpuFact(name))
+    );
+    return bus === undefined || own === undefined ? undefined : bus / own;
+  },
+  atMost: 1.8,
+});
+claim({
+  text: "commands of many callers, the rate over the bus over that of a pool",
+  actual: (rows) => rateRatio(rows, manyBus, manyDirect),
+  atLeast: 0.6,
+});
+claim({
+  text: "bulk output, the rate over the bus over that of a direct pool",
+  actual: (rows) => rateRatio(rows, bulkBus, bulkDirect),
+  atLeast: 0.25,
+});
+claim({ text: PER_HOST, actual: () => factValue(PER_HOST), atMost: 2 });
+claim({ text: MOVED, actual: () => factValue(MOVED), atMost: 0 });
+claim({ text: SPREAD, actual: () => factValue(SPREAD), atMost: 1.15 });
