@@ -92,6 +92,8 @@ const OPTIONS = new OptionTable<LeasesOptions>("make the leases", {
 
 /** By how much a worker stops before others may begin, in milliseconds. */
 const MARGIN_MS = 500;
+/** The pause before a turn that cannot wait, in milliseconds. */
+const HURRY_MS = 50;
 /** How many shards are asked for at once. */
 const BATCH = 128;
 
@@ -145,6 +147,7 @@ export class Leases implements ShardSource {
   #lapse: ReturnType<typeof setTimeout> | undefined;
   #unwatch: (() => void) | undefined;
   #isLeased = false;
+  #isUrgent = false;
   #isOver = false;
   #running: Promise<void> = Promise.resolve();
 
@@ -222,7 +225,7 @@ export class Leases implements ShardSource {
     this.#hearsSince = performance.now();
     void this.#follow(workers, ({ key, operation }) => {
       if (operation === "PUT") this.#seen.set(key, performance.now());
-      else this.#seen.delete(key);
+      else if (this.#seen.delete(key)) this.#hurry();
     });
     void this.#follow(owners, (entry) => this.#onLease(entry));
     if (this.#isOver) { for (const watch of this.#watches) watch.stop(); }
@@ -266,7 +269,27 @@ export class Leases implements ShardSource {
     this.#running = this.#tick().catch((error) => this.#tell(error));
     await this.#running;
     if (this.#isOver) return;
-    this.#loop = setTimeout(() => void this.#turn(), this.#ttlMs / 3);
+    const isUrgent = this.#isUrgent;
+    this.#isUrgent = false;
+    this.#loop = setTimeout(
+      () => {
+        this.#loop = undefined;
+        void this.#turn();
+      },
+      isUrgent ? HURRY_MS : this.#ttlMs / 3,
+    );
+  }
+
+  /** A worker has gone: its shards are looked for now, or right after this turn. */
+  #hurry(): void {
+    if (this.#isOver) return;
+    if (this.#loop === undefined) {
+      this.#isUrgent = true;
+      return;
+    }
+    clearTimeout(this.#loop);
+    this.#loop = undefined;
+    void this.#turn();
   }
 
   async #tick(): Promise<void> {
@@ -401,7 +424,7 @@ export class Leases implements ShardSource {
       });
     } catch (error) {
       if (!isNoResponders(error)) return;
-      this.#seen.delete(next);
+      if (this.#seen.delete(next)) this.#hurry();
       await this.#presence.delete(next).catch(() => {});
     }
   }
