@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import ssh2, { type Client } from "ssh2";
 import { onAbort } from "../../abort.ts";
 import type { ConnectOptions } from "../../connector.ts";
-import { DialError, type DialPhase } from "../../errors.ts";
+import { DialError } from "../../errors.ts";
 import { serverError } from "../../session/server_text.ts";
 import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { prepareHostKeyCheck } from "../../host_key/policy.ts";
@@ -17,26 +17,24 @@ import type { HostKeyCheck } from "../../host_key/check.ts";
 import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
 import {
   algorithmsFor,
-  mismatchHint,
   type OfferedAlgorithms,
   publicKeyAlgorithms,
   ssh2Algorithms,
 } from "./_algorithms.ts";
+import { DialProgress, TOO_LONG } from "./_dial_progress.ts";
 import { Exchanges } from "./_exchanges.ts";
 import { HybridOffer, type LoadedHybrid } from "./_hybrid_kex.ts";
 import { HYBRIDS } from "./_kem.ts";
-import type { NoCommonAlgorithm } from "./_kex_init.ts";
 import type { KeyCache } from "../auth/key_cache.ts";
 import { Authenticator } from "../auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { ChannelConnection } from "../../channels/connection.ts";
-import type { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import { TIMES, type Times } from "../../channels/times.ts";
 import { Ssh2Transport } from "../_packet_transport.ts";
 import { KeyExchangeGuard } from "./_key_exchange.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
 import { socketError, startSocket, untilConnected } from "./_socket.ts";
-import { internalsOf, Ssh2VersionError } from "../fence/version_check.ts";
+import { internalsOf } from "../fence/version_check.ts";
 
 /** What tests set, and the connector for a further dial. */
 export interface DialTuning {
@@ -52,40 +50,18 @@ export interface DialTuning {
 export const NOT_POST_QUANTUM = "not-post-quantum";
 const POST_QUANTUM = /^(mlkem|sntrup)/;
 
-/** What ssh2 says of a packet of more than 35,000 bytes. */
-const TOO_LONG = "Bad packet length";
-
-/** What the message of a deadline says was under way. */
-const DOING: Record<DialPhase, string> = {
-  config: "preparing keys and host keys",
-  dns: "looking up the host name",
-  tcp: "connecting",
-  proxy: "waiting for the proxy",
-  banner: "waiting for the server's banner",
-  kex: "exchanging keys",
-  hostkey: "verifying the host key",
-  auth: "authenticating",
-  timeout: "waiting",
-};
-
 /** One dial, which settles once and leaves nothing behind when it fails. */
 export class Dial {
   readonly #host: ResolvedHost;
   readonly #options: ConnectOptions;
-  readonly #name: string;
+  readonly #progress: DialProgress;
   readonly #auth: Authenticator;
   readonly #stop = new AbortController();
-  #phase: DialPhase = "config";
   #socket: Duplex | undefined;
-  #greeting: Greeting | undefined;
-  #hostKeyError: Error | undefined;
-  #violation: ProtocolViolation | undefined;
-  #mismatch: NoCommonAlgorithm | undefined;
-  #lastError: (Error & { level?: string }) | undefined;
 
   readonly #guard = new KeyExchangeGuard({
     judge: (key) => this.#judge(key),
-    onViolation: (violation) => this.#violation ??= violation,
+    onViolation: (violation) => this.#progress.violation ??= violation,
   });
   readonly #tuning: DialTuning;
   #check: HostKeyCheck | undefined;
@@ -109,7 +85,7 @@ export class Dial {
     this.#host = host;
     this.#options = options;
     this.#tuning = tuning;
-    this.#name = hostLabel(host);
+    this.#progress = new DialProgress(hostLabel(host));
     this.#auth = new Authenticator(host, {
       signal: this.#stop.signal,
       onNotice: options.onNotice,
@@ -130,7 +106,7 @@ export class Dial {
     const ended = new Promise<never>((_, reject) => {
       stop = onAbort(signal, () => reject(signal?.reason));
       timer = setTimeout(
-        () => reject(this.#timedOut(timeoutMs)),
+        () => reject(this.#progress.timedOut(timeoutMs)),
         timeoutMs - spentMs,
       );
     });
@@ -213,10 +189,10 @@ export class Dial {
       } catch (cause) {
         throw new DialError(
           "config",
-          `${this.#cannot()}: what ${hybrid.name} needs cannot be loaded: ` +
+          `${this.#progress.cannot()}: what ${hybrid.name} needs cannot be loaded: ` +
             firstLine(cause),
           {
-            host: this.#name,
+            host: this.#progress.name,
             cause,
             hint: "Install the dependencies of @sshpool/sshpool; " +
               "@noble/post-quantum is one of them. Without post-quantum key " +
@@ -231,18 +207,18 @@ export class Dial {
     const socket = startSocket(
       this.#host,
       this.#options.tunnel,
-      (phase) => this.#phase = phase,
+      (phase) => this.#progress.phase = phase,
     );
     this.#socket = socket;
     // For good: an error that nobody listens to would end the process, and
     // errors do come late.
-    socket.on("error", (error) => this.#lastError ??= error);
+    socket.on("error", (error) => this.#progress.lastError ??= error);
     try {
       await untilConnected(socket);
     } catch (error) {
-      throw socketError(this.#host, this.#phase, error);
+      throw socketError(this.#host, this.#progress.phase, error);
     }
-    if (this.#phase !== "proxy") this.#phase = "banner";
+    if (this.#progress.phase !== "proxy") this.#progress.phase = "banner";
     return socket;
   }
 
@@ -251,21 +227,22 @@ export class Dial {
     return new Promise((resolve, reject) => {
       const client = new ssh2.Client();
       let transport: Ssh2Transport;
-      const fail = () => reject(this.#failure());
+      const fail = () => reject(this.#progress.failure(this.#auth));
       const onEnd = () => {
         // A server that hangs up while its key is judged may have shown a
         // wrong one, and that is then the error.
         const { judgement } = this.#guard;
-        if (judgement === undefined || this.#violation !== undefined) fail();
-        else judgement.then(fail);
+        if (judgement === undefined || this.#progress.violation !== undefined) {
+          fail();
+        } else judgement.then(fail);
       };
       client.on("error", (error) => {
         // What ssh2 makes of the rest of the packet says nothing.
-        if (this.#lastError?.message === TOO_LONG) return;
-        this.#lastError = serverError(error);
+        if (this.#progress.lastError?.message === TOO_LONG) return;
+        this.#progress.lastError = serverError(error);
       });
       client.once("handshake", ({ kex }) => {
-        this.#phase = "auth";
+        this.#progress.phase = "auth";
         if (!POST_QUANTUM.test(kex)) this.#tellClassical(kex);
       });
       client.once("ready", () => {
@@ -283,7 +260,7 @@ export class Dial {
       try {
         transport = this.#connect(client, socket);
       } catch (error) {
-        reject(this.#configError(error));
+        reject(this.#progress.configError(error));
       }
     });
   }
@@ -292,7 +269,9 @@ export class Dial {
     this.#options.onNotice?.({
       code: NOT_POST_QUANTUM,
       message:
-        `The keys for ${JSON.stringify(this.#name)} were agreed on with ` +
+        `The keys for ${
+          JSON.stringify(this.#progress.name)
+        } were agreed on with ` +
         `${kex}: who records the connection can read it once there are ` +
         "quantum computers",
     });
@@ -319,8 +298,8 @@ export class Dial {
       ? undefined
       : new HybridOffer(raw._protocol, algorithms.kex, this.#hybrids);
     const { readFirst } = new Exchanges(raw._protocol, {
-      onViolation: (violation) => this.#violation ??= violation,
-      onMismatch: (mismatch) => this.#mismatch = mismatch,
+      onViolation: (violation) => this.#progress.violation ??= violation,
+      onMismatch: (mismatch) => this.#progress.mismatch = mismatch,
       onOffer: ({ hostKey }) => this.#offeredHostKeys = hostKey,
     }, hybrids);
     this.#auth.attach(client);
@@ -329,136 +308,26 @@ export class Dial {
     const rekeying = new Rekeying(raw._protocol, rekeyLimits);
     client.on("handshake", () => rekeying.renewed());
     this.#guard.attach(raw, socket, readFirst);
-    this.#greeting = new Greeting(socket, () => this.#phase = "kex");
+    this.#progress.greeting = new Greeting(
+      socket,
+      () => this.#progress.phase = "kex",
+    );
     return transport;
   }
 
   async #judge(key: Uint8Array): Promise<void> {
-    this.#phase = "hostkey";
+    this.#progress.phase = "hostkey";
     try {
-      const shown = parseHostKey(this.#host, this.#name, key);
+      const shown = parseHostKey(this.#host, this.#progress.name, key);
       this.#shownHostKey = shown.type;
       await this.#check?.verify(shown);
     } catch (error) {
-      this.#hostKeyError = error instanceof Error
+      this.#progress.hostKeyError = error instanceof Error
         ? error
         : new Error(String(error));
       throw error;
     }
-    this.#phase = "kex";
-  }
-
-  #failure(): Error {
-    if (this.#hostKeyError !== undefined) return this.#refusedKey();
-    const violation = this.#violation;
-    if (violation !== undefined) {
-      return this.#error("kex", violation.message, violation);
-    }
-    const mismatch = this.#mismatch;
-    if (mismatch !== undefined) {
-      return new DialError("kex", `${this.#cannot()}: ${mismatch.message}`, {
-        host: this.#name,
-        cause: mismatch,
-        hint: mismatchHint(mismatch),
-      });
-    }
-    const cause = this.#lastError;
-    switch (this.#phase) {
-      case "proxy":
-      case "banner":
-        return this.#lostBeforeBanner();
-      case "auth":
-        return this.#failedToAuthenticate();
-      default:
-        return this.#error(
-          this.#phase,
-          cause?.message ?? "the server closed the connection",
-        );
-    }
-  }
-
-  #refusedKey(): Error {
-    const error = this.#hostKeyError;
-    if (error instanceof DialError || error instanceof TypeError) return error;
-    return this.#error("hostkey", error?.message ?? "not verified", error);
-  }
-
-  #lostBeforeBanner(): DialError {
-    const cause = this.#lastError;
-    const said = this.#greeting?.text;
-    // Of a proxy command, unless the server has said what is wrong.
-    if (cause instanceof DialError && !said) return cause;
-    const why = said
-      ? `the server said ${JSON.stringify(said)}`
-      : "the connection was closed before the server's banner";
-    // Through a hop or a proxy command, too: it was connected, or it would have
-    // failed in another way. But not what speaks another protocol: waiting does
-    // not make it an sshd.
-    const throttled = this.#greeting?.isThrottling ?? true;
-    return this.#error(this.#phase, why, cause, throttled);
-  }
-
-  #failedToAuthenticate(): Error {
-    const cause = this.#lastError;
-    if (cause?.message === TOO_LONG) return this.#tooLong(cause);
-    const refused = cause?.level === "client-authentication" ||
-      /too many auth|authentication/i.test(cause?.message ?? "");
-    return refused ? this.#auth.error(cause) : this.#error(
-      "auth",
-      cause?.message ?? "the server closed the connection",
-    );
-  }
-
-  /** What is sent to somebody who is not logged in is short, but for a banner. */
-  #tooLong(cause: Error): DialError {
-    return new DialError(
-      "auth",
-      `${this.#cannot()}: the server sent a message that is too long, as a ` +
-        "login banner of more than 35,000 bytes is with this cipher",
-      {
-        host: this.#name,
-        cause,
-        hint: "shorten the text that Banner of its sshd_config names",
-      },
-    );
-  }
-
-  #configError(error: unknown): Error {
-    if (error instanceof DialError) return error;
-    if (error instanceof Ssh2VersionError) {
-      return new DialError("config", error.message, {
-        host: this.#name,
-        cause: error,
-      });
-    }
-    const why = error instanceof Error ? error.message : String(error);
-    return this.#error("config", why, error);
-  }
-
-  #timedOut(timeoutMs: number): DialError {
-    return new DialError(
-      "timeout",
-      `${this.#cannot()}: no success within ` +
-        `${timeoutMs} ms, while ${DOING[this.#phase]}`,
-      { host: this.#name, cause: this.#lastError },
-    );
-  }
-
-  #error(
-    phase: DialPhase,
-    why: string,
-    cause: unknown = this.#lastError,
-    throttled = false,
-  ): DialError {
-    return new DialError(
-      phase,
-      `${this.#cannot()}: ${why}`,
-      { host: this.#name, cause, throttled },
-    );
-  }
-
-  #cannot(): string {
-    return `Cannot connect to ${JSON.stringify(this.#name)}`;
+    this.#progress.phase = "kex";
   }
 }
 
