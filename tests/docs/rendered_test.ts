@@ -21,7 +21,7 @@ const VERBS = {
   exec: "ExecOptions",
   spawn: "SpawnOptions",
   shell: "ShellOptions",
-  sftp: "AcquireOptions",
+  sftp: "PoolSftpOptions",
   upload: "PoolTransferOptions",
   download: "PoolTransferOptions",
   connect: "AcquireOptions",
