@@ -78,6 +78,11 @@ export function isAbandoned(found: string, mtime: number | undefined): boolean {
     (mtime !== undefined && mtime < Date.now() / 1000 - ABANDONED_S);
 }
 
+/** Those that this process has left in a folder and those in it. */
+export function leftBelow(folder: string): (readonly [string, string])[] {
+  return [...left].filter(([, where]) => where.startsWith(folder));
+}
+
 /** Those that this process has left in a folder for a final name. */
 export function leftFor(name: string, folder: string): string[] {
   const tag = tagOf(name);

@@ -6,6 +6,7 @@
 
 import { readlink } from "node:fs/promises";
 import { sep } from "node:path";
+import { cleanedUp } from "../_clean_up.ts";
 import { filterOf } from "../_patterns.ts";
 import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
@@ -22,7 +23,7 @@ import {
 import { intoFolder, RemoteTarget, withHome } from "./_remote.ts";
 import type { RemoteHash } from "./remote_hash.ts";
 import { Tally } from "./_tally.ts";
-import { finished, leftFor } from "../_unfinished.ts";
+import { finished, leftBelow, leftFor } from "../_unfinished.ts";
 import { uploadFile, uploadLink } from "./_upload_file.ts";
 import {
   type CheckedTransferOptions,
@@ -101,6 +102,7 @@ export async function uploadWith(
     sep === "/" ? local : local.replaceAll(sep, "/"),
     lookAt,
   );
+  const { top } = named;
   const to = intoFolder(await withHome(sftp, remote, signal), local, named);
   const plan = await makePlan(LOCAL_SOURCE, named, to, options);
   checkPlan(plan, local, options);
@@ -110,8 +112,8 @@ export async function uploadWith(
     if (parents && !dryRun && folderOf(to).length > 1) {
       await sftp.mkdir(folderOf(to), { recursive: true, signal });
     }
-    if (named.top.kind === "file") await tidy(target, plan, options);
-    return await copyPlan(sftp, plan, {
+    if (top.kind === "file") await tidy(target, plan, options);
+    const result = await copyPlan(sftp, plan, {
       target,
       make: {
         file: (item, context) => uploadFile(target, item, context),
@@ -121,11 +123,22 @@ export async function uploadWith(
         },
       },
     }, { options, tally, hash });
+    await removeLeft(target, top.kind === "file" ? folderOf(to) : `${to}/`);
+    return result;
   } catch (error) {
     throw tally.hasChanged ? afterChanges(error) : error;
   } finally {
     await target.settled();
   }
+}
+
+/** A server may make what was asked for when its session has ended. */
+async function removeLeft(target: RemoteTarget, where: string): Promise<void> {
+  const removals = leftBelow(where).map(async ([name, folder]) => {
+    await target.removeFile(folder + name);
+    finished(name, folder, "gone");
+  });
+  await cleanedUp(...removals);
 }
 
 /** Removes what earlier copies of a single file have left, or goes on with it. */
