@@ -31,6 +31,7 @@ export {
   ConnectionPool as BaseConnectionPool,
   type ConnectionPoolOptions,
   type ExecOptions,
+  type ExecResultOf,
   type FanOut,
   type FanOutCommandOptions,
   type FanOutExecOptions,

@@ -45,6 +45,7 @@ export type {
   CloseOptions,
   ConnectionPoolOptions,
   ExecOptions,
+  ExecResultOf,
   PoolSftpOptions,
   PoolTransferOptions,
   ShellOptions,

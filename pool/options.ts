@@ -27,6 +27,8 @@ import type {
   ConnectionExecOptions,
   ConnectionShellOptions,
   ConnectionSpawnOptions,
+  ExecResult,
+  Output,
   OutputEncoding,
 } from "../transport/process.ts";
 import type { SftpSudoOptions } from "../transport/sftp/options.ts";
@@ -266,6 +268,14 @@ export interface ExecOptions<
    */
   readonly idempotent?: boolean;
 }
+
+/** What {@linkcode ConnectionPool.exec} gives: with `all: true` it has that, too. */
+export type ExecResultOf<
+  Encoding extends OutputEncoding,
+  All extends boolean,
+> =
+  & ExecResult<Output<Encoding>>
+  & (All extends true ? { readonly all: Output<Encoding> } : unknown);
 
 /**
  * Options of {@linkcode ConnectionPool.spawn}. Those that a command has on any

@@ -42,6 +42,7 @@ import type {
   CloseOptions,
   ConnectionPoolOptions,
   ExecOptions,
+  ExecResultOf,
   PoolSftpOptions,
   PoolTransferOptions,
   ShellOptions,
@@ -197,11 +198,11 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SudoError} If `sudo` refuses.
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
-  exec<Encoding extends OutputEncoding = "text">(
+  exec<Encoding extends OutputEncoding = "text", All extends boolean = false>(
     host: HostLike,
     command: Command,
-    options?: ExecOptions<Encoding>,
-  ): Promise<ExecResult<Output<Encoding>>> {
+    options?: ExecOptions<Encoding> & { readonly all?: All },
+  ): Promise<ExecResultOf<Encoding, All>> {
     return exec(new CallTarget(this.#core, host), command, options);
   }
 
@@ -542,10 +543,10 @@ export class HostHandle {
   }
 
   /** Runs a command and collects its output. See {@linkcode ConnectionPool.exec}. */
-  exec<Encoding extends OutputEncoding = "text">(
+  exec<Encoding extends OutputEncoding = "text", All extends boolean = false>(
     command: Command,
-    options?: ExecOptions<Encoding>,
-  ): Promise<ExecResult<Output<Encoding>>> {
+    options?: ExecOptions<Encoding> & { readonly all?: All },
+  ): Promise<ExecResultOf<Encoding, All>> {
     return exec(new CallTarget(this.#pool, this.#host), command, options);
   }
 

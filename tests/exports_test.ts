@@ -76,6 +76,7 @@ const SHARED = `
   PoolCounters
   PoolEvent
   ExecOptions
+  ExecResultOf
   PoolObserver
   ShellOptions
   SpawnOptions

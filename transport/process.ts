@@ -167,8 +167,8 @@ export interface ConnectionSpawnOptions extends SessionOptions {
   readonly stdin?: StdinSource;
   /**
    * Fail with a `CommandError` unless the command exits with code 0: `exec`
-   * rejects; of a process `status`, `output()`, `text()` and `lines()` do, and
-   * both outputs end with the error once all is read.
+   * rejects; of a process `status` and all that reads its output do, and both
+   * outputs end with the error once all is read.
    *
    * @default {false}
    */
@@ -354,6 +354,15 @@ export interface RemoteProcess extends AsyncDisposable {
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
    */
   text(): Promise<string>;
+  /**
+   * Closes standard input and parses standard output as JSON, as
+   * {@linkcode RemoteProcess.text} reads it; its type is what the caller says.
+   *
+   * @throws {SyntaxError} If it is none.
+   * @throws {ConnectionLostError} If the connection ends first.
+   * @throws {CommandError} With `check: true`, if the exit code is not 0.
+   */
+  json<T = unknown>(): Promise<T>;
   /**
    * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
    * forced commands and subsystems ignore it.

@@ -23,17 +23,22 @@ import type {
   OutputEncoding,
   RemoteProcess,
 } from "../../transport/process.ts";
-import type { ExecOptions, ShellOptions, SpawnOptions } from "../options.ts";
+import type {
+  ExecOptions,
+  ExecResultOf,
+  ShellOptions,
+  SpawnOptions,
+} from "../options.ts";
 import type { CallTarget } from "./call.ts";
 import { onSlot, unsupported } from "./run.ts";
 
 /** Runs a command, and collects its output. */
-export function exec<Encoding extends OutputEncoding>(
+export function exec<Encoding extends OutputEncoding, All extends boolean>(
   target: CallTarget,
   command: Command,
-  given: ExecOptions<Encoding> | undefined,
-): Promise<ExecResult<Output<Encoding>>> {
-  return onSlot(target, () => {
+  given: (ExecOptions<Encoding> & { readonly all?: All }) | undefined,
+): Promise<ExecResultOf<Encoding, All>> {
+  const result: Promise<ExecResult<Output<Encoding>>> = onSlot(target, () => {
     const { command: line, options, own } = checkExec(
       command,
       given,
@@ -51,6 +56,8 @@ export function exec<Encoding extends OutputEncoding>(
         connection.exec(line, whenOpened(options, opened)),
     };
   });
+  // It has `all` if the options say so.
+  return result as Promise<ExecResultOf<Encoding, All>>;
 }
 
 /** Starts a command, which keeps its slot until it has ended. */

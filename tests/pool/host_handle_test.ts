@@ -20,6 +20,39 @@ Deno.test("ConnectionPool.host() binds the verbs to the host", async () => {
   assertEquals(kit.connector.dials, 1);
 });
 
+Deno.test("exec() has all of the output, and its type says so, if it is asked for it", async () => {
+  await using kit = new Kit();
+  const host = "ops@web-1";
+  const { all } = await kit.pool.exec(host, "echo x", { all: true });
+  const text: string = all;
+  const bytes: Uint8Array = (await kit.pool.host(host).exec("echo x", {
+    encoding: "bytes",
+    all: true,
+  })).all;
+  assertEquals([text, bytes], ["x\n", new Uint8Array([120, 10])]);
+  const without = await kit.pool.exec(host, "echo x");
+  const maybe: string | undefined = without.all;
+  // @ts-expect-error: it is not there unless it is asked for
+  const never: string = without.all;
+  assertEquals([maybe, never], [undefined, undefined as never]);
+});
+
+Deno.test("RemoteProcess.json() parses what the command prints", async () => {
+  await using kit = new Kit({
+    commands: {
+      json: { stdout: '{"a": [1, 2]}\n' },
+      fail: { code: 3, stdout: "{}" },
+    },
+  });
+  const web = kit.pool.host("ops@web-1");
+  const { a } = await (await web.spawn("json")).json<{ a: number[] }>();
+  assertEquals(a, [1, 2]);
+  const text = await web.spawn("echo x");
+  await assertRejects(() => text.json(), SyntaxError);
+  const failing = await web.spawn("fail", { check: true });
+  await assertRejects(() => failing.json(), CommandError);
+});
+
 Deno.test("HostHandle.$ quotes its values and rejects on a non-zero exit", async () => {
   await using kit = new Kit({
     commands: { rm: {}, fail: { code: 3, stderr: "no space left\n" } },

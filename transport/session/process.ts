@@ -160,6 +160,11 @@ class SessionProcess implements FeedingProcess {
     return textOf(this);
   }
 
+  async json<T = unknown>(): Promise<T> {
+    // The type is what the caller says.
+    return JSON.parse(await this.text()) as T;
+  }
+
   async [whenSucceeded](): Promise<void> {
     const status = await this.status;
     if (!status.success) throw this.#failure(status);
