@@ -1,7 +1,7 @@
 /** The npm package, installed from its tarball, and the runtimes that run it. */
 
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { pack } from "../../.ci/pack.ts";
 
 /** A runtime that reads packages of npm. */
@@ -97,15 +97,20 @@ export class PackageFolder implements AsyncDisposable {
     this.path = path;
   }
 
+  /** Makes one with nothing in it. */
+  static async empty(): Promise<PackageFolder> {
+    return new PackageFolder(
+      await Deno.makeTempDir({ prefix: "sshpool-package-" }),
+    );
+  }
+
   /**
    * Packs the sources and installs the tarball, as a user would.
    *
    * @param packages What else to install, as npm names it.
    */
   static async make(packages: readonly string[] = []): Promise<PackageFolder> {
-    const folder = new PackageFolder(
-      await Deno.makeTempDir({ prefix: "sshpool-package-" }),
-    );
+    const folder = await PackageFolder.empty();
     try {
       await folder.write("package.json", `{"private": true}`);
       const tarball = folder.file("sshpool.tgz");
@@ -133,9 +138,10 @@ export class PackageFolder implements AsyncDisposable {
     return join(this.path, ...names);
   }
 
-  /** Writes a file into it. */
+  /** Writes a file into it, and the folders that lead to it. */
   async write(name: string, text: string): Promise<string> {
     const path = this.file(name);
+    await Deno.mkdir(dirname(path), { recursive: true });
     await Deno.writeTextFile(path, text);
     return path;
   }

@@ -50,6 +50,14 @@ const ESBUILD = [
 
 const EXTERNAL = ["--external:ssh2", "--external:bcrypt-pbkdf"];
 
+/** All in one file: what a module of CommonJS takes for granted, and no native parts. */
+const INSIDE = [
+  "--external:*.node",
+  '--banner:js=import { createRequire } from "node:module"; ' +
+  "const require = createRequire(import.meta.url), " +
+  "__dirname = import.meta.dirname;",
+];
+
 let folder: PackageFolder;
 
 /** The oldest Node that is here. */
@@ -109,6 +117,18 @@ Deno.test({
   fn: async () => {
     await folder.succeed(node!, await folder.write("webpack.mjs", WEBPACK));
     assertEquals(await run("webpack/main.js"), ["up 3 days"]);
+  },
+});
+
+Deno.test({
+  name: "a bundle of esbuild works with ssh2 inside, given a require()",
+  ignore,
+  fn: async () => {
+    await esbuild("alone.mjs", ...INSIDE);
+    await using elsewhere = await PackageFolder.empty();
+    const text = await Deno.readTextFile(folder.file("alone.mjs"));
+    const bundle = await elsewhere.write("alone.mjs", text);
+    assertEquals(await run(bundle), ["up 3 days"]);
   },
 });
 
