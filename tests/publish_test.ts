@@ -31,6 +31,7 @@ Deno.test("deno publish takes the library, its pages and LICENSE, and warns of n
       "deno.json",
       "mod.ts",
       "pool/README.md",
+      "pool/RECIPES.md",
       "tests/README.md",
       "transport/README.md",
     ],

@@ -70,9 +70,33 @@ Host web-1 web-2 web-3 db-1 gate
     name: string,
     source: string,
     env: Record<string, string> = {},
+    input = "",
   ): Promise<Ending> {
     await this.write(name, source);
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    const { args, options } = await this.command(name, env);
+    const child = new Deno.Command(Deno.execPath(), {
+      args,
+      ...options,
+      stdin: input === "" ? "null" : "piped",
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.timeout(300_000),
+    }).spawn();
+    const ended = child.output();
+    if (input !== "") await new Blob([input]).stream().pipeTo(child.stdin);
+    const { code, stdout, stderr } = await ended;
+    const [out, err] = [stdout, stderr].map((it) =>
+      new TextDecoder().decode(it)
+    );
+    return { code, stdout: out!, stderr: err! };
+  }
+
+  /** How a program of it is run by Deno. */
+  async command(name: string, env: Record<string, string> = {}): Promise<{
+    args: string[];
+    options: { cwd: string; clearEnv: true; env: Record<string, string> };
+  }> {
+    return {
       args: [
         "run",
         "--quiet",
@@ -87,23 +111,19 @@ Host web-1 web-2 web-3 db-1 gate
         "--deny-sys",
         name,
       ],
-      cwd: this.dir,
-      clearEnv: true,
-      env: {
-        PATH: Deno.env.get("PATH") ?? "",
-        DENO_DIR: await denoDir(),
-        NO_COLOR: "1",
-        HOME: this.dir,
-        USER: "reader",
-        ...env,
+      options: {
+        cwd: this.dir,
+        clearEnv: true,
+        env: {
+          PATH: Deno.env.get("PATH") ?? "",
+          DENO_DIR: await denoDir(),
+          NO_COLOR: "1",
+          HOME: this.dir,
+          USER: "reader",
+          ...env,
+        },
       },
-      stdin: "null",
-      signal: AbortSignal.timeout(300_000),
-    }).output();
-    const [out, err] = [stdout, stderr].map((it) =>
-      new TextDecoder().decode(it)
-    );
-    return { code, stdout: out!, stderr: err! };
+    };
   }
 
   /** Removes it. */

@@ -9,6 +9,7 @@ export const root: URL = new URL("../../", import.meta.url);
 export const PAGES: readonly string[] = [
   "README.md",
   "pool/README.md",
+  "pool/RECIPES.md",
   "transport/README.md",
   "tests/README.md",
   "bench/README.md",
@@ -16,6 +17,16 @@ export const PAGES: readonly string[] = [
   ".github/SECURITY.md",
   "CHANGELOG.md",
 ];
+
+/** The recipes that `recipes_test.ts` runs. */
+export const RECIPES = [
+  "An MCP server 1",
+  "A rolling deploy 1",
+  "A terminal in the browser 1",
+  "A database driver 1",
+  "A copy from host to host 1",
+  "A password and a one-time code 1",
+] as const;
 
 /** A page, as it is. */
 export function textOf(page: string): string {
@@ -84,12 +95,20 @@ export function anchors(page: string): Set<string> {
   );
 }
 
-/** The cells of the rows of the table of a page whose first column has this title. */
-export function table(page: string, firstColumn: string): string[][] {
+/**
+ * The cells of the rows of the table of a page whose first column has this
+ * title; of several, the one that has this first row.
+ */
+export function table(
+  page: string,
+  firstColumn: string,
+  firstRow?: string,
+): string[][] {
   const tables = textOf(page).match(/(^\|.*\|\n)+/gm) ?? [];
   for (const text of tables) {
     const [head, , ...rows] = text.trim().split("\n").map(cells);
-    if (head?.[0] === firstColumn) return rows;
+    if (head?.[0] !== firstColumn) continue;
+    if (firstRow === undefined || rows[0]?.[0]?.includes(firstRow)) return rows;
   }
   throw new Error(`${page} has no table of ${firstColumn}`);
 }

@@ -20,6 +20,7 @@ import {
   links,
   PAGES,
   pathOf,
+  RECIPES,
   table,
   textOf,
 } from "./_readme.ts";
@@ -48,7 +49,7 @@ const SCRIPTED: Record<string, Expected> = {
     prints: [/hostname: "127.0.0.1", port: \d+/],
     replace: { "listen: 15432": "listen: 0" },
   },
-  "Reach a database 2": { prints: [/^\+PONG$/] },
+  "A database driver 2": { prints: [/^\+PONG$/] },
   "Timeouts and cancelling 1": { prints: [/ran longer than|500 ms/, /^50 %$/] },
   "Errors 1": { prints: [/^4 no space left$/] },
   "Hosts and credentials 1": {
@@ -89,7 +90,8 @@ const all = examples();
 Deno.test("every example of the pages is run by one of these tests", () => {
   assertEquals(
     all.map(({ name }) => name).sort(),
-    Object.keys({ ...SCRIPTED, ...ON_BOTH, ...ON_SUDO }).sort(),
+    [...Object.keys({ ...SCRIPTED, ...ON_BOTH, ...ON_SUDO }), ...RECIPES]
+      .sort(),
   );
 });
 
@@ -167,8 +169,11 @@ for (const [name, expected] of Object.entries(ON_SUDO)) {
 
 Deno.test("the README's example for Node 20 does without await using", () => {
   const sources = all.filter(({ language }) => language === "js");
-  assertEquals(sources.length, 1);
-  assert(!sources[0]!.source.includes("await using"));
+  const [first] = sources;
+  assertEquals(first?.name, "sshpool 2");
+  for (const { name, source } of sources) {
+    assert(!source.includes("await using"), name);
+  }
 });
 
 Deno.test("every link of a page leads to a file or a heading that exists", () => {
@@ -193,6 +198,38 @@ Deno.test("every link of the README leads to a file that the packages hold", () 
 Deno.test("the README can be read in a few minutes", () => {
   const { length } = new TextEncoder().encode(textOf("README.md"));
   assert(length <= 18 * 1024, `${length} bytes`);
+});
+
+Deno.test("the README names what a reader would look for", () => {
+  const text = textOf("README.md");
+  const missing = [
+    "`SshHost`",
+    '"ssh://',
+    "`keyboardInteractive`",
+    "`sh`",
+    "`onStdout`",
+    "`onOutputLimit`",
+    "`prefixOutput()`",
+    "`resume: true`",
+    "`info`",
+    "`node()`",
+    "(./pool/README.md#options-of-a-call)",
+    "(./pool/RECIPES.md)",
+    "(./transport/README.md#bundle-it)",
+  ].filter((name) => !text.includes(name));
+  assertEquals(missing, []);
+});
+
+Deno.test("the table of a call's options has each option of exec()", () => {
+  // Those of the docs of the type, which another test holds.
+  const source = textOf("pool/options.ts");
+  const docs = source.slice(0, source.indexOf("export interface ExecOptions"));
+  const options = [...docs.matchAll(/^ \* \| `(\w+)` \|/gm)];
+  assertEquals(options.length, 22);
+  const page = table("pool/README.md", "option", "check").flatMap(([names]) =>
+    names!.replaceAll("`", "").split(", ")
+  );
+  assertEquals(page.sort(), options.map(([, name]) => name!).sort());
 });
 
 Deno.test("every guarantee links a test", () => {

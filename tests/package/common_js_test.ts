@@ -1,17 +1,18 @@
 /** The npm package for those who `require()` it, and what judges of packages say. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const JUDGES = ["publint@0.3.25", "@arethetypeswrong/cli@0.18.5"];
 const JEST = "jest@30.5.2";
+const VITEST = "vitest@5.1.2";
 
 let folder: PackageFolder;
 
 Deno.test.beforeAll(async () => {
   if (noNpm) return;
-  folder = await PackageFolder.make([...JUDGES, JEST]);
+  folder = await PackageFolder.make([...JUDGES, JEST, VITEST]);
   const program = new URL("_common.cjs", import.meta.url);
   await folder.write("common.test.cjs", await Deno.readTextFile(program));
 });
@@ -50,6 +51,54 @@ Deno.test({
     });
     assertEquals(code, 0, stderr);
     assertStringIncludes(stderr, "1 passed, 1 total");
+  },
+});
+
+/** The programs of the recipe: what is tested, its test, and the head for Jest. */
+async function recipe(): Promise<[string, string, string]> {
+  const page = new URL("../../pool/RECIPES.md", import.meta.url);
+  const text = await Deno.readTextFile(page);
+  const [, section = ""] = text.split("## Tests with Vitest and Jest\n");
+  const blocks = [...section.matchAll(/^```js ignore\n([^]*?)^```$/gm)];
+  const [tested = "", test = "", head = ""] = blocks.map(([, code]) => code!);
+  return [tested, test, head];
+}
+
+Deno.test({
+  name: "the recipe's tests run in Vitest",
+  ignore,
+  fn: async () => {
+    const [tested, test] = await recipe();
+    await folder.write("vitest/package.json", `{"type": "module"}`);
+    await folder.write("vitest/restart.js", tested);
+    await folder.write("vitest/restart.test.js", test);
+    const vitest = folder.file("node_modules", "vitest", "vitest.mjs");
+    const { code, stdout, stderr } = await folder.run([oldest!, vitest], {
+      args: ["run", "vitest/restart.test.js"],
+    });
+    assertEquals(code, 0, stdout + stderr);
+    assertMatch(stdout, /Tests +2 passed/);
+  },
+});
+
+Deno.test({
+  name: "the recipe's tests run in Jest in its default mode",
+  ignore,
+  fn: async () => {
+    const [tested, test, head] = await recipe();
+    const body = test.replace(/^import .*\n/gm, "");
+    const exported = "module.exports = { restart };\n";
+    await folder.write(
+      "jest/restart.js",
+      tested.replace("export ", "") + exported,
+    );
+    await folder.write("jest/restart.test.js", head + body);
+    const jest = folder.file("node_modules", "jest", "bin", "jest.js");
+    const { code, stderr } = await folder.run([oldest!, jest], {
+      args: ["--ci", "--roots", "jest"],
+    });
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "2 passed, 2 total");
   },
 });
 
