@@ -14,7 +14,7 @@ import {
 import { QUANTILE_RULE } from "./quantiles.ts";
 import { describe, type Verdict } from "./report.ts";
 import type { FileResult } from "../kit/suite.ts";
-import { cellsOf, COLUMNS, TABLE_RULE } from "./table.ts";
+import { cellsOf, COLUMNS, FAILED_COLUMN, TABLE_RULE } from "./table.ts";
 
 /**
  * Writes a run as Markdown.
@@ -81,7 +81,8 @@ function table(
   rows: readonly (readonly string[])[],
 ): string {
   const used = head.map((title, i) =>
-    title !== "" || rows.some((cells) => cells[i] !== "")
+    (title !== "" && title !== FAILED_COLUMN) ||
+    rows.some((cells) => cells[i] !== "")
   );
   const line = (cells: readonly string[]) =>
     `| ${

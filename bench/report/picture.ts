@@ -71,6 +71,19 @@ const PANELS: readonly Panel[] = [
     show: "p50",
     without: /^floor/,
   },
+  ...([
+    ["dial", "p50", "A dial: median, less is better"],
+    ["warm exec", "p50", 'A warm exec("true"): median, less is better'],
+    ["3,000 commands", "rate", "3,000 commands of 50 callers: more is better"],
+    ["60 cold hosts", "rate", "60 cold hosts at once: more is better"],
+    ["200 MB of output", "rate", "200 MB of output: more is better"],
+    ["upload", "rate", "Upload of 200 MB: more is better"],
+  ] as const).map(([group, show, title]) => ({
+    title,
+    file: "peers.ts",
+    group,
+    show,
+  })),
 ];
 
 const COLUMN_WIDTH = 500;

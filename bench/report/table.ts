@@ -22,6 +22,8 @@ export interface Row extends Summary {
   readonly rateOf?: "operations" | "bytes";
   /** Dials made in one timed run; absent where nothing can dial. */
   readonly dials?: number | undefined;
+  /** Operations that failed, in all runs; absent where a failure ends the run. */
+  readonly failed?: number | undefined;
   /** Operations that one sample is the mean of; 1 where each was timed. */
   readonly batch: number;
   /** Samples that stand for all, in ascending order. */
@@ -35,6 +37,9 @@ export const TABLE_RULE =
   "wall clock, all callers together. dials are those of one run. x is p50 over " +
   "that of the row of the same group where it is 1.";
 
+/** The head of the column that few tables have: elsewhere a failure ends a run. */
+export const FAILED_COLUMN = "failed";
+
 const HEAD = [
   "scenario",
   "n",
@@ -44,6 +49,7 @@ const HEAD = [
   "max",
   "rate",
   "dials",
+  FAILED_COLUMN,
   "x",
 ];
 
@@ -80,6 +86,7 @@ export function cellsOf(row: Row, rows: readonly Row[]): string[] {
     ...[row.p50, row.p95, row.p99, row.max].map(formatMs),
     formatRate(row),
     row.dials === undefined ? "" : formatCount(row.dials),
+    row.failed === undefined ? "" : formatCount(row.failed),
     formatRatio(row, rows),
   ];
 }
