@@ -4,6 +4,7 @@
  *
  * Arguments are those of `run.ts`, and:
  *
+ * - `--peers`: the peers too, as `bench:peers` runs them;
  * - `--from=figures.json`: show the figures of an earlier run, and run nothing;
  * - `--out=folder`: where to write to, `bench/out` by default.
  *
@@ -17,6 +18,7 @@ import { join } from "node:path";
 import type { Figures } from "./report/figures.ts";
 import { describeMachine } from "./kit/machine.ts";
 import { toMarkdown } from "./report/markdown.ts";
+import { takePeerFigures } from "./peers/figures.ts";
 import { toPage } from "./report/page.ts";
 import { drawPicture } from "./report/picture.ts";
 import { short } from "./report/report.ts";
@@ -49,17 +51,28 @@ function valueOf(args: readonly string[], name: string): string | undefined {
   return args.find((arg) => arg.startsWith(prefix))?.slice(prefix.length);
 }
 
-async function takeFigures(args: readonly string[]): Promise<Figures> {
+async function takeFigures(
+  args: readonly string[],
+  withPeers: boolean,
+): Promise<Figures> {
   const [at, machine] = [new Date().toISOString(), await describeMachine()];
-  return { at, short, machine, results: await runAndPrint(args) };
+  const results = await runAndPrint(args);
+  if (!withPeers) return { at, short, machine, results };
+  const peers = await takePeerFigures();
+  return {
+    at,
+    short,
+    machine: { ...machine, peers: peers.machine.rivals! },
+    results: [...results, ...peers.results],
+  };
 }
 
 if (import.meta.main) {
   const [from, out] = [valueOf(Deno.args, "from"), valueOf(Deno.args, "out")];
-  const rest = Deno.args.filter((arg) => !/^--(from|out)=/.test(arg));
+  const rest = Deno.args.filter((arg) => !/^--((from|out)=|peers$)/.test(arg));
   const folder = out ?? FOLDER;
   const figures: Figures = from === undefined
-    ? await takeFigures(rest)
+    ? await takeFigures(rest, Deno.args.includes("--peers"))
     : JSON.parse(await Deno.readTextFile(from));
   await writeReport(figures, folder);
   // A part of the suite, or a short run, would make a picture that misleads.
