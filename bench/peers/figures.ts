@@ -23,13 +23,18 @@ export async function takePeerFigures(): Promise<Figures> {
   await Deno.mkdir(programs);
   const found = await findPeers(programs);
   const sshd = await sharedSshd({ listen: "0.0.0.0" });
-  const result = await runPeers(found, {
-    sizes: short ? SHORT : FULL,
-    host: await hostOf(sshd, folder),
-    folder,
-    // deno-lint-ignore no-console -- tells how far it is
-    onRun: (text) => console.error(text),
-  });
-  const rivals = found.versions.join(", ");
-  return { at, short, machine: { ...machine, rivals }, results: [result] };
+  try {
+    const result = await runPeers(found, {
+      sizes: short ? SHORT : FULL,
+      host: await hostOf(sshd, folder),
+      folder,
+      // deno-lint-ignore no-console -- tells how far it is
+      onRun: (text) => console.error(text),
+    });
+    const rivals = found.versions.join(", ");
+    return { at, short, machine: { ...machine, rivals }, results: [result] };
+  } finally {
+    // A child that runs would keep this process.
+    await sshd.kill();
+  }
 }

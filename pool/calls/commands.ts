@@ -33,7 +33,10 @@ import type { CallTarget } from "./call.ts";
 import { onSlot, unsupported } from "./run.ts";
 
 /** Runs a command, and collects its output. */
-export function exec<Encoding extends OutputEncoding, All extends boolean>(
+export function exec<
+  Encoding extends OutputEncoding,
+  All extends boolean = boolean,
+>(
   target: CallTarget,
   command: Command,
   given: (ExecOptions<Encoding> & { readonly all?: All }) | undefined,
