@@ -8,6 +8,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { rename } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { HELLO, MUX_VERSION, numberAt, PROXIED, PROXY } from "./_control.ts";
@@ -50,8 +51,11 @@ export async function serveStreams(
   );
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path, () => resolve());
+    server.listen(`${path}~`, () => resolve());
   });
+  // It has its name once it is listened on: to find one that refuses
+  // connections means that its process is gone, and its folder is swept.
+  await rename(`${path}~`, path);
   return server;
 }
 
