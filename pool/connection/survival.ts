@@ -8,7 +8,7 @@
 const HANG_UP_MS = 1_000;
 
 /** How long the first session must be over before the connection is trusted. */
-const TRIAL_MS = 100;
+const TRIAL_MS = 250;
 
 /**
  * A look so late says that this process had no time: a hang-up may have come,
@@ -74,6 +74,14 @@ export class Survival {
   /** Whether the connection has outlived its first session by {@linkcode TRIAL_MS}. */
   get hasSurvived(): boolean {
     return performance.now() >= this.#dueAt;
+  }
+
+  /**
+   * Whether its first session is over for so long that no hang-up can be because
+   * of it. Of a connection that lives.
+   */
+  get isProven(): boolean {
+    return performance.now() - this.#firstEndAt >= HANG_UP_MS;
   }
 
   /**

@@ -17,6 +17,8 @@ import type { CloseCause } from "../telemetry/events.ts";
 interface Ended {
   readonly survival: Survival;
   readonly at: number;
+  /** Whether it was no failure of the link. */
+  readonly isOrderly: boolean;
 }
 
 /**
@@ -42,12 +44,13 @@ export class HangUps {
     cause: CloseCause,
     reason: ClosedReason | undefined,
   ): void {
-    if (cause !== "ended" || reason?.kind !== "remote") {
-      if (survival.hasSurvived) this.#trust = "full";
+    if (cause !== "ended" || reason === undefined || reason.kind === "local") {
+      if (survival.isProven) this.#trust = "full";
       return;
     }
     // Judged later: the end of its last session may be reported after this.
-    this.#ended.push({ survival, at: performance.now() });
+    const isOrderly = reason.kind === "remote";
+    this.#ended.push({ survival, at: performance.now(), isOrderly });
   }
 
   /**
@@ -60,19 +63,15 @@ export class HangUps {
     software: string | undefined,
     others: readonly PooledConnection[],
   ): Trust {
-    for (const { survival, at } of this.#ended.splice(0)) {
-      this.#judge(survival, at);
-    }
-    if (others.some(({ survival }) => survival.hasSurvived)) {
-      this.#trust = "full";
-    }
+    for (const it of this.#ended.splice(0)) this.#judge(it);
+    if (others.some(({ survival }) => survival.isProven)) this.#trust = "full";
     return this.#trust ??= firstTrust(software);
   }
 
-  #judge(survival: Survival, at: number): void {
+  #judge({ survival, at, isOrderly }: Ended): void {
     if (!survival.hungUp(at)) {
-      if (survival.hasSurvived) this.#trust = "full";
+      if (survival.isProven) this.#trust = "full";
     } else if (this.#trust !== "suspected") this.#trust = "suspected";
-    else if (survival.hungUpAfterOne(at)) this.#isCertain = true;
+    else if (isOrderly && survival.hungUpAfterOne(at)) this.#isCertain = true;
   }
 }
