@@ -229,6 +229,13 @@ async function connectBus(
  * @returns Settles when it has ended in order.
  * @throws {TypeError} If a flag is wrong; the message says which.
  * @throws {Error} If the bus cannot be reached.
+ *
+ * @example A file of your own, for Node
+ * ```ts ignore
+ * import { main } from "@sshpool/sshpool/nats-worker";
+ *
+ * await main();
+ * ```
  */
 export async function main(program: WorkerProgram = {}): Promise<void> {
   const {
