@@ -7,9 +7,14 @@ import {
   lookForExisting,
   lookForFolder,
 } from "./_diagnose.ts";
-import { makeFolders, readDir, remove, removeTree } from "./_folders.ts";
+import {
+  makeFolders,
+  makeLink,
+  readDir,
+  remove,
+  removeTree,
+} from "./_entries.ts";
 import { openFile } from "./_open_file.ts";
-import { makeLink } from "./_links.ts";
 import {
   CALL_OPTIONS,
   GLOB_OPTIONS,

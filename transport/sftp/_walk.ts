@@ -1,4 +1,4 @@
-import { MAX_DEPTH } from "./_folders.ts";
+import { MAX_DEPTH } from "./_entries.ts";
 import { type FilterFunction, filterOf, Glob } from "./_patterns.ts";
 import { quotedPath, SftpError } from "./errors.ts";
 import type { SftpDirEntry, SftpWalkEntry } from "./file_info.ts";

@@ -2,7 +2,7 @@
 // server has few of them.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { OpenHandles } from "../../../transport/sftp/_handles.ts";
+import { OpenHandles } from "../../../transport/sftp/_protocol.ts";
 import { protocolOf } from "../../../transport/sftp/_protocol.ts";
 import { Requests } from "../../../transport/sftp/_requests.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";

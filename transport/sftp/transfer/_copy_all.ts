@@ -1,11 +1,11 @@
 import { SshError } from "../../errors.ts";
-import { OpenHandles } from "../_handles.ts";
-import { protocolOf } from "../_protocol.ts";
+import { OpenHandles, protocolOf } from "../_protocol.ts";
 import type { Sftp } from "../sftp.ts";
-import { type Entry, isAboutEntry, type Item, type Plan } from "./_plan.ts";
-import type { RemoteHash } from "./remote_hash.ts";
+import { isAboutEntry } from "./_errors.ts";
+import type { Entry, Item, Plan } from "./_plan.ts";
 import type { Tally } from "./_tally.ts";
 import type { CheckedTransferOptions } from "./options.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 
 /** What the copying of one file needs to know of the whole. */
 export interface Context {

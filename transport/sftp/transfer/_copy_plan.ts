@@ -1,63 +1,28 @@
-import { cleanedUp } from "../_clean_up.ts";
 import type { Sftp } from "../sftp.ts";
+import { isActive } from "../_unfinished.ts";
 import { type Context, copyAll, looksSame } from "./_copy_all.ts";
+import { isAboutEntry, transferError } from "./_errors.ts";
+import { sweep } from "./_left_over.ts";
 import {
   type Entry,
   type Folder,
-  isAboutEntry,
+  folderOf,
   type Item,
   mapSome,
+  nameOf,
   type Plan,
-  transferError,
+  type Target,
 } from "./_plan.ts";
-import type { RemoteHash } from "./remote_hash.ts";
 import type { Tally } from "./_tally.ts";
-import {
-  finished,
-  isAbandoned,
-  isActive,
-  isUnfinished,
-  tagIn,
-  tagOf,
-} from "../_unfinished.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 
 const AT_A_TIME = 32;
-
-/** The side that is copied to. */
-export interface Target {
-  /** Whether a link in a tree may stand for the folder that it leads to. */
-  readonly followsLinks: boolean;
-  /** Looks at a path, and follows no link. */
-  look(path: string): Promise<Entry | null>;
-  /** Looks where a path leads to. */
-  follow(path: string): Promise<Entry | null>;
-  /** Reads a folder; `undefined` if that is not allowed. */
-  list(path: string): Promise<Map<string, Entry> | undefined>;
-  makeFolder(path: string, recursive: boolean): Promise<void>;
-  /** Removes a tree. */
-  remove(path: string): Promise<void>;
-  /** Removes a file or link, whatever it is. */
-  removeFile(path: string): Promise<void>;
-  /** The permissions that new files do not get. */
-  umask(folder: string, signal: AbortSignal | undefined): Promise<number>;
-  setFolder(
-    path: string,
-    mode: number | undefined,
-    times: FileTimes | undefined,
-  ): Promise<void>;
-}
 
 /** Copies one file or link. */
 export interface Make {
   file(item: Item, context: Context): Promise<void>;
   link(item: Item): Promise<void>;
-}
-
-/** When something was last read and written, in seconds since 1970. */
-export interface FileTimes {
-  readonly atime: number;
-  readonly mtime: number;
 }
 
 /** What a folder of the target was before the transfer. */
@@ -248,45 +213,6 @@ function locate(
   }
 }
 
-/**
- * Removes what earlier transfers have left in a folder, and notes for each file
- * what can be gone on with.
- */
-export async function sweep(
-  folder: string,
-  entries: ReadonlyMap<string, Entry>,
-  { files }: Pick<Plan, "files">,
-  target: Target,
-  { resume = false }: CheckedTransferOptions,
-): Promise<void> {
-  const found = [...entries.keys()].filter(isUnfinished);
-  if (found.length === 0) return;
-  const items = new Map(
-    files.filter(({ to }) => folderOf(to) === folder)
-      .map((item) => [tagOf(nameOf(item.to)), item]),
-  );
-  const old = found.filter((name) => {
-    const entry = entries.get(name)!;
-    const item = items.get(tagIn(name)!);
-    if (item !== undefined && resume && entry.kind === "file") {
-      const isUsable = entry.info.size > 0 &&
-        entry.info.size <= item.info.size;
-      if (isActive(name) || isUsable) {
-        item.unfinished = [...item.unfinished ?? [], name];
-        return false;
-      }
-    }
-    if (isActive(name)) return false;
-    const isOfThis = item !== undefined && name.endsWith(".part");
-    return isOfThis || isAbandoned(name, entry.info.mtime);
-  });
-  const removals = old.map(async (name) => {
-    await target.removeFile(folder + name);
-    finished(name, folder, "gone");
-  });
-  await cleanedUp(...removals);
-}
-
 /** Notes what would be done. */
 async function foresee(
   plan: Plan,
@@ -372,14 +298,4 @@ async function setFolders(
       tally.notice(from, "Folders keep neither permissions nor times");
     }
   }
-}
-
-/** The folder of a path, with the separator at its end; empty for a mere name. */
-export function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/") + 1);
-}
-
-/** The last name of a path. */
-export function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -1,19 +1,11 @@
-import {
-  constants,
-  type FileHandle,
-  open,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  symlink,
-} from "node:fs/promises";
-import { posix } from "node:path";
+import { constants, type FileHandle, open, rename, rm } from "node:fs/promises";
 import type { SftpFile } from "../file.ts";
-import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
+import { finished, unfinishedName } from "../_unfinished.ts";
+import { aimAt, type LocalAim } from "./_aim.ts";
+import { isSameContent } from "./_compare.ts";
 import { type Context, looksSame } from "./_copy_all.ts";
-import { folderOf, nameOf } from "./_copy_plan.ts";
+import { transferError } from "./_errors.ts";
 import {
   aboutFinalName,
   infoOf,
@@ -21,17 +13,16 @@ import {
   lookIfThere,
   writeLocal,
 } from "./_local.ts";
-import {
-  checkUnchanged,
-  type Entry,
-  type Item,
-  type SourceInfo,
-  transferError,
-} from "./_plan.ts";
+import { folderOf, type Item, nameOf, type SourceInfo } from "./_plan.ts";
+import { isSameSource, Reading } from "./_reading.ts";
 import { remoteInfo } from "./_remote.ts";
-import { isSameContent } from "./_compare.ts";
-import { OTHER_NAMES } from "./_tally.ts";
-import { finished, isActive, takenUp, unfinishedName } from "../_unfinished.ts";
+import {
+  checkCopied,
+  OTHER_NAMES,
+  tellInPlace,
+  unfinishedOf,
+  wantedMode,
+} from "./_strategy.ts";
 
 /** A file that says that it is empty, as those of /proc do, has no more. */
 const MAX_UNSIZED_BYTES = 256 * 1024 * 1024;
@@ -72,45 +63,6 @@ export async function downloadFile(
   }
 }
 
-/** Where a file goes, and what is there. */
-interface Aim {
-  readonly to: string;
-  readonly there: Entry | null;
-}
-
-async function aimAt(item: Item, { options }: Context): Promise<Aim> {
-  const { from, to, isNamed = false } = item;
-  const there = item.there === undefined
-    ? await lookIfThere(to) ?? null
-    : item.there;
-  switch (there?.kind) {
-    case "folder":
-      if (isNamed) {
-        const into = `${to.replace(/\/+$/, "")}/${posix.basename(from)}`;
-        return { to: into, there: await lookIfThere(into) ?? null };
-      }
-      throw Object.assign(
-        new Error(`Cannot write ${JSON.stringify(to)}: is a folder`),
-        { code: "EISDIR", syscall: "open", path: to },
-      );
-    case "link": {
-      // In a tree it may be one that the server had made, and lead anywhere.
-      if (!isNamed || options.replaceLinks) return { to, there };
-      const real = await realpath(to).catch(async () =>
-        posix.resolve(folderOf(to), await readlink(to))
-      );
-      return { to: real, there: await lookIfThere(real) ?? null };
-    }
-    case "other":
-      throw transferError(
-        "SSH_SFTP_TRANSFER_REFUSED",
-        from,
-        "its target is there, and is no regular file",
-      );
-  }
-  return { to, there };
-}
-
 async function isThere(
   sftp: Sftp,
   remote: SftpFile,
@@ -131,7 +83,7 @@ class Download {
   readonly #sftp: Sftp;
   readonly #file: SftpFile;
   readonly #item: Item;
-  readonly #aim: Aim;
+  readonly #aim: LocalAim;
   readonly #context: Context;
   #reading: Reading | undefined;
 
@@ -139,7 +91,7 @@ class Download {
     sftp: Sftp,
     file: SftpFile,
     item: Item,
-    aim: Aim,
+    aim: LocalAim,
     context: Context,
   ) {
     this.#sftp = sftp;
@@ -218,17 +170,9 @@ class Download {
   async #takeUnfinished(
     { size }: SourceInfo,
   ): Promise<{ name: string; local: FileHandle; bytes: number } | undefined> {
-    const { from, to: named } = this.#item;
-    const { options: { resume = false } } = this.#context;
     const { to } = this.#aim;
-    if (!resume || to !== named) return undefined;
     const folder = folderOf(to);
-    for (const name of this.#item.unfinished ?? []) {
-      if (isActive(name)) {
-        const why = "another copy of it to the same target is under way";
-        throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
-      }
-      takenUp(name);
+    for (const name of unfinishedOf(this.#item, to, this.#context)) {
       const path = folder + name;
       const local = await openNoLink(path);
       const info = local === undefined ? undefined : await infoOf(local);
@@ -267,11 +211,11 @@ class Download {
   ): Promise<SourceInfo> {
     const { from } = this.#item;
     const { to } = this.#aim;
-    const { signal, tally, isTree, options } = this.#context;
+    const { signal, tally, options } = this.#context;
     if (start > 0) tally.add(from, start);
     let reading = this.#reading = new Reading(this.#file, start, known, signal);
     const before = await looking;
-    if (!isSame(known, before)) {
+    if (!isSameSource(known, before)) {
       // It changed since it was found, and nothing of it is written yet.
       await reading.stop();
       reading = this.#reading = new Reading(this.#file, start, before, signal);
@@ -293,12 +237,7 @@ class Download {
     const size = this.#aim.there?.kind === "device"
       ? offset
       : (await infoOf(local)).size;
-    if (checkUnchanged(from, before, after, size, isTree)) {
-      tally.notice(
-        from,
-        "A file grew while it was copied: the copy ends where it ended before",
-      );
-    }
+    checkCopied(this.#item, { before, after, copied: size }, this.#context);
     if (
       options.verify && !await this.#isSame(local, size)
     ) {
@@ -331,16 +270,13 @@ class Download {
     if (old?.names !== undefined && old.names > 1) {
       tally.notice(from, OTHER_NAMES);
     }
-    const kept = preserve === true ? undefined : old?.info.mode;
-    if (kept !== undefined) await local.chmod(kept);
-    else if (preserve === true) {
-      if (mode !== undefined) await local.chmod(mode);
-    } else {
-      const wanted = preserve === false ? 0o666 : mode ?? 0o666;
-      await local.chmod(
-        wanted & ~await LOCAL_TARGET.umask(folderOf(to), signal),
-      );
-    }
+    const wanted = await wantedMode(
+      mode ?? (preserve === true ? undefined : 0o666),
+      there,
+      this.#context,
+      () => LOCAL_TARGET.umask(folderOf(to), signal),
+    );
+    if (wanted !== undefined) await local.chmod(wanted);
     if (preserve !== false && atime !== undefined && mtime !== undefined) {
       await local.utimes(atime, mtime);
     }
@@ -351,12 +287,7 @@ class Download {
     const { from, info } = this.#item;
     const { tally, options } = this.#context;
     const { to, there } = this.#aim;
-    if (why !== "") {
-      tally.notice(
-        from,
-        `A file was written in place, so that others can see half of it: ${why}`,
-      );
-    }
+    tellInPlace(this.#context, from, why);
     await this.#reading?.stop();
     const isDevice = there?.kind === "device";
     const flags = constants.O_RDWR | (there === null ? constants.O_CREAT : 0) |
@@ -394,98 +325,5 @@ async function openNoLink(path: string): Promise<FileHandle | undefined> {
     return await open(path, constants.O_RDWR | noFollow);
   } catch {
     return undefined;
-  }
-}
-
-/**
- * One run through a file on the server. It begins at once: its requests go out
- * behind the one for what the file is, whose answer is compared with what the
- * file was when it was found. The request for what it is afterwards goes out
- * behind the last one to read. So neither costs a round trip of its own.
- */
-class Reading {
-  readonly #file: SftpFile;
-  readonly #signal: AbortSignal;
-  readonly #pieces: AsyncIterator<Uint8Array, void>;
-  readonly #first: Promise<IteratorResult<Uint8Array, void>>;
-  #after: Promise<SourceInfo> | undefined;
-
-  /**
-   * Begins to read.
-   *
-   * @param offset Where.
-   * @param info How long the file is; 0 if only its end can tell, as in /proc.
-   */
-  constructor(
-    file: SftpFile,
-    offset: number,
-    { size }: SourceInfo,
-    signal: AbortSignal,
-  ) {
-    this.#file = file;
-    this.#signal = signal;
-    this.#pieces = file.readRange({
-      offset,
-      end: size === 0 ? undefined : size,
-      reuse: true,
-      signal,
-      onSent: () => this.#lookAgain(),
-    });
-    this.#first = this.#pieces.next();
-    this.#first.catch(() => {}); // seen when it is waited for
-  }
-
-  /** The content, in order. A piece must be used up when the next is wanted. */
-  async *pieces(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (
-      let step = await this.#first;
-      !step.done;
-      step = await this.#pieces.next()
-    ) yield step.value;
-  }
-
-  /** What the file is when all has been read. */
-  infoAfter(): Promise<SourceInfo> {
-    return this.#after ?? this.#lookAgain();
-  }
-
-  /** Gives up what is under way. */
-  async stop(): Promise<void> {
-    await this.#pieces.return?.().catch(() => {});
-  }
-
-  #lookAgain(): Promise<SourceInfo> {
-    const after = this.#file.stat({ signal: this.#signal }).then(remoteInfo);
-    after.catch(() => {}); // seen when it is waited for
-    return this.#after = after;
-  }
-}
-
-function isSame(a: SourceInfo, b: SourceInfo): boolean {
-  return a.size === b.size && a.mtime === b.mtime;
-}
-
-/** Makes a local link, in place of whatever is no folder. */
-export async function downloadLink(
-  target: string,
-  { from, to }: Item,
-): Promise<void> {
-  if (!isUnicodeFileName(target)) {
-    throw transferError(
-      "SSH_SFTP_TRANSFER_REFUSED",
-      from,
-      "it is a link to a name that is not UTF-8",
-    );
-  }
-  const folder = folderOf(to);
-  const name = unfinishedName(nameOf(to));
-  await symlink(target, folder + name);
-  try {
-    await rename(folder + name, to);
-  } catch (error) {
-    await rm(folder + name, { force: true });
-    throw error;
-  } finally {
-    finished(name, folder, "gone");
   }
 }

@@ -13,9 +13,15 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { quotedPath } from "../errors.ts";
-import type { FileTimes, Target } from "./_copy_plan.ts";
-import type { Child, Entry, Source, SourceInfo } from "./_plan.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
+import type {
+  Child,
+  Entry,
+  FileTimes,
+  Source,
+  SourceInfo,
+  Target,
+} from "./_plan.ts";
 
 /** How much is read from a local file at once. */
 const CHUNK_BYTES = 256 * 1024;

@@ -1,9 +1,7 @@
-import { ConnectionLostError, SshError } from "../../errors.ts";
-import { showValue } from "../../options/show_value.ts";
-import { MAX_DEPTH } from "../_folders.ts";
-import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
+import { MAX_DEPTH } from "../_entries.ts";
 import { Glob } from "../_patterns.ts";
 import { isUnfinished } from "../_unfinished.ts";
+import { isAboutEntry, transferError } from "./_errors.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
 /** What is known of a source file before it is copied. */
@@ -82,6 +80,36 @@ export interface Source {
   list(path: string, count: () => void): Promise<Child[]>;
   /** Looks where a link leads to; `undefined` if nowhere. */
   follow(path: string): Promise<Entry | undefined>;
+}
+
+/** The side that is copied to. */
+export interface Target {
+  /** Whether a link in a tree may stand for the folder that it leads to. */
+  readonly followsLinks: boolean;
+  /** Looks at a path, and follows no link. */
+  look(path: string): Promise<Entry | null>;
+  /** Looks where a path leads to. */
+  follow(path: string): Promise<Entry | null>;
+  /** Reads a folder; `undefined` if that is not allowed. */
+  list(path: string): Promise<Map<string, Entry> | undefined>;
+  makeFolder(path: string, recursive: boolean): Promise<void>;
+  /** Removes a tree. */
+  remove(path: string): Promise<void>;
+  /** Removes a file or link, whatever it is. */
+  removeFile(path: string): Promise<void>;
+  /** The permissions that new files do not get. */
+  umask(folder: string, signal: AbortSignal | undefined): Promise<number>;
+  setFolder(
+    path: string,
+    mode: number | undefined,
+    times: FileTimes | undefined,
+  ): Promise<void>;
+}
+
+/** When something was last read and written, in seconds since 1970. */
+export interface FileTimes {
+  readonly atime: number;
+  readonly mtime: number;
 }
 
 /** What the caller has named: a file or folder, or a pattern and its base. */
@@ -301,41 +329,6 @@ export async function mapSome<T, R>(
   return results;
 }
 
-/** Whether an error is about one entry, and not about the whole transfer. */
-export function isAboutEntry(error: unknown): error is Error {
-  if (error instanceof SftpError) {
-    return error.code !== "SSH_SFTP_CLOSED" &&
-      error.code !== "SSH_SFTP_PROTOCOL" &&
-      error.code !== "SSH_SFTP_NO_SPACE";
-  }
-  // What node:fs throws.
-  return error instanceof Error && "code" in error && "syscall" in error &&
-    error.code !== "ENOSPC";
-}
-
-/**
- * Checks the paths of a transfer.
- *
- * @throws {TypeError} If one is none.
- */
-export function checkPaths(...paths: readonly unknown[]): void {
-  for (const path of paths) {
-    if (path instanceof Uint8Array) {
-      throw new TypeError(
-        "Cannot copy bytes: must be the path of a file; to write bytes to one there is Sftp.writeFile()",
-      );
-    }
-    if (typeof path === "string" && path !== "" && !path.includes("\0")) {
-      continue;
-    }
-    throw new TypeError(
-      `Cannot copy: a path is ${
-        showValue(path)
-      }, must be a string that is not empty and has no NUL`,
-    );
-  }
-}
-
 /**
  * Refuses what the caller names and that cannot be copied. In a tree what is no
  * file is left out, but a copy of nothing must not look like one that was made.
@@ -364,65 +357,12 @@ export function checkPlan(
   }
 }
 
-/** Makes the error of a transfer. */
-export function transferError(
-  code: SftpErrorCode,
-  path: string,
-  detail: string,
-): SftpError {
-  return new SftpError(code, `Cannot copy ${quotedPath(path)}: ${detail}`, {
-    path,
-  });
+/** The folder of a path, with the separator at its end; empty for a mere name. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
-/**
- * The error of a transfer whose last step failed without having run, but not
- * those before it.
- */
-export function afterChanges(error: unknown): unknown {
-  if (!(error instanceof SshError) || error.mayHaveRun) return error;
-  const { message, host, hint } = error;
-  const options = { host, hint, mayHaveRun: true, cause: error };
-  if (error instanceof ConnectionLostError) {
-    return new ConnectionLostError(message, options);
-  }
-  if (!(error instanceof SftpError)) return error;
-  const { code, path, status } = error;
-  return new SftpError(code, message, { ...options, path, status });
-}
-
-/**
- * Compares a source with what it was when its copying began.
- *
- * @returns Whether it only grew meanwhile, as a log does: what was copied is
- * what it was.
- * @throws {SftpError} If it has changed.
- */
-export function checkUnchanged(
-  path: string,
-  before: SourceInfo,
-  after: SourceInfo,
-  copied: number,
-  mayGrow = false,
-): boolean {
-  // Files of /proc have size 0 and a time of their own.
-  if (before.size === 0 && after.size === 0 && copied > 0) return false;
-  const isSame = before.size === after.size && before.mtime === after.mtime;
-  if (isSame && copied === after.size) return false;
-  if (mayGrow && copied === before.size && after.size > before.size) {
-    return true;
-  }
-  if (isSame) {
-    // Files of /sys say that they have 4096 bytes, whatever they have.
-    throw transferError(
-      "SSH_SFTP_TRANSFER_REFUSED",
-      path,
-      `its size is ${after.size} bytes, but ${copied} were copied`,
-    );
-  }
-  throw transferError(
-    "SSH_SFTP_SOURCE_CHANGED",
-    path,
-    `it changed while it was copied (${before.size} bytes before, ${after.size} after, ${copied} copied)`,
-  );
+/** The last name of a path. */
+export function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -1,12 +1,20 @@
 import { basename, resolve } from "node:path";
 import { cleanedUp } from "../_clean_up.ts";
 import { type Protocol, protocolOf } from "../_protocol.ts";
-import { SftpError } from "../errors.ts";
+import { aboutPath, SftpError } from "../errors.ts";
+import type { SftpFile } from "../file.ts";
 import type { SftpFileInfo } from "../file_info.ts";
 import type { Sftp } from "../sftp.ts";
-import { type FileTimes, folderOf, type Target } from "./_copy_plan.ts";
-import type { Entry, Named, SourceInfo } from "./_plan.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
+import {
+  type Entry,
+  type FileTimes,
+  folderOf,
+  type Named,
+  nameOf,
+  type SourceInfo,
+  type Target,
+} from "./_plan.ts";
 
 /** What is known of a file on the server. */
 export function remoteInfo(
@@ -147,6 +155,21 @@ export class RemoteTarget implements Target {
     if (asked !== undefined) await cleanedUp(asked);
   }
 
+  /** Removes the unfinished file, also if a request to open it was given up. */
+  async discard(file: SftpFile | undefined, path: string): Promise<void> {
+    const [name, folder] = [nameOf(path), folderOf(path)];
+    // Not with the signal of the transfer: it may be what ended the copying.
+    const removing = this.sftp.remove(path).then(
+      () => finished(name, folder, "gone"),
+      (error) => {
+        const isGone = error instanceof SftpError &&
+          error.code === "SSH_SFTP_NOT_FOUND";
+        finished(name, folder, isGone ? "gone" : "left");
+      },
+    );
+    await cleanedUp(...file === undefined ? [] : [file.close()], removing);
+  }
+
   async #askUmask(
     folder: string,
     signal: AbortSignal | undefined,
@@ -171,18 +194,7 @@ export class RemoteTarget implements Target {
       }
       throw error;
     } finally {
-      const removing = this.sftp.remove(path).then(
-        () => finished(name, folder, "gone"),
-        (error) =>
-          finished(
-            name,
-            folder,
-            error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND"
-              ? "gone"
-              : "left",
-          ),
-      );
-      await cleanedUp(removing);
+      await this.discard(undefined, path);
     }
   }
 }
@@ -235,4 +247,23 @@ export function intoFolder(to: string, from: string, { glob }: Named): string {
     : basename(from);
   if (name !== "" && name !== ".") return to + name;
   return to.length > 1 ? to.slice(0, -1) : to;
+}
+
+/** The caller does not know the unfinished file. */
+export function aboutTarget(error: unknown, to: string): unknown {
+  if (!(error instanceof SftpError) || error.path === undefined) return error;
+  const { path, host, code } = error;
+  const about = aboutPath(error, path, { action: "write", path: to, host });
+  if (code !== "SSH_SFTP_NOT_FOUND" || !(about instanceof SftpError)) {
+    return about;
+  }
+  const { message, status, mayHaveRun } = about;
+  return new SftpError(code, message, {
+    host,
+    path: to,
+    status,
+    mayHaveRun,
+    cause: error,
+    hint: "parents: true makes the folders above it",
+  });
 }

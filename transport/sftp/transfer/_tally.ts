@@ -5,10 +5,6 @@ import type {
   TransferResult,
 } from "./options.ts";
 
-/** Said of a file that is replaced. */
-export const OTHER_NAMES =
-  "A replaced file had other names (hard links), which keep the old content";
-
 /** Counts what a transfer does, and reports its progress. */
 export class Tally {
   /** Whether anything may have changed on the server. */

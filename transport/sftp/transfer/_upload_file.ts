@@ -1,37 +1,18 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { basename } from "node:path";
-import { abortable } from "../../abort.ts";
 import { cleanedUp } from "../_clean_up.ts";
-import { aboutPath, operationError, SftpError } from "../errors.ts";
+import { SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
-import type { SftpFileInfo } from "../file_info.ts";
 import type { Sftp } from "../sftp.ts";
-import { type Context, looksSame } from "./_copy_all.ts";
-import { folderOf, nameOf } from "./_copy_plan.ts";
-import { infoOf, readLocal } from "./_local.ts";
-import {
-  checkUnchanged,
-  type Entry,
-  type Item,
-  type SourceInfo,
-  transferError,
-} from "./_plan.ts";
-import { clamped, realTarget, type RemoteTarget } from "./_remote.ts";
+import { finished, unfinishedName } from "../_unfinished.ts";
+import { type Aim, aimAfter, MAX_AIMS } from "./_aim.ts";
 import { isSameContent } from "./_compare.ts";
-import { OTHER_NAMES, type Tally } from "./_tally.ts";
-import { finished, isActive, takenUp, unfinishedName } from "../_unfinished.ts";
-
-/** Where a file goes, and how. */
-interface Aim {
-  readonly to: string;
-  /** What is there; `null` if nothing, `undefined` if it is not known. */
-  readonly there: Entry | null | undefined;
-  /** Why it is written in place, if it is. */
-  readonly inPlace?: string;
-}
-
-/** How often an aim may change: a link may lead to a link, and that to a folder. */
-const MAX_AIMS = 10;
+import { type Context, looksSame } from "./_copy_all.ts";
+import { transferError } from "./_errors.ts";
+import { Finish, isDenied } from "./_finish.ts";
+import { infoOf, readLocal } from "./_local.ts";
+import { type Entry, folderOf, type Item, nameOf } from "./_plan.ts";
+import { aboutTarget, type RemoteTarget } from "./_remote.ts";
+import { checkCopied, tellInPlace, unfinishedOf } from "./_strategy.ts";
 
 /** Copies one local file to the server. */
 export async function uploadFile(
@@ -80,25 +61,6 @@ async function isThere(
   }
 }
 
-/** The caller does not know the unfinished file. */
-function aboutTarget(error: unknown, to: string): unknown {
-  if (!(error instanceof SftpError) || error.path === undefined) return error;
-  const { path, host, code } = error;
-  const about = aboutPath(error, path, { action: "write", path: to, host });
-  if (code !== "SSH_SFTP_NOT_FOUND" || !(about instanceof SftpError)) {
-    return about;
-  }
-  const { message, status, mayHaveRun } = about;
-  return new SftpError(code, message, {
-    host,
-    path: to,
-    status,
-    mayHaveRun,
-    cause: error,
-    hint: "parents: true makes the folders above it",
-  });
-}
-
 /** One file on its way to the server. */
 class Upload {
   readonly #target: RemoteTarget;
@@ -136,48 +98,13 @@ class Upload {
     tally.copied(from);
   }
 
-  /** Where the file goes instead, if what is there says so. */
-  async #aimAfter(aim: Aim, there: Entry | null): Promise<Aim | undefined> {
-    const { from, isNamed = false } = this.#item;
-    const { signal, options: { replaceLinks = false } } = this.#context;
-    const { to, inPlace } = aim;
-    switch (there?.kind) {
-      case "folder":
-        if (isNamed) {
-          const into = `${to.replace(/\/+$/, "")}/${basename(from)}`;
-          return { ...aim, to: into, there: undefined };
-        }
-        throw operationError("SSH_SFTP_IS_A_DIRECTORY", {
-          action: "write",
-          path: to,
-          host: this.#target.protocol?.host,
-        });
-      case "link": {
-        if (replaceLinks && inPlace === undefined) return undefined;
-        const real = await realTarget(this.#target, to, signal);
-        return { ...aim, to: real, there: undefined };
-      }
-      case "device":
-        return inPlace === undefined
-          ? { to, there, inPlace: "it is a device" }
-          : undefined;
-      case "other":
-        throw transferError(
-          "SSH_SFTP_TRANSFER_REFUSED",
-          from,
-          "its target is there, and is no regular file",
-        );
-    }
-    return undefined;
-  }
-
   /** Writes a new file beside the target, and renames it. */
   async #writeBeside(aim: Aim): Promise<Aim | undefined> {
     const { signal, tally, options } = this.#context;
     const { to, there } = aim;
     const known = there === undefined
       ? undefined
-      : await this.#aimAfter(aim, there);
+      : await aimAfter(this.#target, this.#item, this.#context, aim, there);
     if (known !== undefined) return known;
     const { resume = false } = options;
     const part = await this.#takeUnfinished(to);
@@ -195,17 +122,17 @@ class Upload {
       if (looking.status === "rejected") throw looking.reason;
       const existing = looking.value;
       const other = there === undefined
-        ? await this.#aimAfter(aim, existing)
+        ? await aimAfter(this.#target, this.#item, this.#context, aim, existing)
         : undefined;
       if (other !== undefined) {
         isKept = false;
-        await this.#discard(file, path);
+        await this.#target.discard(file, path);
         return other;
       }
       if (opening.status === "rejected") {
         const why = opening.reason;
         if (existing?.kind !== "file" || !isDenied(why)) throw why;
-        await this.#discard(undefined, path);
+        await this.#target.discard(undefined, path);
         const inPlace = "a new file may not be made in its folder";
         return { to, there: existing, inPlace };
       }
@@ -222,7 +149,7 @@ class Upload {
       const after = next ?? await this.#putInPlace(path, to, existing);
       if (after !== undefined) {
         this.#uncount();
-        await this.#discard(file, path);
+        await this.#target.discard(file, path);
         return after;
       }
       finished(name, folder, "gone");
@@ -233,7 +160,7 @@ class Upload {
       } else if (isKept) {
         await cleanedUp(...file === undefined ? [] : [file.close()]);
         finished(name, folder, "kept");
-      } else await this.#discard(file, path);
+      } else await this.#target.discard(file, path);
       throw error;
     }
   }
@@ -242,17 +169,11 @@ class Upload {
   async #takeUnfinished(
     to: string,
   ): Promise<{ name: string; file: SftpFile; bytes: number } | undefined> {
-    const { from, info, unfinished = [], to: named } = this.#item;
-    const { signal, options: { resume = false } } = this.#context;
-    if (!resume || to !== named) return undefined;
+    const { info } = this.#item;
+    const { signal } = this.#context;
     const folder = folderOf(to);
     const { sftp } = this.#target;
-    for (const name of unfinished) {
-      if (isActive(name)) {
-        const why = "another copy of it to the same target is under way";
-        throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
-      }
-      takenUp(name);
+    for (const name of unfinishedOf(this.#item, to, this.#context)) {
       const path = folder + name;
       let file: SftpFile | undefined;
       try {
@@ -262,7 +183,7 @@ class Upload {
           await this.#isSame(file, path, size);
         if (isUsable) return { name, file, bytes: size };
         // Nothing was written to it: it may be what a stranger has put there.
-        await this.#discard(file, path);
+        await this.#target.discard(file, path);
       } catch (error) {
         await cleanedUp(...file === undefined ? [] : [file.close()]);
         finished(name, folder, "kept");
@@ -305,15 +226,15 @@ class Upload {
     start: number,
     aim: Aim,
   ): Promise<Aim | undefined> {
-    const { from } = this.#item;
-    const { signal, isTree, tally } = this.#context;
+    const { signal } = this.#context;
     const before = await infoOf(this.#local);
     const end = before.size === 0 ? Infinity : before.size;
     let ending: Promise<number> | undefined;
     await file.writeFrom(this.#source(start, end), start, {
       signal,
       onSent: () => {
-        ending = this.#finish(file, before, aim);
+        ending = new Finish(this.#target, this.#item, this.#context)
+          .finish(file, before, aim);
         ending.catch(() => {}); // a failed write comes first
       },
     });
@@ -326,12 +247,7 @@ class Upload {
       return aim;
     }
     const after = await infoOf(this.#local);
-    if (checkUnchanged(from, before, after, copied, isTree)) {
-      tally.notice(
-        from,
-        "A file grew while it was copied: the copy ends where it ended before",
-      );
-    }
+    checkCopied(this.#item, { before, after, copied }, this.#context);
     return undefined;
   }
 
@@ -353,123 +269,6 @@ class Upload {
   /** It is written again. */
   #uncount(): void {
     this.#count(-this.#counted);
-  }
-
-  /** Sets the attributes, asks for the size, and closes: one round trip. */
-  async #finish(
-    file: SftpFile,
-    source: SourceInfo,
-    { to, there, inPlace }: Aim,
-  ): Promise<number> {
-    const { signal } = this.#context;
-    const asked = this.#mode(source, to, there);
-    const mode = asked instanceof Promise ? await asked : asked;
-    const [written] = await Promise.all([
-      this.#look(file),
-      this.#setOwner(file, there, inPlace),
-      this.#setAttributes(file, source, { mode, inPlace }),
-      abortable(file.close(), signal),
-    ]);
-    // All writes were acknowledged, and `sftp` looks no further.
-    if (written === undefined) return source.size;
-    const { size, uid, gid } = written;
-    if (uid !== null && gid !== null && there === null) {
-      this.#target.owner ??= { uid, gid };
-    }
-    return size;
-  }
-
-  /** Some servers let a file be written, and not be looked at. */
-  #look(file: SftpFile): Promise<SftpFileInfo | undefined> {
-    const { signal } = this.#context;
-    return file.stat({ signal }).catch((error) => {
-      if (isDenied(error)) return undefined;
-      throw error;
-    });
-  }
-
-  /** The permissions that the file is to have. */
-  #mode(
-    { mode }: SourceInfo,
-    to: string,
-    there: Entry | null | undefined,
-  ): number | undefined | Promise<number> {
-    const { options: { preserve }, signal } = this.#context;
-    if (preserve === true) return mode;
-    const old = there?.kind === "file" ? there.info.mode : undefined;
-    if (old !== undefined) return old;
-    const wanted = preserve === false ? 0o666 : mode;
-    if (wanted === undefined) return undefined;
-    return this.#target.umask(folderOf(to), signal)
-      .then((umask) => wanted & ~umask);
-  }
-
-  /** Keeps the owner of the file that is replaced, where we may. */
-  async #setOwner(
-    file: SftpFile,
-    there: Entry | null | undefined,
-    inPlace: string | undefined,
-  ): Promise<void> {
-    if (there?.kind !== "file" || inPlace !== undefined) return;
-    const { signal, tally } = this.#context;
-    const { owner, names = 1 } = there;
-    if (names > 1) tally.notice(this.#item.from, OTHER_NAMES);
-    const ours = this.#target.owner;
-    if (owner === undefined) return;
-    if (owner.uid === ours?.uid && owner.gid === ours.gid) return;
-    try {
-      await file.setAttributes({ owner }, { signal });
-    } catch (error) {
-      if (!(error instanceof SftpError) || error.status === undefined) {
-        throw error;
-      }
-      const now = await file.stat({ signal }).catch(() => undefined);
-      if (now?.uid === owner.uid && now.gid === owner.gid) return;
-      tally.notice(
-        this.#item.from,
-        "A replaced file does not keep its owner and group, which the server refuses to set",
-      );
-    }
-  }
-
-  async #setAttributes(
-    file: SftpFile,
-    { atime, mtime }: SourceInfo,
-    { mode, inPlace }: {
-      mode: number | undefined;
-      inPlace: string | undefined;
-    },
-  ): Promise<void> {
-    const { options: { preserve }, signal, tally } = this.#context;
-    const times = preserve === false || atime === undefined ||
-        mtime === undefined
-      ? undefined
-      : clamped({ atime, mtime });
-    if (times !== undefined && times.mtime !== mtime) {
-      tally.notice(
-        this.#item.from,
-        "A time after 2106 was set to that of 2106",
-      );
-    }
-    if (this.#target.refusesAttributes) return;
-    // What was there before keeps its permissions.
-    const changes = {
-      mode: inPlace === undefined || preserve === true ? mode : undefined,
-      times,
-    };
-    if (changes.mode === undefined && times === undefined) return;
-    try {
-      await file.setAttributes(changes, { signal });
-    } catch (error) {
-      if (!isDenied(error)) throw error;
-      tally.notice(
-        this.#item.from,
-        "The server refuses to set permissions and times",
-      );
-      if (inPlace !== undefined) return;
-      this.#target.refusesAttributes = true;
-      throw error;
-    }
   }
 
   /** Reads the unfinished file back, if the options ask for it. */
@@ -532,7 +331,13 @@ class Upload {
     const there = aim.there === undefined
       ? await this.#target.look(to)
       : aim.there;
-    const other = await this.#aimAfter(aim, there);
+    const other = await aimAfter(
+      this.#target,
+      this.#item,
+      this.#context,
+      aim,
+      there,
+    );
     if (other !== undefined) return other;
     const isDevice = there?.kind === "device";
     const mode = options.preserve === false ? undefined : info.mode;
@@ -544,12 +349,7 @@ class Upload {
       signal,
     });
     tally.hasChanged = true;
-    if (inPlace !== "") {
-      tally.notice(
-        from,
-        `A file was written in place, so that others can see half of it: ${inPlace}`,
-      );
-    }
+    tellInPlace(this.#context, from, inPlace ?? "");
     try {
       if (!isDevice) {
         await this.#fill(file, 0, { ...aim, there });
@@ -564,105 +364,9 @@ class Upload {
     }
     return undefined;
   }
-
-  /** Removes the unfinished file, also if a request to open it was given up. */
-  async #discard(file: SftpFile | undefined, path: string): Promise<void> {
-    const [name, folder] = [nameOf(path), folderOf(path)];
-    // Not with the signal of the transfer: it may be what ended the copying.
-    const removing = this.#target.sftp.remove(path).then(
-      () => finished(name, folder, "gone"),
-      (error) => {
-        const isGone = error instanceof SftpError &&
-          error.code === "SSH_SFTP_NOT_FOUND";
-        finished(name, folder, isGone ? "gone" : "left");
-      },
-    );
-    await cleanedUp(...file === undefined ? [] : [file.close()], removing);
-  }
-}
-
-/** Whether the server says that this may not be done, or cannot. */
-function isDenied(error: unknown): boolean {
-  return error instanceof SftpError && error.status !== undefined &&
-    (error.code === "SSH_SFTP_PERMISSION_DENIED" ||
-      error.code === "SSH_SFTP_UNSUPPORTED");
 }
 
 /** Whether it is not known what the server has done. */
 function isLost(error: unknown): boolean {
   return !(error instanceof SftpError) || error.status === undefined;
-}
-
-/** Makes a link on the server. */
-export async function uploadLink(
-  target: RemoteTarget,
-  says: string,
-  { from, to, there: known }: Item,
-  { tally, signal }: {
-    readonly tally: Tally;
-    readonly signal: AbortSignal | undefined;
-  },
-): Promise<void> {
-  const { sftp, protocol } = target;
-  const there = known === undefined ? await target.look(to) : known;
-  try {
-    if (there === null) return await makeLink(sftp, says, to, signal);
-    if (
-      there.kind === "link" && await sftp.readLink(to, { signal }) === says
-    ) return;
-    // Others may follow the link that they are to rename: proftpd does.
-    const isOpenSsh = protocol?.has("lsetstat@openssh.com", "1") &&
-      protocol.has("posix-rename@openssh.com", "1") &&
-      protocol.has("expand-path@openssh.com", "1");
-    if (!isOpenSsh && there.kind !== "folder") {
-      tally.notice(from, "A link was replaced by removing the old one first");
-      await sftp.remove(to, { signal });
-      return await makeLink(sftp, says, to, signal);
-    }
-    const folder = folderOf(to);
-    const name = unfinishedName(nameOf(to));
-    const path = folder + name;
-    let fate: "gone" | "left" = "left";
-    try {
-      await makeLink(sftp, says, path, signal);
-      await sftp.rename(path, to, { signal });
-      fate = "gone";
-    } catch (error) {
-      await cleanedUp(sftp.remove(path).then(() => void (fate = "gone")));
-      throw error;
-    } finally {
-      finished(name, folder, fate);
-    }
-  } catch (error) {
-    const isRefused = error instanceof SftpError && error.status !== undefined;
-    if (signal?.aborted || !isRefused) throw error;
-    const { code, status, host } = error;
-    throw new SftpError(
-      code,
-      transferError(code, from, "the link cannot be made").message,
-      {
-        path: from,
-        host,
-        status,
-        cause: error,
-        hint:
-          'symlinks: "skip" leaves links out, "follow" copies what they lead to',
-      },
-    );
-  }
-}
-
-/** Makes a link; removes what a request may have made that was given up. */
-async function makeLink(
-  sftp: Sftp,
-  says: string,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  try {
-    await sftp.symlink(says, path, { signal });
-  } catch (error) {
-    if (signal?.aborted) await cleanedUp(sftp.remove(path));
-    throw error;
-  }
 }

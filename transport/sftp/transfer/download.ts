@@ -10,26 +10,28 @@ import type { SftpDirEntry } from "../file_info.ts";
 import { filterOf } from "../_patterns.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { copyPlan, folderOf, sweep } from "./_copy_plan.ts";
-import { downloadFile, downloadLink } from "./_download_file.ts";
+import { copyPlan } from "./_copy_plan.ts";
+import { downloadFile } from "./_download_file.ts";
+import { checkPaths, transferError } from "./_errors.ts";
+import { sweep } from "./_left_over.ts";
+import { downloadLink } from "./_links.ts";
 import { LOCAL_TARGET } from "./_local.ts";
 import {
-  checkPaths,
   checkPlan,
   type Child,
   findSource,
+  folderOf,
   makePlan,
   type Source,
-  transferError,
 } from "./_plan.ts";
 import { ifThere, intoFolder, remoteEntry, withHome } from "./_remote.ts";
-import type { RemoteHash } from "./remote_hash.ts";
 import { Tally } from "./_tally.ts";
 import {
   TRANSFER_OPTIONS,
   type TransferOptions,
   type TransferResult,
 } from "./options.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 
 /**
  * Copies a file or a tree of a server.

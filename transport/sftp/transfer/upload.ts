@@ -10,27 +10,30 @@ import { cleanedUp } from "../_clean_up.ts";
 import { filterOf } from "../_patterns.ts";
 import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { copyPlan, folderOf, nameOf, sweep } from "./_copy_plan.ts";
+import { finished, leftBelow, leftFor } from "../_unfinished.ts";
+import { copyPlan } from "./_copy_plan.ts";
+import { afterChanges, checkPaths } from "./_errors.ts";
+import { sweep } from "./_left_over.ts";
+import { uploadLink } from "./_links.ts";
 import { LOCAL_SOURCE, lookAt } from "./_local.ts";
 import {
-  afterChanges,
-  checkPaths,
   checkPlan,
   findSource,
+  folderOf,
   makePlan,
+  nameOf,
   type Plan,
 } from "./_plan.ts";
 import { intoFolder, RemoteTarget, withHome } from "./_remote.ts";
-import type { RemoteHash } from "./remote_hash.ts";
 import { Tally } from "./_tally.ts";
-import { finished, leftBelow, leftFor } from "../_unfinished.ts";
-import { uploadFile, uploadLink } from "./_upload_file.ts";
+import { uploadFile } from "./_upload_file.ts";
 import {
   type CheckedTransferOptions,
   TRANSFER_OPTIONS,
   type TransferOptions,
   type TransferResult,
 } from "./options.ts";
+import type { RemoteHash } from "./remote_hash.ts";
 
 /**
  * Copies a local file or a tree to a server.

@@ -1,9 +1,7 @@
 import { assertThrows } from "@std/assert";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
-import {
-  checkUnchanged,
-  type SourceInfo,
-} from "../../../../transport/sftp/transfer/_plan.ts";
+import type { SourceInfo } from "../../../../transport/sftp/transfer/_plan.ts";
+import { checkUnchanged } from "../../../../transport/sftp/transfer/_strategy.ts";
 
 const info = (size: number, mtime = 1): SourceInfo => ({
   size,

@@ -1,0 +1,103 @@
+import { readlink, realpath } from "node:fs/promises";
+import { basename, posix } from "node:path";
+import { operationError } from "../errors.ts";
+import type { Context } from "./_copy_all.ts";
+import { transferError } from "./_errors.ts";
+import { lookIfThere } from "./_local.ts";
+import { type Entry, folderOf, type Item } from "./_plan.ts";
+import { realTarget, type RemoteTarget } from "./_remote.ts";
+
+/** Where a file goes, and how. */
+export interface Aim {
+  readonly to: string;
+  /** What is there; `null` if nothing, `undefined` if it is not known. */
+  readonly there: Entry | null | undefined;
+  /** Why it is written in place, if it is. */
+  readonly inPlace?: string;
+}
+
+/** How often an aim may change: a link may lead to a link, and that to a folder. */
+export const MAX_AIMS = 10;
+
+/** Where the file goes instead, if what is there says so. */
+export async function aimAfter(
+  target: RemoteTarget,
+  item: Item,
+  context: Context,
+  aim: Aim,
+  there: Entry | null,
+): Promise<Aim | undefined> {
+  const { from, isNamed = false } = item;
+  const { signal, options: { replaceLinks = false } } = context;
+  const { to, inPlace } = aim;
+  switch (there?.kind) {
+    case "folder":
+      if (isNamed) {
+        const into = `${to.replace(/\/+$/, "")}/${basename(from)}`;
+        return { ...aim, to: into, there: undefined };
+      }
+      throw operationError("SSH_SFTP_IS_A_DIRECTORY", {
+        action: "write",
+        path: to,
+        host: target.protocol?.host,
+      });
+    case "link": {
+      if (replaceLinks && inPlace === undefined) return undefined;
+      const real = await realTarget(target, to, signal);
+      return { ...aim, to: real, there: undefined };
+    }
+    case "device":
+      return inPlace === undefined
+        ? { to, there, inPlace: "it is a device" }
+        : undefined;
+    case "other":
+      throw transferError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        from,
+        "its target is there, and is no regular file",
+      );
+  }
+  return undefined;
+}
+
+/** Where a file goes, and what is there. */
+export interface LocalAim {
+  readonly to: string;
+  readonly there: Entry | null;
+}
+
+export async function aimAt(
+  item: Item,
+  { options }: Context,
+): Promise<LocalAim> {
+  const { from, to, isNamed = false } = item;
+  const there = item.there === undefined
+    ? await lookIfThere(to) ?? null
+    : item.there;
+  switch (there?.kind) {
+    case "folder":
+      if (isNamed) {
+        const into = `${to.replace(/\/+$/, "")}/${posix.basename(from)}`;
+        return { to: into, there: await lookIfThere(into) ?? null };
+      }
+      throw Object.assign(
+        new Error(`Cannot write ${JSON.stringify(to)}: is a folder`),
+        { code: "EISDIR", syscall: "open", path: to },
+      );
+    case "link": {
+      // In a tree it may be one that the server had made, and lead anywhere.
+      if (!isNamed || options.replaceLinks) return { to, there };
+      const real = await realpath(to).catch(async () =>
+        posix.resolve(folderOf(to), await readlink(to))
+      );
+      return { to: real, there: await lookIfThere(real) ?? null };
+    }
+    case "other":
+      throw transferError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        from,
+        "its target is there, and is no regular file",
+      );
+  }
+  return { to, there };
+}

@@ -1,0 +1,65 @@
+import { ConnectionLostError, SshError } from "../../errors.ts";
+import { showValue } from "../../options/show_value.ts";
+import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
+
+/** Whether an error is about one entry, and not about the whole transfer. */
+export function isAboutEntry(error: unknown): error is Error {
+  if (error instanceof SftpError) {
+    return error.code !== "SSH_SFTP_CLOSED" &&
+      error.code !== "SSH_SFTP_PROTOCOL" &&
+      error.code !== "SSH_SFTP_NO_SPACE";
+  }
+  // What node:fs throws.
+  return error instanceof Error && "code" in error && "syscall" in error &&
+    error.code !== "ENOSPC";
+}
+
+/**
+ * Checks the paths of a transfer.
+ *
+ * @throws {TypeError} If one is none.
+ */
+export function checkPaths(...paths: readonly unknown[]): void {
+  for (const path of paths) {
+    if (path instanceof Uint8Array) {
+      throw new TypeError(
+        "Cannot copy bytes: must be the path of a file; to write bytes to one there is Sftp.writeFile()",
+      );
+    }
+    if (typeof path === "string" && path !== "" && !path.includes("\0")) {
+      continue;
+    }
+    throw new TypeError(
+      `Cannot copy: a path is ${
+        showValue(path)
+      }, must be a string that is not empty and has no NUL`,
+    );
+  }
+}
+
+/** Makes the error of a transfer. */
+export function transferError(
+  code: SftpErrorCode,
+  path: string,
+  detail: string,
+): SftpError {
+  return new SftpError(code, `Cannot copy ${quotedPath(path)}: ${detail}`, {
+    path,
+  });
+}
+
+/**
+ * The error of a transfer whose last step failed without having run, but not
+ * those before it.
+ */
+export function afterChanges(error: unknown): unknown {
+  if (!(error instanceof SshError) || error.mayHaveRun) return error;
+  const { message, host, hint } = error;
+  const options = { host, hint, mayHaveRun: true, cause: error };
+  if (error instanceof ConnectionLostError) {
+    return new ConnectionLostError(message, options);
+  }
+  if (!(error instanceof SftpError)) return error;
+  const { code, path, status } = error;
+  return new SftpError(code, message, { ...options, path, status });
+}

@@ -1,0 +1,56 @@
+import { cleanedUp } from "../_clean_up.ts";
+import {
+  finished,
+  isAbandoned,
+  isActive,
+  isUnfinished,
+  tagIn,
+  tagOf,
+} from "../_unfinished.ts";
+import {
+  type Entry,
+  folderOf,
+  nameOf,
+  type Plan,
+  type Target,
+} from "./_plan.ts";
+import type { CheckedTransferOptions } from "./options.ts";
+
+/**
+ * Removes what earlier transfers have left in a folder, and notes for each file
+ * what can be gone on with.
+ */
+export async function sweep(
+  folder: string,
+  entries: ReadonlyMap<string, Entry>,
+  { files }: Pick<Plan, "files">,
+  target: Target,
+  { resume = false }: CheckedTransferOptions,
+): Promise<void> {
+  const found = [...entries.keys()].filter(isUnfinished);
+  if (found.length === 0) return;
+  const items = new Map(
+    files.filter(({ to }) => folderOf(to) === folder)
+      .map((item) => [tagOf(nameOf(item.to)), item]),
+  );
+  const old = found.filter((name) => {
+    const entry = entries.get(name)!;
+    const item = items.get(tagIn(name)!);
+    if (item !== undefined && resume && entry.kind === "file") {
+      const isUsable = entry.info.size > 0 &&
+        entry.info.size <= item.info.size;
+      if (isActive(name) || isUsable) {
+        item.unfinished = [...item.unfinished ?? [], name];
+        return false;
+      }
+    }
+    if (isActive(name)) return false;
+    const isOfThis = item !== undefined && name.endsWith(".part");
+    return isOfThis || isAbandoned(name, entry.info.mtime);
+  });
+  const removals = old.map(async (name) => {
+    await target.removeFile(folder + name);
+    finished(name, folder, "gone");
+  });
+  await cleanedUp(...removals);
+}

@@ -1,0 +1,109 @@
+import { rename, rm, symlink } from "node:fs/promises";
+import { cleanedUp } from "../_clean_up.ts";
+import { SftpError } from "../errors.ts";
+import { isUnicodeFileName } from "../names.ts";
+import type { Sftp } from "../sftp.ts";
+import { finished, unfinishedName } from "../_unfinished.ts";
+import { transferError } from "./_errors.ts";
+import { folderOf, type Item, nameOf } from "./_plan.ts";
+import type { RemoteTarget } from "./_remote.ts";
+import type { Tally } from "./_tally.ts";
+
+/** Makes a link on the server. */
+export async function uploadLink(
+  target: RemoteTarget,
+  says: string,
+  { from, to, there: known }: Item,
+  { tally, signal }: {
+    readonly tally: Tally;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<void> {
+  const { sftp, protocol } = target;
+  const there = known === undefined ? await target.look(to) : known;
+  try {
+    if (there === null) return await placeLink(sftp, says, to, signal);
+    if (
+      there.kind === "link" && await sftp.readLink(to, { signal }) === says
+    ) return;
+    // Others may follow the link that they are to rename: proftpd does.
+    const isOpenSsh = protocol?.has("lsetstat@openssh.com", "1") &&
+      protocol.has("posix-rename@openssh.com", "1") &&
+      protocol.has("expand-path@openssh.com", "1");
+    if (!isOpenSsh && there.kind !== "folder") {
+      tally.notice(from, "A link was replaced by removing the old one first");
+      await sftp.remove(to, { signal });
+      return await placeLink(sftp, says, to, signal);
+    }
+    const folder = folderOf(to);
+    const name = unfinishedName(nameOf(to));
+    const path = folder + name;
+    let fate: "gone" | "left" = "left";
+    try {
+      await placeLink(sftp, says, path, signal);
+      await sftp.rename(path, to, { signal });
+      fate = "gone";
+    } catch (error) {
+      await cleanedUp(sftp.remove(path).then(() => void (fate = "gone")));
+      throw error;
+    } finally {
+      finished(name, folder, fate);
+    }
+  } catch (error) {
+    const isRefused = error instanceof SftpError && error.status !== undefined;
+    if (signal?.aborted || !isRefused) throw error;
+    const { code, status, host } = error;
+    throw new SftpError(
+      code,
+      transferError(code, from, "the link cannot be made").message,
+      {
+        path: from,
+        host,
+        status,
+        cause: error,
+        hint:
+          'symlinks: "skip" leaves links out, "follow" copies what they lead to',
+      },
+    );
+  }
+}
+
+/** Makes a link; removes what a request may have made that was given up. */
+async function placeLink(
+  sftp: Sftp,
+  says: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await sftp.symlink(says, path, { signal });
+  } catch (error) {
+    if (signal?.aborted) await cleanedUp(sftp.remove(path));
+    throw error;
+  }
+}
+
+/** Makes a local link, in place of whatever is no folder. */
+export async function downloadLink(
+  target: string,
+  { from, to }: Item,
+): Promise<void> {
+  if (!isUnicodeFileName(target)) {
+    throw transferError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      from,
+      "it is a link to a name that is not UTF-8",
+    );
+  }
+  const folder = folderOf(to);
+  const name = unfinishedName(nameOf(to));
+  await symlink(target, folder + name);
+  try {
+    await rename(folder + name, to);
+  } catch (error) {
+    await rm(folder + name, { force: true });
+    throw error;
+  } finally {
+    finished(name, folder, "gone");
+  }
+}
