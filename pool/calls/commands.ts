@@ -29,6 +29,7 @@ import type {
   ShellOptions,
   SpawnOptions,
 } from "../options.ts";
+import type { SlotKind } from "../connection/pooled_connection.ts";
 import type { CallTarget } from "./call.ts";
 import { onSlot, unsupported } from "./run.ts";
 
@@ -68,6 +69,7 @@ export function spawn(
   target: CallTarget,
   command: Command,
   given: SpawnOptions | undefined,
+  kind: SlotKind = "stream",
 ): Promise<RemoteProcess> {
   return onSlot(target, () => {
     const { command: line, options, own } = checkSpawn(
@@ -80,7 +82,7 @@ export function spawn(
       command: line,
       signal: options.signal,
       acquireTimeoutMs: own.acquireTimeoutMs,
-      kind: "stream",
+      kind,
       start: (connection, opened) =>
         connection.spawn(line, whenOpened(options, opened)),
       hold: ({ status }) => status,

@@ -9,6 +9,7 @@ import {
   checkExec,
   checkShellOptions,
   checkSpawn,
+  isCollected,
   whenOpened,
 } from "../../transport/command/call_options.ts";
 import type { Command } from "../../transport/command/command.ts";
@@ -105,11 +106,12 @@ class Route implements Connection {
     command: Command,
     options?: ConnectionSpawnOptions,
   ): Promise<RemoteProcess> {
+    const kind = isCollected(options) ? "command" : "stream";
     return this.#session(() => {
       const { command: line, options: given } = checkSpawn(command, options);
       return {
         given,
-        start: (own) => spawn(this.#target, line, own),
+        start: (own) => spawn(this.#target, line, own, kind),
         ended: ({ status }) => status,
       };
     });

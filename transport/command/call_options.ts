@@ -380,3 +380,24 @@ export function checkLength(
       `${limit}: send long data through stdin`,
   );
 }
+
+const collected = new WeakSet<object>();
+
+/**
+ * Marks the options of a process whose output somebody collects to its end: a
+ * pool gives it a slot as for `exec()`, and not as for a stream that may last.
+ *
+ * @param options The options, as they are passed to `spawn()`.
+ * @returns The same.
+ */
+export function markCollected<Options extends object>(
+  options: Options,
+): Options {
+  collected.add(options);
+  return options;
+}
+
+/** Whether options were marked so. */
+export function isCollected(options: object | undefined): boolean {
+  return options !== undefined && collected.has(options);
+}

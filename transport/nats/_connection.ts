@@ -140,6 +140,7 @@ export class FleetConnection implements Connection, SessionOwner {
       this.#check("run the command");
       const request = {
         ...this.#command(line, options),
+        collects: true,
         ...options.stdin === undefined && { noInput: true },
       };
       return runCommand(

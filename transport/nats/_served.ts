@@ -9,6 +9,7 @@ import {
   parseListen,
   parseTarget,
 } from "../host/target.ts";
+import { markCollected } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
 import type { Connection, Tunnel } from "../connector.ts";
 import { SshError } from "../errors.ts";
@@ -167,6 +168,7 @@ class ServedProcess {
   async #start(): Promise<RemoteProcess> {
     const { connection, options: { runInTrace } } = this.#served;
     const options = await this.#options();
+    if (this.#asked.collects === true) markCollected(options);
     const start = () => {
       if (this.#asked.kind === "command") {
         return connection.spawn(this.#asked.line as Command, options);

@@ -7,6 +7,7 @@ import {
   type ConnectionPoolOptions,
 } from "../../../pool/mod.ts";
 import { ConnectionLostError, DialError } from "../../../transport/errors.ts";
+import { markCollected } from "../../../transport/command/call_options.ts";
 import type { Connector } from "../../../transport/connector.ts";
 import {
   connectorContract,
@@ -144,4 +145,19 @@ Deno.test("a route ends with its pool, and its first dial fails as any", async (
   await pool.close();
   assertEquals((await route.closed).kind, "remote");
   await assertRejects(() => route.exec("true"), ConnectionLostError, "closed");
+});
+
+Deno.test("a process whose output is collected takes a slot of a route as a command does", async () => {
+  const connector = new MemoryConnector();
+  await using pool = new ConnectionPool({
+    connector,
+    maxConnectionsPerHost: 1,
+  });
+  const route = await pool.route(HOST);
+  // Streams leave some of the ten slots to commands.
+  const all = Array.from({ length: 10 }, () => route.spawn("cat"));
+  assertEquals(pool.stats().waiting > 0, true);
+  const collecting = await route.spawn("cat", markCollected({}));
+  await collecting.output();
+  await Promise.all(all.map(async (it) => await (await it).output()));
 });
