@@ -9,7 +9,7 @@ import { transferError } from "./_errors.ts";
 import {
   aboutFinalName,
   infoOf,
-  LOCAL_TARGET,
+  localUmask,
   lookIfThere,
   writeLocal,
 } from "./_local.ts";
@@ -252,7 +252,7 @@ class Download {
     local: FileHandle,
     { mode, atime, mtime }: SourceInfo,
   ): Promise<void> {
-    const { options: { preserve }, tally, signal } = this.#context;
+    const { options: { preserve }, tally } = this.#context;
     const { to, there } = this.#aim;
     const { from } = this.#item;
     const old = there?.kind === "file" ? there : undefined;
@@ -274,7 +274,7 @@ class Download {
       mode ?? (preserve === true ? undefined : 0o666),
       there,
       this.#context,
-      () => LOCAL_TARGET.umask(folderOf(to), signal),
+      () => localUmask(tally, folderOf(to)),
     );
     if (wanted !== undefined) await local.chmod(wanted);
     if (preserve !== false && atime !== undefined && mtime !== undefined) {

@@ -271,3 +271,22 @@ async function askUmask(folder: string): Promise<number> {
     finished(name, folder, "gone");
   }
 }
+
+/** The umask, by transfer: asking takes four calls. */
+const localUmasks = new WeakMap<object, Promise<number>>();
+
+/**
+ * Asks once for each transfer.
+ *
+ * @param transfer What there is one of in each.
+ */
+export function localUmask(transfer: object, folder: string): Promise<number> {
+  const known = localUmasks.get(transfer);
+  if (known !== undefined) return known;
+  const asked = askUmask(folder).catch((error) => {
+    localUmasks.delete(transfer);
+    throw error;
+  });
+  localUmasks.set(transfer, asked);
+  return asked;
+}
