@@ -442,7 +442,8 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
             `Cannot open a channel on ${
               JSON.stringify(served.request.name)
             }: this program has too many at the worker`,
-            { host: served.request.name, reason: 4 },
+            // As a server does beyond MaxSessions: the pool learns the limit.
+            { host: served.request.name, reason: 2 },
           ),
         ),
       );

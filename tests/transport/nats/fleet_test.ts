@@ -291,7 +291,7 @@ testNats("a client with too much open waits with the rest of it", async () => {
     () => connection.exec("true"),
     ChannelOpenError,
   );
-  assertEquals([error.reason, error.mayHaveRun], [4, false]);
+  assertEquals([error.reason, error.mayHaveRun], [2, false]);
   for (const process of held) await process.output();
   await connection.close();
   await using pool = fleetPool(fleet.clientBus, { pingMs: PING_MS });
