@@ -25,7 +25,8 @@ interface Ended {
  * What the ends of connections say. One hang-up right after a session makes the
  * next connection a suspect, which carries one session and then rests: nothing
  * is lost on it. If it ends as well, the server is one that hangs up. If it
- * survives, the first end was something else, such as a restart.
+ * survives, the first end was something else, such as a restart. A link that
+ * failed says nothing of a server that is known to stay.
  */
 export class HangUps {
   #trust: Trust | undefined;
@@ -63,15 +64,17 @@ export class HangUps {
     software: string | undefined,
     others: readonly PooledConnection[],
   ): Trust {
-    for (const it of this.#ended.splice(0)) this.#judge(it);
+    const isTrusted = firstTrust(software) === "full";
+    for (const it of this.#ended.splice(0)) this.#judge(it, isTrusted);
     if (others.some(({ survival }) => survival.isProven)) this.#trust = "full";
     return this.#trust ??= firstTrust(software);
   }
 
-  #judge({ survival, at, isOrderly }: Ended): void {
+  #judge({ survival, at, isOrderly }: Ended, isTrusted: boolean): void {
     if (!survival.hungUp(at)) {
       if (survival.isProven) this.#trust = "full";
-    } else if (this.#trust !== "suspected") this.#trust = "suspected";
+    } else if (isTrusted && !isOrderly) return;
+    else if (this.#trust !== "suspected") this.#trust = "suspected";
     else if (isOrderly && survival.hungUpAfterOne(at)) this.#isCertain = true;
   }
 }
