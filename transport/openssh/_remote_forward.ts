@@ -8,6 +8,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { abortable } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
+import { ConnectionLostError } from "../errors.ts";
 import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import { serverText } from "../session/server_text.ts";
@@ -48,7 +49,13 @@ export async function openRemoteForward(
   const sockets = new Set<Socket>();
   const server = await startServer(path, sockets, {
     ...options,
-    isAlive: () => master.ask(ALIVE_CHECK),
+    isAlive: () =>
+      master.ask(ALIVE_CHECK).catch((cause) => {
+        throw new ConnectionLostError(
+          `The connection to ${JSON.stringify(master.name)} is lost`,
+          { host: master.name, cause },
+        );
+      }),
   });
   const asking = master.ask(
     OPEN_FORWARD,
@@ -114,10 +121,7 @@ function endWhileAlive(socket: Socket, isAlive: () => Promise<unknown>): void {
   const push = socket.push.bind(socket);
   socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
     if (chunk !== null) return push(chunk, encoding);
-    isAlive().then(
-      () => push(null),
-      (cause) => socket.destroy(new Error("The connection is lost", { cause })),
-    );
+    isAlive().then(() => push(null), (error) => socket.destroy(error));
     return false;
   };
 }
