@@ -143,6 +143,8 @@ async function addCommonJs(folder: string): Promise<void> {
       target: "node20.9",
       // Jest loads no ES module from a CommonJS one, not even so.
       supported: { "dynamic-import": false },
+      // The worker's program asks whether it was started: as CommonJS it is not.
+      logOverride: { "empty-import-meta": "silent" },
     });
   } finally {
     await stop();

@@ -34,6 +34,7 @@ Deno.test("deno publish takes the library, its pages and LICENSE, and warns of n
       "pool/RECIPES.md",
       "tests/README.md",
       "transport/README.md",
+      "transport/nats/README.md",
     ],
   );
   assert(files.filter(isLibrary).length > 100);

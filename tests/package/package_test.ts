@@ -154,8 +154,10 @@ packageTest(
         "cjs/package.json",
         "package.json",
         "pool/README.md",
+        "pool/RECIPES.md",
         "tests/README.md",
         "transport/README.md",
+        "transport/nats/README.md",
       ],
     );
   },

@@ -1,6 +1,7 @@
 // OpenSSH 10 keeps those away for a while who failed to log in.
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { delay } from "@std/async";
 import { ConnectionPool } from "../../../mod.ts";
 import type { PoolEvent } from "../../../pool/mod.ts";
 import { AuthenticationError } from "../../../transport/errors.ts";
@@ -27,6 +28,8 @@ Deno.test({
     const refused = await pool.exec(sshd.host(stranger), "true")
       .catch((error) => error);
     assertInstanceOf(refused, AuthenticationError);
+    // It is due once the process of that login has ended.
+    while (!(await sshd.log()).includes("activating")) await delay(10);
     // The same address is not let in now, whoever it is.
     const { stdout } = await pool.exec(sshd.host(), "echo in");
     assertEquals(stdout, "in\n");
