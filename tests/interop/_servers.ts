@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Dropbear, dropbearHint, noDropbear } from "../kit/dropbear.ts";
 import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
+import { freePort, greets } from "../kit/ports.ts";
 
 /** A server that runs; dispose of it to end it. */
 export interface Running extends AsyncDisposable {
@@ -146,8 +147,7 @@ async function makeSite(): Promise<Site> {
   await output("ssh-keygen", [
     ...["-q", "-t", "ed25519", "-N", "", "-f", identityFile],
   ]);
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
+  const port = freePort();
   const publicKey = `${identityFile}.pub`;
   return { folder, port, hostKey, identityFile, publicKey };
 }
@@ -180,21 +180,11 @@ async function start(
     },
   };
   for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
-    if (await answers(port)) return running;
+    if (await greets(port)) return running;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await running[Symbol.asyncDispose]();
   throw new Error(`Cannot start ${program}: no answer within 20 s`);
-}
-
-async function answers(port: number): Promise<boolean> {
-  try {
-    using socket = await Deno.connect({ hostname: "127.0.0.1", port });
-    const count = await socket.read(new Uint8Array(64));
-    return (count ?? 0) > 0;
-  } catch {
-    return false;
-  }
 }
 
 async function startOpenSsh(): Promise<Running> {

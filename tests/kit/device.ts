@@ -5,7 +5,6 @@
  * @module
  */
 
-import { type AddressInfo, createServer, type Socket } from "node:net";
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
 import {
@@ -13,6 +12,7 @@ import {
   prepareCiphers,
 } from "../../transport/ssh2/cipher/ciphers.ts";
 import type { SshHost } from "../../transport/host/host.ts";
+import { listenOn } from "./ssh2_server.ts";
 import { keyPair } from "../../transport/testing/server/_keys.ts";
 
 /** What a device does. */
@@ -44,7 +44,6 @@ const MOMENT_MS = 20;
 export async function startDevice(options: DeviceOptions): Promise<Device> {
   await prepareCiphers();
   const key = keyPair("device");
-  const sockets = new Set<Socket>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let isOver = false;
   const later = (what: () => void) => {
@@ -83,23 +82,9 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
         }),
     );
   });
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-    socket.on("close", () => sockets.delete(socket));
-    (ssh as unknown as { injectSocket(socket: Socket): void })
-      .injectSocket(socket);
-  });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
+  const listening = await listenOn(ssh, key.fingerprint);
   return {
-    host: {
-      hostname: "127.0.0.1",
-      port,
-      user: "ops",
-      password: "any",
-      hostKey: key.fingerprint,
-    },
+    host: listening.host,
     get connections() {
       return connections;
     },
@@ -107,8 +92,7 @@ export async function startDevice(options: DeviceOptions): Promise<Device> {
     async [Symbol.asyncDispose]() {
       isOver = true;
       for (const timer of timers) clearTimeout(timer);
-      for (const socket of sockets) socket.destroy();
-      await new Promise((done) => server.close(done));
+      await listening[Symbol.asyncDispose]();
     },
   };
 }

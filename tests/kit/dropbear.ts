@@ -10,6 +10,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { SshHost } from "../../transport/host/host.ts";
+import { freePort, greets } from "./ports.ts";
 
 const PATHS = ["/usr/sbin/dropbear", "/usr/local/sbin/dropbear"];
 const dropbearPath = PATHS.find((path) => existsSync(path));
@@ -104,7 +105,7 @@ export class Dropbear implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
-      if (await answers(this.port)) return;
+      if (await greets(this.port, "SSH-2")) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.#process.kill("SIGKILL");
@@ -155,20 +156,4 @@ async function output(command: string, args: string[]): Promise<string> {
   const decoder = new TextDecoder();
   if (!success) throw new Error(`${command}: ${decoder.decode(stderr)}`);
   return decoder.decode(stdout);
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
-
-async function answers(port: number): Promise<boolean> {
-  try {
-    using socket = await Deno.connect({ hostname: "127.0.0.1", port });
-    const buffer = new Uint8Array(64);
-    const n = await socket.read(buffer) ?? 0;
-    return new TextDecoder().decode(buffer.subarray(0, n)).startsWith("SSH-2");
-  } catch {
-    return false;
-  }
 }

@@ -8,6 +8,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
+import { freePort, greets } from "./ports.ts";
 
 /** A connection to the server. */
 export type NatsConnection = Awaited<ReturnType<typeof connect>>;
@@ -118,7 +119,7 @@ ${config}
       stderr: "null",
     }).spawn();
     for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
-      if (await answers(this.port)) return;
+      if (await greets(this.port, "INFO")) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     throw new Error("Cannot start nats-server: no answer within 20 s");
@@ -131,21 +132,5 @@ ${config}
     );
     await this.kill();
     await Deno.remove(this.#dir, { recursive: true });
-  }
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
-
-async function answers(port: number): Promise<boolean> {
-  try {
-    using socket = await Deno.connect({ hostname: "127.0.0.1", port });
-    const buffer = new Uint8Array(16);
-    const n = await socket.read(buffer) ?? 0;
-    return new TextDecoder().decode(buffer.subarray(0, n)).startsWith("INFO");
-  } catch {
-    return false;
   }
 }

@@ -21,6 +21,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { userInfo } from "node:os";
 import type { SshHost } from "../../transport/host/host.ts";
+import { freePort, greets } from "./ports.ts";
 
 /**
  * The folder that packages of OpenSSH 10 were unpacked to, as `.ci/run` does;
@@ -246,7 +247,7 @@ export class Sshd implements AsyncDisposable {
     process.status.then(() => ended = true);
     for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
       if (ended) break;
-      if (await answers(this.port)) return undefined;
+      if (await greets(this.port, "SSH-2.0")) return undefined;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await this.kill();
@@ -371,26 +372,6 @@ async function keygen(path: string, type: string): Promise<string> {
   const bytes = Uint8Array.from(atob(blob), (c) => c.charCodeAt(0));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return `SHA256:${btoa(String.fromCharCode(...hash)).replace(/=+$/, "")}`;
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
-}
-
-async function answers(port: number): Promise<boolean> {
-  try {
-    using socket = await Deno.connect({ hostname: "127.0.0.1", port });
-    const buffer = new Uint8Array(64);
-    const n = await socket.read(buffer) ?? 0;
-    return new TextDecoder().decode(buffer.subarray(0, n)).startsWith(
-      "SSH-2.0",
-    );
-  } catch {
-    return false;
-  }
 }
 
 /** The processes below `pid`; empty where there is no /proc. */

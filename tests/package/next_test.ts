@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
+import { freePort } from "../kit/ports.ts";
 import { noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
 
 const PACKAGES = ["next@16.4.6", "react@19.3.1", "react-dom@19.3.1"];
@@ -89,8 +90,3 @@ Deno.test({
     }
   },
 });
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}

@@ -5,15 +5,14 @@
  * @module
  */
 
-import { type AddressInfo, createServer, type Socket } from "node:net";
 // @ts-types="@types/ssh2"
 import ssh2, { type ServerChannel } from "ssh2";
 import {
   endCiphers,
   prepareCiphers,
 } from "../../../transport/ssh2/cipher/ciphers.ts";
-import type { SshHost } from "../../../transport/host/host.ts";
 import { keyPair, parse } from "../../../transport/testing/server/_keys.ts";
+import { type Listening, listenOn } from "../../kit/ssh2_server.ts";
 
 /** What the tests use of a server's protocol object. */
 export interface RawServerProtocol {
@@ -93,13 +92,9 @@ export interface RawCommand {
 }
 
 /** A running server; dispose of it to stop it. */
-export interface RawServer extends AsyncDisposable {
-  /** The host as a pool takes it. */
-  readonly host: SshHost;
+export interface RawServer extends Listening {
   /** The protocol object of the latest connection. */
   protocol(): RawServerProtocol;
-  /** Cuts every connection. */
-  drop(): void;
 }
 
 /**
@@ -115,7 +110,6 @@ export async function startRawServer(
 ): Promise<RawServer> {
   await prepareCiphers();
   const key = keyPair("raw");
-  const sockets = new Set<Socket>();
   let latest: RawServerProtocol | undefined;
   const ssh = new ssh2.Server({ hostKeys: [key.privateKey] }, (client) => {
     const protocol = (client as unknown as { _protocol: RawServerProtocol })
@@ -135,33 +129,12 @@ export async function startRawServer(
       });
     });
   });
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-    socket.on("close", () => sockets.delete(socket));
-    (ssh as unknown as { injectSocket(socket: Socket): void })
-      .injectSocket(socket);
-  });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
+  const listening = await listenOn(ssh, key.fingerprint);
   return {
-    host: {
-      hostname: "127.0.0.1",
-      port,
-      user: "ops",
-      password: "any",
-      hostKey: key.fingerprint,
-    },
+    ...listening,
     protocol() {
       if (latest === undefined) throw new Error("Nobody has connected");
       return latest;
-    },
-    drop() {
-      for (const socket of sockets) socket.destroy();
-    },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((done) => server.close(done));
     },
   };
 }
