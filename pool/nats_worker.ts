@@ -13,7 +13,7 @@
  *
  * | flag | environment | what it is |
  * | --- | --- | --- |
- * | `--servers` | `NATS_URL` | the servers of the bus, with commas between; `127.0.0.1:4222` |
+ * | `--servers` | `NATS_URL` | the servers of the bus, with commas between; `127.0.0.1:4222`. `tls://` insists on TLS |
  * | `--creds` | `NATS_CREDS` | a file with credentials (JWT) |
  * | `--nkey` | `NATS_NKEY` | a file with the seed of an nkey |
  * | `--user` | `NATS_USER` | a user; its password is in `NATS_PASSWORD` alone |
@@ -25,13 +25,15 @@
  * | `--id` | `SSHPOOL_ID` | the name of this worker; a random one |
  * | `--index`, `--of` | `SSHPOOL_INDEX`, `SSHPOOL_OF` | serve this part, of so many; the index may end a name, as `worker-3` |
  * | `--leases` | `SSHPOOL_LEASES=1` | share the hosts with the workers that there are |
+ * | `--replicas` | `SSHPOOL_REPLICAS` | how many servers of a cluster keep the leases; 1 |
  * | `--shards` | `SSHPOOL_SHARDS` | what `partition()` of the server says; 1024 |
  * | `--prefix` | `SSHPOOL_PREFIX` | the first part of all subjects; `ssh` |
  * | `--max-connections` | `SSHPOOL_MAX_CONNECTIONS` | 5000 |
  * | `--drain-ms` | `SSHPOOL_DRAIN_MS` | how long what runs may go on at the end; 30000 |
  *
  * A host of the inventory is a string, `ops@10.0.0.7`, or an object as for a
- * pool; one of ssh_config has what the file says.
+ * pool, and may have `sudoPassword` for the commands of clients; one of
+ * ssh_config has what the file says.
  *
  * @module
  */
@@ -45,7 +47,10 @@ import { ConnectionPool } from "../mod.ts";
 import type { HostLike } from "../transport/host/host.ts";
 import { matchPatterns } from "../transport/host/pattern.ts";
 import { Leases } from "../transport/nats/leases.ts";
-import type { FleetRequest } from "../transport/nats/options.ts";
+import type {
+  FleetRequest,
+  FleetWorkerOptions,
+} from "../transport/nats/options.ts";
 import { FleetWorker } from "../transport/nats/worker.ts";
 
 /** What `main()` needs of its process. */
@@ -75,6 +80,7 @@ const FLAGS = {
   index: "SSHPOOL_INDEX",
   of: "SSHPOOL_OF",
   leases: "SSHPOOL_LEASES",
+  replicas: "SSHPOOL_REPLICAS",
   shards: "SSHPOOL_SHARDS",
   prefix: "SSHPOOL_PREFIX",
   "max-connections": "SSHPOOL_MAX_CONNECTIONS",
@@ -129,10 +135,11 @@ function numberOf(
 
 const listOf = (text: string) => text.split(",").map((part) => part.trim());
 
-type FindHost = (request: FleetRequest) => HostLike | undefined;
+/** What finds hosts, and their passwords for `sudo`. */
+type Hosts = Pick<FleetWorkerOptions, "host" | "sudoPassword">;
 
 /** Gives what finds the hosts, from an inventory or from ssh_config. */
-async function hostsOf(settings: Settings): Promise<FindHost> {
+async function hostsOf(settings: Settings): Promise<Hosts> {
   const { inventory, group, allow } = settings;
   if (inventory !== undefined) return fromInventory(await read(inventory));
   if (settings["ssh-config"] === undefined) {
@@ -144,8 +151,10 @@ async function hostsOf(settings: Settings): Promise<FindHost> {
   }
   const groups = new Set(listOf(group));
   const patterns = listOf(allow);
-  return ({ name, group }) =>
-    groups.has(group) && matchPatterns(name, patterns) ? name : undefined;
+  return {
+    host: ({ name, group }) =>
+      groups.has(group) && matchPatterns(name, patterns) ? name : undefined,
+  };
 }
 
 async function read(path: string): Promise<string> {
@@ -157,7 +166,13 @@ async function read(path: string): Promise<string> {
   }
 }
 
-function fromInventory(text: string): FindHost {
+/** A host of an inventory. */
+interface Listed {
+  readonly host: HostLike;
+  readonly sudoPassword?: string;
+}
+
+function fromInventory(text: string): Hosts {
   let groups: unknown;
   try {
     groups = JSON.parse(text);
@@ -165,7 +180,7 @@ function fromInventory(text: string): FindHost {
     // Its text may hold a credential.
     throw wrong("the inventory is no JSON");
   }
-  const found = new Map<string, Map<string, HostLike>>();
+  const found = new Map<string, Map<string, Listed>>();
   const isRecord = (it: unknown): it is Record<string, unknown> =>
     typeof it === "object" && it !== null && !Array.isArray(it);
   if (!isRecord(groups)) throw wrong("the inventory is no object of groups");
@@ -174,16 +189,26 @@ function fromInventory(text: string): FindHost {
       throw wrong(`the group ${JSON.stringify(group)} is no object of hosts`);
     }
     const named = Object.entries(hosts).map(([name, host]) => {
-      if (typeof host === "string" || isRecord(host)) {
-        return [name, host as HostLike] as const;
+      if (typeof host === "string") return [name, { host }] as const;
+      const shown = JSON.stringify(name);
+      if (!isRecord(host)) {
+        throw wrong(`the host ${shown} is no string and no object`);
       }
-      throw wrong(
-        `the host ${JSON.stringify(name)} is no string and no object`,
-      );
+      const { sudoPassword, ...rest } = host;
+      const own = { host: rest as unknown as HostLike };
+      if (sudoPassword === undefined) return [name, own] as const;
+      if (typeof sudoPassword === "string") {
+        return [name, { ...own, sudoPassword }] as const;
+      }
+      throw wrong(`sudoPassword of the host ${shown} is no string`);
     });
-    found.set(group, new Map(named));
+    found.set(group, new Map<string, Listed>(named));
   }
-  return ({ name, group }) => found.get(group)?.get(name);
+  const find = ({ name, group }: FleetRequest) => found.get(group)?.get(name);
+  return {
+    host: (request) => find(request)?.host,
+    sudoPassword: (request) => find(request)?.sudoPassword,
+  };
 }
 
 /** The name of a pod or of an instance of a unit ends with its number. */
@@ -206,10 +231,15 @@ async function connectBus(
   const { servers = "127.0.0.1:4222", creds, nkey, user } = settings;
   const bytes = (text: string) => new TextEncoder().encode(text.trim());
   const password = env["NATS_PASSWORD"];
-  return await connect({
+  const ca = settings["tls-ca"];
+  // The scheme alone says nothing to the client: it would go on without TLS.
+  const insists = ca !== undefined || /(^|,)\s*tls:/i.test(servers);
+  const options = {
     servers: listOf(servers),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,
+    // A server that is silent for longer has gone, or its machine has.
+    pingInterval: 5_000,
     ...settings.id !== undefined && { name: settings.id },
     ...creds !== undefined &&
       { authenticator: credsAuthenticator(bytes(await read(creds))) },
@@ -217,9 +247,18 @@ async function connectBus(
       { authenticator: nkeyAuthenticator(bytes(await read(nkey))) },
     ...user !== undefined && { user },
     ...password !== undefined && { pass: password },
-    ...settings["tls-ca"] !== undefined &&
-      { tls: { ca: await read(settings["tls-ca"]) } },
-  });
+    ...insists && { tls: ca === undefined ? {} : { ca: await read(ca) } },
+  };
+  try {
+    return await connect(options);
+  } catch (error) {
+    // Servers may be written with a password.
+    const shown = servers.replace(/[^/,\s]*@/g, "");
+    throw new Error(
+      `Cannot connect to the bus at ${shown}: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
 }
 
 /**
@@ -244,7 +283,7 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
     log = (line: string) => void process.stderr.write(`${line}\n`),
   } = program;
   const settings = settingsOf(args, env);
-  const host = await hostsOf(settings);
+  const hosts = await hostsOf(settings);
   const isLeased = settings.leases !== undefined;
   const shards = isLeased
     ? undefined
@@ -260,7 +299,7 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
   const { id, prefix } = settings;
   const worker = new FleetWorker(bus, {
     pool,
-    host,
+    ...hosts,
     shards: numberOf(settings, "shards", 1_024),
     ...id !== undefined && { id },
     ...prefix !== undefined && { prefix },
@@ -276,6 +315,7 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
     await worker.serve(
       new Leases(bus, new Kvm(bus), {
         ...prefix !== undefined && { prefix },
+        replicas: numberOf(settings, "replicas", 1),
         onError: (error) => say("lease-failed", { error: String(error) }),
       }),
     );

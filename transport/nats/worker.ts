@@ -101,6 +101,12 @@ const MAX_TICKETS = 100_000;
 /** How often clients are looked through, in ticks. */
 const PRUNE_TICKS = 10;
 
+/**
+ * The time by two clocks: the steady one stands still while the machine is
+ * suspended, and the other one may be set.
+ */
+const now = () => ({ steady: performance.now(), wall: Date.now() });
+
 /** A host that was offered to a client. */
 interface Ticket {
   readonly request: FleetRequest;
@@ -162,7 +168,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   #refused = 0;
   #ticks = 0;
   /** What comes now has left the server after this time. */
-  #provenAt = performance.now();
+  #provenAt = now();
   #isProving = false;
   #closed: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
@@ -335,15 +341,20 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   }
 
   get #isFresh(): boolean {
-    return performance.now() - this.#provenAt < this.#freshMs;
+    const { steady, wall } = now();
+    const ageMs = Math.max(
+      steady - this.#provenAt.steady,
+      wall - this.#provenAt.wall,
+    );
+    return ageMs < this.#freshMs;
   }
 
   #onTick(): void {
     // A PONG proves that what comes after it has left the server after the PING.
     if (!this.#isProving && !this.#peer.isDown) void this.#prove();
-    const now = performance.now();
+    const { steady } = now();
     for (const [id, { until }] of this.#tickets) {
-      if (until > now) break;
+      if (until > steady) break;
       this.#tickets.delete(id);
     }
     if (++this.#ticks % PRUNE_TICKS === 0) this.#clients.prune();
@@ -352,7 +363,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
 
   async #prove(): Promise<void> {
     this.#isProving = true;
-    const before = performance.now();
+    const before = now();
     try {
       await this.#bus.flush();
       this.#provenAt = before;
