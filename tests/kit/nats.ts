@@ -27,6 +27,8 @@ export const SHARDS = 16;
 
 /** Options of {@linkcode NatsServer.start}. */
 export interface NatsServerOptions {
+  /** The port; a free one. */
+  readonly port?: number;
   /** How many shards there are. */
   readonly shards?: number;
   /** Whether it has JetStream, which leases need. */
@@ -51,8 +53,13 @@ export class NatsServer implements AsyncDisposable {
   static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
     if (noNats) throw new Error(`No nats-server: ${natsHint}`);
     const dir = await Deno.makeTempDir({ prefix: "sshpool-nats-" });
-    const server = new NatsServer(dir, freePort());
-    const { shards = SHARDS, jetStream = false, config = "" } = options;
+    const {
+      port = freePort(),
+      shards = SHARDS,
+      jetStream = false,
+      config = "",
+    } = options;
+    const server = new NatsServer(dir, port);
     const mapped =
       `ssh.shard.{{partition(${shards},1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}`;
     await Deno.writeTextFile(
@@ -74,6 +81,41 @@ ${config}
       return server;
     } catch (error) {
       await server[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Starts several that are one bus, and waits until they are.
+   *
+   * @param count How many.
+   * @param options Of each of them.
+   */
+  static async startCluster(
+    count: number,
+    options: NatsServerOptions = {},
+  ): Promise<NatsServer[]> {
+    const ports = Array.from({ length: count }, () => freePort());
+    const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join();
+    const started = await Promise.allSettled(
+      ports.map((port, index) =>
+        NatsServer.start({
+          ...options,
+          config: `server_name: "bus-${index}"
+cluster { name: "bus", listen: "127.0.0.1:${port}", routes: [${routes}] }
+${options.config ?? ""}`,
+        })
+      ),
+    );
+    const servers = started.flatMap((it) =>
+      it.status === "fulfilled" ? [it.value] : []
+    );
+    try {
+      if (servers.length < count) throw new Error("Cannot start the cluster");
+      await joined(servers);
+      return servers;
+    } catch (error) {
+      for (const server of servers) await server[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -133,4 +175,21 @@ ${config}
     await this.kill();
     await Deno.remove(this.#dir, { recursive: true });
   }
+}
+
+/** Waits until each server hears what another is told. */
+async function joined(servers: readonly NatsServer[]): Promise<void> {
+  const all = await Promise.all(servers.map((it) => it.connect()));
+  const heard = new Set<string>();
+  all.forEach((it, to) =>
+    it.subscribe("joined", {
+      callback: (_error, { data }) => void heard.add(`${to}${data}`),
+    })
+  );
+  for (const end = Date.now() + 20_000; heard.size < servers.length ** 2;) {
+    if (Date.now() > end) throw new Error("The servers do not find each other");
+    all.forEach((it, from) => it.publish("joined", String(from)));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await Promise.all(all.map((it) => it.close()));
 }

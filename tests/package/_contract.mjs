@@ -1,12 +1,14 @@
 /**
- * The treaty over both adapters, registered with the test runner of the
- * runtime: over ssh2 to the server in the process, over `ssh` to the sshd that
- * `SSHD_URL` hands out, if it is set. Written for Node 20: no `await using`.
+ * The treaty over the adapters, registered with the test runner of the runtime:
+ * over ssh2 to the server in the process, over `ssh` to the sshd that `SSHD_URL`
+ * hands out, if it is set, and over the bus of `NATS_SERVER`, if it is set, to a
+ * worker with ssh2 to either. Written for Node 20: no `await using`.
  */
 
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import process from "node:process";
 import { Ssh2Connector } from "@sshpool/sshpool";
+import { FleetWorker, NatsConnector } from "@sshpool/sshpool/nats";
 import { OpenSshConnector } from "@sshpool/sshpool/openssh";
 import {
   connectorContract,
@@ -16,6 +18,11 @@ import {
 
 const { test } = await import("Bun" in globalThis ? "bun:test" : "node:test");
 const SSHD = process.env.SSHD_URL;
+const NATS = process.env.NATS_SERVER;
+/** How many shards the server of the bus maps to. */
+const SHARDS = Number(process.env.NATS_SHARDS);
+/** Hops are the worker's to dial. */
+const NOT_OVER_THE_BUS = "dials through a tunnel, and ends with it";
 
 async function embedded() {
   const server = await EmbeddedServer.start({
@@ -61,6 +68,52 @@ async function start(connector, site) {
   };
 }
 
+/** A worker and a client on the bus, around a connector. */
+async function overNats(rig) {
+  const { connect } = await import("@nats-io/transport-node");
+  const buses = [
+    await connect({ servers: NATS }),
+    await connect({ servers: NATS }),
+  ];
+  const hosts = new Map();
+  const worker = new FleetWorker(buses[0], {
+    pool: { route: (host, options) => rig.connector.connect(host, options) },
+    host: ({ name }) => hosts.get(name),
+    shards: SHARDS,
+    freshMs: 60_000,
+  });
+  await worker.serve({ index: 0, of: 1 });
+  const fleet = new NatsConnector(buses[1], { sendSudoPasswords: true });
+  return {
+    ...rig,
+    connector: {
+      connect(host, options) {
+        const { hostname, port, user } = host;
+        const alias = `${user}@${hostname}:${port}`;
+        hosts.set(alias, host);
+        return fleet.connect({ hostname, port, user, alias }, options);
+      },
+    },
+    async [Symbol.asyncDispose]() {
+      fleet.close();
+      await worker.close({ drainTimeoutMs: 0 });
+      for (const bus of buses) await bus.close();
+      await rig[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function proveOverNats(name, site) {
+  connectorContract({
+    name: `nats, ${name}`,
+    start: async () => await overNats(await start(new Ssh2Connector(), site)),
+  }, {
+    test(name, fn) {
+      if (!name.endsWith(NOT_OVER_THE_BUS)) test(name, fn);
+    },
+  });
+}
+
 connectorContract({
   name: "ssh2",
   start: () => start(new Ssh2Connector(), embedded),
@@ -71,4 +124,9 @@ if (SSHD !== undefined) {
     name: "openssh",
     start: () => start(new OpenSshConnector({ configFile: false }), sshd),
   }, { test });
+}
+
+if (NATS !== undefined) {
+  proveOverNats("embedded", embedded);
+  if (SSHD !== undefined) proveOverNats("sshd", sshd);
 }

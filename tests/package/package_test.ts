@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
+import { NatsServer, noNats, SHARDS } from "../kit/nats.ts";
 import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
@@ -439,22 +440,31 @@ function countsOf(report: string, isBun: boolean): number[] {
 }
 
 runtimeTest(
-  "keeps the treaty over ssh2 and over ssh, by the runtime's own test runner",
+  "keeps the treaty over ssh2, over ssh and over a bus, by the runtime's own test runner",
   async (command) => {
     const isBun = (await folder.succeed(...command, "--version"))[0] !== "v";
     const hasSsh = !noSsh && !noSshd;
     await using sshd = hasSsh ? await serveSshd() : undefined;
+    await using nats = noNats ? undefined : await NatsServer.start();
     const { code, stdout, stderr } = await folder.run(
       runnerOf(command, isBun),
       {
         args: [await install("_contract.mjs")],
-        env: sshd === undefined ? {} : { SSHD_URL: sshd.url },
+        env: {
+          ...sshd !== undefined && { SSHD_URL: sshd.url },
+          ...nats !== undefined && {
+            NATS_SERVER: `127.0.0.1:${nats.port}`,
+            NATS_SHARDS: String(SHARDS),
+          },
+        },
         timeoutMs: LONG_MS,
       },
     );
     const [passed = 0, failed] = countsOf(isBun ? stderr : stdout, isBun);
     assertEquals({ code, failed }, { code: 0, failed: 0 }, stdout + stderr);
-    assert(passed > (hasSsh ? 90 : 45), `${passed} passed\n${stdout}${stderr}`);
+    // Each adapter has more than 45 tests.
+    const adapters = (hasSsh ? 2 : 1) + (noNats ? 0 : hasSsh ? 2 : 1);
+    assert(passed > adapters * 45, `${passed} passed\n${stdout}${stderr}`);
   },
 );
 

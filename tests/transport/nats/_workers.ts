@@ -2,25 +2,36 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { SshHost } from "../../../transport/host/host.ts";
+import type { Sshd } from "../../kit/sshd.ts";
 
-const PROGRAM = fileURLToPath(
+/** The program. */
+export const PROGRAM: string = fileURLToPath(
   new URL("../../../pool/nats_worker.ts", import.meta.url),
 );
 
 /** A worker in a process. */
 export class WorkerProcess implements AsyncDisposable {
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
   #process: Deno.ChildProcess | undefined;
   #log = "";
   #reading: Promise<void> | undefined;
 
-  private constructor(args: readonly string[]) {
+  private constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ) {
     this.#args = args;
+    this.#env = env;
   }
 
   /** Starts one, and waits until it serves. */
-  static async start(args: readonly string[]): Promise<WorkerProcess> {
-    const worker = new WorkerProcess(args);
+  static async start(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<WorkerProcess> {
+    const worker = new WorkerProcess(args, env);
     await worker.begin();
     return worker;
   }
@@ -34,6 +45,7 @@ export class WorkerProcess implements AsyncDisposable {
     this.#log = "";
     const process = this.#process = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-check", PROGRAM, ...this.#args],
+      env: this.#env,
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -82,4 +94,20 @@ export async function writeInventory(
   const path = join(folder, "inventory.json");
   await Deno.writeTextFile(path, JSON.stringify(groups));
   return path;
+}
+
+/** Names of hosts. */
+export function hostNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `web-${index}`);
+}
+
+/** One sshd as many hosts, each of its own to a pool. */
+export function manyHosts(
+  sshd: Sshd,
+  names: readonly string[],
+  port: number = sshd.port,
+): Record<string, SshHost> {
+  return Object.fromEntries(
+    names.map((name) => [name, sshd.host({ port, hostKeyAlias: name })]),
+  );
 }

@@ -320,6 +320,24 @@ testNats("nothing is begun by a worker that may have been asleep", async () => {
   assert(fleet.worker.stats().stale >= 2);
 });
 
+testNats(
+  "nothing is begun by a worker whose machine was suspended",
+  async () => {
+    await using fleet = await site();
+    const connection = await fleet.connector.connect(RESOLVED);
+    fleet.bus.isProven = false;
+    assertEquals((await connection.exec("true")).success, true);
+    // Its steady clock has stood still, and all that came meanwhile is old.
+    const wall = Date.now;
+    Date.now = () => wall() + 90_000;
+    const error = await connection.exec("true").catch((error) => error);
+    Date.now = wall;
+    assertInstanceOf(error, ConnectionLostError);
+    assertEquals(error.mayHaveRun, false);
+    assert(error.message.includes("asleep"), error.message);
+  },
+);
+
 testNats("the trace of a caller crosses the bus with its command", async () => {
   const traces: unknown[] = [];
   const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -1,47 +1,67 @@
-// Two groups and a file of permissions, as the page to deploy has it: what a
-// client may not do, the bus refuses.
+// Two groups behind TLS, with keys of their own and the file of permissions that
+// the page to deploy has: what a client may not do, the bus refuses.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { nkeyAuthenticator, nkeys } from "@nats-io/transport-node";
 import { ConnectionPool } from "../../../pool/mod.ts";
 import { fleetPool, FleetWorker } from "../../../pool/nats.ts";
+import { main } from "../../../pool/nats_worker.ts";
 import { DialError } from "../../../transport/errors.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import { makeCertificates, noOpenssl } from "../../kit/certificates.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { Ends, PING_MS, testNats, until } from "./_kit.ts";
+import { blockWith } from "./_page.ts";
 
-/** The page has it too: a test compares them. */
-const PERMISSIONS = `
-authorization {
-  users = [
-    { user: worker, password: w, permissions: {
-        publish: ["ssh.c.>", "ssh.w.*.ping", "$JS.>", "$KV.>"]
-        subscribe: ["ssh.shard.>", "ssh.w.>", "_INBOX.>"]
-        allow_responses: true } }
-    { user: a1, password: a, permissions: {
-        publish: ["ssh.shard.*.teama.*", "ssh.w.>"]
-        subscribe: ["ssh.c.a1.>"]
-        allow_responses: true } }
-    { user: b1, password: b, permissions: {
-        publish: ["ssh.shard.*.teamb.*", "ssh.w.>"]
-        subscribe: ["ssh.c.b1.>"]
-        allow_responses: true } }
-  ]
+/** Keys as the page names them, and the lines of the server that do. */
+function makeKeys() {
+  const pairs = new Map(
+    ["WORKER", "A1", "B1"].map((name) => [name, nkeys.createUser()]),
+  );
+  const lines = [...pairs].map(([name, pair]) =>
+    `${name}: "${pair.getPublicKey()}"`
+  );
+  return {
+    config: lines.join("\n"),
+    seed: (name: string) => pairs.get(name)!.getSeed(),
+  };
 }
-`;
 
 async function site() {
   const ends = new Ends();
+  const folder = ends.add(
+    await Deno.makeTempDir(),
+    (it) => Deno.remove(it, { recursive: true }),
+  );
+  const { ca, cert, key } = await makeCertificates(folder);
+  const keys = makeKeys();
+  const users = await blockWith("authorization {");
   const server = ends.add(
-    await NatsServer.start({ config: PERMISSIONS }),
+    await NatsServer.start({
+      config: `${keys.config}
+${users.replace(/^(WORKER|A1|B1):.*$/gm, "")}
+tls { cert_file: "${cert}", key_file: "${key}" }`,
+    }),
     (it) => it[Symbol.asyncDispose](),
   );
+  const trusted = { ca: await Deno.readTextFile(ca) };
+  const connect = (name: string) =>
+    server.connect({
+      tls: trusted,
+      authenticator: nkeyAuthenticator(keys.seed(name)),
+    });
   const memory = new MemoryConnector();
   const pool = ends.add(
     new ConnectionPool({ connector: memory }),
     (it) => it.close({ drainTimeoutMs: 0 }),
   );
   const worker = ends.add(
-    new FleetWorker(await server.connect({ user: "worker", pass: "w" }), {
+    new FleetWorker(await connect("WORKER"), {
       pool,
       host: ({ name, group }) => `${group}@${name}`,
       shards: SHARDS,
@@ -52,6 +72,11 @@ async function site() {
   );
   await worker.serve({ index: 0, of: 1 });
   return {
+    folder,
+    ca,
+    trusted,
+    keys,
+    connect,
     server,
     memory,
     worker,
@@ -59,35 +84,41 @@ async function site() {
   };
 }
 
-const A = { user: "a1", pass: "a" };
+/** Registers a test that needs certificates too. */
+function testTenants(name: string, fn: () => Promise<void>): void {
+  if (!noOpenssl) testNats(name, fn);
+}
 
-testNats("each group reaches its own hosts, under its own names", async () => {
-  await using fleet = await site();
-  const { server, memory } = fleet;
-  await using a = fleetPool(await server.connect(A), {
-    group: "teama",
-    clientId: "a1",
-  });
-  await using b = fleetPool(await server.connect({ user: "b1", pass: "b" }), {
-    group: "teamb",
-    clientId: "b1",
-  });
-  const results = await Promise.all([
-    a.exec("web-1", "echo a"),
-    b.exec("web-1", "echo b"),
-  ]);
-  assertEquals(results.map(({ stdout }) => stdout), ["a\n", "b\n"]);
-  assertEquals([...memory.dialsByHost.keys()].sort(), [
-    "teama@web-1:22",
-    "teamb@web-1:22",
-  ]);
-});
+testTenants(
+  "each group reaches its own hosts, under its own names",
+  async () => {
+    await using fleet = await site();
+    const { connect, memory } = fleet;
+    await using a = fleetPool(await connect("A1"), {
+      group: "teama",
+      clientId: "a1",
+    });
+    await using b = fleetPool(await connect("B1"), {
+      group: "teamb",
+      clientId: "b1",
+    });
+    const results = await Promise.all([
+      a.exec("web-1", "echo a"),
+      b.exec("web-1", "echo b"),
+    ]);
+    assertEquals(results.map(({ stdout }) => stdout), ["a\n", "b\n"]);
+    assertEquals([...memory.dialsByHost.keys()].sort(), [
+      "teama@web-1:22",
+      "teamb@web-1:22",
+    ]);
+  },
+);
 
-testNats(
+testTenants(
   "a client that asks for hosts of another group is told that it may not",
   async () => {
     await using fleet = await site();
-    const bus = await fleet.server.connect(A);
+    const bus = await fleet.connect("A1");
     await using pool = fleetPool(bus, { group: "teamb", clientId: "a1" });
     const error = await assertRejects(
       () => pool.exec("web-1", "true"),
@@ -107,11 +138,11 @@ testNats(
   },
 );
 
-testNats(
+testTenants(
   "a client cannot listen to others, play a worker, or reach the leases",
   async () => {
     await using fleet = await site();
-    const bus = await fleet.server.connect(A);
+    const bus = await fleet.connect("A1");
     const refused: string[] = [];
     (async () => {
       for await (const status of bus.status()) {
@@ -142,10 +173,90 @@ testNats(
   },
 );
 
-Deno.test("the page to deploy has these permissions, and the mapping of the server", async () => {
-  const page = await Deno.readTextFile(
-    new URL("../../../transport/nats/README.md", import.meta.url),
-  );
-  assert(page.includes(PERMISSIONS.trim()));
-  assert(page.includes("partition(1024,1,2)"));
+testTenants(
+  "a client without the right key, or without the right authority, is told so",
+  async () => {
+    await using fleet = await site();
+    const { server, trusted } = fleet;
+    const stranger = nkeyAuthenticator(nkeys.createUser().getSeed());
+    const refused = (options: Parameters<typeof server.connect>[0]) =>
+      assertRejects(() => server.connect(options), Error);
+    const wrongKey = await refused({ tls: trusted, authenticator: stranger });
+    assertStringIncludes(wrongKey.message, "Authorization Violation");
+    const noKey = await refused({ tls: trusted });
+    assertStringIncludes(noKey.message, "Authorization Violation");
+    // The system trusts others.
+    const untrusted = await refused({
+      tls: {},
+      authenticator: nkeyAuthenticator(fleet.keys.seed("A1")),
+    });
+    assert(/certificate|issuer/i.test(untrusted.message), untrusted.message);
+  },
+);
+
+testTenants(
+  "the worker that needs no code proves itself with a key over TLS, and insists on it",
+  async () => {
+    await using fleet = await site();
+    await fleet.worker.close();
+    const { folder, server, ca } = fleet;
+    const write = async (name: string, text: string | Uint8Array) => {
+      const path = `${folder}/${name}`;
+      if (typeof text === "string") await Deno.writeTextFile(path, text);
+      else await Deno.writeFile(path, text);
+      return path;
+    };
+    const inventory = await write("hosts.json", '{"teama": {"web-1": "a@b"}}');
+    const seed = await write("worker.nk", fleet.keys.seed("WORKER"));
+    const url = `tls://127.0.0.1:${server.port}`;
+    const env = {
+      NATS_URL: url,
+      NATS_NKEY: seed,
+      NATS_CA: ca,
+      SSHPOOL_INVENTORY: inventory,
+      SSHPOOL_INDEX: "0",
+      SSHPOOL_SHARDS: String(SHARDS),
+    };
+    const run = async (changed: Record<string, string | undefined>) => {
+      const lines: string[] = [];
+      const stop = new AbortController();
+      await main({
+        args: [],
+        env: { ...env, ...changed },
+        signal: stop.signal,
+        log: (line) => {
+          lines.push(line);
+          if (line.includes('"serving"')) stop.abort();
+        },
+      });
+      return lines.join("\n");
+    };
+    assertStringIncludes(await run({}), '"ended"');
+    const other = await write("other.nk", nkeys.createUser().getSeed());
+    const refused = await assertRejects(() => run({ NATS_NKEY: other }), Error);
+    assertStringIncludes(refused.message, "Cannot connect to the bus at tls:");
+    assertStringIncludes(refused.message, "Authorization Violation");
+    await assertRejects(
+      () => run({ NATS_CA: undefined }),
+      Error,
+      "Cannot connect to the bus",
+    );
+    // A server without TLS, or who stands between, hears no word.
+    await using plain = await NatsServer.start();
+    const bare = await assertRejects(
+      () =>
+        run({
+          NATS_URL: `tls://ops:hunter2@127.0.0.1:${plain.port}`,
+          NATS_CA: undefined,
+          NATS_NKEY: undefined,
+        }),
+      Error,
+      "does not support 'tls'",
+    );
+    assert(!bare.message.includes("hunter2"), bare.message);
+  },
+);
+
+Deno.test("the page to deploy maps to as many shards as a worker has by default", async () => {
+  assertStringIncludes(await blockWith("mappings"), "partition(1024,1,2)");
 });
