@@ -10,12 +10,16 @@ import {
   MemoryConnector,
 } from "../../transport/testing/mod.ts";
 
+/** More than the window of a channel, and than any buffer on the way. */
+const DUMP_BYTES = 5_000_000;
+
 /** A server as databases are: it greets, echoes, and ends when it is told so. */
 async function startDatabase() {
   const server = createServer((socket: Socket) => {
     socket.write("hello\n");
     socket.on("data", (bytes) => {
       if (String(bytes) === "quit") socket.end("bye\n");
+      else if (String(bytes) === "dump") socket.end(new Uint8Array(DUMP_BYTES));
       else socket.write(bytes);
     });
     socket.on("error", () => {});
@@ -64,6 +68,40 @@ Deno.test("PoolTunnel.node() is a stream that a driver of a database takes for i
   assertEquals(tunnel.node<Duplex>() === stream, true);
   assertEquals(await talk(stream), "hello\nquestionbye\n");
   await tunnel.closed;
+});
+
+Deno.test("PoolTunnel.node() gives a long answer whole, and its web streams take nothing of it", async () => {
+  await using database = await startDatabase();
+  await using server = await EmbeddedServer.start();
+  await using pool = new ConnectionPool({
+    connector: new Ssh2Connector(),
+    config: false,
+  });
+  const answerOf = async (stream: Duplex): Promise<number> => {
+    let bytes = 0;
+    stream.on("data", (chunk: Uint8Array) => bytes += chunk.length);
+    stream.write("dump");
+    await once(stream, "end");
+    return bytes - "hello\n".length;
+  };
+  const tunnel = await pool.connect(server.host(), database.address);
+  const answer = answerOf(tunnel.node<Duplex>());
+  for (const direction of ["readable", "writable"] as const) {
+    assertThrows(
+      () => tunnel[direction],
+      TypeError,
+      "stream of Node is in use",
+    );
+  }
+  assertEquals(await answer, DUMP_BYTES);
+  tunnel.close();
+  await tunnel.closed;
+  // Web streams that were looked at read already: it goes on from there.
+  const seen = await pool.connect(server.host(), database.address);
+  assertEquals(seen.readable.locked, false);
+  assertEquals(await answerOf(seen.node<Duplex>()), DUMP_BYTES);
+  seen.close();
+  await seen.closed;
 });
 
 Deno.test("PoolTunnel.node() ends with its tunnel, and with its host", async () => {

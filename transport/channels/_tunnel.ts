@@ -1,13 +1,11 @@
 /**
- * Tunnels: a channel to a target, as web streams for anybody, and as the node
- * stream below them for the connection that runs through it.
+ * Tunnels: a channel to a target, as a node stream.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
-import { setStreamOfTunnel } from "../forward/tunnel_stream.ts";
 import { onAbort } from "../abort.ts";
 import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
@@ -15,7 +13,7 @@ import { ChannelOpenError as OpenError } from "../errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
-import { type WebStreams, webStreamsOf } from "./_web_streams.ts";
+import { StreamTunnel } from "./stream_tunnel.ts";
 
 /**
  * Opens a tunnel.
@@ -44,7 +42,7 @@ export function openTunnel(
         opened(begin) {
           begin();
           settled();
-          resolve(new ChannelTunnel(stream));
+          resolve(new StreamTunnel(stream));
         },
         failed(error) {
           settled();
@@ -100,7 +98,7 @@ export function openSubsystem(
           }
           begin();
           settled();
-          resolve(new ChannelTunnel(stream));
+          resolve(new StreamTunnel(stream));
         });
       },
       failed: (error) => fail(error ?? refused("closed the channel")),
@@ -127,7 +125,7 @@ export function acceptTunnel(
       lost: () => lost("go on with a forwarded connection"),
     }),
   );
-  return new ChannelTunnel(stream);
+  return new StreamTunnel(stream);
 }
 
 interface Opening {
@@ -238,35 +236,5 @@ class TunnelStream extends Duplex {
   ): void {
     this.channel?.close();
     done(error);
-  }
-}
-
-class ChannelTunnel implements Tunnel {
-  readonly closed: Promise<void>;
-  readonly #stream: TunnelStream;
-  #web: WebStreams | undefined;
-
-  constructor(stream: TunnelStream) {
-    this.#stream = stream;
-    this.closed = new Promise((resolve) => stream.once("close", resolve));
-    setStreamOfTunnel(this, stream);
-  }
-
-  // Made when asked for: they would start to read, and take from the
-  // connection that runs on the stream itself.
-  get readable(): ReadableStream<Uint8Array> {
-    return this.#both().readable;
-  }
-
-  get writable(): WritableStream<Uint8Array> {
-    return this.#both().writable;
-  }
-
-  close(): void {
-    this.#stream.destroy();
-  }
-
-  #both(): WebStreams {
-    return this.#web ??= webStreamsOf(this.#stream);
   }
 }

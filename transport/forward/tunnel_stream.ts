@@ -7,16 +7,19 @@
 import { Duplex } from "node:stream";
 import type { Tunnel } from "../connector.ts";
 
-const streams = new WeakMap<Tunnel, Duplex>();
+/** Gives the node stream for good, or nothing where web streams read it. */
+type TakeStream = () => Duplex | undefined;
+
+const streams = new WeakMap<Tunnel, TakeStream>();
 
 /**
  * Notes which stream a tunnel is made of.
  *
  * @param tunnel The tunnel.
- * @param stream The stream below its web streams.
+ * @param take Gives the stream below its web streams, unless they were made.
  */
-export function setStreamOfTunnel(tunnel: Tunnel, stream: Duplex): void {
-  streams.set(tunnel, stream);
+export function setStreamOfTunnel(tunnel: Tunnel, take: TakeStream): void {
+  streams.set(tunnel, take);
 }
 
 /**
@@ -24,11 +27,10 @@ export function setStreamOfTunnel(tunnel: Tunnel, stream: Duplex): void {
  *
  * @param tunnel Any tunnel; one whose stream was noted gives that one, which
  * is faster.
+ * @throws {TypeError} If the web streams are locked.
  */
 export function streamOfTunnel(tunnel: Tunnel): Duplex {
-  const own = streams.get(tunnel);
-  if (own !== undefined) return own;
-  return new WebTunnelStream(tunnel);
+  return streams.get(tunnel)?.() ?? new WebTunnelStream(tunnel);
 }
 
 const sockets = new WeakMap<Tunnel, Duplex>();
@@ -43,12 +45,17 @@ const sockets = new WeakMap<Tunnel, Duplex>();
 export function socketOfTunnel(tunnel: Tunnel): Duplex {
   const known = sockets.get(tunnel);
   if (known !== undefined) return known;
-  if (tunnel.readable.locked || tunnel.writable.locked) {
-    throw new TypeError(
-      "Cannot give the tunnel as a stream of Node: its web streams are in use",
-    );
+  // To ask for a web stream would make it, and it would read from then on.
+  let stream = streams.get(tunnel)?.();
+  if (stream === undefined) {
+    if (tunnel.readable.locked || tunnel.writable.locked) {
+      throw new TypeError(
+        "Cannot give the tunnel as a stream of Node: its web streams are in use",
+      );
+    }
+    stream = new WebTunnelStream(tunnel);
   }
-  const socket = asSocket(streamOfTunnel(tunnel));
+  const socket = asSocket(stream);
   sockets.set(tunnel, socket);
   return socket;
 }

@@ -12,7 +12,7 @@ import {
   type TransportListener,
 } from "../channels/packet_transport.ts";
 import { Outbox } from "../channels/outbox.ts";
-import { SocketTunnel } from "../channels/socket_tunnel.ts";
+import { StreamTunnel } from "../channels/stream_tunnel.ts";
 import type {
   ClosedReason,
   ConnectionAlgorithms,
@@ -129,7 +129,7 @@ export class MuxTransport implements PacketTransport {
       listen,
       onConnection,
       signal,
-      tunnelOf: (socket) => new SocketTunnel(socket),
+      tunnelOf: (socket) => new StreamTunnel(socket),
       onEnd: (end) => {
         this.#forwards.add(end);
         if (this.#isOver) end();

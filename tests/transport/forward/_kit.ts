@@ -31,7 +31,7 @@ export function tunnelOf(socket: Socket, web: boolean): Tunnel {
       return streams().writable as WritableStream<Uint8Array>;
     },
   };
-  if (!web) setStreamOfTunnel(tunnel, socket);
+  if (!web) setStreamOfTunnel(tunnel, () => socket);
   return tunnel;
 }
 
