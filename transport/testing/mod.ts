@@ -24,6 +24,7 @@ export type {
 export { UnscriptedCommandError } from "./scripts/commands.ts";
 export { EmbeddedServer } from "./server/embedded_server.ts";
 export type { EmbeddedServerOptions } from "./server/embedded_server_options.ts";
+export { FileError, type FileErrorCode } from "./files/file_error.ts";
 export {
   type MemoryContent,
   type MemoryEntry,
@@ -42,4 +43,3 @@ export type {
 } from "./memory/memory_connector_options.ts";
 export type { Outcome } from "./scripts/outcome.ts";
 export type { SftpOperation, SftpRequest } from "./sftp_server/request.ts";
-export { FileError, type FileErrorCode } from "./sftp_server/served_files.ts";

@@ -5,15 +5,12 @@
  */
 
 import type { SftpFileInfo } from "../../sftp/file_info.ts";
-import {
-  type FileAttributes,
-  FileError,
-  type FileErrorCode,
-  type ServedFiles,
-} from "../sftp_server/served_files.ts";
+import { OpenFlag } from "../../sftp/packets.ts";
 import { callback, plainText } from "../../options/rules.ts";
 import { OptionTable } from "../../options/table.ts";
-import { kindOf, MemoryTree, NEW_FILE, TypeBits } from "./_memory_tree.ts";
+import { FileError, type FileErrorCode } from "./file_error.ts";
+import { type FileAttributes, kindOf, TypeBits } from "./file_node.ts";
+import { MemoryTree } from "./memory_tree.ts";
 
 /** A file, a folder or a link, with its attributes. */
 export interface MemoryEntry {
@@ -170,7 +167,7 @@ export class MemoryFiles {
       this.#tree.change(path, {
         mode: link === undefined ? mode : undefined,
         times: mtime && timesOf(mtime),
-      }, { isLink: link !== undefined });
+      }, link !== undefined);
     });
   }
 
@@ -190,7 +187,7 @@ export class MemoryFiles {
    * @param path The path.
    */
   exists(path: string): boolean {
-    return this.#kind(path) !== undefined;
+    return this.#tree.exists(path);
   }
 
   /**
@@ -232,7 +229,7 @@ export class MemoryFiles {
    * @internal
    * @returns What an SFTP session works on.
    */
-  served(): ServedFiles {
+  served(): MemoryTree {
     return this.#tree;
   }
 
@@ -240,25 +237,21 @@ export class MemoryFiles {
     const parts = path.split("/");
     for (let count = 1; count <= parts.length; count++) {
       const part = parts.slice(0, count).join("/");
-      if (part === "" || this.#kind(part, true) === TypeBits.FOLDER) continue;
+      if (part === "" || this.#isFolder(part)) continue;
       this.#tree.makeDir(part, 0o755);
     }
   }
 
+  #isFolder(path: string): boolean {
+    return this.exists(path) && this.stat(path).isDirectory;
+  }
+
   #write(path: string, content: string | Uint8Array): void {
-    const file = this.#tree.open(path, NEW_FILE);
+    const { WRITE, CREATE, TRUNCATE } = OpenFlag;
+    const file = this.#tree.open(path, WRITE | CREATE | TRUNCATE, 0o644);
     const isText = typeof content === "string";
     file.write(0, isText ? new TextEncoder().encode(content) : content);
     file.close();
-  }
-
-  #kind(path: string, follows = false): number | undefined {
-    try {
-      const { mode } = follows ? this.#tree.stat(path) : this.#tree.lstat(path);
-      return kindOf(mode);
-    } catch {
-      return undefined;
-    }
   }
 }
 

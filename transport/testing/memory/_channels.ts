@@ -1,16 +1,10 @@
 /** The session channels of one memory connection, spare ones included. */
 
+import { abortable, onAbort, sleep } from "../../abort.ts";
 import type { ConnectOptions, SpareChannels } from "../../connector.ts";
 import type { ConnectionLostError } from "../../errors.ts";
-import { Freeze } from "./_freeze.ts";
+import { Gate } from "../scripts/outcome.ts";
 import { lost, passOrRefuse, refused, STEPS } from "./_errors.ts";
-import {
-  type Ending,
-  MemorySpares,
-  type SessionSlot,
-  type SpareSource,
-} from "./_spares.ts";
-import { sleep } from "../../abort.ts";
 import type {
   MemoryConnectorOptions,
   MemoryReports,
@@ -24,26 +18,40 @@ import type {
 const REFUSAL_TURNS = 10;
 const TURN = Promise.resolve();
 
+/** The right to one session channel. */
+export interface SessionSlot {
+  /** Whether the server has opened it; `undefined` if it is still to be asked. */
+  readonly opened: Promise<void> | undefined;
+  /** Gives it back. Idempotent. */
+  give(): void;
+}
+
+/** What ends with the connection. */
+export interface Ending {
+  /** The connection has ended, and why. */
+  lost(message: string): void;
+}
+
 /** What the channels need of their connection. */
 export interface MemoryChannelsParts {
-  readonly name: string;
-  readonly connection: ScriptedConnection;
   readonly options: MemoryConnectorOptions;
   readonly reports: MemoryReports;
   readonly connect: ConnectOptions;
 }
 
 /** Counts them, opens them, and ends them with the connection. */
-export class MemoryChannels implements SpareSource {
+export class MemoryChannels {
   readonly name: string;
-  readonly options: MemoryConnectorOptions;
   readonly connection: ScriptedConnection;
+  readonly options: MemoryConnectorOptions;
   readonly connect: ConnectOptions;
-  readonly freeze: Freeze;
+  readonly spares: MemorySpares | undefined;
   readonly #reports: MemoryReports;
   readonly #sessions = new ServerSessions();
   readonly #endings = new Set<Ending>();
-  readonly #spares: MemorySpares | undefined;
+  /** Opens when the server answers again; `undefined` while it does. */
+  #frozen: Gate | undefined;
+  #keepaliveTimer: ReturnType<typeof setTimeout> | undefined;
   /** Session channels that are open or being opened. */
   count = 0;
   /** The most that were ever open at once. */
@@ -55,23 +63,17 @@ export class MemoryChannels implements SpareSource {
   /** Why the connection has ended. */
   endMessage: string | undefined;
 
-  constructor(parts: MemoryChannelsParts) {
-    this.name = parts.name;
-    this.options = parts.options;
-    this.connection = parts.connection;
-    this.connect = parts.connect;
-    this.#reports = parts.reports;
-    this.#spares = parts.options.spareChannels === true
-      ? new MemorySpares(this)
-      : undefined;
-    this.freeze = new Freeze(
-      parts.connect,
-      () => parts.connection.drop("keepalive probes were not answered"),
-    );
-  }
-
-  get spares(): SpareChannels | undefined {
-    return this.#spares;
+  constructor(
+    name: string,
+    connection: ScriptedConnection,
+    { options, reports, connect }: MemoryChannelsParts,
+  ) {
+    this.name = name;
+    this.connection = connection;
+    this.options = options;
+    this.connect = connect;
+    this.#reports = reports;
+    if (options.spareChannels === true) this.spares = new MemorySpares(this);
   }
 
   /** Returns the error of what the end of the connection broke. */
@@ -82,6 +84,35 @@ export class MemoryChannels implements SpareSource {
   /** Returns the error of what comes after its end. */
   closed(): ConnectionLostError {
     return lost(this.name, "it is closed");
+  }
+
+  /** Whether nothing is answered. */
+  get isFrozen(): boolean {
+    return this.#frozen !== undefined;
+  }
+
+  /** Answers nothing from here on, until `thaw()` or the keepalive finds out. */
+  freeze(): void {
+    if (this.isFrozen) return;
+    this.#frozen = new Gate();
+    const { keepaliveIntervalMs = 0, keepaliveCountMax = 3 } = this.connect;
+    if (keepaliveIntervalMs <= 0) return;
+    this.#keepaliveTimer = setTimeout(
+      () => this.connection.drop("keepalive probes were not answered"),
+      keepaliveIntervalMs * (keepaliveCountMax + 1),
+    );
+  }
+
+  /** Answers again; what waited goes on. */
+  thaw(): void {
+    clearTimeout(this.#keepaliveTimer);
+    this.#frozen?.open();
+    this.#frozen = undefined;
+  }
+
+  /** Waits for the end of a freeze: `undefined` if there is none. */
+  thawed(signal: AbortSignal): Promise<void> | undefined {
+    return this.#frozen && abortable(this.#frozen.wait(), signal);
   }
 
   /** Looks and takes in one go, as the server does when the request arrives. */
@@ -109,7 +140,7 @@ export class MemoryChannels implements SpareSource {
    * Returns a session channel: a spare one, or one that is still to be opened.
    */
   take(): SessionSlot | undefined {
-    return this.#spares?.take() ?? this.takeNew();
+    return this.spares?.take() ?? this.takeNew();
   }
 
   /**
@@ -135,7 +166,7 @@ export class MemoryChannels implements SpareSource {
   /** Asks the server to open a channel. */
   async open(signal: AbortSignal): Promise<void> {
     const n = this.asked;
-    if (this.freeze.isFrozen) await this.freeze.wait(signal);
+    if (this.isFrozen) await this.thawed(signal);
     await this.roundTrip(signal);
     const outcome = this.options.onOpen?.(this.connection, n);
     await passOrRefuse(outcome, signal, this.name, STEPS.open);
@@ -145,6 +176,34 @@ export class MemoryChannels implements SpareSource {
   roundTrip(signal: AbortSignal): Promise<void> | undefined {
     const { roundTripMs = 0 } = this.options;
     return roundTripMs > 0 ? sleep(roundTripMs, signal) : undefined;
+  }
+
+  /**
+   * Waits for an answer of the server, as long as the caller and the connection
+   * do.
+   *
+   * @param signal The caller's.
+   * @param answer Gets a signal that aborts with either.
+   */
+  async ask<T>(
+    signal: AbortSignal | undefined,
+    answer: (over: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    const over = new AbortController();
+    const ending: Ending = {
+      lost: (message) => over.abort(lost(this.name, message)),
+    };
+    this.add(ending);
+    const stop = onAbort(signal, () => over.abort(signal?.reason));
+    try {
+      const value = await answer(over.signal);
+      over.signal.throwIfAborted();
+      return value;
+    } finally {
+      stop();
+      this.remove(ending);
+    }
   }
 
   /** Registers what ends with the connection. */
@@ -163,17 +222,12 @@ export class MemoryChannels implements SpareSource {
     for (const ending of [...this.#endings]) ending.lost(message);
     this.#endings.clear();
     this.#sessions.end();
-    this.freeze.stop();
+    clearTimeout(this.#keepaliveTimer);
   }
 }
 
 /** When the server frees the session of a channel that has ended. */
-interface ReapOptions {
-  /** After this time, in milliseconds. */
-  readonly reapMs?: number;
-  /** After so many turns of the microtask queue. */
-  readonly reapTurns?: number;
-}
+type ReapOptions = Pick<MemoryConnectorOptions, "reapMs" | "reapTurns">;
 
 /** Counts sessions; one that has ended may count for a while longer. */
 class ServerSessions {
@@ -189,8 +243,12 @@ class ServerSessions {
 
   /** A channel has ended. */
   give({ reapMs = 0, reapTurns = 0 }: ReapOptions): void {
-    if (reapMs > 0) this.#giveAfter(reapMs);
-    else this.#giveIn(reapTurns);
+    if (reapMs <= 0) return this.#giveIn(reapTurns);
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#count--;
+    }, reapMs);
+    this.#timers.add(timer);
   }
 
   /** Stops the timers. */
@@ -199,16 +257,90 @@ class ServerSessions {
     this.#timers.clear();
   }
 
-  #giveAfter(ms: number): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      this.#count--;
-    }, ms);
-    this.#timers.add(timer);
-  }
-
   #giveIn(turns: number): void {
     if (turns === 0) this.#count--;
     else TURN.then(() => this.#giveIn(turns - 1));
+  }
+}
+
+/** The channels of one connection that are opened ahead of need. */
+class MemorySpares implements SpareChannels {
+  readonly #channels: MemoryChannels;
+  readonly #unused: Spare[] = [];
+
+  constructor(channels: MemoryChannels) {
+    this.#channels = channels;
+  }
+
+  get count(): number {
+    return this.#unused.length;
+  }
+
+  async open(): Promise<void> {
+    const spare = new Spare(this.#channels, (it) => this.#remove(it));
+    this.#unused.push(spare);
+    try {
+      await spare.opened;
+    } catch (error) {
+      // One that is in use is given back by its user.
+      if (this.#remove(spare)) spare.give();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#unused.pop()?.give();
+    return Promise.resolve();
+  }
+
+  /** Returns the one that is opened longest, if there is one. */
+  take(): SessionSlot | undefined {
+    return this.#unused.shift();
+  }
+
+  #remove(spare: Spare): boolean {
+    const index = this.#unused.indexOf(spare);
+    if (index >= 0) this.#unused.splice(index, 1);
+    return index >= 0;
+  }
+}
+
+/** One of them; it ends with its connection, unless it was taken. */
+class Spare implements SessionSlot, Ending {
+  readonly opened: Promise<void>;
+  readonly #channels: MemoryChannels;
+  readonly #onLost: (spare: Spare) => void;
+  readonly #slot: SessionSlot | undefined;
+  readonly #stop = new AbortController();
+  #isGiven = false;
+
+  constructor(channels: MemoryChannels, onLost: (spare: Spare) => void) {
+    this.#channels = channels;
+    this.#onLost = onLost;
+    this.#slot = channels.takeNew();
+    // The pool counts it from here on, also if it will be refused.
+    if (this.#slot === undefined) channels.count++;
+    channels.add(this);
+    this.opened = this.#open();
+    this.opened.catch(() => {});
+  }
+
+  async #open(): Promise<void> {
+    if (this.#slot === undefined) await this.#channels.refuse();
+    await this.#channels.open(this.#stop.signal);
+  }
+
+  give(): void {
+    if (this.#isGiven) return;
+    this.#isGiven = true;
+    this.#channels.remove(this);
+    if (this.#slot === undefined) this.#channels.count--;
+    else this.#slot.give();
+  }
+
+  lost(): void {
+    this.#stop.abort(this.#channels.lost());
+    this.#onLost(this);
+    this.give();
   }
 }

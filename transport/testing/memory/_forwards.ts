@@ -1,12 +1,10 @@
 /** The forwards of a memory connection, in both directions. */
 
-import { onAbort } from "../../abort.ts";
 import type { RemoteListener, Tunnel } from "../../connector.ts";
 import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
-import type { MemoryChannels } from "./_channels.ts";
-import type { Ending } from "./_spares.ts";
+import type { Ending, MemoryChannels } from "./_channels.ts";
 import {
   lost,
   notListening,
@@ -102,23 +100,12 @@ export class MemoryForwards {
     signal: AbortSignal | undefined,
     answer: (over: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    signal?.throwIfAborted();
     const channels = this.#channels;
-    const over = new AbortController();
-    const ending: Ending = {
-      lost: (message) => over.abort(lost(channels.name, message)),
-    };
-    channels.add(ending);
-    const stop = onAbort(signal, () => over.abort(signal?.reason));
-    try {
-      if (channels.freeze.isFrozen) await channels.freeze.wait(over.signal);
-      await channels.roundTrip(over.signal);
-      await answer(over.signal);
-      over.signal.throwIfAborted();
-    } finally {
-      stop();
-      channels.remove(ending);
-    }
+    await channels.ask(signal, async (over) => {
+      if (channels.isFrozen) await channels.thawed(over);
+      await channels.roundTrip(over);
+      await answer(over);
+    });
   }
 
   #connect(target: ForwardTarget): MemoryTunnel {

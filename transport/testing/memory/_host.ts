@@ -1,6 +1,5 @@
 /** What all connections to one server of a memory connector share. */
 
-import { hostLabel } from "../../host/host.ts";
 import type { Tunnel } from "../../connector.ts";
 import type { ForwardTarget } from "../../host/target.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
@@ -10,6 +9,8 @@ export type TakeConnection = (tunnel: Tunnel) => void;
 
 /** The first port that the host gives to those that name none. */
 const FIRST_PORT = 49_152;
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::|\*|)$/;
 
 /** One server: its files, and what listens on it for remote forwards. */
 export class MemoryHost {
@@ -44,9 +45,12 @@ export class MemoryHost {
     address: ForwardTarget,
     take: TakeConnection,
   ): ForwardTarget | undefined {
-    const given = "path" in address || address.port !== 0
-      ? address
-      : { hostname: address.hostname, port: this.#freePort() };
+    let given = address;
+    if ("port" in address && address.port === 0) {
+      let port = FIRST_PORT;
+      while (this.#listeners.has(port)) port++;
+      given = { hostname: address.hostname, port };
+    }
     if (this.#listeners.has(keyOf(given))) return undefined;
     this.#listeners.set(keyOf(given), take);
     return given;
@@ -63,31 +67,8 @@ export class MemoryHost {
       target.hostname === this.#hostname;
     return isHere ? this.#listeners.get(keyOf(target)) : undefined;
   }
-
-  #freePort(): number {
-    let port = FIRST_PORT;
-    while (this.#listeners.has(port)) port++;
-    return port;
-  }
 }
-
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::|\*|)$/;
 
 function keyOf(address: ForwardTarget): number | string {
   return "path" in address ? address.path : address.port;
-}
-
-/** The servers of one connector. */
-export class MemoryHosts {
-  readonly #hosts = new Map<string, MemoryHost>();
-
-  /** Returns the server at an address. */
-  at({ hostname, port }: { hostname: string; port: number }): MemoryHost {
-    const key = hostLabel({ hostname, port });
-    let host = this.#hosts.get(key);
-    if (host === undefined) {
-      this.#hosts.set(key, host = new MemoryHost(hostname));
-    }
-    return host;
-  }
 }

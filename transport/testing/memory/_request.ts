@@ -4,7 +4,6 @@ import { checkExit } from "../../session/check_exit.ts";
 import type {
   CommandStatus,
   ConnectionExecOptions,
-  ConnectionShellOptions,
   ConnectionSpawnOptions,
   ExecResult,
   PtyOptions,
@@ -25,34 +24,18 @@ export interface MemoryRequest {
 
 const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 
-/** Returns the request of a command, whose options were checked. */
-export function requestOfCommand(
-  line: string,
-  options: ConnectionSpawnOptions,
+/** Returns what is asked for with options that were checked. */
+export function requestOf(
+  line: string | undefined,
+  options: Pick<ConnectionSpawnOptions, "env" | "envMode" | "sudo">,
+  pty: boolean | PtyOptions | undefined,
 ): MemoryRequest {
-  const { env = NO_ENV, envMode, sudo, pty } = options;
+  const { env = NO_ENV, envMode, sudo = false } = options;
   // sudo gets them through its standard input.
-  const isSudo = sudo !== undefined && sudo !== false;
-  const isInline = isSudo || envMode === "inline";
+  const isInline = sudo !== false || envMode === "inline";
   return {
     line,
     pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
-    env: isInline ? NO_ENV : env,
-    inlineEnv: isInline ? env : NO_ENV,
-  };
-}
-
-/** Returns the request of a shell, whose options were checked. */
-export function requestOfShell(options: ConnectionShellOptions): MemoryRequest {
-  const { env = NO_ENV, envMode, term, columns, rows } = options;
-  const isInline = envMode === "inline";
-  return {
-    line: undefined,
-    pty: {
-      ...term === undefined ? {} : { term },
-      ...columns === undefined ? {} : { columns },
-      ...rows === undefined ? {} : { rows },
-    },
     env: isInline ? NO_ENV : env,
     inlineEnv: isInline ? env : NO_ENV,
   };

@@ -16,8 +16,7 @@ import { pass } from "../scripts/outcome.ts";
 import { CommandInput } from "../scripts/input.ts";
 import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
 import { PIPE_BYTES } from "./_byte_pipe.ts";
-import type { MemoryChannels } from "./_channels.ts";
-import type { Ending, SessionSlot } from "./_spares.ts";
+import type { Ending, MemoryChannels, SessionSlot } from "./_channels.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
 import { MemoryOutput } from "./_output.ts";
 import { type MemoryRequest, statusOf, toBytes } from "./_request.ts";
@@ -163,7 +162,7 @@ export class MemorySession implements RemoteSession, Ending {
     ]);
     await this.#output.flush();
     this.#listener.onEof();
-    if (channels.freeze.isFrozen) await channels.freeze.wait(signal);
+    if (channels.isFrozen) await channels.thawed(signal);
     const { onChannelClose } = channels.options;
     await pass(onChannelClose?.(this.#line, channels.connection), signal);
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());

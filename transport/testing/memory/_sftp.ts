@@ -1,58 +1,23 @@
 /** SFTP sessions of a memory connection: the real client, and a server here. */
 
-import { abortable, onAbort } from "../../abort.ts";
+import { abortable } from "../../abort.ts";
+import type { ChannelOpenError } from "../../errors.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
-import type { Sftp } from "../../sftp/sftp.ts";
-import { startSftp } from "../../sftp/open_session.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/outcome.ts";
-import type { MemoryChannels } from "./_channels.ts";
-import type { Ending } from "./_spares.ts";
-import { lost, noSubsystem } from "./_errors.ts";
-import { SftpPipe, SftpPipeTunnel } from "./_sftp_pipe.ts";
-import type { Tunnel } from "../../connector.ts";
-import type { ChannelOpenError } from "../../errors.ts";
+import type { Ending, MemoryChannels } from "./_channels.ts";
+import { lost } from "./_errors.ts";
+import { SftpPipe } from "./_sftp_pipe.ts";
 
 /**
- * Opens a session channel and starts SFTP on it.
+ * Opens a session channel and starts an SFTP server on it.
  *
  * @param channels The channels of the connection.
  * @param files Gives the files; `undefined` if the server has no SFTP.
  * @param signal Ends it, as long as it has not started.
+ * @param refused Makes the error if there are no files.
  */
-export async function openMemorySftp(
-  channels: MemoryChannels,
-  files: () => MemoryFiles | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Sftp> {
-  const pipe = await openPipe(
-    channels,
-    files,
-    signal,
-    () => noSubsystem(channels.name, "sftp", "SFTP"),
-  );
-  return await startSftp(pipe, { host: channels.name, signal });
-}
-
-/** The same, as bytes. */
-export async function openMemorySubsystem(
-  channels: MemoryChannels,
-  name: string,
-  files: () => MemoryFiles | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Tunnel> {
-  const what = `the subsystem ${JSON.stringify(name)}`;
-  return new SftpPipeTunnel(
-    await openPipe(
-      channels,
-      files,
-      signal,
-      () => noSubsystem(channels.name, name, what),
-    ),
-  );
-}
-
-async function openPipe(
+export async function openSftpPipe(
   channels: MemoryChannels,
   files: () => MemoryFiles | undefined,
   signal: AbortSignal | undefined,
@@ -61,56 +26,56 @@ async function openPipe(
   signal?.throwIfAborted();
   const slot = channels.take();
   if (slot === undefined) return await channels.refuse();
-  const over = new AbortController();
+  const give = () => slot.give();
   let pipe: SftpPipe | undefined;
-  const ending: Ending = {
-    lost(message) {
-      const error = lost(channels.name, message);
-      over.abort(error);
-      if (pipe === undefined) end();
-      else pipe.end(error);
-    },
-  };
-  const end = () => {
-    channels.remove(ending);
-    slot.give();
-    over.abort();
-  };
-  channels.add(ending);
-  const stop = onAbort(signal, () => over.abort(signal?.reason));
   try {
-    await (slot.opened === undefined
-      ? channels.open(over.signal)
-      : abortable(slot.opened, over.signal));
-    over.signal.throwIfAborted();
-    await channels.roundTrip(over.signal);
-    const served = files();
-    if (served === undefined) throw refused();
-    return pipe = makePipe(channels, served, { over: over.signal, end });
+    return await channels.ask(signal, async (over) => {
+      await (slot.opened === undefined
+        ? channels.open(over)
+        : abortable(slot.opened, over));
+      over.throwIfAborted();
+      await channels.roundTrip(over);
+      const served = files();
+      if (served === undefined) throw refused();
+      return pipe = makePipe(channels, served, give);
+    });
   } catch (error) {
-    end();
+    pipe?.close();
+    give();
     throw error;
-  } finally {
-    stop();
   }
 }
 
 function makePipe(
   channels: MemoryChannels,
   files: MemoryFiles,
-  { over, end }: { over: AbortSignal; end: () => void },
+  give: () => void,
 ): SftpPipe {
-  const { options, connection, freeze } = channels;
+  const { options, connection } = channels;
+  const over = new AbortController();
   const gate = (request: SftpRequest) => {
     const outcome = options.onSftpRequest?.(request, connection);
     if (outcome === undefined || outcome === "ok") return;
-    return pass(outcome, over);
+    return pass(outcome, over.signal);
   };
-  return new SftpPipe({
+  const pipe = new SftpPipe({
     files: files.served(),
     gate,
     delayMs: () => (options.roundTripMs ?? 0) / 2,
-    hold: () => freeze.isFrozen ? freeze.wait(over) : undefined,
-    onEnd: end,
+    hold: () => channels.thawed(over.signal),
+    onEnd() {
+      channels.remove(ending);
+      give();
+      over.abort();
+    },
   });
+  const ending: Ending = {
+    lost(message) {
+      const error = lost(channels.name, message);
+      over.abort(error);
+      pipe.end(error);
+    },
+  };
+  channels.add(ending);
+  return pipe;
 }

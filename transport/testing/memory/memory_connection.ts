@@ -14,7 +14,6 @@ import { checkSubsystem, SIGNAL_OPTIONS } from "../../connect_options.ts";
 import { type Command, commandLine } from "../../command/command.ts";
 import type {
   ClosedReason,
-  ConnectOptions,
   RemoteListener,
   SpareChannels,
   Tunnel,
@@ -33,27 +32,23 @@ import type {
 } from "../../process.ts";
 import { runCommand } from "../../session/exec.ts";
 import { startProcess } from "../../session/process.ts";
+import { startSftp } from "../../sftp/open_session.ts";
 import type { Sftp } from "../../sftp/sftp.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import type { CommandResult } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/outcome.ts";
-import { MemoryChannels } from "./_channels.ts";
+import { MemoryChannels, type MemoryChannelsParts } from "./_channels.ts";
+import { noSubsystem } from "./_errors.ts";
 import { MemoryForwards } from "./_forwards.ts";
 import type { MemoryHost } from "./_host.ts";
-import {
-  type MemoryRequest,
-  requestOfCommand,
-  requestOfShell,
-  resultOf,
-} from "./_request.ts";
+import { type MemoryRequest, requestOf, resultOf } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
-import { openMemorySftp, openMemorySubsystem } from "./_sftp.ts";
+import { openSftpPipe } from "./_sftp.ts";
+import { type SftpPipe, SftpPipeTunnel } from "./_sftp_pipe.ts";
 import type {
   MemoryCall,
-  MemoryConnectorOptions,
-  MemoryReports,
   ScriptedConnection,
 } from "./memory_connector_options.ts";
 
@@ -62,10 +57,7 @@ const STALL_MS = 1_000;
 const TURN = Promise.resolve();
 
 /** What a memory connection is made of. */
-export interface MemoryConnectionParts {
-  readonly options: MemoryConnectorOptions;
-  readonly reports: MemoryReports;
-  readonly connect: ConnectOptions;
+export interface MemoryConnectionParts extends MemoryChannelsParts {
   /** What the connections to this server share. */
   readonly server: () => MemoryHost;
   /** The files of its SFTP sessions. */
@@ -111,13 +103,7 @@ export class MemoryConnection implements ScriptedConnection {
     this.#parts = parts;
     this.#hasHostEnv = host.env !== undefined;
     this.closed = new Promise((resolve) => this.#ended = resolve);
-    this.#channels = new MemoryChannels({
-      name: this.#name,
-      connection: this,
-      options: parts.options,
-      reports: parts.reports,
-      connect: parts.connect,
-    });
+    this.#channels = new MemoryChannels(this.#name, this, parts);
   }
 
   /** Session channels that are open or being opened, spare ones included. */
@@ -162,7 +148,7 @@ export class MemoryConnection implements ScriptedConnection {
       // a bench over this connection measures the pool.
       const result = typeof script === "object"
         ? this.#execPlain(script, options)
-        : this.#execOnSession(requestOfCommand(line, options), options);
+        : this.#execOnSession(requestOf(line, options, options.pty), options);
       // It is what `encoding` says.
       return result as Promise<ExecResult<Output<Encoding>>>;
     } catch (error) {
@@ -178,14 +164,24 @@ export class MemoryConnection implements ScriptedConnection {
     const { command: own, options } = checkSpawn(command, given);
     const line = commandLine(own);
     this.#called("spawn", line, options);
-    return await this.#start(requestOfCommand(line, options), options);
+    return await this.#start(requestOf(line, options, options.pty), options);
   }
 
   /** Starts the scripted shell in a terminal. */
   async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#called("shell", "", options);
-    return await this.#start(requestOfShell(options), options);
+    const { pty = true, term, columns, rows } = options;
+    const request = requestOf(
+      undefined,
+      options,
+      pty && {
+        ...term === undefined ? {} : { term },
+        ...columns === undefined ? {} : { columns },
+        ...rows === undefined ? {} : { rows },
+      },
+    );
+    return await this.#start(request, options);
   }
 
   /** Starts an SFTP session on the files of the host. */
@@ -194,8 +190,9 @@ export class MemoryConnection implements ScriptedConnection {
   ): Promise<Sftp> {
     const options = SIGNAL_OPTIONS.check(given);
     this.#called("sftp", "", options);
-    const { files } = this.#parts;
-    return await openMemorySftp(this.#channels, files, options.signal);
+    const { signal } = options;
+    const pipe = await this.#openSftp("sftp", "SFTP", signal);
+    return await startSftp(pipe, { host: this.#name, signal });
   }
 
   /** Starts a subsystem: there is `"sftp"`, on the files of the host. */
@@ -206,12 +203,9 @@ export class MemoryConnection implements ScriptedConnection {
     const options = SIGNAL_OPTIONS.check(given);
     checkSubsystem(name);
     this.#called("subsystem", name, options);
-    const files = () => name === "sftp" ? this.#parts.files() : undefined;
-    return await openMemorySubsystem(
-      this.#channels,
-      name,
-      files,
-      options.signal,
+    const what = `the subsystem ${JSON.stringify(name)}`;
+    return new SftpPipeTunnel(
+      await this.#openSftp(name, what, options.signal),
     );
   }
 
@@ -225,7 +219,7 @@ export class MemoryConnection implements ScriptedConnection {
     given: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
     const options = SIGNAL_OPTIONS.check(given);
-    this.#forwarded("forwardOut", target, options);
+    this.#called("forwardOut", "", options, target);
     return await this.#forward().open(target, options.signal);
   }
 
@@ -239,7 +233,7 @@ export class MemoryConnection implements ScriptedConnection {
     given: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
     const options = SIGNAL_OPTIONS.check(given);
-    this.#forwarded("forwardIn", listen, options);
+    this.#called("forwardIn", "", options, listen);
     return await this.#forward().listen(listen, onConnection, options.signal);
   }
 
@@ -275,12 +269,12 @@ export class MemoryConnection implements ScriptedConnection {
    * keepalive (the one that `connect` was given; none by default) finds out.
    */
   freeze(): void {
-    if (!this.isClosed) this.#channels.freeze.begin();
+    if (!this.isClosed) this.#channels.freeze();
   }
 
   /** Ends a freeze; what hung goes on. */
   thaw(): void {
-    this.#channels.freeze.end();
+    this.#channels.thaw();
   }
 
   /** Closes it. */
@@ -292,26 +286,28 @@ export class MemoryConnection implements ScriptedConnection {
     kind: MemoryCall["kind"],
     command: string,
     options: MemoryCall["options"],
+    address?: ForwardTarget,
   ): void {
-    const { reports } = this.#parts;
-    reports.called({ kind, host: this.#name, command, options });
+    const call = { kind, host: this.#name, command, options };
+    const target = address && { target: targetName(address) };
+    this.#parts.reports.called({ ...call, ...target });
   }
 
-  #forwarded(
-    kind: MemoryCall["kind"],
-    address: ForwardTarget,
-    options: MemoryCall["options"],
-  ): void {
-    const { reports } = this.#parts;
-    const target = targetName(address);
-    reports.called({ kind, host: this.#name, command: "", target, options });
+  #openSftp(
+    name: string,
+    what: string,
+    signal: AbortSignal | undefined,
+  ): Promise<SftpPipe> {
+    const files = () => name === "sftp" ? this.#parts.files() : undefined;
+    const refused = () => noSubsystem(this.#name, name, what);
+    return openSftpPipe(this.#channels, files, signal, refused);
   }
 
   #isPlain(options: ConnectionExecOptions): boolean {
     const { onOpen, onExec, onChannelClose, roundTripMs = 0, spareChannels } =
       this.#parts.options;
     return onOpen === undefined && onExec === undefined &&
-      onChannelClose === undefined && !this.#channels.freeze.isFrozen &&
+      onChannelClose === undefined && !this.#channels.isFrozen &&
       options.stdin === undefined && options.maxOutputBytes === undefined &&
       options.all === undefined && options.onStdout === undefined &&
       options.onStderr === undefined && options.stdout === undefined &&

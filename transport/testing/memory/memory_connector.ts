@@ -13,7 +13,7 @@ import { parseHost } from "../../host/host_string.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/outcome.ts";
 import { explain } from "./_errors.ts";
-import { MemoryHosts } from "./_host.ts";
+import { MemoryHost } from "./_host.ts";
 import { MEMORY_OPTIONS } from "../_option_tables.ts";
 import { MemoryConnection } from "./memory_connection.ts";
 import type {
@@ -80,7 +80,8 @@ export class MemoryConnector implements Connector {
   readonly connections: MemoryConnection[] = [];
   /** The connections that have not ended. */
   readonly live: Set<MemoryConnection> = new Set();
-  readonly #hosts = new MemoryHosts();
+  /** By address, without the user. */
+  readonly #hosts = new Map<string, MemoryHost>();
 
   /**
    * Makes a connector.
@@ -191,7 +192,14 @@ export class MemoryConnector implements Connector {
     const { files } = this.options;
     const given = typeof files === "function" ? files(host) : files;
     if (given === false) return undefined;
-    return given ?? this.#hosts.at(host).files(host.user);
+    return given ?? this.#server(host).files(host.user);
+  }
+
+  #server({ hostname, port }: ResolvedHost): MemoryHost {
+    const key = hostLabel({ hostname, port });
+    const server = this.#hosts.get(key) ?? new MemoryHost(hostname);
+    this.#hosts.set(key, server);
+    return server;
   }
 
   #record(call: MemoryCall): void {
@@ -246,7 +254,7 @@ export class MemoryConnector implements Connector {
           this.live.delete(ended as MemoryConnection);
         },
       },
-      server: () => this.#hosts.at(host),
+      server: () => this.#server(host),
       files: () => this.#files(host),
     });
     this.opened++;

@@ -3,7 +3,7 @@
 // @ts-types="@types/ssh2"
 import type { Connection, Session } from "ssh2";
 import { onAbort } from "../../abort.ts";
-import type { ServedFiles } from "../sftp_server/served_files.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
 import { endCiphers } from "../../ssh2/cipher/ciphers.ts";
 import { serverInternalsOf } from "../../ssh2/fence/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
@@ -30,7 +30,7 @@ export interface ServerParts {
   /** The address, as `hostname:port`. */
   readonly address: () => string;
   /** What SFTP sessions see; `undefined` refuses them. */
-  readonly files: () => ServedFiles | undefined;
+  readonly files: () => MemoryTree | undefined;
   /** Does something in so many milliseconds, unless it is taken back. */
   readonly later: (ms: number, work: () => void) => () => void;
 }

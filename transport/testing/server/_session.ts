@@ -4,7 +4,7 @@
 import type { Connection, ServerChannel, Session } from "ssh2";
 import { matchPatterns } from "../../host/pattern.ts";
 import { onAbort } from "../../abort.ts";
-import type { ServedFiles } from "../sftp_server/served_files.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
 import {
   serverInternalsOf,
   sessionInternalsOf,
@@ -22,7 +22,7 @@ export interface SessionParts {
   /** Aborts when the connection is gone. */
   readonly gone: AbortSignal;
   /** What an SFTP session sees; `undefined` refuses it. */
-  readonly files: () => ServedFiles | undefined;
+  readonly files: () => MemoryTree | undefined;
   /** Called once the client has closed the session. */
   readonly onClose: () => void;
 }

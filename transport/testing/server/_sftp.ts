@@ -5,13 +5,13 @@ import type { Buffer } from "node:buffer";
 import type { ServerChannel } from "ssh2";
 import { onAbort } from "../../abort.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
-import type { ServedFiles } from "../sftp_server/served_files.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
 import { SftpServer } from "../sftp_server/sftp_server.ts";
 import { type Outcome, pass } from "../scripts/outcome.ts";
 
 /** What an SFTP session is made of. */
 export interface SftpParts {
-  readonly files: ServedFiles;
+  readonly files: MemoryTree;
   /** Aborts when the client has closed the channel or is gone. */
   readonly signal: AbortSignal;
   /** Asked before each request. */

@@ -11,7 +11,7 @@ import {
   type Socket,
 } from "node:net";
 import type { SshHost } from "../../host/host.ts";
-import type { ServedFiles } from "../sftp_server/served_files.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
 import { SERVER_OPTIONS } from "../_option_tables.ts";
@@ -274,7 +274,7 @@ export class EmbeddedServer implements AsyncDisposable {
     };
   }
 
-  #served(): ServedFiles | undefined {
+  #served(): MemoryTree | undefined {
     return this.options.files === false ? undefined : this.files.served();
   }
 }

@@ -1,12 +1,9 @@
 /** The answers of an SFTP server. */
 
 import { PacketType, PacketWriter, Status } from "../../sftp/packets.ts";
-import {
-  type FileAttributes,
-  FileError,
-  type FileErrorCode,
-  type ServedSpace,
-} from "./served_files.ts";
+import { FileError, type FileErrorCode } from "../files/file_error.ts";
+import type { FileAttributes } from "../files/file_node.ts";
+import type { FolderEntry } from "./_handles.ts";
 
 /** One answer, before its id is known. */
 export interface SftpAnswer {
@@ -65,7 +62,7 @@ export function nameAnswer(name: string): SftpAnswer {
 
 /** NAME with the entries of a folder; the line of `ls -l` is the name alone. */
 export function entriesAnswer(
-  entries: readonly { name: string; attributes: FileAttributes }[],
+  entries: readonly FolderEntry[],
 ): SftpAnswer {
   const packet = new PacketWriter(PacketType.NAME).u32(entries.length);
   for (const { name, attributes } of entries) {
@@ -75,18 +72,8 @@ export function entriesAnswer(
   return { packet };
 }
 
-/** EXTENDED_REPLY of `statvfs@openssh.com`. */
-export function spaceAnswer(space: ServedSpace): SftpAnswer {
-  const packet = new PacketWriter(PacketType.EXTENDED_REPLY)
-    .u64(space.blockSize).u64(space.blockSize)
-    .u64(space.blocks).u64(space.freeBlocks).u64(space.availableBlocks)
-    .u64(space.files).u64(space.freeFiles).u64(space.freeFiles)
-    .u64(0).u64(space.isReadOnly ? 1 : 0).u64(255);
-  return { packet };
-}
-
 /** EXTENDED_REPLY of numbers. */
-export function numbersAnswer(...numbers: readonly number[]): SftpAnswer {
+export function numbersAnswer(numbers: readonly number[]): SftpAnswer {
   const packet = new PacketWriter(PacketType.EXTENDED_REPLY);
   for (const number of numbers) packet.u64(number);
   return { packet };

@@ -1,39 +1,34 @@
 /** What a client has opened. */
 
-import {
-  FileError,
-  type FileErrorCode,
-  type ServedEntry,
-  type ServedFile,
-} from "./served_files.ts";
+import { FileError, type FileErrorCode } from "../files/file_error.ts";
+import type { FileAttributes } from "../files/file_node.ts";
+import type { ServedFile } from "../files/memory_tree.ts";
 
 /** As many as OpenSSH allows a process that may open 1024 files. */
 export const MAX_HANDLES = 1019;
 
-/** An open file. */
-export interface FileHandle {
-  readonly path: string;
-  readonly file: ServedFile;
+/** One entry of a folder. */
+export interface FolderEntry {
+  readonly name: string;
+  readonly attributes: FileAttributes;
 }
 
-/** An open folder: its entries as they were when it was opened. */
-export interface FolderHandle {
+/** An open file, or an open folder: its entries that were not given yet. */
+export interface ServedHandle {
   readonly path: string;
-  readonly entries: readonly ServedEntry[];
-  /** How many entries were given. */
-  given: number;
+  readonly file?: ServedFile;
+  readonly entries?: FolderEntry[];
 }
-
-type AnyHandle = FileHandle | FolderHandle;
 
 /** The handles of one session, each named by a number of 4 bytes. */
 export class Handles {
-  readonly #open = new Map<number, AnyHandle>();
+  readonly #open = new Map<number, ServedHandle>();
   #next = 0;
 
-  /** Makes a handle. */
-  add(handle: AnyHandle): Uint8Array {
-    while (this.#open.has(this.#next)) this.#next = (this.#next + 1) >>> 0;
+  /** Makes a handle of what `open` gives, if there is room for one more. */
+  add(open: () => ServedHandle): Uint8Array {
+    if (this.#open.size >= MAX_HANDLES) throw new FileError("EMFILE");
+    const handle = open();
     const id = this.#next;
     this.#next = (id + 1) >>> 0;
     this.#open.set(id, handle);
@@ -42,14 +37,9 @@ export class Handles {
     return name;
   }
 
-  /** Throws if there is no room for one more. */
-  checkRoom(): void {
-    if (this.#open.size >= MAX_HANDLES) throw new FileError("EMFILE");
-  }
-
-  /** Returns the path of a handle, if it is one. */
-  pathOf(name: Uint8Array): string | undefined {
-    return this.#open.get(idOf(name))?.path;
+  /** Returns a handle, if it is one. */
+  get(name: Uint8Array): ServedHandle | undefined {
+    return this.#open.get(idOf(name));
   }
 
   /**
@@ -58,33 +48,23 @@ export class Handles {
    *
    * @param code What is thrown then.
    */
-  file(name: Uint8Array, code: FileErrorCode = "EIO"): FileHandle {
-    const handle = this.#open.get(idOf(name));
-    if (handle !== undefined && "file" in handle) return handle;
-    throw new FileError(code);
+  file(name: Uint8Array, code: FileErrorCode = "EIO"): ServedFile {
+    const file = this.get(name)?.file;
+    if (file === undefined) throw new FileError(code);
+    return file;
   }
 
-  /** Returns an open folder. */
-  folder(name: Uint8Array): FolderHandle {
-    const handle = this.#open.get(idOf(name));
-    if (handle !== undefined && "entries" in handle) return handle;
-    throw new FileError("EIO");
-  }
-
-  /** Takes a handle out; it is to be closed. */
-  take(name: Uint8Array): AnyHandle {
-    const id = idOf(name);
-    const handle = this.#open.get(id);
+  /** Closes a handle. */
+  close(name: Uint8Array): void {
+    const handle = this.get(name);
     if (handle === undefined) throw new FileError("ENOENT");
-    this.#open.delete(id);
-    return handle;
+    this.#open.delete(idOf(name));
+    handle.file?.close();
   }
 
   /** Closes all: the client is gone. */
   closeAll(): void {
-    for (const handle of this.#open.values()) {
-      if ("file" in handle) handle.file.close();
-    }
+    for (const { file } of this.#open.values()) file?.close();
     this.#open.clear();
   }
 }

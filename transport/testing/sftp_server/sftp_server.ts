@@ -8,22 +8,22 @@
 import { PacketReader, PacketType } from "../../sftp/packets.ts";
 import { PacketSplitter } from "../../sftp/splitter.ts";
 import { failed, type SftpAnswer, versionAnswer } from "./_answers.ts";
+import { FileError } from "../files/file_error.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
+import { Gate } from "../scripts/outcome.ts";
+import { Handles } from "./_handles.ts";
 import {
   EXTENSION_NAMES,
   MAX_REQUEST_BYTES,
-  readExtended,
-  withVersions,
-} from "./_extensions.ts";
-import { Handles } from "./_handles.ts";
-import type { DecodedRequest, ServerState } from "./_operation.ts";
-import { operationOf, unknownOperation } from "./_operations.ts";
-import { Gate } from "../scripts/outcome.ts";
+  readerOf,
+  versionOf,
+} from "./_operations.ts";
+import type { DecodedRequest, ServerState } from "./_request.ts";
 import type { SftpRequest } from "./request.ts";
-import { FileError, type ServedFiles } from "./served_files.ts";
 
 /** What an SFTP server is made of. */
 export interface SftpServerParts {
-  readonly files: ServedFiles;
+  readonly files: MemoryTree;
   /**
    * Sends bytes; a promise if the server is to wait before it does more.
    * What is sent does not change afterwards.
@@ -49,7 +49,7 @@ const BACKLOG_BYTES = 2 * 1024 * 1024;
  */
 export class SftpServer {
   readonly #parts: SftpServerParts;
-  readonly #extensions: readonly [name: string, version: string][];
+  readonly #extensions: readonly string[];
   readonly #splitter = new PacketSplitter((packet) => this.#admit(packet));
   readonly #state: ServerState;
   readonly #queue: Uint8Array[] = [];
@@ -64,17 +64,11 @@ export class SftpServer {
    * Makes a server that waits for the client's INIT.
    *
    * @param parts The files, and the channel.
-   * @throws {TypeError} If there is no such extension.
    */
   constructor(parts: SftpServerParts) {
     this.#parts = parts;
-    this.#extensions = withVersions(parts.extensions ?? EXTENSION_NAMES);
+    this.#extensions = parts.extensions ?? EXTENSION_NAMES;
     this.#state = { files: parts.files, handles: new Handles() };
-  }
-
-  /** Requests that were carried out or refused so far. */
-  get requests(): number {
-    return this.#requests;
   }
 
   /**
@@ -143,7 +137,8 @@ export class SftpServer {
     try {
       if (!this.#isGreeted) return this.#greet(packet);
       id = packet.u32();
-      operation = this.#read(packet);
+      const read = readerOf(packet.type, this.#extensions);
+      operation = read(packet, this.#state);
     } catch (error) {
       if (error instanceof FileError) return this.#send(id, failed(error));
       this.end();
@@ -167,16 +162,11 @@ export class SftpServer {
     if (packet.type !== PacketType.INIT) throw new TypeError("no INIT");
     packet.u32();
     this.#isGreeted = true;
-    return this.#send(0, versionAnswer(this.#extensions));
-  }
-
-  #read(packet: PacketReader): DecodedRequest {
-    if (packet.type === PacketType.EXTENDED) {
-      const names = this.#extensions.map(([name]) => name);
-      return readExtended(packet, this.#state, names);
-    }
-    return operationOf(packet.type)?.(packet, this.#state) ??
-      unknownOperation();
+    const names = this.#extensions;
+    return this.#send(
+      0,
+      versionAnswer(names.map((name) => [name, versionOf(name)])),
+    );
   }
 
   #run(

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { PacketType } from "../../../../transport/sftp/packets.ts";
-import type { ServedFiles } from "../../../../transport/testing/sftp_server/served_files.ts";
+import type { MemoryTree } from "../../../../transport/testing/files/memory_tree.ts";
 import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
 import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
 import { Random } from "../../../kit/random.ts";
@@ -17,7 +17,7 @@ interface SetUp {
   readonly skips?: (step: Step) => boolean;
   /** Neither has `posix-rename@openssh.com`: RENAME is what is sent. */
   readonly isOld?: boolean;
-  readonly files: (dir: string) => Promise<ServedFiles> | ServedFiles;
+  readonly files: (dir: string) => MemoryTree;
   /** Ours are those of an ordinary user, theirs of root. */
   readonly hidesOwners?: boolean;
 }
@@ -39,7 +39,7 @@ async function compare(
   });
   const ours = new Side(
     new SftpPipe({
-      files: await setUp.files(server.dir),
+      files: setUp.files(server.dir),
       extensions: isOld ? ["copy-data", "fsync@openssh.com"] : undefined,
     }),
     hidesOwners,
@@ -73,7 +73,7 @@ async function compare(
 }
 
 /** Files in memory, with a folder for the steps. */
-function memoryFiles(dir: string): ServedFiles {
+function memoryFiles(dir: string): MemoryTree {
   const files = new MemoryFiles();
   files.writeFile(`${dir}/`, { mode: 0o700 });
   return files.served();

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
-import { FileError } from "../../../../transport/testing/sftp_server/served_files.ts";
+import { FileError } from "../../../../transport/testing/files/file_error.ts";
 import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
 import { rejection } from "../../ssh2/_kit.ts";
 
