@@ -366,3 +366,51 @@ export class OutputLimitError extends SshError {
 function hide(error: Error, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, enumerable: false });
 }
+
+/**
+ * An error of another process, of a class that this version does not know.
+ *
+ * @example Usage
+ * ```ts
+ * import { errorFromJson, RemoteError } from "@sshpool/sshpool";
+ *
+ * const error = errorFromJson({ name: "NewError", code: "SSH_NEW", message: "x" });
+ * console.log(error instanceof RemoteError && error.code === "SSH_NEW");
+ * ```
+ */
+export class RemoteError extends SshError {
+  static {
+    this.prototype.name = "RemoteError";
+  }
+
+  /** The identifier that the other process gave; `"SSH_REMOTE"` if it is none. */
+  override readonly code: string;
+  /** The step that failed. */
+  override readonly phase = "connection";
+  /** Whether a command may have run: unless the other process says no. */
+  override readonly mayHaveRun: boolean;
+
+  /**
+   * Makes the error.
+   *
+   * @param message What failed.
+   * @param options The identifier, and whether a command may have run.
+   */
+  constructor(
+    message: string,
+    options: SshErrorOptions & {
+      /** A stable identifier. */
+      readonly code?: string;
+      /**
+       * Whether a command may have run.
+       *
+       * @default {true}
+       */
+      readonly mayHaveRun?: boolean;
+    } = {},
+  ) {
+    super(message, options);
+    this.code = options.code ?? "SSH_REMOTE";
+    this.mayHaveRun = options.mayHaveRun ?? true;
+  }
+}

@@ -8,12 +8,7 @@ export { type Command, commandLine } from "./command/command.ts";
 export * from "./command/errors.ts";
 export * from "./connector.ts";
 export * from "./errors.ts";
-export {
-  errorFromJson,
-  type ErrorJson,
-  errorToJson,
-  RemoteError,
-} from "./error_json.ts";
+export { errorFromJson, type ErrorJson, errorToJson } from "./error_json.ts";
 export { ForwardError } from "./forward/errors.ts";
 export type {
   Forward,

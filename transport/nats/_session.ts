@@ -6,10 +6,11 @@
 
 import { onAbort } from "../abort.ts";
 import { mayHold } from "../command/call_options.ts";
-import { errorFromJson, RemoteError } from "../error_json.ts";
+import { errorFromJson } from "../error_json.ts";
 import {
   ConnectionLostError,
   type PartialOutput,
+  RemoteError,
   SshError,
 } from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";

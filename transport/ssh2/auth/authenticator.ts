@@ -69,6 +69,7 @@ export interface AuthenticatorOptions {
  */
 export class Authenticator {
   readonly #host: ResolvedHost;
+  readonly #label: string;
   readonly #options: AuthenticatorOptions;
   readonly #tried: string[] = [];
   readonly #problems: Error[] = [];
@@ -92,6 +93,7 @@ export class Authenticator {
    */
   constructor(host: ResolvedHost, options: AuthenticatorOptions = {}) {
     this.#host = host;
+    this.#label = hostLabel(host);
     this.#options = options;
     this.#keys = options.keys ?? new KeyCache();
   }
@@ -122,27 +124,21 @@ export class Authenticator {
   async prepare(): Promise<void> {
     const path = agentPath(this.#host);
     if (path !== undefined) this.#agent = new AgentClient(path);
-    const found = await this.#race(
-      planCredentials(
-        this.#host,
-        this.#agent,
-        (problem) => this.#skip(problem),
-      ),
-    );
-    const hasCallback = this.#host.keyboardInteractive !== undefined;
+    const host = this.#host;
+    const planning = planCredentials(host, this.#agent, this.#skip);
+    const found = await this.#race(planning);
+    const hasCallback = host.keyboardInteractive !== undefined;
     // Some servers let anybody in, or know by other means who it is.
     const none = [{ method: "none" }] as const;
     this.#hasNone = found.length === 0;
-    this.#queue = new CredentialQueue(
-      this.#hasNone ? none : found,
-      hasCallback,
-      this.#keys.methodsOf(hostLabel(this.#host)),
-    );
+    const all = this.#hasNone ? none : found;
+    const known = this.#keys.methodsOf(this.#label);
+    this.#queue = new CredentialQueue(all, hasCallback, known);
     if (!this.#hasNone) return;
     const [problem] = this.#problems;
-    if (isExplicit(this.#host) && problem !== undefined) {
+    if (isExplicit(host) && problem !== undefined) {
       throw new DialError("config", `${this.#cannot()}: ${problem.message}`, {
-        host: hostLabel(this.#host),
+        host: this.#label,
         cause: problem.cause ?? problem,
         hint: this.#hint(),
       });
@@ -188,12 +184,11 @@ export class Authenticator {
   error(cause?: Error): AuthenticationError {
     // What was tried when the server hung up counts as refused.
     const isPending = this.#current !== undefined && this.#current !== QUESTION;
-    const pending = isPending ? this.#tried.slice(-1) : [];
     const parts = [
-      ...this.#queue.describe(pending),
+      ...this.#queue.describe(isPending ? this.#tried.slice(-1) : []),
       ...this.#problems.map((it) => it.message),
+      ...this.#questions,
     ];
-    parts.push(...this.#questions);
     if (/too many auth/i.test(cause?.message ?? "")) {
       parts.push("the server allows no more attempts");
     }
@@ -201,7 +196,7 @@ export class Authenticator {
     if (offered.length > 0) parts.push(`it offers ${offered.join(", ")}`);
     const problem = this.#problems.at(-1);
     return new AuthenticationError(`${this.#cannot()}: ${parts.join("; ")}`, {
-      host: hostLabel(this.#host),
+      host: this.#label,
       tried: [...this.#tried],
       offered: [...offered],
       cause: problem?.cause ?? problem ?? cause,
@@ -223,10 +218,9 @@ export class Authenticator {
   }
 
   #cannot(): string {
-    const user = JSON.stringify(this.#host.user);
-    return `Cannot authenticate as ${user} on ${
-      JSON.stringify(hostLabel(this.#host))
-    }`;
+    const [user, host] = [this.#host.user, this.#label]
+      .map((it) => JSON.stringify(it));
+    return `Cannot authenticate as ${user} on ${host}`;
   }
 
   /** What the caller can change about the last problem that says so. */
@@ -254,16 +248,13 @@ export class Authenticator {
     const label = this.#tried.at(-1) ?? credential.method;
     const { methods, partial } = answer ?? {};
     if (methods && partial !== true && !this.#queue.hasAccepted) {
-      this.#keys.keepMethods(hostLabel(this.#host), methods);
+      this.#keys.keepMethods(this.#label, methods);
     }
-    if (credential === QUESTION) {
-      if (answer !== undefined) this.#queue.settle(credential, "", answer);
-    } else if (answer !== undefined) {
-      this.#queue.settle(credential, label, answer);
-    } else {
-      // ssh2 or the agent gave up, and the server was not asked.
-      this.#tried.pop();
-    }
+    const isQuestion = credential === QUESTION;
+    if (answer !== undefined) {
+      this.#queue.settle(credential, isQuestion ? "" : label, answer);
+    } // ssh2 or the agent gave up, and the server was not asked.
+    else if (!isQuestion) this.#tried.pop();
   }
 
   async #proceed(next: (auth: AnyAuthMethod) => void): Promise<void> {
@@ -320,14 +311,14 @@ export class Authenticator {
         blob ?? signer.blob,
         signer,
         signatures,
-        (error) => this.#skip(error),
+        this.#skip,
       );
       this.#tried.push(keyLabel(name, fingerprintOf));
       return { type: "agent", username, agent };
     }
     const local = await signer.load({
       passphrase: this.#host.passphrase,
-      host: hostLabel(this.#host),
+      host: this.#label,
       cache: this.#keys,
     });
     const own = local.getPublicSSH();
@@ -347,8 +338,7 @@ export class Authenticator {
     const converse = startConversation(this.#host, {
       password: () => this.#revealPassword(),
       isFurtherFactor: this.#queue.hasAccepted,
-      onAsked: (question, isAnswered) =>
-        this.#noteQuestion(question, isAnswered),
+      onAsked: (asked, isAnswered) => this.#noteQuestion(asked, isAnswered),
     });
     return (name, instructions, _language, prompts, finish) => {
       this.#race(converse(name, instructions, prompts)).then((answers) => {
@@ -376,13 +366,11 @@ export class Authenticator {
     return this.#password ??= revealPassword(this.#host);
   }
 
-  #skip(problem: Error): void {
+  readonly #skip = (problem: Error): void => {
     this.#problems.push(problem);
-    this.#options.onNotice?.({
-      code: "credential-skipped",
-      message: problem.message,
-    });
-  }
+    const { message } = problem;
+    this.#options.onNotice?.({ code: "credential-skipped", message });
+  };
 
   /** Settles when the signal aborts, whatever the other side does. */
   #race<T>(work: Promise<T>): Promise<T> {
