@@ -99,6 +99,24 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/**
+ * Waits until all is settled, but not for longer than a time.
+ *
+ * @param ms The time, in milliseconds.
+ * @param work What was begun. Failures of it are ignored.
+ */
+export async function settledWithin(
+  ms: number,
+  ...work: readonly (Promise<unknown> | undefined)[]
+): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([Promise.allSettled(work), late]);
+  clearTimeout(timer);
+}
+
 /** The longest delay that timers take, in milliseconds: a longer one ends at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 

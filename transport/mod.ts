@@ -25,13 +25,14 @@ export {
 } from "./host/resolver.ts";
 export { RoutingConnector } from "./routing_connector.ts";
 export * from "./session/errors.ts";
-export type { SftpCallOptions, SftpFile } from "./sftp/file.ts";
 export type {
+  SftpCallOptions,
   SftpDirEntry,
+  SftpFile,
   SftpFileInfo,
   SftpFileSystemInfo,
   SftpWalkEntry,
-} from "./sftp/file_info.ts";
+} from "./sftp/file.ts";
 export { SftpError, type SftpErrorCode } from "./sftp/errors.ts";
 export type {
   EntryFilter,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { abortable, Deadline } from "../../transport/abort.ts";
+import { abortable, Deadline, settledWithin } from "../../transport/abort.ts";
 import type { Connector } from "../../transport/connector.ts";
 import type { Forward } from "../../transport/forward/forward.ts";
 import type { HostLike, ResolvedHost } from "../../transport/host/host.ts";
@@ -172,7 +172,7 @@ export class PoolCore implements CallContext {
   }
 
   closing(done: Promise<unknown>): void {
-    const bounded = atMost(done, CLOSE_TIMEOUT_MS);
+    const bounded = settledWithin(CLOSE_TIMEOUT_MS, done);
     this.#closings.add(bounded);
     bounded.then(() => this.#closings.delete(bounded));
     if (this.connections.size === 0) this.#endDrain?.();
@@ -339,16 +339,4 @@ function hostStats(lane: Lane): HostStats {
     coolingDownMs: lane.backoff.remainingMs,
     sessionLimit: lane.sessionLimit,
   };
-}
-
-/** Settles with a promise, whatever becomes of it, or when time is up. */
-function atMost(done: Promise<unknown>, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    const end = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    done.then(end, end);
-  });
 }

@@ -4,11 +4,7 @@ import {
   protocolError,
 } from "./packets.ts";
 import { decodeFileName } from "./names.ts";
-import type {
-  SftpDirEntry,
-  SftpFileInfo,
-  SftpFileSystemInfo,
-} from "./file_info.ts";
+import type { SftpDirEntry, SftpFileInfo, SftpFileSystemInfo } from "./file.ts";
 
 const HAS_SIZE = 1;
 const HAS_OWNER = 2;

@@ -7,12 +7,12 @@ import {
   writeAttributes,
 } from "./_attributes.ts";
 import { operationError, type SftpErrorCode } from "./errors.ts";
-import type { SftpCallOptions } from "./file.ts";
 import type {
+  SftpCallOptions,
   SftpDirEntry,
   SftpFileInfo,
   SftpFileSystemInfo,
-} from "./file_info.ts";
+} from "./file.ts";
 import {
   extended,
   type PacketReader,

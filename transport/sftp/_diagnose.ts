@@ -7,7 +7,7 @@
  */
 
 import { operationError, SftpError, type SftpErrorCode } from "./errors.ts";
-import type { SftpFileInfo } from "./file_info.ts";
+import type { SftpFileInfo } from "./file.ts";
 import { PacketType } from "./packets.ts";
 import type { Handle, SftpCall } from "./_call.ts";
 

@@ -6,7 +6,7 @@ import {
 } from "./_diagnose.ts";
 import type { SftpCall } from "./_call.ts";
 import { operationError, quotedPath, SftpError } from "./errors.ts";
-import type { SftpDirEntry } from "./file_info.ts";
+import type { SftpDirEntry } from "./file.ts";
 import { PacketType } from "./packets.ts";
 
 /** How many requests are in flight for one folder. */

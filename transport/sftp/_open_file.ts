@@ -1,4 +1,5 @@
-import { cleanedUp, settledWithin } from "./_clean_up.ts";
+import { settledWithin } from "../abort.ts";
+import { cleanedUp } from "./_unfinished.ts";
 import { diagnosed, lookForExisting, lookForFolder } from "./_diagnose.ts";
 import { seconds } from "./_attributes.ts";
 import type { Handle, SftpCall } from "./_call.ts";
@@ -16,10 +17,10 @@ import type {
   SftpAttributes,
   SftpCallOptions,
   SftpFile,
+  SftpFileInfo,
   SftpRangeOptions,
   SftpWriteFromOptions,
 } from "./file.ts";
-import type { SftpFileInfo } from "./file_info.ts";
 import type { SftpOpenOptions } from "./options.ts";
 import { OpenFlag, PacketType } from "./packets.ts";
 

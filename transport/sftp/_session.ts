@@ -28,13 +28,14 @@ import { PROTOCOL, type Protocol } from "./_protocol.ts";
 import { readFile } from "./_read_ahead.ts";
 import { findMatches, walkTree } from "./_walk.ts";
 import { checkContent, writeFile, writeFileAtomically } from "./_write_file.ts";
-import type { SftpCallOptions, SftpFile } from "./file.ts";
 import type {
+  SftpCallOptions,
   SftpDirEntry,
+  SftpFile,
   SftpFileInfo,
   SftpFileSystemInfo,
   SftpWalkEntry,
-} from "./file_info.ts";
+} from "./file.ts";
 import type {
   SftpGlobOptions,
   SftpMkdirOptions,
@@ -46,6 +47,8 @@ import type {
 import { PacketType } from "./packets.ts";
 import type { Sftp } from "./sftp.ts";
 import type { OptionTable } from "../options/table.ts";
+
+const { STAT, LSTAT, MKDIR, READLINK, REALPATH } = PacketType;
 
 /** A session over the requests of one channel. */
 export class SftpSession implements Sftp {
@@ -121,21 +124,11 @@ export class SftpSession implements Sftp {
   }
 
   stat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(
-      "stat",
-      path,
-      options,
-      (call) => call.stat(PacketType.STAT),
-    );
+    return this.#run("stat", path, options, (call) => call.stat(STAT));
   }
 
   lstat(path: string, options: SftpCallOptions = {}): Promise<SftpFileInfo> {
-    return this.#run(
-      "lstat",
-      path,
-      options,
-      (call) => call.stat(PacketType.LSTAT),
-    );
+    return this.#run("lstat", path, options, (call) => call.stat(LSTAT));
   }
 
   async *readDir(
@@ -170,20 +163,16 @@ export class SftpSession implements Sftp {
       const { recursive = false, mode } = given;
       return recursive ? makeFolders(call, mode) : diagnosed(
         call,
-        () => call.entry(PacketType.MKDIR, mode),
+        () => call.entry(MKDIR, mode),
         lookForExisting,
       );
     }, MKDIR_OPTIONS);
   }
 
   remove(path: string, options: SftpRemoveOptions = {}): Promise<void> {
-    return this.#run(
-      "remove",
-      path,
-      options,
-      (call, { recursive }) => recursive ? removeTree(call) : remove(call),
-      REMOVE_OPTIONS,
-    );
+    return this.#run("remove", path, options, (call, { recursive }) => {
+      return recursive ? removeTree(call) : remove(call);
+    }, REMOVE_OPTIONS);
   }
 
   rename(
@@ -211,21 +200,11 @@ export class SftpSession implements Sftp {
   }
 
   readLink(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(
-      "read link",
-      path,
-      options,
-      (call) => call.name(PacketType.READLINK),
-    );
+    return this.#run("read link", path, options, (call) => call.name(READLINK));
   }
 
   realPath(path: string, options: SftpCallOptions = {}): Promise<string> {
-    return this.#run(
-      "resolve",
-      path,
-      options,
-      (call) => call.name(PacketType.REALPATH),
-    );
+    return this.#run("resolve", path, options, (call) => call.name(REALPATH));
   }
 
   chmod(
@@ -244,7 +223,7 @@ export class SftpSession implements Sftp {
   ): Promise<void> {
     return this.#run("chown", path, options, async (call) => {
       const old = uid === null || gid === null
-        ? await call.stat(PacketType.STAT)
+        ? await call.stat(STAT)
         : undefined;
       const owner = {
         uid: uid ?? old?.uid ?? 0,
@@ -333,7 +312,7 @@ export class SftpSession implements Sftp {
       return canExpand ? call.at(await call.expand()) : call;
     }
     this.#protocol.home ??= new SftpCall(this.#protocol, call.action, ".")
-      .name(PacketType.REALPATH).catch((error) => {
+      .name(REALPATH).catch((error) => {
         this.#protocol.home = undefined;
         throw error;
       });

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { settledWithin } from "../abort.ts";
 
 /**
  * Files that are not finished yet. Each has a name that nobody can foretell,
@@ -16,6 +17,9 @@ const ABANDONED_S = 24 * 60 * 60;
 
 /** How many names are remembered that could not be removed. */
 const MAX_LEFT = 10_000;
+
+/** How long a server may take to tidy up, in milliseconds. */
+const CLEAN_UP_MS = 5_000;
 
 /** The unfinished files of this process: names are unique, whatever the host. */
 const active = new Set<string>();
@@ -89,4 +93,17 @@ export function leftFor(name: string, folder: string): string[] {
   return [...left].filter(([found, where]) =>
     where === folder && tagIn(found) === tag
   ).map(([found]) => found);
+}
+
+/**
+ * Waits for what is tidied up after a failure, but not for ever: a caller who
+ * has aborted since the server does not answer must not wait for its answer.
+ * What has been sent by then is done all the same if the server comes back.
+ *
+ * @param work What was begun, if anything was. Failures of it are ignored.
+ */
+export function cleanedUp(
+  ...work: readonly (Promise<unknown> | undefined)[]
+): Promise<void> {
+  return settledWithin(CLEAN_UP_MS, ...work);
 }

@@ -1,7 +1,7 @@
 import { MAX_DEPTH } from "./_entries.ts";
 import { type FilterFunction, filterOf, Glob } from "./_patterns.ts";
 import { quotedPath, SftpError } from "./errors.ts";
-import type { SftpDirEntry, SftpWalkEntry } from "./file_info.ts";
+import type { SftpDirEntry, SftpWalkEntry } from "./file.ts";
 import type { SftpGlobOptions, SftpWalkOptions } from "./options.ts";
 import type { Sftp } from "./sftp.ts";
 

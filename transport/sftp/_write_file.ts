@@ -1,13 +1,12 @@
 import { showType } from "../options/show_value.ts";
 import { abortable } from "../abort.ts";
-import { cleanedUp } from "./_clean_up.ts";
 import { diagnosed, lookAtTarget } from "./_diagnose.ts";
 import { aboutPath, operationError, quotedPath, SftpError } from "./errors.ts";
-import type { SftpFileInfo } from "./file_info.ts";
+import type { SftpFileInfo } from "./file.ts";
 import { type OpenFile, openFile } from "./_open_file.ts";
 import { PacketType } from "./packets.ts";
 import { SftpCall } from "./_call.ts";
-import { finished, unfinishedName } from "./_unfinished.ts";
+import { cleanedUp, finished, unfinishedName } from "./_unfinished.ts";
 import { WriteBehind, writeSource } from "./_write_behind.ts";
 import type { SftpOpenOptions, SftpWriteFileOptions } from "./options.ts";
 
@@ -113,7 +112,7 @@ async function discard(
   let isGone = false;
   const removing = new SftpCall(protocol, "remove", path);
   await cleanedUp(
-    ...file === undefined ? [] : [file.close()],
+    file?.close(),
     removing.entry(PacketType.REMOVE).then(() => isGone = true, (error) => {
       isGone = isNotFound(error);
     }),

@@ -8,7 +8,6 @@ export * from "./sftp.ts";
 export * from "./open_session.ts";
 export { SftpError, type SftpErrorCode } from "./errors.ts";
 export * from "./file.ts";
-export * from "./file_info.ts";
 export { decodeFileName, encodeFileName, isUnicodeFileName } from "./names.ts";
 export * from "./options.ts";
 export * from "./transport.ts";

@@ -4,11 +4,10 @@
  * @module
  */
 
-import { Deadline } from "../abort.ts";
+import { Deadline, settledWithin } from "../abort.ts";
 import type { Connection, Tunnel } from "../connector.ts";
 import { ConnectionLostError } from "../errors.ts";
 import { hostLabel } from "../host/host.ts";
-import { settledWithin } from "./_clean_up.ts";
 import { startSftp } from "./open_session.ts";
 import type { Sftp } from "./sftp.ts";
 import type { SftpTransport } from "./transport.ts";

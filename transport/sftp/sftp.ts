@@ -4,13 +4,14 @@
  * @module
  */
 
-import type { SftpCallOptions, SftpFile } from "./file.ts";
 import type {
+  SftpCallOptions,
   SftpDirEntry,
+  SftpFile,
   SftpFileInfo,
   SftpFileSystemInfo,
   SftpWalkEntry,
-} from "./file_info.ts";
+} from "./file.ts";
 import type {
   SftpGlobOptions,
   SftpMkdirOptions,

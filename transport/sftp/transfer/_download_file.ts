@@ -238,9 +238,7 @@ class Download {
       ? offset
       : (await infoOf(local)).size;
     checkCopied(this.#item, { before, after, copied: size }, this.#context);
-    if (
-      options.verify && !await this.#isSame(local, size)
-    ) {
+    if (options.verify && !await this.#isSame(local, size)) {
       const why = "what was written of it is not what the server has";
       throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, why);
     }
@@ -295,12 +293,8 @@ class Download {
     const mode = options.preserve === false ? 0o666 : info.mode ?? 0o666;
     const local = await open(to, flags, mode);
     try {
-      const { mode, atime, mtime } = await this.#fill(
-        local,
-        0,
-        info,
-        this.#look(),
-      );
+      const looking = this.#look();
+      const { mode, atime, mtime } = await this.#fill(local, 0, info, looking);
       if (isDevice || options.preserve === false) return;
       if (options.preserve === true && mode !== undefined) {
         await local.chmod(mode);

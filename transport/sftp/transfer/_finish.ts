@@ -1,7 +1,6 @@
 import { abortable } from "../../abort.ts";
 import { SftpError } from "../errors.ts";
-import type { SftpFile } from "../file.ts";
-import type { SftpFileInfo } from "../file_info.ts";
+import type { SftpFile, SftpFileInfo } from "../file.ts";
 import type { Aim } from "./_aim.ts";
 import type { Context } from "./_copy_all.ts";
 import { type Entry, folderOf, type Item, type SourceInfo } from "./_plan.ts";
@@ -15,7 +14,7 @@ export function isDenied(error: unknown): boolean {
       error.code === "SSH_SFTP_UNSUPPORTED");
 }
 
-/** The end of a file that was written to the server: what it has beside content. */
+/** The end of a file that was written to the server: what it has beside content, and its name. */
 export class Finish {
   readonly #target: RemoteTarget;
   readonly #item: Item;
@@ -55,6 +54,34 @@ export class Finish {
       this.#target.owner ??= { uid, gid };
     }
     return size;
+  }
+
+  /** Gives the file its name; or says how it is to be written instead. */
+  async rename(
+    path: string,
+    to: string,
+    there: Entry | null,
+  ): Promise<Aim | undefined> {
+    const { signal, tally } = this.#context;
+    const { sftp, protocol } = this.#target;
+    try {
+      return void await sftp.rename(path, to, { signal });
+    } catch (error) {
+      if (!(error instanceof SftpError) || error.status === undefined) {
+        throw error;
+      }
+      if (error.code === "SSH_SFTP_PERMISSION_DENIED") {
+        return { to, there, inPlace: "it may not be renamed to" };
+      }
+      const canReplace = protocol?.has("posix-rename@openssh.com", "1") ?? true;
+      if (canReplace || there === null) throw error;
+      tally.notice(
+        this.#item.from,
+        "The server cannot replace a file in one step: the old one was removed first",
+      );
+      await sftp.remove(to, { signal });
+      return void await sftp.rename(path, to, { signal });
+    }
   }
 
   /** Some servers let a file be written, and not be looked at. */

@@ -1,5 +1,5 @@
-import { cleanedUp } from "../_clean_up.ts";
 import {
+  cleanedUp,
   finished,
   isAbandoned,
   isActive,

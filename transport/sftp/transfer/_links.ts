@@ -1,9 +1,8 @@
 import { rename, rm, symlink } from "node:fs/promises";
-import { cleanedUp } from "../_clean_up.ts";
 import { SftpError } from "../errors.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { finished, unfinishedName } from "../_unfinished.ts";
+import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import { transferError } from "./_errors.ts";
 import { folderOf, type Item, nameOf } from "./_plan.ts";
 import type { RemoteTarget } from "./_remote.ts";

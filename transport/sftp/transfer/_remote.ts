@@ -1,11 +1,9 @@
 import { basename, resolve } from "node:path";
-import { cleanedUp } from "../_clean_up.ts";
 import { type Protocol, protocolOf } from "../_protocol.ts";
 import { aboutPath, SftpError } from "../errors.ts";
-import type { SftpFile } from "../file.ts";
-import type { SftpFileInfo } from "../file_info.ts";
+import type { SftpFile, SftpFileInfo } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
-import { finished, unfinishedName } from "../_unfinished.ts";
+import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import {
   type Entry,
   type FileTimes,
@@ -167,7 +165,7 @@ export class RemoteTarget implements Target {
         finished(name, folder, isGone ? "gone" : "left");
       },
     );
-    await cleanedUp(...file === undefined ? [] : [file.close()], removing);
+    await cleanedUp(file?.close(), removing);
   }
 
   async #askUmask(

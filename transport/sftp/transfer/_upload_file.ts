@@ -1,9 +1,8 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { cleanedUp } from "../_clean_up.ts";
 import { SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
-import { finished, unfinishedName } from "../_unfinished.ts";
+import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import { type Aim, aimAfter, MAX_AIMS } from "./_aim.ts";
 import { isSameContent } from "./_compare.ts";
 import { type Context, looksSame } from "./_copy_all.ts";
@@ -29,11 +28,10 @@ export async function uploadFile(
   if (verdict === "yes") return tally.same(item.from, item.info.size);
   const local = await open(item.from, "r");
   try {
-    if (
-      verdict === "compare" && await isThere(target.sftp, local, item, context)
-    ) {
-      return tally.same(item.from, item.info.size);
-    }
+    const { size } = item.info;
+    const isSame = verdict === "compare" &&
+      await isThere(target.sftp, item.to, { local, size }, context);
+    if (isSame) return tally.same(item.from, size);
     await new Upload(target, local, item, context).run();
   } catch (error) {
     const about = aboutTarget(error, item.to);
@@ -45,11 +43,11 @@ export async function uploadFile(
   }
 }
 
-/** Whether a target has the content of its source already. */
+/** Whether a file of the server has the content of a local one. */
 async function isThere(
   sftp: Sftp,
-  local: FileHandle,
-  { to: path, info: { size } }: Item,
+  path: string,
+  { local, size }: { readonly local: FileHandle; readonly size: number },
   context: Context,
 ): Promise<boolean> {
   const { signal } = context;
@@ -67,6 +65,7 @@ class Upload {
   readonly #local: FileHandle;
   readonly #item: Item;
   readonly #context: Context;
+  readonly #end: Finish;
   #counted = 0;
 
   constructor(
@@ -79,6 +78,7 @@ class Upload {
     this.#local = local;
     this.#item = item;
     this.#context = context;
+    this.#end = new Finish(target, item, context);
   }
 
   async run(): Promise<void> {
@@ -98,13 +98,17 @@ class Upload {
     tally.copied(from);
   }
 
+  #aimAfter(aim: Aim, there: Entry | null): Promise<Aim | undefined> {
+    return aimAfter(this.#target, this.#item, this.#context, aim, there);
+  }
+
   /** Writes a new file beside the target, and renames it. */
   async #writeBeside(aim: Aim): Promise<Aim | undefined> {
     const { signal, tally, options } = this.#context;
     const { to, there } = aim;
     const known = there === undefined
       ? undefined
-      : await aimAfter(this.#target, this.#item, this.#context, aim, there);
+      : await this.#aimAfter(aim, there);
     if (known !== undefined) return known;
     const { resume = false } = options;
     const part = await this.#takeUnfinished(to);
@@ -122,7 +126,7 @@ class Upload {
       if (looking.status === "rejected") throw looking.reason;
       const existing = looking.value;
       const other = there === undefined
-        ? await aimAfter(this.#target, this.#item, this.#context, aim, existing)
+        ? await this.#aimAfter(aim, existing)
         : undefined;
       if (other !== undefined) {
         isKept = false;
@@ -146,9 +150,9 @@ class Upload {
           throw error;
         });
       if (next === undefined) await this.#verify(path);
-      const after = next ?? await this.#putInPlace(path, to, existing);
+      const after = next ?? await this.#end.rename(path, to, existing);
       if (after !== undefined) {
-        this.#uncount();
+        this.#count(-this.#counted); // it is written again
         await this.#target.discard(file, path);
         return after;
       }
@@ -158,7 +162,7 @@ class Upload {
       if (file === undefined && !signal.aborted && !isLost(error)) {
         finished(name, folder, "gone");
       } else if (isKept) {
-        await cleanedUp(...file === undefined ? [] : [file.close()]);
+        await cleanedUp(file?.close());
         finished(name, folder, "kept");
       } else await this.#target.discard(file, path);
       throw error;
@@ -169,27 +173,26 @@ class Upload {
   async #takeUnfinished(
     to: string,
   ): Promise<{ name: string; file: SftpFile; bytes: number } | undefined> {
-    const { info } = this.#item;
-    const { signal } = this.#context;
-    const folder = folderOf(to);
+    const context = this.#context;
+    const { signal } = context;
+    const [folder, local] = [folderOf(to), this.#local];
     const { sftp } = this.#target;
-    for (const name of unfinishedOf(this.#item, to, this.#context)) {
+    for (const name of unfinishedOf(this.#item, to, context)) {
       const path = folder + name;
       let file: SftpFile | undefined;
       try {
         file = await sftp.open(path, { read: true, write: true, signal });
         const { size } = await file.stat({ signal });
-        const isUsable = size > 0 && size <= info.size &&
-          await this.#isSame(file, path, size);
+        const pair = { sftp, remote: file, path, local, size };
+        const isUsable = size > 0 && size <= this.#item.info.size &&
+          await isSameContent(pair, context);
         if (isUsable) return { name, file, bytes: size };
         // Nothing was written to it: it may be what a stranger has put there.
         await this.#target.discard(file, path);
       } catch (error) {
-        await cleanedUp(...file === undefined ? [] : [file.close()]);
+        await cleanedUp(file?.close());
         finished(name, folder, "kept");
-        const isRefused = error instanceof SftpError &&
-          error.status !== undefined;
-        if (!isRefused) throw error;
+        if (isLost(error)) throw error;
       }
     }
     return undefined;
@@ -233,8 +236,7 @@ class Upload {
     await file.writeFrom(this.#source(start, end), start, {
       signal,
       onSent: () => {
-        ending = new Finish(this.#target, this.#item, this.#context)
-          .finish(file, before, aim);
+        ending = this.#end.finish(file, before, aim);
         ending.catch(() => {}); // a failed write comes first
       },
     });
@@ -266,61 +268,19 @@ class Upload {
     this.#context.tally.add(this.#item.from, bytes);
   }
 
-  /** It is written again. */
-  #uncount(): void {
-    this.#count(-this.#counted);
-  }
-
   /** Reads the unfinished file back, if the options ask for it. */
   async #verify(path: string): Promise<void> {
-    const { signal, options: { verify = false } } = this.#context;
-    if (!verify) return;
-    const { size } = await infoOf(this.#local);
-    const file = await this.#target.sftp.open(path, { read: true, signal });
-    try {
-      if (await this.#isSame(file, path, size)) return;
-    } finally {
-      file.close().catch(() => {});
-    }
+    const context = this.#context;
+    if (context.options.verify !== true) return;
+    const local = this.#local;
+    const { size } = await infoOf(local);
+    const { sftp } = this.#target;
+    if (await isThere(sftp, path, { local, size }, context)) return;
     throw transferError(
       "SSH_SFTP_TRANSFER_REFUSED",
       this.#item.from,
       "what the server has of it is not what was sent",
     );
-  }
-
-  #isSame(remote: SftpFile, path: string, size: number): Promise<boolean> {
-    const { sftp } = this.#target;
-    const local = this.#local;
-    return isSameContent({ sftp, remote, path, local, size }, this.#context);
-  }
-
-  /** Gives the file its name; or says how it is to be written instead. */
-  async #putInPlace(
-    path: string,
-    to: string,
-    there: Entry | null,
-  ): Promise<Aim | undefined> {
-    const { signal, tally } = this.#context;
-    const { sftp, protocol } = this.#target;
-    try {
-      return void await sftp.rename(path, to, { signal });
-    } catch (error) {
-      if (!(error instanceof SftpError) || error.status === undefined) {
-        throw error;
-      }
-      if (error.code === "SSH_SFTP_PERMISSION_DENIED") {
-        return { to, there, inPlace: "it may not be renamed to" };
-      }
-      const canReplace = protocol?.has("posix-rename@openssh.com", "1") ?? true;
-      if (canReplace || there === null) throw error;
-      tally.notice(
-        this.#item.from,
-        "The server cannot replace a file in one step: the old one was removed first",
-      );
-      await sftp.remove(to, { signal });
-      return void await sftp.rename(path, to, { signal });
-    }
   }
 
   /** Writes the target itself. */
@@ -331,13 +291,7 @@ class Upload {
     const there = aim.there === undefined
       ? await this.#target.look(to)
       : aim.there;
-    const other = await aimAfter(
-      this.#target,
-      this.#item,
-      this.#context,
-      aim,
-      there,
-    );
+    const other = await this.#aimAfter(aim, there);
     if (other !== undefined) return other;
     const isDevice = there?.kind === "device";
     const mode = options.preserve === false ? undefined : info.mode;

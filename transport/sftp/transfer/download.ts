@@ -6,7 +6,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { sep } from "node:path";
-import type { SftpDirEntry } from "../file_info.ts";
+import type { SftpDirEntry } from "../file.ts";
 import { filterOf } from "../_patterns.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";

@@ -6,11 +6,10 @@
 
 import { readlink } from "node:fs/promises";
 import { sep } from "node:path";
-import { cleanedUp } from "../_clean_up.ts";
 import { filterOf } from "../_patterns.ts";
 import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
-import { finished, leftBelow, leftFor } from "../_unfinished.ts";
+import { cleanedUp, finished, leftBelow, leftFor } from "../_unfinished.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { afterChanges, checkPaths } from "./_errors.ts";
 import { sweep } from "./_left_over.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SftpFileInfo } from "../../sftp/file_info.ts";
+import type { SftpFileInfo } from "../../sftp/file.ts";
 import { OpenFlag } from "../../sftp/packets.ts";
 import { callback, plainText } from "../../options/rules.ts";
 import { OptionTable } from "../../options/table.ts";

@@ -1,7 +1,7 @@
 /** Random steps of SFTP, and sides that each take them with a server of their own. */
 
 import { SftpError } from "../../../../transport/sftp/errors.ts";
-import type { SftpFileInfo } from "../../../../transport/sftp/file_info.ts";
+import type { SftpFileInfo } from "../../../../transport/sftp/file.ts";
 import { PacketType as Type } from "../../../../transport/sftp/packets.ts";
 import { SftpCall } from "../../../../transport/sftp/_call.ts";
 import { Protocol } from "../../../../transport/sftp/_protocol.ts";
