@@ -4,11 +4,7 @@
  * @module
  */
 
-import {
-  checkExec,
-  checkShellOptions,
-  checkSpawn,
-} from "../command/call_options.ts";
+import { checkShellOptions, checkSpawn } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
 import { checkSubsystem, SIGNAL_OPTIONS } from "../connect_options.ts";
 import type {
@@ -30,7 +26,7 @@ import type {
   RemoteProcess,
   SessionOptions,
 } from "../process.ts";
-import { runCommand } from "../session/exec.ts";
+import { execCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
 import { redacted } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
@@ -119,7 +115,7 @@ export class ChannelConnection implements Connection {
       socketRef: this.#socketRef,
       timeouts: parts.times ?? TIMES,
       hasSpares: IS_OPENSSH.test(this.#server),
-      lost: (doing, details) => this.#lost(doing, details),
+      lost: this.#lost,
       onBroken: (error) => transport.destroy(error),
     });
     if (ONE_SESSION.test(this.#server)) this.maxSessions = 1;
@@ -172,19 +168,11 @@ export class ChannelConnection implements Connection {
     command: Command,
     options?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    if (this.isClosed) return Promise.reject(this.#lost("run the command"));
-    try {
-      const call = checkExec(command, options);
+    return execCommand(this.#name, command, options, (call, listener) => {
+      if (this.isClosed) throw this.#lost("run the command");
       const request = commandRequest(call, this.#server);
-      return runCommand(
-        this.#name,
-        call.options,
-        (listener) =>
-          new Session(this.#context, request, call.options, listener),
-      );
-    } catch (error) {
-      return Promise.reject(error);
-    }
+      return new Session(this.#context, request, call.options, listener);
+    });
   }
 
   async spawn(
@@ -211,7 +199,7 @@ export class ChannelConnection implements Connection {
     if (this.isClosed) throw this.#lost("open a tunnel");
     return await openTunnel(this.#channels, target, {
       host: this.#name,
-      lost: (doing) => this.#lost(doing),
+      lost: this.#lost,
       signal,
     });
   }
@@ -235,7 +223,7 @@ export class ChannelConnection implements Connection {
     }
     return await openSubsystem(this.#channels, name, {
       host: this.#name,
-      lost: (doing, details) => this.#lost(doing, details),
+      lost: this.#lost,
       signal,
     });
   }
@@ -255,7 +243,7 @@ export class ChannelConnection implements Connection {
     this.#remoteForwards ??= new RemoteForwards({
       table: this.#channels,
       host: this.#name,
-      lost: (doing) => this.#lost(doing),
+      lost: this.#lost,
       closed: this.closed,
     });
     return await this.#remoteForwards.listen(listen, onConnection, signal);
@@ -283,10 +271,8 @@ export class ChannelConnection implements Connection {
   #makeContext(
     { agent: given, onNotice, times = TIMES }: ConnectionParts,
   ): SessionContext {
-    const lost = (doing: string, details?: LostDetails) =>
-      this.#lost(doing, details);
     const agent = given && { ...given, isForwarded: false };
-    if (agent !== undefined) serveAgent(this.#channels, agent, lost);
+    if (agent !== undefined) serveAgent(this.#channels, agent, this.#lost);
     return {
       table: this.#channels,
       name: this.#name,
@@ -301,7 +287,7 @@ export class ChannelConnection implements Connection {
         }),
       agent,
       stallMs: times.stallMs,
-      lost,
+      lost: this.#lost,
       namesStatus: IS_OPENSSH.test(this.#server),
       endsToo: () => this.#endsToo(),
     };
@@ -325,10 +311,10 @@ export class ChannelConnection implements Connection {
     this.#tellClosed(reason);
   }
 
-  #lost(
+  readonly #lost = (
     doing: string,
     { why: given, ...details }: LostDetails = {},
-  ): ConnectionLostError {
+  ): ConnectionLostError => {
     const reason = this.#reason;
     const why = given !== undefined && reason === undefined
       ? given
@@ -345,7 +331,7 @@ export class ChannelConnection implements Connection {
         ...reason?.kind === "lost" ? { cause: reason.cause } : {},
       },
     );
-  }
+  };
 
   async #close(): Promise<void> {
     // The caller waits for the end of the stream.

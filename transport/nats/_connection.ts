@@ -5,11 +5,7 @@
  */
 
 import { onAbort } from "../abort.ts";
-import {
-  checkExec,
-  checkShellOptions,
-  checkSpawn,
-} from "../command/call_options.ts";
+import { checkShellOptions, checkSpawn } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
 import { checkSubsystem, SIGNAL_OPTIONS } from "../connect_options.ts";
 import type {
@@ -37,7 +33,7 @@ import type {
   RemoteProcess,
   SessionOptions,
 } from "../process.ts";
-import { runCommand } from "../session/exec.ts";
+import { execCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
 import { serverText } from "../session/server_text.ts";
 import { startSftp } from "../sftp/open_session.ts";
@@ -135,22 +131,16 @@ export class FleetConnection implements Connection, SessionOwner {
     command: Command,
     given?: ConnectionExecOptions<Encoding>,
   ): Promise<ExecResult<Output<Encoding>>> {
-    try {
-      const { command: line, options } = checkExec(command, given);
+    return execCommand(this.#name, command, given, (call, listener) => {
       this.#check("run the command");
+      const { options } = call;
       const request = {
-        ...this.#command(line, options),
+        ...this.#command(call.command, options),
         collects: true,
         ...options.stdin === undefined && { noInput: true },
       };
-      return runCommand(
-        this.#name,
-        options,
-        (listener) => new FleetSession(this, request, options, listener),
-      );
-    } catch (error) {
-      return Promise.reject(error);
-    }
+      return new FleetSession(this, request, options, listener);
+    });
   }
 
   async spawn(

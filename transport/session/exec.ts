@@ -4,6 +4,8 @@
  * @module
  */
 
+import { type CheckedCall, checkExec } from "../command/call_options.ts";
+import type { Command } from "../command/command.ts";
 import { checkExit } from "./check_exit.ts";
 import {
   ExecTimeoutError,
@@ -25,6 +27,31 @@ import type {
   SessionListener,
 } from "./remote_session.ts";
 import { InputFeed } from "./_byte_source.ts";
+
+/**
+ * Checks a call of `exec()`, and runs its command.
+ *
+ * @param host The name of the host, for messages.
+ * @param command The command, as the caller gave it.
+ * @param given The options, as the caller gave them.
+ * @param session Makes the session of the call; what it throws is the result.
+ */
+export function execCommand<Encoding extends OutputEncoding>(
+  host: string,
+  command: Command,
+  given: ConnectionExecOptions<Encoding> | undefined,
+  session: (
+    call: CheckedCall<ConnectionExecOptions<Encoding>>,
+    listener: SessionListener,
+  ) => RemoteSession,
+): Promise<ExecResult<Output<Encoding>>> {
+  try {
+    const call = checkExec(command, given);
+    return runCommand(host, call.options, (it) => session(call, it));
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
 
 /**
  * Runs a command.
