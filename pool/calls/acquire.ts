@@ -28,14 +28,14 @@ export function acquire(
   target: CallTarget,
   options?: AcquireOptions,
 ): Promise<Lease> {
-  return rejecting(() => {
-    const { pool, host } = target;
-    if (options === undefined && !isTraced("acquire")) {
-      const pooled = pool.known(host)?.tryTake("command");
-      if (pooled !== undefined) {
-        return Promise.resolve(lease(pool, pooled, undefined));
-      }
+  const { pool, host } = target;
+  if (options === undefined && !isTraced("acquire")) {
+    const pooled = pool.known(host)?.tryTake("command");
+    if (pooled !== undefined) {
+      return Promise.resolve(lease(pool, pooled, undefined));
     }
+  }
+  return rejecting(() => {
     const call: Call = { ...ACQUIRE_OPTIONS.check(options), name: "acquire" };
     return onLane(target, call, async (lane, wait) => {
       const { operation } = wait;

@@ -87,8 +87,10 @@ export class LeaseTracker {
    *
    * @returns Disarms it.
    */
-  watch({ name: host }: LeaseOwner): (() => void) | undefined {
+  watch(owner: LeaseOwner): (() => void) | undefined {
     if (this.#detectionMs === 0) return undefined;
+    // Not before: the name is made anew each time.
+    const { name: host } = owner;
     const heldMs = this.#detectionMs;
     const stack = new Error("Lease acquired here").stack ?? "";
     const disarm = () => {
