@@ -475,16 +475,6 @@ const CLOSE_OPTIONS = new OptionTable<CloseOptions>("close the pool", {
   },
 });
 
-/** How long one call waits, which overrides the pool's. */
-export function acquireTimeout(
-  limits: Limits,
-  { acquireTimeoutMs = limits.acquireTimeoutMs }: {
-    readonly acquireTimeoutMs?: number | undefined;
-  },
-): number {
-  return acquireTimeoutMs;
-}
-
 /**
  * Checks the options of `close()`.
  *

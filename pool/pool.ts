@@ -137,7 +137,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   getConnection(host: HostLike, options?: AcquireOptions): Promise<Connection> {
-    return getConnection(new CallTarget(this.#core, host), options);
+    return getConnection(this.#core, host, options);
   }
 
   /**
@@ -177,7 +177,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {SshError} What every call may throw: see {@linkcode ConnectionPool}.
    */
   acquire(host: HostLike, options?: AcquireOptions): Promise<Lease> {
-    return acquire(new CallTarget(this.#core, host), options);
+    return acquire(this.#core, host, options);
   }
 
   /**
@@ -444,7 +444,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {TypeError | SshConfigError} If it cannot be looked up.
    */
   async removeConnection(host: HostLike): Promise<void> {
-    await this.#core.endConnections(await this.#core.find(host));
+    await this.#core.endConnections(await this.#core.directory.find(host));
   }
 
   /**
@@ -529,7 +529,7 @@ export class HostHandle {
    * {@linkcode ConnectionPool.getConnection}.
    */
   getConnection(options?: AcquireOptions): Promise<Connection> {
-    return getConnection(new CallTarget(this.#pool, this.#host), options);
+    return getConnection(this.#pool, this.#host, options);
   }
 
   /** Returns the host as a connection. See {@linkcode ConnectionPool.route}. */
@@ -539,7 +539,7 @@ export class HostHandle {
 
   /** Borrows a slot. See {@linkcode ConnectionPool.acquire}. */
   acquire(options?: AcquireOptions): Promise<Lease> {
-    return acquire(new CallTarget(this.#pool, this.#host), options);
+    return acquire(this.#pool, this.#host, options);
   }
 
   /** Runs a command and collects its output. See {@linkcode ConnectionPool.exec}. */

@@ -25,18 +25,19 @@ import { takeTold } from "./slot.ts";
 
 /** Lends a slot. */
 export function acquire(
-  target: CallTarget,
+  pool: CallContext,
+  host: HostLike,
   options?: AcquireOptions,
 ): Promise<Lease> {
-  const { pool, host } = target;
   if (options === undefined && !isTraced("acquire")) {
-    const pooled = pool.known(host)?.tryTake("command");
+    const pooled = pool.directory.known(host)?.tryTake("command");
     if (pooled !== undefined) {
       return Promise.resolve(lease(pool, pooled, undefined));
     }
   }
   return rejecting(() => {
     const call: Call = { ...ACQUIRE_OPTIONS.check(options), name: "acquire" };
+    const target = new CallTarget(pool, host);
     return onLane(target, call, async (lane, wait) => {
       const { operation } = wait;
       const { pooled } = await takeTold(lane, "command", wait, operation);
@@ -61,24 +62,27 @@ function lease(
 
 /** Returns the connection that everybody shares. */
 export function getConnection(
-  target: CallTarget,
+  pool: CallContext,
+  host: HostLike,
   options?: AcquireOptions,
 ): Promise<Connection> {
   if (options === undefined) {
-    const shared = warmConnection(target, undefined);
+    const shared = warmConnection(pool, host, undefined);
     if (shared !== undefined) return shared;
   }
-  return rejecting(() =>
-    sharedConnection(target, ACQUIRE_OPTIONS.check(options))
-  );
+  return rejecting(() => {
+    const given = ACQUIRE_OPTIONS.check(options);
+    return sharedConnection(new CallTarget(pool, host), given);
+  });
 }
 
 /** Hands out what is there: the same promise to everybody, and nothing new. */
 function warmConnection(
-  { pool, host }: CallTarget,
+  pool: CallContext,
+  host: HostLike,
   signal: AbortSignal | undefined,
 ): Promise<Connection> | undefined {
-  const pooled = pool.known(host)?.open[0];
+  const pooled = pool.directory.known(host)?.open[0];
   if (!pooled?.isUsable || signal?.aborted) return undefined;
   pooled.markShared();
   return pooled.shared;
@@ -90,7 +94,7 @@ export function sharedConnection(
   options: CheckedAcquireOptions,
   parent?: Operation,
 ): Promise<Connection> {
-  const shared = warmConnection(target, options.signal);
+  const shared = warmConnection(target.pool, target.host, options.signal);
   if (shared !== undefined) return shared;
   const call: Call = { ...options, name: "acquire", parent };
   return onLane(target, call, async (lane, wait) => {

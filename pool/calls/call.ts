@@ -11,7 +11,6 @@ import type { Sftp } from "../../transport/sftp/sftp.ts";
 import type { PoolContext } from "../lane/context.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
-import { acquireTimeout } from "../options.ts";
 import { withCallerStack } from "../telemetry/failure.ts";
 import type { OperationName } from "../telemetry/diagnostics.ts";
 import { isTraced, type Operation, trace } from "../telemetry/tracing.ts";
@@ -22,16 +21,21 @@ export interface SftpLender {
   open(wait: WaitOptions): Promise<Sftp>;
 }
 
+/** Where lanes are found. */
+export interface LaneDirectory {
+  /** Returns the lane of a host, if finding it takes no work. */
+  known(host: HostLike): Lane | undefined;
+  /** Returns the lane of a host; a promise if a file has to be read first. */
+  find(host: HostLike): Lane | Promise<Lane>;
+}
+
 /** What calls use of the pool. */
 export interface CallContext extends PoolContext {
   /** Aborts when the pool begins to close, with the error for its callers. */
   readonly closingSignal: AbortSignal;
   /** The forwards that are open. */
   readonly forwards: Set<Forward>;
-  /** Returns the lane of a host, if finding it takes no work. */
-  known(host: HostLike): Lane | undefined;
-  /** Returns the lane of a host; a promise if a file has to be read first. */
-  find(host: HostLike): Lane | Promise<Lane>;
+  readonly directory: LaneDirectory;
   /** Waits for a lane that is being looked up. */
   awaitLane(
     host: HostLike,
@@ -61,7 +65,7 @@ export class CallTarget {
   find(): Lane | Promise<Lane> {
     const { pool } = this;
     if (pool.isClosing) throw pool.closedError();
-    return pool.find(this.host);
+    return pool.directory.find(this.host);
   }
 }
 
@@ -126,7 +130,7 @@ export function tracedWhole<T>(
   return traced(target, { name }, async (operation) => {
     const value = await run(operation);
     if (operation === undefined) return value;
-    const lane = target.pool.known(target.host);
+    const lane = target.pool.directory.known(target.host);
     if (lane !== undefined) operation.setHost(lane);
     const { closed } = value as { closed?: Promise<unknown> };
     if (closed !== undefined) operation.holdUntil(closed);
@@ -134,14 +138,15 @@ export function tracedWhole<T>(
   });
 }
 
-/** Returns how long a call waits. */
+/** Returns how long a call waits: its own option overrides the pool's. */
 export function waitOptions(
   { pool }: CallTarget,
   call: Call,
   operation: Operation | undefined,
 ): WaitOptions {
-  const { signal } = call;
-  return { signal, timeoutMs: acquireTimeout(pool.limits, call), operation };
+  const { signal, acquireTimeoutMs: timeoutMs = pool.limits.acquireTimeoutMs } =
+    call;
+  return { signal, timeoutMs, operation };
 }
 
 /**

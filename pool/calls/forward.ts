@@ -160,7 +160,7 @@ function telling(target: CallTarget, options: ForwardOptions): TellFailure {
   return ({ reason, listen, to, error }) =>
     pool.telemetry.record({
       type: "forward-failed",
-      host: pool.known(host)?.name ?? givenLabel(host),
+      host: pool.directory.known(host)?.name ?? givenLabel(host),
       forward: options.type,
       listen: targetName(listen),
       ...to !== undefined && { to: targetName(to) },

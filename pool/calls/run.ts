@@ -19,6 +19,7 @@ import type { RetryCause } from "../telemetry/events.ts";
 import { isTraced, type Operation } from "../telemetry/tracing.ts";
 import {
   type Call,
+  type CallContext,
   type CallTarget,
   findLane,
   traced,
@@ -58,27 +59,53 @@ export function onSlot<T>(
 ): Promise<T> {
   try {
     const job = prepare();
-    if (!isTraced(job.name)) return new Run(target, job, undefined).result();
+    if (!isTraced(job.name)) return run(target, job, undefined);
     return traced(target, job, (operation) => run(target, job, operation));
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-/** Runs a job as a part of an operation. */
-export function run<T>(
+/** Runs a job as a part of an operation, from its first try to its result. */
+export async function run<T>(
   target: CallTarget,
   job: SlotJob<T>,
   operation: Operation | undefined,
 ): Promise<T> {
-  return new Run(target, job, operation).result();
+  try {
+    let wait = waitOptions(target, job, operation);
+    const found = findLane(target, wait);
+    const lane = found instanceof Promise ? await found : found;
+    let retries: Retries | undefined;
+    for (;;) {
+      let slot: Slot | undefined;
+      let begunAt = 0;
+      try {
+        const taken = takeSlot(target.pool, lane, job.kind, wait);
+        slot = taken instanceof Promise ? await taken : taken;
+        begunAt = performance.now();
+        const value = await slot.start(job, lane);
+        const held = job.hold?.(value);
+        operation?.setResult(value, held);
+        const kept = slot;
+        if (held === undefined) kept.end("ended");
+        else held.then(() => kept.end("ended"), (it) => kept.giveBack(it));
+        return value;
+      } catch (error) {
+        retries ??= new Retries(target.pool, lane, job);
+        wait = retries.next(wait, slot && { slot, begunAt }, error);
+      }
+    }
+  } catch (error) {
+    throw withCallerStack(error);
+  }
 }
 
-/** One job, from its first try to its result. */
-class Run<T> {
-  readonly #target: CallTarget;
-  readonly #job: SlotJob<T>;
-  readonly #operation: Operation | undefined;
+/** The tries of one job that have failed, and whether there is another. */
+class Retries {
+  readonly #pool: CallContext;
+  readonly #lane: Lane;
+  readonly #job: SlotJob<unknown>;
   /** When the wait for a slot must end; set by the first try that failed. */
   #deadlineAt: number | undefined;
   /** How often the connection was lost under it. */
@@ -86,42 +113,10 @@ class Run<T> {
   /** The loss of a try in which it may have run. */
   #ran: Loss | undefined;
 
-  constructor(
-    target: CallTarget,
-    job: SlotJob<T>,
-    operation: Operation | undefined,
-  ) {
-    this.#target = target;
+  constructor(pool: CallContext, lane: Lane, job: SlotJob<unknown>) {
+    this.#pool = pool;
+    this.#lane = lane;
     this.#job = job;
-    this.#operation = operation;
-  }
-
-  async result(): Promise<T> {
-    const job = this.#job;
-    const target = this.#target;
-    try {
-      let wait = waitOptions(target, job, this.#operation);
-      const found = findLane(target, wait);
-      const lane = found instanceof Promise ? await found : found;
-      for (;;) {
-        let slot: Slot | undefined;
-        let begunAt = 0;
-        try {
-          const taken = takeSlot(target.pool, lane, job.kind, wait);
-          slot = taken instanceof Promise ? await taken : taken;
-          begunAt = performance.now();
-          const value = await slot.start(job, lane);
-          const held = job.hold?.(value);
-          this.#operation?.setResult(value, held);
-          slot.finish(held);
-          return value;
-        } catch (error) {
-          wait = this.#waitAgain(lane, wait, slot && { slot, begunAt }, error);
-        }
-      }
-    } catch (error) {
-      throw withCallerStack(error);
-    }
   }
 
   /**
@@ -131,15 +126,14 @@ class Run<T> {
    * later.
    * @throws What the caller gets, if there must be no other try.
    */
-  #waitAgain(
-    lane: Lane,
+  next(
     wait: WaitOptions,
     failed: { readonly slot: Slot; readonly begunAt: number } | undefined,
     error: unknown,
   ): WaitOptions {
-    const { pool } = this.#target;
+    const [pool, lane] = [this.#pool, this.#lane];
     const slot = failed?.slot;
-    const cause = slot && this.#retryCause(lane, slot, error);
+    const cause = slot && this.#retryCause(slot, error);
     slot?.giveBack(error);
     if (cause === undefined) throw this.#explained(error, slot);
     // A refusal that crosses an abort, or the end of the pool, is not the
@@ -162,7 +156,7 @@ class Run<T> {
   }
 
   /** Returns why the job is to be tried again; `undefined` if it must not. */
-  #retryCause(lane: Lane, slot: Slot, error: unknown): RetryCause | undefined {
+  #retryCause(slot: Slot, error: unknown): RetryCause | undefined {
     const { attempt } = slot;
     if (attempt === undefined) return undefined;
     if (error instanceof ChannelOpenError && !attempt.isOpen) {
@@ -170,10 +164,10 @@ class Run<T> {
       const isLimit = error.reason === OPEN_CONNECT_FAILED ||
         (error.reason > 0 && slot.pooled.hadSession);
       if (!isLimit) return undefined;
-      return isTemporary(lane, slot) ? "channel-open" : undefined;
+      return isTemporary(this.#lane, slot) ? "channel-open" : undefined;
     }
     const { signal, idempotent } = this.#job;
-    if (this.#target.pool.isClosing || signal?.aborted) return undefined;
+    if (this.#pool.isClosing || signal?.aborted) return undefined;
     if (!isLoss(error)) return undefined;
     // TinySSH hangs up when its one session ends, on all that wait for another.
     if (!error.mayHaveRun) {

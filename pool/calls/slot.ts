@@ -35,7 +35,7 @@ export interface SlotWork<T> {
   hold?(value: T): Promise<unknown>;
 }
 
-/** A slot, which is given back once: by `finish()` or by `giveBack()`. */
+/** A slot, which is given back once: by `end()` or by `giveBack()`. */
 export class Slot {
   readonly pooled: PooledConnection;
   readonly #kind: SlotKind;
@@ -70,21 +70,13 @@ export class Slot {
     return started;
   }
 
-  /**
-   * Gives it back after work that has succeeded: now, or when what holds it
-   * has ended.
-   */
-  finish(held: Promise<unknown> | undefined): void {
-    if (held === undefined) return this.#end("ended");
-    held.then(() => this.#end("ended"), (error) => this.#end(endOf(error)));
-  }
-
   /** Gives it back after work that has failed, or was never begun. */
   giveBack(error: unknown): void {
-    this.#end(endOf(error));
+    this.end(endOf(error));
   }
 
-  #end(end: SessionEnd): void {
+  /** Gives it back after work that has ended so. */
+  end(end: SessionEnd): void {
     const attempt = this.#attempt;
     if (attempt === undefined) this.pooled.giveSlot(this.#kind);
     else this.pooled.endSession(attempt, this.#kind, end);

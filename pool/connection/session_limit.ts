@@ -125,7 +125,8 @@ export class SessionLimit {
   /** A session ended, so one more may fit, or part of one. */
   sessionEnded(): void {
     this.#hasEnded = true;
-    if (this.#pausedUntil === 0) this.#raise(this.ceiling < 1 ? 1 : GROWTH);
+    if (this.ceiling === Infinity || this.#pausedUntil > 0) return;
+    this.#raise(this.ceiling < 1 ? 1 : GROWTH);
   }
 
   /** Sessions that are open. */

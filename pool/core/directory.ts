@@ -87,9 +87,10 @@ export class Directory {
    * @throws {TypeError} If the host is malformed.
    */
   find(named: HostLike): Lane | Promise<Lane> {
-    const host = urlAsText(named);
+    const host = typeof named === "string" ? named : urlAsText(named);
     const lane = this.known(host);
     if (lane !== undefined && this.#mayReuse(host, lane)) {
+      if (this.#byKey.get(lane.key) === lane) return lane;
       const current = this.current(lane);
       if (current !== lane) this.#byObject.get(host as object)!.lane = current;
       return current;

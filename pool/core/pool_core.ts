@@ -61,7 +61,8 @@ export class PoolCore implements CallContext {
   readonly connections: Set<PooledConnection> = new Set();
   readonly leases: LeaseTracker;
   readonly forwards: Set<Forward> = new Set();
-  readonly #directory: Directory;
+  readonly directory: Directory;
+  isClosing = false;
   readonly #files = new WeakMap<Lane, FileSessions>();
   /** What is being closed; each settles in bounded time. */
   readonly #closings = new Set<Promise<void>>();
@@ -93,7 +94,7 @@ export class PoolCore implements CallContext {
       onIdle: (pooled) => pooled.end("idle"),
       onTick: () => this.#dropLeaseGroups(),
     });
-    this.#directory = new Directory(
+    this.directory = new Directory(
       resolverOf(given),
       (host, key) => this.#makeLane(host, key),
       (host, notice) =>
@@ -108,26 +109,12 @@ export class PoolCore implements CallContext {
   }
 
   get lanes(): Iterable<Lane> {
-    return this.#directory.lanes;
-  }
-
-  get isClosing(): boolean {
-    return this.#closed !== undefined;
+    return this.directory.lanes;
   }
 
   /** Aborts when the pool begins to close, with the error for its callers. */
   get closingSignal(): AbortSignal {
     return this.#closing.signal;
-  }
-
-  /** Returns the lane of a host, if finding it takes no work. */
-  known(host: HostLike): Lane | undefined {
-    return this.#directory.known(host);
-  }
-
-  /** Returns the lane of a host; a promise if a file has to be read first. */
-  find(host: HostLike): Lane | Promise<Lane> {
-    return this.#directory.find(host);
   }
 
   /**
@@ -166,7 +153,7 @@ export class PoolCore implements CallContext {
     signal: AbortSignal,
     operation: Operation | undefined,
   ): Promise<PooledConnection> {
-    const lane = this.#directory.laneOf(hop);
+    const lane = this.directory.laneOf(hop);
     // The target's waiters have deadlines; the hop's wait ends with theirs.
     return lane.acquire("pin", { signal, timeoutMs: 0, operation });
   }
@@ -215,6 +202,7 @@ export class PoolCore implements CallContext {
       // know by then that it is closing.
       let done!: () => void;
       this.#closed = new Promise((resolve) => done = resolve);
+      this.isClosing = true;
       this.#close(drainMs).then(done);
     } else if (options?.drainTimeoutMs !== undefined) {
       this.#limitDrain(drainMs);
@@ -252,7 +240,7 @@ export class PoolCore implements CallContext {
   #makeLane(host: ResolvedHost, key: string): Lane {
     return new Lane(this, host, key, {
       share: (lane, pooled) => new SharedConnection(this, lane, pooled),
-      current: (lane) => this.#directory.current(lane),
+      current: (lane) => this.directory.current(lane),
     });
   }
 

@@ -13,17 +13,15 @@ import type { PoolContext } from "./context.ts";
  */
 export class ConnectionSet {
   readonly #pool: Pick<PoolContext, "connections" | "sweeper">;
+  /** Connections that give slots, oldest first. */
+  readonly open: readonly PooledConnection[];
   readonly #open: PooledConnection[] = [];
   readonly #all = new Set<PooledConnection>();
 
   /** @param pool What all hosts share. */
   constructor(pool: Pick<PoolContext, "connections" | "sweeper">) {
     this.#pool = pool;
-  }
-
-  /** Connections that give slots, oldest first. */
-  get open(): readonly PooledConnection[] {
-    return this.#open;
+    this.open = this.#open;
   }
 
   /** Every live connection, draining ones too. */

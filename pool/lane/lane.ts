@@ -66,6 +66,8 @@ export class Lane
   readonly key: string;
   readonly name: string;
   readonly backoff: Backoff;
+  /** Connections that give slots; the first is the one that callers share. */
+  readonly open: readonly PooledConnection[];
   readonly #context: PoolContext;
   readonly #options: LaneOptions;
   readonly #connections: ConnectionSet;
@@ -91,16 +93,12 @@ export class Lane
     this.name = hostLabel(host);
     this.backoff = new Backoff(limits.backoff);
     this.#connections = new ConnectionSet(context);
+    this.open = this.#connections.open;
     this.#dialer = new Dialer(context, this, this);
     this.#learned = new LearnedLimits(limits);
     this.#maxConnections = host.keyboardInteractive === undefined
       ? limits.maxConnectionsPerHost
       : limits.maxInteractiveConnectionsPerHost;
-  }
-
-  /** Connections that give slots; the first is the one that callers share. */
-  get open(): readonly PooledConnection[] {
-    return this.#connections.open;
   }
 
   /** Slots of each connection. */

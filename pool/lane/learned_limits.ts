@@ -18,20 +18,16 @@ const COMMAND_SHARE = 1 / 8;
 export class LearnedLimits {
   readonly #configured: number;
   readonly #hangUps = new HangUps();
-  #sessions: number;
+  /** Sessions at once on each connection. For these limits alone to write. */
+  sessions: number;
   #sessionsInLife: number;
   /** After how many the latest connection would take no more. */
   #spentAfter = 0;
 
   constructor(limits: Limits) {
     this.#configured = limits.maxSessionsPerConnection;
-    this.#sessions = limits.maxSessionsPerConnection;
+    this.sessions = limits.maxSessionsPerConnection;
     this.#sessionsInLife = limits.maxLifetimeSessions || Infinity;
-  }
-
-  /** Sessions at once on each connection. */
-  get sessions(): number {
-    return this.#sessions;
   }
 
   /** Sessions that a connection carries in its life. */
@@ -41,7 +37,7 @@ export class LearnedLimits {
 
   /** Sessions that a new connection can carry at once. */
   get sessionsOfNew(): number {
-    return Math.min(this.#sessions, this.#sessionsInLife);
+    return Math.min(this.sessions, this.#sessionsInLife);
   }
 
   /** Returns how many streams so many connections may carry. */
@@ -52,8 +48,8 @@ export class LearnedLimits {
 
   /** Lowers the limit of sessions at once. Returns whether it was higher. */
   lower(limit: number): boolean {
-    if (limit >= this.#sessions) return false;
-    this.#sessions = limit;
+    if (limit >= this.sessions) return false;
+    this.sessions = limit;
     return true;
   }
 
@@ -78,7 +74,7 @@ export class LearnedLimits {
   ): void {
     this.#hangUps.note(survival, cause, reason);
     // The next server may have another configuration.
-    if (cause === "ended" && isLast) this.#sessions = this.#configured;
+    if (cause === "ended" && isLast) this.sessions = this.#configured;
   }
 
   /**

@@ -19,16 +19,12 @@ export abstract class ListNode<T extends ListNode<T>> {
 export class LinkedList<T extends ListNode<T>> {
   #head: T | undefined;
   #tail: T | undefined;
-  #size = 0;
+  /** How many members there are. For the list alone to write. */
+  size = 0;
 
   /** The first member, which leaves first. */
   get first(): T | undefined {
     return this.#head;
-  }
-
-  /** How many members there are. */
-  get size(): number {
-    return this.#size;
   }
 
   /** Puts a node after `anchor`, or at the head where there is none. */
@@ -42,7 +38,7 @@ export class LinkedList<T extends ListNode<T>> {
     else anchor.next = node;
     if (next === undefined) this.#tail = node;
     else next.prev = node;
-    this.#size++;
+    this.size++;
   }
 
   /** Puts a node at the tail. */
@@ -58,7 +54,7 @@ export class LinkedList<T extends ListNode<T>> {
     if (node.next === undefined) this.#tail = node.prev;
     else node.next.prev = node.prev;
     node.list = node.next = node.prev = undefined;
-    this.#size--;
+    this.size--;
     return true;
   }
 

@@ -241,7 +241,7 @@ export function whenOpened<Options extends SessionOptions>(
     return onOpen();
   };
   const copy = { ...options, onOpen: both };
-  new Checked(copy, mayHold(options));
+  new Checked(copy, onOpen !== undefined && mayHold(options));
   return Object.freeze(copy);
 }
 
