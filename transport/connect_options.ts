@@ -5,6 +5,7 @@
  */
 
 import type { ConnectOptions } from "./connector.ts";
+import type { DialPhase } from "./errors.ts";
 import {
   callback,
   duration,
@@ -33,6 +34,19 @@ export const CONNECT_OPTIONS = new OptionTable<ConnectOptions>("connect", {
 export const SIGNAL_OPTIONS = new OptionTable<
   { readonly signal?: AbortSignal }
 >("use the connection", { signal });
+
+/** What the message of a deadline says was under way. */
+export const DIAL_STEPS: Readonly<Record<DialPhase, string>> = {
+  config: "preparing keys and host keys",
+  dns: "looking up the host name",
+  tcp: "connecting",
+  proxy: "waiting for the proxy",
+  banner: "waiting for the server's banner",
+  kex: "exchanging keys",
+  hostkey: "verifying the host key",
+  auth: "authenticating",
+  timeout: "waiting",
+};
 
 const SUBSYSTEM = new Field("start the subsystem", "name");
 

@@ -6,10 +6,11 @@
 
 import { ChannelConnection } from "../channels/connection.ts";
 import { TIMES } from "../channels/times.ts";
+import { DIAL_STEPS } from "../connect_options.ts";
 import type { Connection, ConnectOptions } from "../connector.ts";
+import type { DialPhase } from "../errors.ts";
 import type { ResolvedHost } from "../host/host.ts";
 import { Folders } from "./_folder.ts";
-import { DOING } from "./_log.ts";
 import { Master } from "./_master.ts";
 import { MuxTransport } from "./_packet_transport.ts";
 import { Program } from "./_program.ts";
@@ -57,7 +58,7 @@ export class Dialler {
     const { master, control } = await Master.start(
       parts,
       signal,
-      ({ log }) => onStart(() => DOING[log.phase]),
+      ({ log }) => onStart(() => stepOf(log.phase)),
     );
     const { channelOpenTimeoutMs: openMs = TIMES.openMs } = options;
     return new ChannelConnection({
@@ -71,4 +72,8 @@ export class Dialler {
       onNotice: options.onNotice,
     });
   }
+}
+
+function stepOf(phase: DialPhase): string {
+  return phase === "config" ? "starting ssh" : DIAL_STEPS[phase];
 }

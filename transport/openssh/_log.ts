@@ -22,19 +22,6 @@ const CHATTER = /^(Authenticated (to|using) |Transferred: |Bytes per second: )/;
 
 type HostKeyReason = HostKeyError["reason"];
 
-/** What the message of a deadline says was under way. */
-export const DOING: Readonly<Record<DialPhase, string>> = {
-  config: "starting ssh",
-  dns: "looking up the host name",
-  tcp: "connecting",
-  proxy: "waiting for the proxy",
-  banner: "waiting for the server's banner",
-  kex: "exchanging keys",
-  hostkey: "verifying the host key",
-  auth: "authenticating",
-  timeout: "waiting",
-};
-
 /** Reads the log of one connection, line by line. */
 export class DialLog {
   readonly #host: string;

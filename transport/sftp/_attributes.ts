@@ -1,4 +1,5 @@
 import {
+  type AttributeChanges,
   type PacketReader,
   type PacketWriter,
   protocolError,
@@ -14,17 +15,6 @@ const HAS_EXTENDED = 0x80000000;
 
 /** Of the flags of a file system. */
 const READ_ONLY = 1n;
-
-/** What a file is to become. Owner and group go together, and both times. */
-export interface AttributeChanges {
-  readonly size?: number | undefined;
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
-  readonly mode?: number | undefined;
-  /** In seconds since 1970. */
-  readonly times?:
-    | { readonly atime: number; readonly mtime: number }
-    | undefined;
-}
 
 const MAX_ID = 0xffffffff;
 /** With the kind of the file, as `stat` tells it. */

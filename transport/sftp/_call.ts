@@ -1,5 +1,4 @@
 import {
-  type AttributeChanges,
   dirEntries,
   readAttributes,
   readFileSystem,
@@ -14,6 +13,7 @@ import type {
   SftpFileSystemInfo,
 } from "./file.ts";
 import {
+  type AttributeChanges,
   extended,
   type PacketReader,
   PacketType,

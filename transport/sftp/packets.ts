@@ -62,6 +62,17 @@ export const OpenFlag = {
   EXCLUSIVE: 32,
 } as const;
 
+/** What a file is to become. Owner and group go together, and both times. */
+export interface AttributeChanges {
+  readonly size?: number | undefined;
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mode?: number | undefined;
+  /** In seconds since 1970. */
+  readonly times?:
+    | { readonly atime: number; readonly mtime: number }
+    | undefined;
+}
+
 /** The largest answer that is accepted; servers stay below 256 KiB and a bit. */
 export const MAX_PACKET_BYTES = 1024 * 1024;
 

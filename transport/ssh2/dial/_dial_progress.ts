@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DIAL_STEPS } from "../../connect_options.ts";
 import { DialError, type DialPhase } from "../../errors.ts";
 import type { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
@@ -14,19 +15,6 @@ import type { NoCommonAlgorithm } from "./_kex_init.ts";
 
 /** What ssh2 says of a packet of more than 35,000 bytes. */
 export const TOO_LONG = "Bad packet length";
-
-/** What the message of a deadline says was under way. */
-const DOING: Record<DialPhase, string> = {
-  config: "preparing keys and host keys",
-  dns: "looking up the host name",
-  tcp: "connecting",
-  proxy: "waiting for the proxy",
-  banner: "waiting for the server's banner",
-  kex: "exchanging keys",
-  hostkey: "verifying the host key",
-  auth: "authenticating",
-  timeout: "waiting",
-};
 
 /** What a dial has met so far; an error comes of the first that explains it. */
 export class DialProgress {
@@ -142,7 +130,7 @@ export class DialProgress {
     return new DialError(
       "timeout",
       `${this.cannot()}: no success within ` +
-        `${timeoutMs} ms, while ${DOING[this.phase]}`,
+        `${timeoutMs} ms, while ${DIAL_STEPS[this.phase]}`,
       { host: this.name, cause: this.lastError },
     );
   }

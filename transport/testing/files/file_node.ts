@@ -5,6 +5,7 @@
  */
 
 import { encodeFileName } from "../../sftp/names.ts";
+import type { AttributeChanges } from "../../sftp/packets.ts";
 import type { FileContent } from "./_content.ts";
 import { FileError } from "./file_error.ts";
 
@@ -17,17 +18,6 @@ export interface FileAttributes {
   readonly mode: number;
   readonly atime: number;
   readonly mtime: number;
-}
-
-/** What is to become of a file; what is absent stays. */
-export interface FileChanges {
-  /** In bytes: it is cut, or filled up with zeros. */
-  readonly size?: number | undefined;
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
-  readonly mode?: number | undefined;
-  readonly times?:
-    | { readonly atime: number; readonly mtime: number }
-    | undefined;
 }
 
 /** The part of a mode that says which kind it is. */
@@ -82,7 +72,10 @@ export class FileNode {
   }
 
   /** Changes attributes; `now` gives the time of a new size. */
-  change({ size, owner, mode, times }: FileChanges, now: () => number): void {
+  change(
+    { size, owner, mode, times }: AttributeChanges,
+    now: () => number,
+  ): void {
     if (size !== undefined) {
       if (this.isFolder) throw new FileError("EISDIR");
       this.content?.resize(size);

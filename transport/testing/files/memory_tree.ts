@@ -4,14 +4,10 @@
  * @module
  */
 
-import { OpenFlag } from "../../sftp/packets.ts";
+import { type AttributeChanges, OpenFlag } from "../../sftp/packets.ts";
 import { FileContent } from "./_content.ts";
 import { FileError } from "./file_error.ts";
-import {
-  type FileAttributes,
-  type FileChanges,
-  FileNode,
-} from "./file_node.ts";
+import { type FileAttributes, FileNode } from "./file_node.ts";
 
 /** An open file. It lives on when its path is taken away. */
 export interface ServedFile {
@@ -20,7 +16,7 @@ export interface ServedFile {
   /** Writes all of it; does not keep the data. */
   write(offset: number, data: Uint8Array): void;
   stat(): FileAttributes;
-  change(changes: FileChanges): void;
+  change(changes: AttributeChanges): void;
   close(): void;
 }
 
@@ -136,7 +132,7 @@ export class MemoryTree {
   }
 
   /** Changes attributes; `isLink` says of the link itself. */
-  change(path: string, changes: FileChanges, isLink = false): void {
+  change(path: string, changes: AttributeChanges, isLink = false): void {
     this.#find(path, !isLink).change(changes, this.#now);
   }
 

@@ -1,7 +1,7 @@
 /** What a scripted command writes, on its way to the client. */
 
 import type { SessionListener } from "../../session/remote_session.ts";
-import { PIPE_BYTES } from "./_byte_pipe.ts";
+import { PIPE_BYTES } from "./_tunnel.ts";
 
 type Stream = "stdout" | "stderr";
 

@@ -45,7 +45,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Encodes text; lets bytes through. */
-export function toBytes(chunk: string | Uint8Array): Uint8Array {
+function toBytes(chunk: string | Uint8Array): Uint8Array {
   return typeof chunk === "string" ? encoder.encode(chunk) : chunk;
 }
 

@@ -14,13 +14,13 @@ import type {
 import { requireScript } from "../scripts/commands.ts";
 import { pass } from "../scripts/outcome.ts";
 import { CommandInput } from "../scripts/input.ts";
-import { playCommand, playShell, type RunParts } from "../scripts/run.ts";
-import { PIPE_BYTES } from "./_byte_pipe.ts";
+import { play, type RunParts } from "../scripts/run.ts";
+import { PIPE_BYTES } from "./_tunnel.ts";
 import type { Ending, MemoryChannels, SessionSlot } from "./_channels.ts";
 import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
 import { MemoryOutput } from "./_output.ts";
-import { type MemoryRequest, statusOf, toBytes } from "./_request.ts";
-import { Terminal, throughTerminal } from "../scripts/terminal.ts";
+import { type MemoryRequest, statusOf } from "./_request.ts";
+import { Terminal } from "../scripts/terminal.ts";
 
 /** What distributions have in their sshd_config. */
 const ACCEPT_ENV = ["LANG", "LC_*"];
@@ -156,10 +156,6 @@ export class MemorySession implements RemoteSession, Ending {
     const script = await this.#grant(signal);
     this.#listener.onStarted();
     const result = await this.#play(script, env);
-    await Promise.all([
-      this.#send("stdout", result.stdout),
-      this.#send("stderr", result.stderr),
-    ]);
     await this.#output.flush();
     this.#listener.onEof();
     if (channels.isFrozen) await channels.thawed(signal);
@@ -236,21 +232,9 @@ export class MemorySession implements RemoteSession, Ending {
       get input() {
         return stdin();
       },
-      send: (stream, chunk) => this.#send(stream, chunk),
+      write: (stream, bytes) => this.#output.write(stream, bytes),
     };
-    const result = script === undefined
-      ? playShell(parts)
-      : playCommand(parts, script, this.#line);
-    return Promise.race([result, killed]);
-  }
-
-  #send(
-    stream: "stdout" | "stderr",
-    chunk: string | Uint8Array = "",
-  ): Promise<void> | undefined {
-    return this.#terminal === undefined
-      ? this.#output.write(stream, toBytes(chunk))
-      : this.#output.write("stdout", throughTerminal(chunk));
+    return Promise.race([play(parts, script, this.#line), killed]);
   }
 
   #fail(reason: unknown): void {

@@ -4,7 +4,7 @@ import { abortable } from "../../abort.ts";
 import type { ChannelOpenError } from "../../errors.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
-import { pass } from "../scripts/outcome.ts";
+import { passAtOnce } from "../scripts/outcome.ts";
 import type { Ending, MemoryChannels } from "./_channels.ts";
 import { lost } from "./_errors.ts";
 import { SftpPipe } from "./_sftp_pipe.ts";
@@ -53,11 +53,8 @@ function makePipe(
 ): SftpPipe {
   const { options, connection } = channels;
   const over = new AbortController();
-  const gate = (request: SftpRequest) => {
-    const outcome = options.onSftpRequest?.(request, connection);
-    if (outcome === undefined || outcome === "ok") return;
-    return pass(outcome, over.signal);
-  };
+  const gate = (request: SftpRequest) =>
+    passAtOnce(options.onSftpRequest?.(request, connection), over.signal);
   const pipe = new SftpPipe({
     files: files.served(),
     gate,

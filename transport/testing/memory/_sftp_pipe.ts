@@ -6,7 +6,7 @@ import {
 } from "../sftp_server/sftp_server.ts";
 import type { SftpTransport } from "../../sftp/transport.ts";
 import type { Tunnel } from "../../connector.ts";
-import { PIPE_BYTES } from "./_byte_pipe.ts";
+import { PIPE_BYTES } from "./_tunnel.ts";
 import { sleep } from "../../abort.ts";
 
 /** What an SFTP session within the process is made of. */

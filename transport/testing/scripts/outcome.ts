@@ -37,6 +37,15 @@ export async function pass(
   return await pass(await abortable(outcome, signal), signal);
 }
 
+/** The same without a promise where the step need not wait. */
+export function passAtOnce(
+  outcome: Outcome,
+  signal: AbortSignal,
+): Promise<void> | undefined {
+  if (outcome === undefined || outcome === "ok") return undefined;
+  return pass(outcome, signal);
+}
+
 /** Holds up all who wait, and lets them go on together each time it opens. */
 export class Gate {
   #held: { promise: Promise<void>; resolve: () => void } | undefined;

@@ -8,7 +8,7 @@ import type {
 } from "./command_script.ts";
 import { runScript } from "./commands.ts";
 import type { CommandInput } from "./input.ts";
-import type { Terminal } from "./terminal.ts";
+import { type Terminal, throughTerminal } from "./terminal.ts";
 
 /** What a session has been told before something runs on it. */
 export interface RunParts {
@@ -20,18 +20,55 @@ export interface RunParts {
   /** Finds the script of a line. */
   readonly find: (line: string) => CommandScript;
   readonly input: CommandInput;
-  /** Sends output; settles when there is room for more. */
-  send(
-    stream: "stdout" | "stderr",
-    chunk: string | Uint8Array,
-  ): Promise<void> | undefined;
+  /** Writes output; settles when there is room for more. */
+  write(stream: Stream, bytes: Uint8Array): Promise<void> | undefined;
 }
+
+type Stream = "stdout" | "stderr";
 
 /** The code of a command that a signal has ended, as `KILL` has it. */
 const KILLED_CODE = 137;
 
+/**
+ * Runs a session to its end, and sends all of its output.
+ *
+ * @param script What it does; `undefined` is the login shell.
+ * @param command The command line; empty for a shell.
+ */
+export async function play(
+  parts: RunParts,
+  script: CommandScript | undefined,
+  command: string,
+): Promise<CommandResult> {
+  const result = await playCommand(
+    parts,
+    script ?? (() => playLines(parts)),
+    command,
+  );
+  await Promise.all([
+    send(parts, "stdout", result.stdout),
+    send(parts, "stderr", result.stderr),
+  ]);
+  return result;
+}
+
+const encoder = new TextEncoder();
+
+/** A terminal shows both outputs as one. */
+function send(
+  { terminal, write }: RunParts,
+  stream: Stream,
+  chunk: string | Uint8Array = "",
+): Promise<void> | undefined {
+  if (chunk.length === 0) return undefined;
+  const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk;
+  return terminal === undefined
+    ? write(stream, bytes)
+    : write("stdout", throughTerminal(bytes));
+}
+
 /** Runs a command; its result is a result whatever the handler does. */
-export function playCommand(
+function playCommand(
   parts: RunParts,
   script: CommandScript,
   command: string,
@@ -39,11 +76,10 @@ export function playCommand(
   if (typeof script !== "function") return Promise.resolve(script);
   const { host, env, terminal, process: { signal } } = parts;
   let stdin: ReadableStream<Uint8Array> | undefined;
-  const write =
-    (stream: "stdout" | "stderr") => async (chunk: string | Uint8Array) => {
-      signal.throwIfAborted();
-      await abortable(Promise.resolve(parts.send(stream, chunk)), signal);
-    };
+  const write = (stream: Stream) => async (chunk: string | Uint8Array) => {
+    signal.throwIfAborted();
+    await abortable(Promise.resolve(send(parts, stream, chunk)), signal);
+  };
   const context: CommandContext = {
     command,
     host,
@@ -60,10 +96,6 @@ export function playCommand(
 }
 
 /** Runs the login shell: each line that it reads, up to `exit` or the end. */
-export function playShell(parts: RunParts): Promise<CommandResult> {
-  return playCommand(parts, () => playLines(parts), "");
-}
-
 async function playLines(parts: RunParts): Promise<CommandResult> {
   let code = 0;
   for (;;) {
@@ -79,8 +111,8 @@ async function playLines(parts: RunParts): Promise<CommandResult> {
 async function runOne(parts: RunParts, command: string): Promise<number> {
   const result = await playCommand(parts, parts.find(command), command);
   parts.process.signal.throwIfAborted();
-  if (result.stdout?.length) await parts.send("stdout", result.stdout);
-  if (result.stderr?.length) await parts.send("stderr", result.stderr);
+  await send(parts, "stdout", result.stdout);
+  await send(parts, "stderr", result.stderr);
   return result.signal === undefined ? result.code ?? 0 : KILLED_CODE;
 }
 

@@ -55,10 +55,7 @@ export class Terminal implements CommandTerminal {
 const LINE_END = 0x0a;
 
 /** Output as it leaves a terminal: each line ends with `\r\n`. */
-export function throughTerminal(chunk: string | Uint8Array): Uint8Array {
-  const bytes = typeof chunk === "string"
-    ? new TextEncoder().encode(chunk)
-    : chunk;
+export function throughTerminal(bytes: Uint8Array): Uint8Array {
   let ends = 0;
   for (const byte of bytes) if (byte === LINE_END) ends++;
   if (ends === 0) return bytes;

@@ -1,5 +1,6 @@
 /** One session of the embedded server: what the client asks for on it. */
 
+import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { Connection, ServerChannel, Session } from "ssh2";
 import { matchPatterns } from "../../host/pattern.ts";
@@ -10,9 +11,12 @@ import {
   sessionInternalsOf,
 } from "../../ssh2/fence/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { runOnChannel } from "./_command.ts";
-import { serveSftp } from "./_sftp.ts";
+import { findScript } from "../scripts/commands.ts";
+import { CommandInput } from "../scripts/input.ts";
+import { passAtOnce } from "../scripts/outcome.ts";
+import { play, type RunParts } from "../scripts/run.ts";
 import { Terminal } from "../scripts/terminal.ts";
+import { SftpServer } from "../sftp_server/sftp_server.ts";
 
 /** What a session needs of its connection. */
 export interface SessionParts {
@@ -85,11 +89,7 @@ export function serveSession(
     const served = name === "sftp" ? files() : undefined;
     if (served === undefined) return reject?.();
     isFiles = true;
-    serveSftp(accept(), {
-      files: served,
-      signal: process.signal,
-      onRequest: (request) => options.onSftpRequest?.(request),
-    });
+    serveSftp(accept(), served, process.signal, options);
   });
 }
 
@@ -102,4 +102,144 @@ function closeUnused(session: Session, client: Connection): void {
   _chanInfo.outgoing.state = "closed";
   _protocol.channelClose(_chanInfo.outgoing.id);
   _chanMgr.remove(_chanInfo.incoming.id);
+}
+
+/** What a command or a shell runs with, beside its channel. */
+type SessionRun =
+  & Pick<RunParts, "host" | "env" | "process" | "terminal">
+  & Pick<SessionParts, "options">;
+
+/**
+ * Runs the script of a command line on a channel, or without one a login shell.
+ *
+ * @param line The command line; `undefined` for a shell.
+ */
+async function runOnChannel(
+  channel: ServerChannel,
+  line: string | undefined,
+  { options, ...run }: SessionRun,
+): Promise<void> {
+  const { commands, shell, exitWithoutStatus } = options;
+  // A socket that dies under a channel is no error of the server.
+  channel.on("error", () => {});
+  const input = inputOf(channel);
+  const find = (line: string) => findScript(line, commands, run.host);
+  const { code, signal } = await play(
+    {
+      ...run,
+      find,
+      input,
+      write: (stream, bytes) =>
+        writeTo(channel, stream === "stdout" ? channel : channel.stderr, bytes),
+    },
+    line === undefined ? shell || undefined : find(line),
+    line ?? "",
+  );
+  if (!exitWithoutStatus) {
+    if (signal !== undefined) channel.exit(signal, false, "");
+    else if (code !== null) channel.exit(code ?? 0);
+  }
+  channel.end();
+  // What the command did not read is in nobody's way any more.
+  input.discard();
+  channel.resume();
+}
+
+/**
+ * Returns what the client sends. It is attached when it is first read, so that
+ * it may stay unread.
+ */
+function inputOf(channel: ServerChannel): CommandInput {
+  const start = () => {
+    channel.on("data", (chunk: Buffer) => {
+      const room = input.push(new Uint8Array(chunk));
+      if (room === undefined) return;
+      channel.pause();
+      room.then(() => channel.resume());
+    });
+    channel.once("end", () => input.end());
+  };
+  const input = new CommandInput({ roomBytes: 0, start });
+  return input;
+}
+
+type Sink = Pick<NodeJS.WritableStream, "write">;
+
+const waiting = new WeakMap<ServerChannel, Set<() => void>>();
+
+/** Who waits for a channel's writes: one listener for each channel serves all. */
+function waitersOf(channel: ServerChannel): Set<() => void> {
+  let waiters = waiting.get(channel);
+  if (waiters === undefined) {
+    const made = waiters = new Set();
+    channel.once("close", () => made.forEach((settle) => settle()));
+    waiting.set(channel, made);
+  }
+  return waiters;
+}
+
+/** Settles also if the channel closes: ssh2 does not call back then. */
+function writeTo(
+  channel: ServerChannel,
+  sink: Sink,
+  chunk: Uint8Array,
+): Promise<void> {
+  const waiters = waitersOf(channel);
+  return new Promise((resolve, reject) => {
+    waiters.add(resolve);
+    sink.write(chunk, (error) => {
+      waiters.delete(resolve);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+/** What OpenSSH's sftp-server ends with at something that it cannot read. */
+const BAD_MESSAGE_CODE = 11;
+
+/** Serves files on a channel until the client ends it, or is gone. */
+function serveSftp(
+  channel: ServerChannel,
+  files: MemoryTree,
+  signal: AbortSignal,
+  options: EmbeddedServerOptions,
+): void {
+  // A socket that dies under a channel is no error of the server.
+  channel.on("error", () => {});
+  const finish = (code: number) => {
+    channel.exit(code);
+    channel.end();
+    // What still comes is not read any more.
+    channel.resume();
+  };
+  const server = new SftpServer({
+    files,
+    send: (bytes) => channel.write(bytes) ? undefined : drained(channel),
+    end: () => finish(BAD_MESSAGE_CODE),
+    gate: (request) => passAtOnce(options.onSftpRequest?.(request), signal),
+  });
+  onAbort(signal, () => server.close());
+  channel.on("data", (chunk: Buffer) => {
+    const room = server.receive(chunk);
+    if (room === undefined) return;
+    channel.pause();
+    room.then(() => channel.resume());
+  });
+  channel.once("end", () => {
+    if (signal.aborted) return;
+    server.close();
+    finish(0);
+  });
+}
+
+/** Room for more, or no channel any more: ssh2 then never says `drain`. */
+function drained(channel: ServerChannel): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      channel.off("drain", done).off("close", done);
+      resolve();
+    };
+    channel.on("drain", done).on("close", done);
+  });
 }

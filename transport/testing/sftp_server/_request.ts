@@ -1,9 +1,8 @@
 /** How an SFTP server reads a request, and the shape that all of them have. */
 
-import type { PacketReader } from "../../sftp/packets.ts";
+import type { AttributeChanges, PacketReader } from "../../sftp/packets.ts";
 import { decodeFileName } from "../../sftp/names.ts";
 import { FileError } from "../files/file_error.ts";
-import type { FileChanges } from "../files/file_node.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import { done, type SftpAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
@@ -89,7 +88,7 @@ function readPosition(packet: PacketReader): number {
 }
 
 /** Reads attributes: those that are to change. */
-function readChanges(packet: PacketReader): FileChanges {
+function readChanges(packet: PacketReader): AttributeChanges {
   const flags = packet.u32();
   const changes = {
     size: flags & 1 ? readPosition(packet) : undefined,

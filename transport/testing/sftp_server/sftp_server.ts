@@ -35,7 +35,7 @@ export interface SftpServerParts {
    * Asked before each request is carried out, in their order: what it throws
    * is the answer, and a promise holds up this request and all behind it.
    */
-  gate?(request: SftpRequest): void | Promise<void>;
+  gate?(request: SftpRequest): undefined | Promise<void>;
   /** Extensions that it has, by name. Default: all of them. */
   readonly extensions?: readonly string[] | undefined;
 }
