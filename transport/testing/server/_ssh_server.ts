@@ -2,12 +2,40 @@
 
 import type { Socket } from "node:net";
 // @ts-types="@types/ssh2"
-import ssh2, { type ServerConfig } from "ssh2";
-import { prepareCiphers } from "../../ssh2/cipher/ciphers.ts";
+import ssh2, { type Connection, type ServerConfig, type Session } from "ssh2";
+import { onAbort } from "../../abort.ts";
+import { endCiphers, prepareCiphers } from "../../ssh2/cipher/ciphers.ts";
+import { serverInternalsOf } from "../../ssh2/fence/server_side.ts";
+import type { MemoryTree } from "../files/memory_tree.ts";
+import { authenticator } from "./_auth.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { ServerConnection, type ServerParts } from "./_connection.ts";
 import { fingerprint } from "../../host_key/check.ts";
+import { ServerForwards } from "./_forwards.ts";
 import { keyPair, wireForm } from "./_keys.ts";
+import { serveSession } from "./_session.ts";
+
+/** What the embedded server counts. */
+export interface ServerCounters {
+  accepted: number;
+  authAttempts: number;
+  sessions: number;
+  refusedSessions: number;
+  openSessions: number;
+  peakSessions: number;
+  forwards: number;
+}
+
+/** What a connection needs of its server. */
+export interface ServerParts {
+  readonly options: EmbeddedServerOptions;
+  readonly counters: ServerCounters;
+  /** The address, as `hostname:port`. */
+  readonly address: () => string;
+  /** What SFTP sessions see; `undefined` refuses them. */
+  readonly files: () => MemoryTree | undefined;
+  /** Does something in so many milliseconds, unless it is taken back. */
+  readonly later: (ms: number, work: () => void) => () => void;
+}
 
 /** Speaks SSH on sockets that are given to it. */
 export class SshServer {
@@ -50,6 +78,88 @@ export class SshServer {
   /** Resolves when all that belonged to its connections has ended with them. */
   async ended(): Promise<void> {
     await Promise.all(this.#live);
+  }
+}
+
+/** Answers what one client asks for, until it is gone. */
+class ServerConnection {
+  readonly #client: Connection;
+  readonly #parts: ServerParts;
+  readonly #gone = new AbortController();
+  readonly #forwards: ServerForwards;
+  #sessions = 0;
+
+  /**
+   * @param client ssh2's side of the connection, before the key exchange.
+   * @param parts What it needs of its server.
+   * @param onEnd Called once all that belonged to the connection has ended.
+   */
+  constructor(client: Connection, parts: ServerParts, onEnd: () => void) {
+    const { options, counters } = parts;
+    this.#client = client;
+    this.#parts = parts;
+    endCiphers(serverInternalsOf(client)._protocol);
+    this.#forwards = new ServerForwards(client, {
+      options,
+      onOpen: () => void counters.forwards++,
+    });
+    client.on("error", () => {});
+    client.on("close", () => {
+      counters.openSessions -= this.#sessions;
+      this.#gone.abort();
+      this.#forwards.end().then(onEnd);
+    });
+    client.on(
+      "authentication",
+      authenticator({
+        user: options.user ?? "ops",
+        options,
+        keys: [keyPair("client").publicKey, ...options.publicKeys ?? []],
+        onAttempt: () => void counters.authAttempts++,
+      }),
+    );
+    client.on("ready", () => counters.accepted++);
+    client.on("session", (accept, reject) => this.#admit(accept, reject));
+  }
+
+  #admit(accept: () => Session, reject: () => void): void {
+    const { options, counters } = this.#parts;
+    const { maxSessions = Infinity, refuseSessions } = options;
+    if (refuseSessions || this.#sessions >= maxSessions) {
+      counters.refusedSessions++;
+      return void reject();
+    }
+    this.#sessions++;
+    counters.sessions++;
+    counters.openSessions++;
+    counters.peakSessions = Math.max(counters.peakSessions, this.#sessions);
+    this.#answer(() => {
+      const session = accept();
+      const { options, address, files } = this.#parts;
+      const host = `${options.user ?? "ops"}@${address()}`;
+      serveSession(session, this.#client, {
+        options,
+        host,
+        gone: this.#gone.signal,
+        files,
+        onClose: () => {
+          if (this.#gone.signal.aborted) return;
+          this.#sessions--;
+          counters.openSessions--;
+        },
+      });
+    });
+  }
+
+  #answer(open: () => void): void {
+    const { options: { neverOpen, delayOpenMs = 0 }, later } = this.#parts;
+    if (neverOpen) return;
+    if (delayOpenMs <= 0) return open();
+    const cancel = later(delayOpenMs, () => {
+      stop();
+      open();
+    });
+    const stop = onAbort(this.#gone.signal, cancel);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The requests of SFTP version 3 and of its extensions, each as OpenSSH's sftp-server does it. */
 
-import { PacketType, Status } from "../../sftp/packets.ts";
+import { type PacketReader, PacketType, Status } from "../../sftp/packets.ts";
 import { FileError } from "../files/file_error.ts";
 import { kindOf, TypeBits } from "../files/file_node.ts";
 import type { MemoryTree, ServedFile } from "../files/memory_tree.ts";
@@ -15,12 +15,14 @@ import {
 } from "./_answers.ts";
 import { type FolderEntry, MAX_HANDLES } from "./_handles.ts";
 import {
+  type DecodedRequest,
   MAX_DATA_BYTES,
-  type Read,
+  on,
+  type Reader,
   readText,
-  request,
   type ServerState,
 } from "./_request.ts";
+import type { SftpOperation } from "./request.ts";
 
 /** The longest packet that is taken, in bytes. */
 export const MAX_REQUEST_BYTES: number = 256 * 1024;
@@ -31,6 +33,7 @@ const ENTRIES_AT_A_TIME = 100;
 const COPY_BYTES = 64 * 1024;
 /** A file system with as much room as no test fills, as statvfs has it. */
 const SPACE = [4096, 4096, ...Array(6).fill(2 ** 28) as number[], 0, 0, 255];
+const LIMITS = [MAX_REQUEST_BYTES, MAX_DATA_BYTES, MAX_DATA_BYTES, MAX_HANDLES];
 
 function withDots(files: MemoryTree, path: string): FolderEntry[] {
   const dots = [".", ".."].map((name) => ({
@@ -56,237 +59,130 @@ function copy(
   }
 }
 
-const REQUESTS: Readonly<Record<number, Read>> = {
-  [PacketType.OPEN]: request(
-    "open",
-    ["path", "flags", "changes"],
-    ({ files, handles }, { path, flags, changes: { mode = 0o666 } }) =>
-      handleAnswer(
-        handles.add(() => ({ path, file: files.open(path, flags, mode) })),
-      ),
-  ),
-  [PacketType.CLOSE]: request(
-    "close",
-    ["handle"],
-    ({ handles }, { handle }) => handles.close(handle),
-  ),
-  [PacketType.READ]: request(
-    "read",
-    ["handle", "offset", "length"],
-    ({ handles }, { handle, offset, length }) => {
-      const data = handles.file(handle).read(offset, length);
-      return data.length === 0 ? statusAnswer(Status.EOF) : dataAnswer(data);
-    },
-  ),
-  [PacketType.WRITE]: request(
-    "write",
-    ["handle", "offset", "data"],
-    ({ handles }, { handle, offset, data }) =>
-      handles.file(handle).write(offset, data),
-  ),
-  [PacketType.STAT]: request(
-    "stat",
-    ["path"],
-    ({ files }, { path }) => attributesAnswer(files.stat(path)),
-  ),
-  [PacketType.LSTAT]: request(
-    "lstat",
-    ["path"],
-    ({ files }, { path }) => attributesAnswer(files.lstat(path)),
-  ),
-  [PacketType.FSTAT]: request(
-    "fstat",
-    ["handle"],
-    ({ handles }, { handle }) => attributesAnswer(handles.file(handle).stat()),
-  ),
-  [PacketType.SETSTAT]: request(
-    "setstat",
+const READERS: Readonly<Record<SftpOperation, Reader>> = {
+  open: on(["path", "flags", "changes"], (it) => {
+    const { files, path, flags, changes: { mode = 0o666 } } = it;
+    const open = () => ({ path, file: files.open(path, flags, mode) });
+    return handleAnswer(it.handles.add(open));
+  }),
+  close: on(["handle"], (it) => it.handles.close(it.handle)),
+  read: on(["handle", "offset", "length"], (it) => {
+    const data = it.handles.file(it.handle).read(it.offset, it.length);
+    return data.length === 0 ? statusAnswer(Status.EOF) : dataAnswer(data);
+  }),
+  write: on(["handle", "offset", "data"], (it) => {
+    it.handles.file(it.handle).write(it.offset, it.data);
+  }),
+  stat: on(["path"], (it) => attributesAnswer(it.files.stat(it.path))),
+  lstat: on(["path"], (it) => attributesAnswer(it.files.lstat(it.path))),
+  fstat: on(["handle"], (it) => {
+    return attributesAnswer(it.handles.file(it.handle).stat());
+  }),
+  setstat: on(
     ["path", "changes"],
-    ({ files }, { path, changes }) => files.change(path, changes),
+    (it) => it.files.change(it.path, it.changes),
   ),
-  [PacketType.FSETSTAT]: request(
-    "fsetstat",
-    ["handle", "changes"],
-    ({ handles }, { handle, changes }) => handles.file(handle).change(changes),
-  ),
-  [PacketType.OPENDIR]: request(
-    "opendir",
-    ["path"],
-    ({ files, handles }, { path }) =>
-      handleAnswer(
-        handles.add(() => ({ path, entries: withDots(files, path) })),
-      ),
-  ),
-  [PacketType.READDIR]: request(
-    "readdir",
-    ["handle"],
-    ({ handles }, { handle }) => {
-      const left = handles.get(handle)?.entries;
-      if (left === undefined) throw new FileError("EIO");
-      const entries = left.splice(0, ENTRIES_AT_A_TIME);
-      return entries.length === 0
-        ? statusAnswer(Status.EOF)
-        : entriesAnswer(entries);
-    },
-  ),
-  [PacketType.REMOVE]: request(
-    "remove",
-    ["path"],
-    ({ files }, { path }) => files.remove(path),
-  ),
-  [PacketType.MKDIR]: request(
-    "mkdir",
-    ["path", "changes"],
-    ({ files }, { path, changes: { mode = 0o777 } }) =>
-      files.makeDir(path, mode),
-  ),
-  [PacketType.RMDIR]: request(
-    "rmdir",
-    ["path"],
-    ({ files }, { path }) => files.removeDir(path),
-  ),
-  [PacketType.REALPATH]: request(
-    "realpath",
-    ["path"],
-    ({ files }, { path }) => nameAnswer(files.realPath(path || ".")),
-  ),
-  [PacketType.READLINK]: request(
-    "readlink",
-    ["path"],
-    ({ files }, { path }) => nameAnswer(files.readLink(path)),
-  ),
+  fsetstat: on(["handle", "changes"], (it) => {
+    it.handles.file(it.handle).change(it.changes);
+  }),
+  lsetstat: on(["path", "changes"], (it) => {
+    // A link has no size to change; not looked at otherwise.
+    if (it.changes.size !== undefined) throw new FileError("EINVAL");
+    it.files.change(it.path, it.changes, true);
+  }),
+  opendir: on(["path"], ({ files, handles, path }) => {
+    const open = () => ({ path, entries: withDots(files, path) });
+    return handleAnswer(handles.add(open));
+  }),
+  readdir: on(["handle"], (it) => {
+    const left = it.handles.get(it.handle)?.entries;
+    if (left === undefined) throw new FileError("EIO");
+    const entries = left.splice(0, ENTRIES_AT_A_TIME);
+    return entries.length === 0
+      ? statusAnswer(Status.EOF)
+      : entriesAnswer(entries);
+  }),
+  remove: on(["path"], (it) => it.files.remove(it.path)),
+  mkdir: on(["path", "changes"], (it) => {
+    it.files.makeDir(it.path, it.changes.mode ?? 0o777);
+  }),
+  rmdir: on(["path"], (it) => it.files.removeDir(it.path)),
+  realpath: on(["path"], (it) => nameAnswer(it.files.realPath(it.path || "."))),
+  readlink: on(["path"], (it) => nameAnswer(it.files.readLink(it.path))),
   // The target comes first, unlike in the draft: so does OpenSSH.
-  [PacketType.SYMLINK]: request(
-    "symlink",
-    ["target", "path"],
-    ({ files }, { path, target }) => files.symlink(target, path),
-  ),
-  // It never replaces anything.
-  [PacketType.RENAME]: request(
-    "rename",
-    ["path", "target"],
-    ({ files }, { path, target }) => {
-      // As OpenSSH: what is no file may take the place of a link to nowhere.
-      const isFile = kindOf(files.lstat(path).mode) === TypeBits.FILE;
-      if (files.exists(target, !isFile)) throw new FileError("EEXIST");
-      files.rename(path, target);
+  symlink: on(["target", "path"], (it) => it.files.symlink(it.target, it.path)),
+  hardlink: on(["target", "path"], (it) => it.files.link(it.target, it.path)),
+  rename: on(["path", "target"], ({ files, path, target }) => {
+    // It replaces nothing; but as for OpenSSH what is no file may take the
+    // place of a link to nowhere.
+    const isFile = kindOf(files.lstat(path).mode) === TypeBits.FILE;
+    if (files.exists(target, !isFile)) throw new FileError("EEXIST");
+    files.rename(path, target);
+  }),
+  "posix-rename": on(["path", "target"], (it) => {
+    it.files.rename(it.path, it.target);
+  }),
+  fsync: on(["handle"], (it) => void it.handles.file(it.handle, "ENOENT")),
+  statvfs: on(["path"], (it) => {
+    it.files.stat(it.path);
+    return numbersAnswer(SPACE);
+  }),
+  fstatvfs: on(["handle"], (it) => {
+    it.handles.file(it.handle);
+    return numbersAnswer(SPACE);
+  }),
+  limits: on([], () => numbersAnswer(LIMITS)),
+  "copy-data": on(
+    ["handle", "offset", "range", "toHandle", "toOffset"],
+    ({ handles, handle, toHandle, ...at }) => {
+      const [source, target] = [handles.file(handle), handles.file(toHandle)];
+      // As in OpenSSH: one path, and not one file, is what is refused.
+      if (handles.get(handle)?.path === handles.get(toHandle)?.path) {
+        throw new FileError("EIO");
+      }
+      copy(source, target, at);
     },
   ),
+  unknown: on([], () => statusAnswer(Status.OP_UNSUPPORTED)),
 };
 
-/** Each extension, with the version that VERSION names. */
-const EXTENSIONS: Readonly<Record<string, readonly [string, Read]>> = {
-  // Replaces what has the new name.
-  "posix-rename@openssh.com": [
-    "1",
-    request(
-      "posix-rename",
-      ["path", "target"],
-      ({ files }, { path, target }) => files.rename(path, target),
-    ),
-  ],
-  "statvfs@openssh.com": [
-    "2",
-    request(
-      "statvfs",
-      ["path"],
-      ({ files }, { path }) => {
-        files.stat(path);
-        return numbersAnswer(SPACE);
-      },
-    ),
-  ],
-  "fstatvfs@openssh.com": [
-    "2",
-    request(
-      "fstatvfs",
-      ["handle"],
-      ({ handles }, { handle }) => {
-        handles.file(handle);
-        return numbersAnswer(SPACE);
-      },
-    ),
-  ],
-  "hardlink@openssh.com": [
-    "1",
-    request(
-      "hardlink",
-      ["target", "path"],
-      ({ files }, { path, target }) => files.link(target, path),
-    ),
-  ],
-  "fsync@openssh.com": [
-    "1",
-    request(
-      "fsync",
-      ["handle"],
-      ({ handles }, { handle }) => void handles.file(handle, "ENOENT"),
-    ),
-  ],
-  "lsetstat@openssh.com": [
-    "1",
-    request(
-      "lsetstat",
-      ["path", "changes"],
-      ({ files }, { path, changes }) => {
-        // A link has no size to change; not looked at otherwise.
-        if (changes.size !== undefined) throw new FileError("EINVAL");
-        files.change(path, changes, true);
-      },
-    ),
-  ],
-  "limits@openssh.com": [
-    "1",
-    request("limits", [], () =>
-      numbersAnswer([
-        MAX_REQUEST_BYTES,
-        MAX_DATA_BYTES,
-        MAX_DATA_BYTES,
-        MAX_HANDLES,
-      ])),
-  ],
-  "copy-data": [
-    "1",
-    request(
-      "copy-data",
-      ["handle", "offset", "range", "toHandle", "toOffset"],
-      ({ handles }, { handle, toHandle, ...at }) => {
-        const [source, target] = [handles.file(handle), handles.file(toHandle)];
-        // As in OpenSSH: one path, and not one file, is what is refused.
-        if (handles.get(handle)?.path === handles.get(toHandle)?.path) {
-          throw new FileError("EIO");
-        }
-        copy(source, target, at);
-      },
-    ),
-  ],
+/** All extensions, with their versions. */
+export const EXTENSIONS: Readonly<Record<string, string>> = {
+  "posix-rename@openssh.com": "1",
+  "statvfs@openssh.com": "2",
+  "fstatvfs@openssh.com": "2",
+  "hardlink@openssh.com": "1",
+  "fsync@openssh.com": "1",
+  "lsetstat@openssh.com": "1",
+  "limits@openssh.com": "1",
+  "copy-data": "1",
 };
 
-/** The names of all extensions. */
-export const EXTENSION_NAMES: readonly string[] = Object.keys(EXTENSIONS);
-
-/** Returns the version of an extension. */
-export function versionOf(name: string): string {
-  return EXTENSIONS[name]![0];
-}
-
-/** Is answered to a request that nobody knows. */
-const unknown: Read = request(
-  "unknown",
-  [],
-  () => statusAnswer(Status.OP_UNSUPPORTED),
+/** By the number of their type. */
+const OPERATIONS = new Map<number, SftpOperation>(
+  (Object.keys(READERS) as SftpOperation[]).map((name) => [
+    PacketType[name.toUpperCase() as keyof typeof PacketType] ?? NaN,
+    name,
+  ]),
 );
 
 /**
- * Returns how a type of request is read behind its id.
+ * Reads a request behind its id.
  *
- * @param extensions The extensions that were announced; no other is answered.
+ * @param extensions Those that were announced; no other is answered.
+ * @throws If it is malformed.
  */
-export function readerOf(type: number, extensions: readonly string[]): Read {
-  if (type !== PacketType.EXTENDED) return REQUESTS[type] ?? unknown;
-  return (packet, state: ServerState) => {
+export function readRequest(
+  packet: PacketReader,
+  state: ServerState,
+  extensions: readonly string[],
+): DecodedRequest {
+  let operation = OPERATIONS.get(packet.type) ?? "unknown";
+  if (packet.type === PacketType.EXTENDED) {
     const name = readText(packet);
-    const read = extensions.includes(name) ? EXTENSIONS[name]?.[1] : undefined;
-    return (read ?? unknown)(packet, state);
-  };
+    const isKnown = extensions.includes(name) &&
+      Object.hasOwn(EXTENSIONS, name);
+    operation = isKnown ? name.split("@")[0] as SftpOperation : "unknown";
+  }
+  return { operation, ...READERS[operation](packet, state) };
 }

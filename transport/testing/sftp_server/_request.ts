@@ -6,7 +6,7 @@ import { FileError } from "../files/file_error.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import { done, type SftpAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
-import type { SftpOperation, SftpRequest } from "./request.ts";
+import type { SftpRequest } from "./request.ts";
 
 /** The most that one READ gives and one WRITE takes, in bytes. */
 export const MAX_DATA_BYTES: number = 255 * 1024;
@@ -23,8 +23,11 @@ export interface DecodedRequest extends Omit<SftpRequest, "number"> {
   run(): SftpAnswer;
 }
 
-/** Reads a request behind its id. Throws if it is malformed. */
-export type Read = (packet: PacketReader, state: ServerState) => DecodedRequest;
+/** Reads the fields of a request. Throws if it is malformed. */
+export type Reader = (
+  packet: PacketReader,
+  state: ServerState,
+) => Omit<DecodedRequest, "operation">;
 
 /** The fields of requests, and how each is read. */
 const FIELDS = {
@@ -49,15 +52,13 @@ type Fields = {
 /**
  * Makes the reader of a kind of request.
  *
- * @param operation What it asks for.
  * @param names Its fields, in their order.
  * @param run Does it; nothing is answered with "Success".
  */
-export function request<Name extends keyof Fields>(
-  operation: SftpOperation,
+export function on<Name extends keyof Fields>(
   names: readonly Name[],
-  run: (state: ServerState, fields: Pick<Fields, Name>) => SftpAnswer | void,
-): Read {
+  run: (it: ServerState & Pick<Fields, Name>) => SftpAnswer | void,
+): Reader {
   return (packet, state) => {
     const fields: Partial<Fields> = Object.fromEntries(
       names.map((name) => [name, FIELDS[name](packet)]),
@@ -65,12 +66,11 @@ export function request<Name extends keyof Fields>(
     const pathOf = (handle: Uint8Array | undefined) =>
       handle && state.handles.get(handle)?.path;
     return {
-      operation,
       path: fields.path ?? pathOf(fields.handle),
       target: fields.target ?? pathOf(fields.toHandle),
       offset: fields.offset,
       length: fields.length ?? fields.range ?? fields.data?.length,
-      run: () => run(state, fields as Pick<Fields, Name>) ?? done(),
+      run: () => run({ ...state, ...fields as Pick<Fields, Name> }) ?? done(),
     };
   };
 }

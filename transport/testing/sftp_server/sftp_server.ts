@@ -12,12 +12,7 @@ import { FileError } from "../files/file_error.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import { Gate } from "../scripts/outcome.ts";
 import { Handles } from "./_handles.ts";
-import {
-  EXTENSION_NAMES,
-  MAX_REQUEST_BYTES,
-  readerOf,
-  versionOf,
-} from "./_operations.ts";
+import { EXTENSIONS, MAX_REQUEST_BYTES, readRequest } from "./_operations.ts";
 import type { DecodedRequest, ServerState } from "./_request.ts";
 import type { SftpRequest } from "./request.ts";
 
@@ -67,7 +62,7 @@ export class SftpServer {
    */
   constructor(parts: SftpServerParts) {
     this.#parts = parts;
-    this.#extensions = parts.extensions ?? EXTENSION_NAMES;
+    this.#extensions = parts.extensions ?? Object.keys(EXTENSIONS);
     this.#state = { files: parts.files, handles: new Handles() };
   }
 
@@ -137,8 +132,7 @@ export class SftpServer {
     try {
       if (!this.#isGreeted) return this.#greet(packet);
       id = packet.u32();
-      const read = readerOf(packet.type, this.#extensions);
-      operation = read(packet, this.#state);
+      operation = readRequest(packet, this.#state, this.#extensions);
     } catch (error) {
       if (error instanceof FileError) return this.#send(id, failed(error));
       this.end();
@@ -162,11 +156,8 @@ export class SftpServer {
     if (packet.type !== PacketType.INIT) throw new TypeError("no INIT");
     packet.u32();
     this.#isGreeted = true;
-    const names = this.#extensions;
-    return this.#send(
-      0,
-      versionAnswer(names.map((name) => [name, versionOf(name)])),
-    );
+    const names = this.#extensions.map((it) => [it, EXTENSIONS[it]!] as const);
+    return this.#send(0, versionAnswer(names));
   }
 
   #run(
