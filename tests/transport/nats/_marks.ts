@@ -59,7 +59,7 @@ const WAYS: Readonly<Record<string, Way>> = {
       encoding: "bytes",
     });
     // A hole in the output would be a success that is none.
-    if (stdout.length !== MUCH) throw new Hole(`${stdout.length} bytes`);
+    if (stdout.length !== MUCH) throw new Error(`${stdout.length} bytes`);
   },
   async isLimited(pool, host, mark) {
     const timeoutMs = 150;
@@ -67,13 +67,13 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
   async streams(pool, host, mark) {
     await using process = await pool.spawn(host, `${mark}; cat`);
-    await Promise.all([process.text(), process.stdin.close()]);
-    if (!(await process.status).success) throw new Error("It has failed");
+    const writer = process.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("x"));
+    writer.releaseLock();
+    await process.text();
+    if (!(await process.status).success) throw new Error("it has failed");
   },
 };
-
-/** Output with a hole and no error. */
-class Hole extends Error {}
 
 /** Options of {@linkcode Marks}. */
 export interface MarksOptions {
@@ -108,6 +108,19 @@ export class Marks {
   /** How many calls had this outcome. */
   countOf(outcome: Outcome): number {
     return this.#said.filter((mark) => mark.outcome === outcome).length;
+  }
+
+  /** How often each error was what a call said. */
+  errors(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { error } of this.#said) {
+      if (error === undefined) continue;
+      const { name } = error as Error;
+      const { mayHaveRun = true } = error as { mayHaveRun?: boolean };
+      const key = `${name}, ${mayHaveRun ? "may have run" : "not run"}`;
+      counts[key] = (counts[key] ?? 0) + 1;
+    }
+    return counts;
   }
 
   /** Begins: two callers for each host. */
@@ -162,7 +175,9 @@ export class Marks {
     }
     const lies = this.#said.filter(({ id, outcome, error }) => {
       const count = found.get(id) ?? 0;
-      if (error instanceof Hole || outcome === "never ended") return true;
+      // What is no error of ours is a mistake, here or there.
+      const isOurs = error === undefined || error instanceof SshError;
+      if (!isOurs || outcome === "never ended") return true;
       if (outcome === "ok") return count !== 1;
       return outcome === "not run" ? count !== 0 : count > 1;
     });

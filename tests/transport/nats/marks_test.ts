@@ -279,7 +279,10 @@ function report({ marks }: Site, steps: readonly Step[]): void {
     ok: marks.countOf("ok"),
     notRun: marks.countOf("not run"),
     mayHaveRun: marks.countOf("may have run"),
+    errors: marks.errors(),
     steps: steps.length,
+    longest: steps.toSorted((a, b) => b.gapMs - a.gapMs).slice(0, 8)
+      .map(({ name, gapMs }) => `${Math.round(gapMs)} ms: ${name}`),
     ...Object.fromEntries([...gaps].map(([name, it]) => [name, of(it)])),
   });
 }
