@@ -53,6 +53,8 @@ export interface SshdOptions {
   maxSessions?: number;
   /** `MaxStartups`, as `"10:30:100"`. */
   maxStartups?: string;
+  /** The text that is sent before the login: that of the file in `Banner`. */
+  banner?: string;
   /** More lines of sshd_config; the first value of a keyword wins: theirs. */
   config?: string[];
   /**
@@ -103,6 +105,10 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     const fingerprints = [];
     for (const type of options.hostKeyTypes ?? ["ed25519"]) {
       fingerprints.push(await keygen(join(dir, `host_${type}`), type));
+    }
+    if (options.banner !== undefined) {
+      await Deno.writeTextFile(join(dir, "banner"), options.banner);
+      await Deno.chmod(join(dir, "banner"), 0o644);
     }
     const sshd = new Sshd({
       dir,
@@ -295,6 +301,9 @@ export class Sshd implements AsyncDisposable {
       ...options.maxSessions === undefined
         ? []
         : [`MaxSessions ${options.maxSessions}`],
+      ...options.banner === undefined
+        ? []
+        : [`Banner ${join(this.dir, "banner")}`],
       ...options.maxStartups === undefined
         ? []
         : [`MaxStartups ${options.maxStartups}`],

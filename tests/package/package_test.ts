@@ -421,6 +421,49 @@ runtimeTest(
   },
 );
 
+const LONG_BANNER = `
+  import { getCiphers } from "node:crypto";
+  import { ConnectionPool } from "@sshpool/sshpool";
+
+  const { host, kinds } = JSON.parse(process.argv[2]);
+  const big = "0123456789".repeat(100_000);
+  const pool = new ConnectionPool({ config: false });
+  const right = [];
+  for (const [cipher, mac] of kinds) {
+    // Bun has none of its own.
+    if (cipher.startsWith("chacha20") && !getCiphers().includes("chacha20")) {
+      right.push(true);
+      continue;
+    }
+    const algorithms = mac === undefined ? { cipher } : { cipher, mac };
+    const { stdout } = await pool.exec({ ...host, algorithms }, "cat", {
+      stdin: big,
+    });
+    right.push(stdout === big);
+  }
+  await pool.close();
+  console.log(JSON.stringify(right));
+`;
+
+if (!noSshd) {
+  runtimeTest(
+    "passes over a login banner of 200,000 bytes with each kind of cipher",
+    async (command) => {
+      await using sshd = await startSshd({ banner: "x\n".repeat(100_000) });
+      const kinds = [
+        ["chacha20-poly1305@openssh.com"],
+        ["aes128-gcm@openssh.com"],
+        ["aes256-ctr", "hmac-sha2-256-etm@openssh.com"],
+        ["aes128-ctr", "hmac-sha2-512"],
+      ];
+      const program = await folder.write("long_banner.mjs", LONG_BANNER);
+      const task = JSON.stringify({ host: sshd.host(), kinds });
+      const printed = await folder.succeed(...command, program, task);
+      assertEquals(JSON.parse(printed), kinds.map(() => true));
+    },
+  );
+}
+
 /** How the test runner of a runtime is started. */
 function runnerOf(command: readonly string[], isBun: boolean) {
   return isBun

@@ -10,8 +10,9 @@ import type { RawPoly1305 } from "../fence/internals.ts";
 
 const KEY_BYTES = 32;
 const LENGTH_BYTES = 4;
-const MAC_BYTES = 16;
-/** Room for the largest packet that ssh2 receives. Those we send may be larger. */
+/** How long a MAC is. */
+export const MAC_BYTES = 16;
+/** Room for the largest packet that ssh2 receives. Others may be larger. */
 const USUAL_BYTES = 36 * 1024;
 
 /** Computes MACs, one at a time. */

@@ -8,13 +8,11 @@ import { DIAL_STEPS } from "../../connect_options.ts";
 import { DialError, type DialPhase } from "../../errors.ts";
 import type { ProtocolViolation } from "../../channels/protocol_violation.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
+import { isTooLong, MAX_LOGIN_PACKET_BYTES } from "../cipher/long_packets.ts";
 import { Ssh2VersionError } from "../fence/version_check.ts";
 import { mismatchHint } from "./_algorithms.ts";
 import type { Greeting } from "./_greeting.ts";
 import type { NoCommonAlgorithm } from "./_kex_init.ts";
-
-/** What ssh2 says of a packet of more than 35,000 bytes. */
-export const TOO_LONG = "Bad packet length";
 
 /** What a dial has met so far; an error comes of the first that explains it. */
 export class DialProgress {
@@ -89,7 +87,7 @@ export class DialProgress {
 
   #failedToAuthenticate(auth: Pick<Authenticator, "error">): Error {
     const cause = this.lastError;
-    if (cause?.message === TOO_LONG) return this.#tooLong(cause);
+    if (cause !== undefined && isTooLong(cause)) return this.#tooLong(cause);
     const refused = cause?.level === "client-authentication" ||
       /too many auth|authentication/i.test(cause?.message ?? "");
     return refused ? auth.error(cause) : this.#error(
@@ -103,7 +101,7 @@ export class DialProgress {
     return new DialError(
       "auth",
       `${this.cannot()}: the server sent a message that is too long, as a ` +
-        "login banner of more than 35,000 bytes is with this cipher",
+        `login banner of more than ${MAX_LOGIN_PACKET_BYTES} bytes is`,
       {
         host: this.name,
         cause,

@@ -15,13 +15,14 @@ import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { prepareHostKeyCheck } from "../../host_key/policy.ts";
 import type { HostKeyCheck } from "../../host_key/check.ts";
 import { endCiphers, prepareCiphers } from "../cipher/ciphers.ts";
+import { isTooLong, LongPackets } from "../cipher/long_packets.ts";
 import {
   algorithmsFor,
   type OfferedAlgorithms,
   publicKeyAlgorithms,
   ssh2Algorithms,
 } from "./_algorithms.ts";
-import { DialProgress, TOO_LONG } from "./_dial_progress.ts";
+import { DialProgress } from "./_dial_progress.ts";
 import { Exchanges } from "./_exchanges.ts";
 import { HybridOffer, type LoadedHybrid } from "./_hybrid_kex.ts";
 import { HYBRIDS } from "./_kem.ts";
@@ -69,6 +70,7 @@ export class Dial {
   #offeredHostKeys: readonly string[] = [];
   #shownHostKey: string | undefined;
   #hybrids: readonly LoadedHybrid[] = [];
+  #longPackets: LongPackets | undefined;
 
   /**
    * @param host The host.
@@ -144,8 +146,9 @@ export class Dial {
       this.#options.onNotice,
     );
     await this.#auth.prepare();
-    await prepareCiphers();
     this.#stop.signal.throwIfAborted();
+    const ciphers = prepareCiphers();
+    ciphers.catch(() => {}); // said below
     const { hostKey } = this.#tuning;
     const offered = algorithmsFor(this.#host, this.#check.hostKeyAlgorithms);
     this.#algorithms = hostKey === undefined
@@ -155,6 +158,7 @@ export class Dial {
     hybrids.catch(() => {}); // said below
     const socket = await this.#openSocket();
     this.#hybrids = await hybrids;
+    await ciphers;
     this.#stop.signal.throwIfAborted();
     const transport = await this.#handshake(socket);
     const {
@@ -238,7 +242,8 @@ export class Dial {
       };
       client.on("error", (error) => {
         // What ssh2 makes of the rest of the packet says nothing.
-        if (this.#progress.lastError?.message === TOO_LONG) return;
+        const { lastError } = this.#progress;
+        if (lastError !== undefined && isTooLong(lastError)) return;
         this.#progress.lastError = serverError(error);
       });
       client.once("handshake", ({ kex }) => {
@@ -247,6 +252,7 @@ export class Dial {
       });
       client.once("ready", () => {
         this.#guard.ready();
+        this.#longPackets?.end();
         socket.off("close", onEnd);
         resolve(transport);
       });
@@ -306,8 +312,16 @@ export class Dial {
     const transport = new Ssh2Transport(client, raw, socket);
     const { rekeyLimits = REKEY_LIMITS } = this.#tuning;
     const rekeying = new Rekeying(raw._protocol, rekeyLimits);
-    client.on("handshake", () => rekeying.renewed());
-    this.#guard.attach(raw, socket, readFirst);
+    const longPackets = this.#longPackets = new LongPackets(raw._protocol);
+    client.on("handshake", (negotiated) => {
+      rekeying.renewed();
+      longPackets.renewed(negotiated);
+    });
+    this.#guard.attach(
+      raw,
+      socket,
+      (onPayload) => readFirst(longPackets.readFirst(onPayload)),
+    );
     this.#progress.greeting = new Greeting(
       socket,
       () => this.#progress.phase = "kex",

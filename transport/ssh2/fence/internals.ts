@@ -22,6 +22,8 @@
  *   and asks about each key before it signs: one more round trip.
  * - Post-quantum key exchange (mscdex/ssh2#1471): the object of curve25519 is
  *   given other keys.
+ * - Long packets. ssh2 reads none of more than 35,000 bytes, and a login banner
+ *   may have more.
  * - Ciphers, in Deno. ssh2 leaves ciphers behind that are never collected.
  *
  * @module
@@ -57,6 +59,14 @@ export type RawOnPayload = (
 /** What those have in common that read packets. */
 export interface RawDecipher extends RawCipher {
   _onPayload: RawOnPayload;
+  /** The number of the next packet. */
+  inSeqno: number;
+  /** Reads a part of `data`; gives where to go on, if it was interrupted. */
+  decrypt(
+    data: Uint8Array,
+    position: number,
+    end: number,
+  ): number | boolean | undefined;
 }
 
 /**
@@ -146,12 +156,6 @@ export interface RawChaChaCipher extends RawEncipher {
 export interface RawChaChaDecipher extends RawDecipher {
   readonly _decKeyMain: Uint8Array;
   readonly _decKeyPktLen: Uint8Array;
-  inSeqno: number;
-  decrypt(
-    data: Uint8Array,
-    position: number,
-    length: number,
-  ): number | boolean | undefined;
 }
 
 /** A cipher of ssh2 that keeps one of node:crypto. */

@@ -59,6 +59,14 @@ const KEY_EXCHANGE_MEMBERS: Members = {
   "type": "string",
 };
 
+/** What each decipher has. */
+const DECIPHER_MEMBERS: Members = {
+  "_onPayload": FUNCTION,
+  "decrypt": FUNCTION,
+  "free": FUNCTION,
+  "inSeqno": "number",
+};
+
 /** What the ciphers have that are mended in Deno; see `ciphers.ts`. */
 const CIPHER_MEMBERS = {
   ChaChaCipher: {
@@ -73,13 +81,13 @@ const CIPHER_MEMBERS = {
   ChaChaDecipher: {
     "_decKeyMain": OBJECT,
     "_decKeyPktLen": OBJECT,
-    "_onPayload": FUNCTION,
-    "decrypt": FUNCTION,
-    "free": FUNCTION,
-    "inSeqno": "number",
+    ...DECIPHER_MEMBERS,
   },
   StreamCipher: { "_cipherInstance.final": FUNCTION, "free": FUNCTION },
-  StreamDecipher: { "_decipherInstance.final": FUNCTION, "free": FUNCTION },
+  StreamDecipher: {
+    "_decipherInstance.final": FUNCTION,
+    ...DECIPHER_MEMBERS,
+  },
 } satisfies Record<string, Members>;
 
 /** The paths of members, and their types as `typeof` names them. */
@@ -122,11 +130,21 @@ export function checkInternals(client: object): void {
 /**
  * Checks the object of a key exchange, which is not there at the first check.
  *
- * @param exchange The object, for curve25519.
+ * @param exchange The object.
  * @throws {Ssh2VersionError} If it is not as declared.
  */
 export function checkKeyExchange(exchange: object): void {
   check(BUILT_FOR, exchange, KEY_EXCHANGE_MEMBERS, "KeyExchange.");
+}
+
+/**
+ * Checks the decipher of a connection, which is not there at the first check.
+ *
+ * @param decipher The decipher.
+ * @throws {Ssh2VersionError} If it is not as declared.
+ */
+export function checkDecipher(decipher: object): void {
+  check(BUILT_FOR, decipher, DECIPHER_MEMBERS, "Decipher.");
 }
 
 function check(

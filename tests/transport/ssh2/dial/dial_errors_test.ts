@@ -364,29 +364,3 @@ for (
     },
   });
 }
-
-Deno.test({
-  name:
-    `a login banner of 200,000 bytes is passed over, and one that a cipher cannot carry is named${
-      noSshd ? ` (${sshdHint})` : ""
-    }`,
-  ignore: noSshd,
-  async fn() {
-    const path = await Deno.makeTempFile({ prefix: "sshpool-banner-" });
-    try {
-      await Deno.writeTextFile(path, "Authorized use only.\n".repeat(10_000));
-      await Deno.chmod(path, 0o644);
-      await using sshd = await startSshd({ config: [`Banner ${path}`] });
-      await using connection = await connect(sshd.host());
-      assertEquals((await connection.exec("echo on")).stdout, "on\n");
-      const host = sshd.host({ algorithms: { cipher: "aes128-ctr" } });
-      const error = await rejection(connect(host));
-      assertInstanceOf(error, DialError);
-      assertEquals(error.phase, "auth");
-      assertStringIncludes(error.message, "login banner of more than 35,000");
-      assertStringIncludes(error.hint ?? "", "Banner of its sshd_config");
-    } finally {
-      await Deno.remove(path);
-    }
-  },
-});
