@@ -192,6 +192,7 @@ export class PooledConnection implements LeaseOwner {
   takeSlot(kind: SlotKind): void {
     this.#slots++;
     this.#taken++;
+    this.survival.sessionBegins();
     if (kind === "stream") this.#streams++;
   }
 

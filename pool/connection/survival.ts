@@ -11,6 +11,12 @@ const HANG_UP_MS = 1_000;
 const TRIAL_MS = 250;
 
 /**
+ * So long the first session is alone. One that runs on then is no short command,
+ * and the others are not kept waiting for its end.
+ */
+const ALONE_MS = 1_000;
+
+/**
  * A look so late says that this process had no time: a hang-up may have come,
  * and nobody has read it.
  */
@@ -28,9 +34,9 @@ const KEEPS_CONNECTION =
 export type Trust =
   /** It carries what there is. */
   | "full"
-  /** It gets nothing new right after its first session. */
+  /** It gets nothing new beside its first session, for a while, and after it. */
   | "careful"
-  /** And one session at a time until then: the one before it hung up. */
+  /** One session at a time until then: the one before it hung up. */
   | "suspected";
 
 /**
@@ -48,12 +54,16 @@ export function firstTrust(software: string | undefined): Trust {
  * Watches one connection:
  *
  *     first session ends --- TRIAL_MS without a hang-up ---> it has survived
- *                        \__ nothing new meanwhile, if none is open
+ *       \__ nothing new    \__ nothing new meanwhile, if none is open
+ *           for ALONE_MS
  */
 export class Survival {
   /** No more sessions at once than this, for the moment. */
   ceiling: number;
   #isOnTrial: boolean;
+  readonly #isSuspected: boolean;
+  /** Until when the first session is alone. */
+  #aloneUntil = Infinity;
   #firstEndAt = Infinity;
   #ended = 0;
   /** When the rest is over. */
@@ -63,12 +73,13 @@ export class Survival {
   /** @param trust How it is treated. */
   constructor(trust: Trust) {
     this.#isOnTrial = trust !== "full";
-    this.ceiling = trust === "suspected" ? 1 : Infinity;
+    this.#isSuspected = trust === "suspected";
+    this.ceiling = trust === "full" ? Infinity : 1;
   }
 
   /** Whether nothing new is begun, to see if the server hangs up. */
   get isResting(): boolean {
-    return this.ceiling === 0;
+    return this.ceiling === 0 || this.#aloneUntil !== Infinity;
   }
 
   /** Whether the connection has outlived its first session by {@linkcode TRIAL_MS}. */
@@ -96,6 +107,13 @@ export class Survival {
     return this.#ended > 0 && at - this.#firstEndAt < HANG_UP_MS;
   }
 
+  /** A session is about to begin. */
+  sessionBegins(): void {
+    if (!this.#isOnTrial || this.#isSuspected || this.ceiling !== 1) return;
+    if (this.isResting) return;
+    this.#aloneUntil = performance.now() + ALONE_MS;
+  }
+
   /**
    * A session has ended, and not with its connection.
    *
@@ -108,6 +126,7 @@ export class Survival {
       this.#dueAt = this.#firstEndAt + TRIAL_MS;
     }
     if (!this.#isOnTrial) return;
+    this.#aloneUntil = Infinity;
     if (this.hasSurvived) this.recheck();
     else if (left === 0) this.ceiling = 0;
   }
@@ -115,12 +134,17 @@ export class Survival {
   /** When to look again, from now, in milliseconds; `Infinity` if all is well. */
   get recheckMs(): number {
     if (!this.isResting) return Infinity;
-    return Math.max(1, this.#dueAt - performance.now());
+    const nextAt = Math.min(this.#dueAt, this.#aloneUntil);
+    return Math.max(1, nextAt - performance.now());
   }
 
   /** The moment to look again has come. */
   recheck(): void {
     const now = performance.now();
+    if (now >= this.#aloneUntil) {
+      this.#aloneUntil = Infinity;
+      this.ceiling = Infinity;
+    }
     if (!this.#isOnTrial || now < this.#dueAt) return;
     if (now - this.#dueAt > LATE_MS && !this.#isLookedAtAgain) {
       this.#isLookedAtAgain = true;

@@ -20,6 +20,7 @@ async function inARow(
         ({ stdout }) => stdout === `c${n}` ? "ok" : stdout,
         (error) => {
           assertInstanceOf(error, ConnectionLostError);
+          assertEquals(error.mayHaveRun, true);
           return "lost";
         },
       ),
@@ -54,11 +55,27 @@ deviceTest(
 );
 
 deviceTest(
-  "ConnectionPool.exec() learns from the first hang-up of a server that is known to stay",
+  "ConnectionPool.exec() loses nothing on such a switch of many commands at once, each of which runs once",
+  "Cisco-1.25",
+  () => true,
+  async (device, pool) => {
+    const all = range(12).map((n) => pool.exec(device.host, `d${n}`));
+    assertEquals(
+      (await Promise.all(all)).map(({ stdout }) => stdout),
+      range(12).map((n) => `d${n}`),
+    );
+    assertEquals(
+      device.commands.toSorted(),
+      range(12).map((n) => `d${n}`).toSorted(),
+    );
+  },
+);
+
+deviceTest(
+  "ConnectionPool.exec() learns from the first hang-up of a server that is known to stay, which may cost the command under way",
   "OpenSSH_9.9",
   () => true,
   async (device, pool) => {
-    // One was under way when it came.
     const lost = (await inARow(pool, device, 6)).filter((it) => it === "lost");
     assert(lost.length <= 1, `${lost.length} were lost`);
     assertEquals(device.commands, range(6).map((n) => `c${n}`));
@@ -132,7 +149,17 @@ Deno.test("Survival rests after the first session, and not where others are open
   late.recheck();
   assertEquals(late.ceiling, Infinity);
 
+  // The first session is alone, as long as it may be a short command.
   const shared = new Survival("careful");
+  assertEquals([shared.ceiling, shared.isResting], [1, false]);
+  shared.sessionBegins();
+  assert(shared.isResting && shared.recheckMs <= 1_000);
+  await time.advance(900);
+  shared.recheck();
+  assertEquals(shared.ceiling, 1);
+  await time.advance(120);
+  shared.recheck();
+  assertEquals([shared.ceiling, shared.isResting], [Infinity, false]);
   shared.sessionEnded(2);
   assertEquals([shared.ceiling, shared.hungUp(performance.now())], [
     Infinity,

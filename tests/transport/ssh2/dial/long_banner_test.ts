@@ -8,7 +8,10 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import type { Connection } from "../../../../transport/connector.ts";
-import { ConnectionLostError, DialError } from "../../../../transport/errors.ts";
+import {
+  ConnectionLostError,
+  DialError,
+} from "../../../../transport/errors.ts";
 import type { SshHost } from "../../../../transport/host/host.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import { connect, rejection } from "../_kit.ts";
