@@ -23,7 +23,7 @@ import type {
   RawStreamCipher,
 } from "../fence/internals.ts";
 import { ChaChaKey, ChaChaOpener } from "./_openers.ts";
-import { PacketReader } from "./_packet_reader.ts";
+import { SealedReader } from "./_sealed_reader.ts";
 import { MAC_BYTES, Poly1305 } from "./_poly1305.ts";
 
 /** Where the packets of a block cipher's size end. */
@@ -155,5 +155,5 @@ function allocPacket(payloadBytes: number): Buffer {
 function mendChaChaDecipher(decipher: RawChaChaDecipher): void {
   const { _decKeyMain: main, _decKeyPktLen: length } = decipher;
   const opener = new ChaChaOpener(main, length, poly1305!);
-  decipher.decrypt = new PacketReader(decipher, opener).read;
+  decipher.decrypt = new SealedReader(decipher, opener).read;
 }

@@ -20,9 +20,9 @@ import { loadedPoly1305 } from "./ciphers.ts";
 import { openerFor, type OpenerKeys } from "./_openers.ts";
 import {
   BAD_LENGTH,
-  MAX_PACKET_BYTES,
-  PacketReader,
-} from "./_packet_reader.ts";
+  SealedReader,
+  USUAL_PACKET_BYTES,
+} from "./_sealed_reader.ts";
 import { string } from "../_bytes.ts";
 
 /** As OpenSSH has it: a login banner may be as long. */
@@ -125,7 +125,7 @@ class Armed {
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #isOver = false;
-  #reader: PacketReader | undefined;
+  #reader: SealedReader | undefined;
 
   constructor(decipher: RawDecipher, keys: () => OpenerKeys) {
     this.#decipher = decipher;
@@ -181,7 +181,7 @@ class Armed {
     const all = Buffer.concat([...this.#kept, chunk]);
     this.#kept = [];
     decipher.inSeqno = this.#first;
-    const reader = new PacketReader(
+    const reader = new SealedReader(
       decipher,
       opener,
       MAX_LOGIN_PACKET_BYTES,
@@ -196,7 +196,7 @@ class Armed {
   end(): void {
     this.#isOver = true;
     this.#kept = [];
-    if (this.#reader !== undefined) this.#reader.maxBytes = MAX_PACKET_BYTES;
+    if (this.#reader !== undefined) this.#reader.maxBytes = USUAL_PACKET_BYTES;
     else this.#decipher.decrypt = this.#decrypt;
   }
 }

@@ -9,7 +9,7 @@ import {
   prepareCiphers,
 } from "../../../../transport/ssh2/cipher/ciphers.ts";
 import { openerFor } from "../../../../transport/ssh2/cipher/_openers.ts";
-import { PacketReader } from "../../../../transport/ssh2/cipher/_packet_reader.ts";
+import { SealedReader } from "../../../../transport/ssh2/cipher/_sealed_reader.ts";
 import type { RawDecipher } from "../../../../transport/ssh2/fence/internals.ts";
 import { withSeed } from "../../../kit/random.ts";
 
@@ -110,14 +110,14 @@ function opening(
     inSeqno: FIRST_NUMBER,
     _onPayload: (payload: Uint8Array) => void got.push(payload.slice()),
   } as unknown as RawDecipher;
-  const { read } = new PacketReader(decipher, opener, maxBytes, skip);
+  const { read } = new SealedReader(decipher, opener, maxBytes, skip);
   return { read, got, [Symbol.dispose]: () => opener.end() };
 }
 
 for (const kind of KINDS) {
   const name = kind.join(" and ");
 
-  Deno.test(`PacketReader reads what ssh2 writes with ${name}, in pieces of any size`, async () => {
+  Deno.test(`SealedReader reads what ssh2 writes with ${name}, in pieces of any size`, async () => {
     await prepareCiphers();
     await withSeed((random) => {
       const sizes = [0, 1, 5, 11, 12, 100, 520, 4_000, 32_768, 40_000, 262_000];
@@ -144,7 +144,7 @@ for (const kind of KINDS) {
     });
   });
 
-  Deno.test(`PacketReader refuses what was changed, and what is too long, with ${name}`, async () => {
+  Deno.test(`SealedReader refuses what was changed, and what is too long, with ${name}`, async () => {
     await prepareCiphers();
     const [small, large] = seal(kind, [
       new Uint8Array(3),

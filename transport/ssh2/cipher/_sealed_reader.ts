@@ -12,7 +12,7 @@ import type { Opener } from "./_openers.ts";
  * The longest packet that ssh2 accepts, in bytes, its length and MAC not
  * counted: what RFC 4253 asks for.
  */
-export const MAX_PACKET_BYTES = 35_000;
+export const USUAL_PACKET_BYTES = 35_000;
 
 /** What ssh2 says of a packet that is longer. */
 export const BAD_LENGTH = "Bad packet length";
@@ -22,7 +22,7 @@ const MAC_ROOM = 64;
 
 /** Buffers for packets of any usual size that nobody fills at the moment. */
 const spareBuffers: Buffer[] = [];
-const SPARE_BYTES = MAX_PACKET_BYTES + MAC_ROOM;
+const SPARE_BYTES = USUAL_PACKET_BYTES + MAC_ROOM;
 /** So many are kept, for all connections together. */
 const MAX_SPARE_BUFFERS = 4;
 /** Up to this size a packet gets a buffer of its own. */
@@ -35,7 +35,7 @@ const SPARE_FROM_BYTES = 4096;
  * Large packets share a few buffers, since nothing of a buffer is kept once its
  * packet is decrypted. A new one for each would be as much garbage as data.
  */
-export class PacketReader {
+export class SealedReader {
   /** The longest packet that is accepted. */
   maxBytes: number;
   readonly #decipher: RawDecipher;
@@ -57,7 +57,7 @@ export class PacketReader {
   constructor(
     decipher: RawDecipher,
     opener: Opener,
-    maxBytes: number = MAX_PACKET_BYTES,
+    maxBytes: number = USUAL_PACKET_BYTES,
     skip = 0,
   ) {
     this.#decipher = decipher;
