@@ -1,6 +1,7 @@
 /**
- * Files, forwards and shells, on a real sshd. Prints what came of them as JSON.
- * Written for Node 20: no `await using`.
+ * Files, forwards and shells, on a real sshd, by a pool of this process or by a
+ * worker on a bus. Prints what came of them as JSON. Written for Node 20: no
+ * `await using`.
  */
 
 import { Buffer } from "node:buffer";
@@ -11,11 +12,20 @@ import { join } from "node:path";
 import process from "node:process";
 import { CommandError, ConnectionPool } from "@sshpool/sshpool";
 
-const { host, close } = JSON.parse(process.argv[2]);
+const { host, close, nats } = JSON.parse(process.argv[2]);
 const warnings = [];
 process.on("warning", ({ name, message }) => warnings.push({ name, message }));
 
-const pool = new ConnectionPool({ config: false });
+async function fleet() {
+  const { connect } = await import("@nats-io/transport-node");
+  const { fleetPool } = await import("@sshpool/sshpool/nats");
+  const bus = await connect({ servers: nats });
+  return { bus, pool: fleetPool(bus) };
+}
+
+const { bus, pool } = nats === undefined
+  ? { pool: new ConnectionPool({ config: false }) }
+  : await fleet();
 const handle = pool.host(host);
 const far = `/tmp/sshpool-${crypto.randomUUID()}`;
 const near = await mkdtemp(join(tmpdir(), "sshpool-near-"));
@@ -171,7 +181,10 @@ const done = {
 };
 await handle.$`rm -rf ${far}`;
 await rm(near, { recursive: true });
-if (close) await pool.close();
+if (close) {
+  await pool.close();
+  await bus?.close();
+}
 // Warnings come a turn later.
 await new Promise((resolve) => setTimeout(resolve, 10));
 process.stdout.write(JSON.stringify({ ...done, warnings }) + "\n");

@@ -380,6 +380,52 @@ for (const close of [true, false]) {
   );
 }
 
+const WORKER = `
+  import { main } from "@sshpool/sshpool/nats-worker";
+  await main({ log: console.log });
+`;
+
+if (!noNats && !noSshd) {
+  runtimeTest(
+    "works with files, shells and forwards over a bus, by its worker and the jump host of that",
+    async (command) => {
+      await using hop = await startSshd();
+      await using sshd = await startSshd();
+      await using nats = await NatsServer.start();
+      const servers = `127.0.0.1:${nats.port}`;
+      const host = sshd.host({ jump: [hop.host()] });
+      const inventory = await folder.write(
+        "hosts.json",
+        JSON.stringify({ default: { "web-1": host } }),
+      );
+      const stop = new AbortController();
+      const serving = Promise.withResolvers<void>();
+      const worker = folder.run(command, {
+        args: [
+          ...[await folder.write("worker.mjs", WORKER), "--servers", servers],
+          ...["--inventory", inventory, "--index", "0"],
+          ...["--shards", String(SHARDS)],
+        ],
+        onOutput: (text) => text.includes('"serving"') && serving.resolve(),
+        signal: stop.signal,
+        timeoutMs: LONG_MS,
+      });
+      worker.then(({ stderr }) => serving.reject(new Error(stderr)));
+      try {
+        await serving.promise;
+        const task = { host: "web-1", nats: servers, close: true };
+        await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
+        assertEquals(await hop.acceptedConnections(), 1);
+      } finally {
+        stop.abort();
+        const { code, stdout } = await worker;
+        assertEquals(code, 0);
+        assert(stdout.includes('"ended"'), stdout);
+      }
+    },
+  );
+}
+
 const POST_QUANTUM = `
   import * as crypto from "node:crypto";
   import { ConnectionPool } from "@sshpool/sshpool";
