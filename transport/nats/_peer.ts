@@ -16,6 +16,11 @@ const BUDGET_BYTES = 32 * 1024 * 1024;
 const AUDIT_BYTES = 20;
 /** Streams that one ping audits: the rest has its turn with the next. */
 const AUDITED = 4_000;
+/**
+ * Streams that the pings of one peer may name from tick to tick, all strangers
+ * together as one: who names more has no answer.
+ */
+const MAX_AUDITED = 5 * AUDITED;
 /** So often may strangers be told, in a second, that a stream is not known. */
 const RESETS_PER_SECOND = 500;
 
@@ -57,6 +62,8 @@ interface Remote {
   isAsked: boolean;
   /** Where the next audit begins. */
   auditAt: number;
+  /** Streams that its pings have named since the last tick. */
+  audited: number;
 }
 
 /** This process on the bus. */
@@ -71,6 +78,8 @@ export class Peer implements StreamPeer {
   #timer: ReturnType<typeof setInterval> | undefined;
   #reserved = 0;
   #resets = 0;
+  /** As `audited`, of those that there are no streams with. */
+  #auditedOfStrangers = 0;
   #isDown = false;
   #isClosed = false;
   #fault: Error | undefined;
@@ -181,6 +190,7 @@ export class Peer implements StreamPeer {
         ticks: 0,
         isAsked: false,
         auditAt: 0,
+        audited: 0,
       };
       this.#remotes.set(stream.remote, remote);
     }
@@ -271,7 +281,7 @@ export class Peer implements StreamPeer {
   #receive(message: BusMessage): void {
     const { subject, data, reply = "" } = message;
     const id = subject.slice(this.#subject.length + 1);
-    if (id === "ping") return void message.respond(this.#audit(data));
+    if (id === "ping") return this.#onPing(message);
     const question = this.#questions.get(id);
     if (question !== undefined) {
       if (message.headers?.code === 503) question.fail();
@@ -302,6 +312,19 @@ export class Peer implements StreamPeer {
     } else if (!QUIET.has(data[0]!)) this.#sendReset(reply);
   }
 
+  #onPing(message: BusMessage): void {
+    const { data, reply = "" } = message;
+    const remote = this.#remotes.get(reply.slice(0, reply.lastIndexOf(".")));
+    const count = 1 + data.length / AUDIT_BYTES;
+    if (remote !== undefined) remote.audited += count;
+    else {
+      this.#auditedOfStrangers += count;
+      this.keepTicking();
+    }
+    const audited = remote?.audited ?? this.#auditedOfStrangers;
+    if (audited <= MAX_AUDITED) message.respond(this.#audit(data));
+  }
+
   #sendReset(to: string): void {
     if (this.#resets >= RESETS_PER_SECOND || this.isDown) return;
     this.#resets++;
@@ -311,6 +334,8 @@ export class Peer implements StreamPeer {
 
   #tick(): void {
     this.#resets = 0;
+    this.#auditedOfStrangers = 0;
+    for (const remote of this.#remotes.values()) remote.audited = 0;
     this.#parts.onTick?.();
     if (this.isDown) return;
     for (const [subject, remote] of [...this.#remotes]) {
@@ -433,10 +458,14 @@ function writeId(bytes: Uint8Array, at: number, id: string): void {
   }
 }
 
+/** Each byte as text: a ping names thousands of streams. */
+const HEX = Array.from(
+  { length: 256 },
+  (_, byte) => byte.toString(16).padStart(2, "0"),
+);
+
 function readId(bytes: Uint8Array, at: number): string {
   let id = "";
-  for (let i = 0; i < 16; i++) {
-    id += bytes[at + i]!.toString(16).padStart(2, "0");
-  }
+  for (let i = 0; i < 16; i++) id += HEX[bytes[at + i]!];
   return id;
 }

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionLostError, SshError } from "../../../transport/errors.ts";
 import { Random, seed } from "../../kit/random.ts";
-import { site, testNats } from "./_kit.ts";
+import { site, testNats, until } from "./_kit.ts";
 
 const RESOLVED = {
   hostname: "web-1",
@@ -104,6 +104,74 @@ testNats("a worker serves on, whatever a client sends it", async () => {
   const other = await fleet.connector.connect(OTHER);
   assertEquals((await other.exec("echo on")).stdout, "on\n");
 });
+
+testNats(
+  "a client that asks for too much is slowed down, and the others are not",
+  async () => {
+    await using fleet = await site({}, {
+      worker: { maxRequestsPerSecond: 20 },
+    });
+    const random = new Random(seed);
+    const bus = await fleet.server.connect();
+    const from = `ssh.c.greedy.${id(random)}`;
+    let offers = 0;
+    let answers = 0;
+    bus.subscribe(`${from}.*`, {
+      callback(_error, message) {
+        answers++;
+        if (message.string().includes("ticket")) offers++;
+      },
+    });
+    const began = performance.now();
+    const question = encoder.encode(JSON.stringify({ from }));
+    for (let i = 0; i < 1_000; i++) {
+      const reply = `${from}.${id(random)}`;
+      bus.publish(`ssh.dial.default.web-${i % 9}`, question, { reply });
+    }
+    await bus.flush();
+    await until(() => answers === 1_000);
+    const earned = 20 * (4 + (performance.now() - began) / 1_000);
+    assert(offers >= 80 && offers <= earned + 1, `${offers} offers`);
+    assertEquals(fleet.worker.stats().refused, 1_000 - offers);
+    // The burst of somebody else is there, and lasts for as many.
+    const connection = await fleet.connector.connect(RESOLVED);
+    for (let i = 0; i < 40; i++) {
+      assertEquals((await connection.exec(`echo ${i}`)).stdout, `${i}\n`);
+    }
+  },
+);
+
+testNats(
+  "pings that name more than anybody has are not answered, and harm nobody else",
+  async () => {
+    await using fleet = await site();
+    const random = new Random(seed);
+    const bus = await fleet.server.connect();
+    const connection = await fleet.connector.connect(RESOLVED);
+    const process = await connection.spawn("cat");
+    const from = `ssh.c.evil.${id(random)}`;
+    const answer = await bus.request(
+      "ssh.dial.default.web-2",
+      encoder.encode(JSON.stringify({ from })),
+      { timeout: 5_000 },
+    );
+    const { worker } = answer.json<{ worker: string }>();
+    let answers = 0;
+    bus.subscribe(`${from}.*`, { callback: () => void answers++ });
+    const named = random.bytes(80_000);
+    for (let i = 0; i < 300; i++) {
+      bus.publish(`${worker}.ping`, named, { reply: `${from}.${id(random)}` });
+      // So that the server does not hang up on the worker.
+      if (i % 10 === 0) await bus.flush();
+    }
+    assertEquals((await connection.exec("echo on")).stdout, "on\n");
+    await process.stdin.close();
+    assertEquals((await process.status).success, true);
+    await bus.flush();
+    // Five at a time, and the next ones a second later.
+    assert(answers > 0 && answers < 100, `${answers} answers`);
+  },
+);
 
 testNats(
   "a client may not use the connection of another, nor one that it was not offered",

@@ -3,7 +3,7 @@
 // killed and frozen, and links are cut, stalled and partitioned, by a seeded
 // walk. Then the file is compared with what each call has said.
 // `SSHPOOL_MARKS=10000` is the long run; `SSHPOOL_MARKS_SERVERS=3` has it over a
-// cluster.
+// cluster, and `SSHPOOL_MARKS_FAULT="freeze a worker"` meets that alone.
 
 import { assert } from "@std/assert";
 import { fleetPool } from "../../../pool/nats.ts";
@@ -26,6 +26,7 @@ const IS_LONG = COMMANDS >= 1_000;
 /** Steps of the long walk, at least. */
 const STEPS = COMMANDS / 100;
 const SERVERS = Number(Deno.env.get("SSHPOOL_MARKS_SERVERS") || 1);
+const FAULT = Deno.env.get("SSHPOOL_MARKS_FAULT") ?? "";
 const HOSTS = hostNames(8);
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -232,7 +233,7 @@ interface Step {
 /** Two at a time, now and then; then all hosts have to come back. */
 async function walk(site: Site, steps: Step[]): Promise<void> {
   const random = new Random(seed);
-  const names = Object.keys(FAULTS);
+  const names = Object.keys(FAULTS).filter((it) => it.includes(FAULT));
   const isOver = () =>
     IS_LONG
       ? steps.length >= STEPS && site.marks.count >= COMMANDS
@@ -241,7 +242,7 @@ async function walk(site: Site, steps: Step[]): Promise<void> {
     await pause(IS_LONG ? 200 + random.below(2_000) : 100);
     const chosen = IS_LONG
       ? Array.from(
-        { length: random.chance(0.25) ? 2 : 1 },
+        { length: FAULT === "" && random.chance(0.25) ? 2 : 1 },
         () => random.pick(names),
       )
       : [names[steps.length]!];
