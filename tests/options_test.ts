@@ -346,7 +346,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   SftpWriteFromOptions: {
-    wrong: { onSent: 5 },
+    wrong: { onSent: 5, onWritten: true },
     borders: [({ file }, o) => file.writeFrom(nothing, 0, o)],
   },
   ConnectionShellOptions: {

@@ -197,12 +197,18 @@ export class ChannelTable implements ChannelContext {
       case wire.CHANNEL_OPEN_FAILURE:
         return this.#onRefused(channel, payload);
     }
-    if (!channel.isConfirmed) {
-      throw new ProtocolViolation(
-        `the server sent message ${type} for a channel that is not open`,
-      );
-    }
-    this.#onChannel(type, channel, payload);
+    this.#onChannel(type, confirmed(channel, type), payload);
+  }
+
+  /**
+   * Takes data of a channel, which may be a part of a message.
+   *
+   * @throws {ProtocolViolation} If no server may send it.
+   */
+  onData(id: number, data: Uint8Array): void {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return;
+    confirmed(channel, wire.CHANNEL_DATA).onData(data, "stdout");
   }
 
   /** More can be sent; each channel has a turn. */
@@ -355,4 +361,12 @@ export class ChannelTable implements ChannelContext {
     if (this.#channels.size > this.#left.size) return;
     this.#options.onBroken(this.#failure);
   }
+}
+
+/** Returns the channel, if the server has opened it. */
+function confirmed(channel: Channel, type: number): Channel {
+  if (channel.isConfirmed) return channel;
+  throw new ProtocolViolation(
+    `the server sent message ${type} for a channel that is not open`,
+  );
 }

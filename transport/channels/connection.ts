@@ -134,6 +134,10 @@ export class ChannelConnection implements Connection {
         keepalive.heard();
         this.#channels.onPayload(payload);
       },
+      onData: (id, data) => {
+        keepalive.heard();
+        this.#channels.onData(id, data);
+      },
       onDrain: () => this.#channels.onDrain(),
       onEnd: (reason) => this.#end(reason),
     });

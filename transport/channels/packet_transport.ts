@@ -26,6 +26,14 @@ export interface TransportListener {
    * @throws {ProtocolViolation} Ends the transport with this error.
    */
   onPayload(payload: Uint8Array): void;
+  /**
+   * Data of a channel, of a message that did not come in one piece. The bytes
+   * are the listener's to keep.
+   *
+   * @param id Our number of the channel.
+   * @throws {ProtocolViolation} As above.
+   */
+  onData(id: number, data: Uint8Array): void;
   /** All that was sent is with the system: more may follow. */
   onDrain(): void;
   /** It has ended. Called once, and never in the turn of a call from above. */

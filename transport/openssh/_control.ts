@@ -7,7 +7,12 @@
 import type { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { onAbort } from "../abort.ts";
-import { type FrameField, frameOf, FrameSplitter } from "./_frames.ts";
+import {
+  type FrameField,
+  frameOf,
+  type FrameParts,
+  FrameSplitter,
+} from "./_frames.ts";
 
 export const HELLO = 1;
 export const ALIVE_CHECK = 0x10000004;
@@ -55,6 +60,8 @@ export class Control {
   readonly socket: Socket;
   /** Gets each frame, once answers are waited for no more. */
   onFrame: ((frame: Buffer) => void) | undefined;
+  /** Gets those that do not come in one piece, if it wants them. */
+  parts: FrameParts | undefined;
   readonly #splitter = new FrameSplitter();
   readonly #waiting: Waiter[] = [];
   readonly #answerMs: number;
@@ -102,7 +109,7 @@ export class Control {
         this.#splitter.push(chunk as Buffer, (frame) => {
           if (this.onFrame !== undefined) this.onFrame(frame);
           else this.#waiting.shift()?.(frame);
-        });
+        }, this.parts);
       } catch (error) {
         socket.destroy(error as Error);
       }

@@ -10,23 +10,44 @@ import { Buffer } from "node:buffer";
 const MAX_FRAME_BYTES = 1024 * 1024;
 const LENGTH_BYTES = 4;
 
+/** Takes frames that are not all there yet, in pieces. */
+export interface FrameParts {
+  /**
+   * The chunk ends in a frame.
+   *
+   * @param head What there is of it, without its length.
+   * @param missing How many bytes are still to come.
+   * @returns Whether they go to `more()`; else the frame is given whole.
+   */
+  begin(head: Buffer, missing: number): boolean;
+  /** Some of the bytes that were missing, in order. */
+  more(bytes: Buffer): void;
+}
+
 /** Cuts a byte stream into frames, and copies only what lies in two chunks. */
 export class FrameSplitter {
   #pieces: Buffer[] = [];
   #have = 0;
   #need = LENGTH_BYTES;
+  /** What is missing of a frame that is taken in pieces. */
+  #passing = 0;
 
   /**
    * Takes the next bytes.
    *
    * @param chunk The bytes.
    * @param onFrame Gets each frame that they complete, without its length.
+   * @param parts Gets those that lie in two chunks, if it wants them.
    * @throws {Error} If a frame is larger than any that OpenSSH sends.
    */
-  push(chunk: Buffer, onFrame: (frame: Buffer) => void): void {
-    let rest = chunk;
+  push(
+    chunk: Buffer,
+    onFrame: (frame: Buffer) => void,
+    parts?: FrameParts,
+  ): void {
+    let rest = this.#passing === 0 ? chunk : this.#pass(chunk, parts!);
     if (this.#have > 0) {
-      const whole = this.#complete(chunk, onFrame);
+      const whole = this.#complete(rest, onFrame);
       if (whole === undefined) return;
       rest = whole;
     }
@@ -46,8 +67,22 @@ export class FrameSplitter {
       at = end;
     }
     if (at === rest.length) return;
-    this.#pieces.push(rest.subarray(at));
-    this.#have = rest.length - at;
+    const tail = rest.subarray(at);
+    const missing = this.#need - tail.length;
+    const head = tail.subarray(LENGTH_BYTES);
+    if (head.length > 0 && parts?.begin(head, missing)) {
+      this.#passing = missing;
+      return;
+    }
+    this.#pieces.push(tail);
+    this.#have = tail.length;
+  }
+
+  #pass(chunk: Buffer, parts: FrameParts): Buffer {
+    const bytes = chunk.subarray(0, this.#passing);
+    this.#passing -= bytes.length;
+    parts.more(bytes);
+    return chunk.subarray(bytes.length);
   }
 
   /** Goes on with a frame that was begun, and returns what is still to be cut. */

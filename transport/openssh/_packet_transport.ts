@@ -4,14 +4,13 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import {
   HEAD,
   type PacketTransport,
   type TransportListener,
 } from "../channels/packet_transport.ts";
-import { Outbox } from "../channels/outbox.ts";
 import { StreamTunnel } from "../channels/stream_tunnel.ts";
 import type {
   ClosedReason,
@@ -22,18 +21,15 @@ import type {
 import type { ForwardTarget } from "../host/target.ts";
 import type { Control } from "./_control.ts";
 import type { Master } from "./_master.ts";
+import { SocketWriter } from "./_socket_writer.ts";
 import { openRemoteForward } from "./_remote_forward.ts";
 
 /** Messages of the connection protocol. */
 const FIRST = 80;
 const LAST = 100;
-
-/** Packets from this size on have memory that is used again. */
-const LARGE_BYTES = 16 * 1024;
-/** More than any packet has: 32 KiB of data, and what is before them. */
-const MAX_BYTES = 33 * 1024;
-/** How much of it is kept: 2 MiB, as a window of sshd. */
-const MAX_SPARE = 64;
+/** Data of a channel: a byte of no use, this, the channel, and a length. */
+const DATA = 94;
+const DATA_HEAD = 10;
 
 /** What `ssh` says last when the server hung up. */
 const BY_SERVER =
@@ -50,9 +46,7 @@ export class MuxTransport implements PacketTransport {
   readonly #master: Master;
   readonly #socket: Socket;
   readonly #control: Control;
-  readonly #outbox: Outbox;
-  /** Memory for large packets that were written. */
-  readonly #spare: Buffer[] = [];
+  readonly #writer: SocketWriter;
   #listener: TransportListener | undefined;
   #isOver = false;
   #error: Error | undefined;
@@ -67,13 +61,16 @@ export class MuxTransport implements PacketTransport {
     this.#master = master;
     this.#control = control;
     this.#socket = control.socket;
-    this.#outbox = new Outbox((bytes) => this.#write(bytes));
+    this.#writer = new SocketWriter(
+      control.socket,
+      () => this.#listener?.onDrain(),
+    );
     this.software = master.log.software;
     this.algorithms = master.log.algorithms;
   }
 
   get unsentBytes(): number {
-    return this.#socket.writableLength + this.#outbox.bytes;
+    return this.#writer.unsentBytes;
   }
 
   start(listener: TransportListener): void {
@@ -81,43 +78,46 @@ export class MuxTransport implements PacketTransport {
     this.#control.onFrame = (frame) => {
       // The first byte is the length of a padding that is not there.
       const type = frame[1] ?? 0;
-      if (this.#isOver || type < FIRST || type > LAST) return;
-      try {
-        listener.onPayload(frame.subarray(1));
-      } catch (error) {
-        this.destroy(error as Error);
-      }
+      if (type < FIRST || type > LAST) return;
+      this.#tell(() => listener.onPayload(frame.subarray(1)));
+    };
+    let into = 0;
+    this.#control.parts = {
+      begin: (head, missing) => {
+        if (head[1] !== DATA || head.length <= DATA_HEAD) return false;
+        const length = head.readUInt32BE(DATA_HEAD - 4);
+        if (DATA_HEAD + length !== head.length + missing) return false;
+        into = head.readUInt32BE(2);
+        this.#tell(() => listener.onData(into, head.subarray(DATA_HEAD)));
+        return true;
+      },
+      more: (bytes) => this.#tell(() => listener.onData(into, bytes)),
     };
     this.#socket.on("error", (error) => this.#error ??= error);
-    this.#socket.on("drain", () => listener.onDrain());
     for (const event of ["end", "close"]) {
       this.#socket.on(event, () => this.#end());
     }
     if (this.#socket.destroyed) queueMicrotask(() => this.#end());
   }
 
+  #tell(what: () => void): void {
+    if (this.#isOver) return;
+    try {
+      what();
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+
   alloc(payloadBytes: number): Buffer {
-    const size = HEAD + payloadBytes;
-    const packet = size < LARGE_BYTES || size > MAX_BYTES
-      ? Buffer.allocUnsafe(size)
-      : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(MAX_BYTES))
-        .subarray(0, size);
+    const packet = this.#writer.alloc(HEAD + payloadBytes);
     packet.writeUInt32BE(payloadBytes + 1, 0);
     packet[4] = 0;
     return packet;
   }
 
   send(packet: Buffer): void {
-    if (!this.#isOver && !this.#socket.destroyed) this.#outbox.push(packet);
-  }
-
-  /** A new packet each time would be as much garbage as data. */
-  #write(bytes: Uint8Array): void {
-    const { buffer } = bytes;
-    if (buffer.byteLength !== MAX_BYTES) return void this.#socket.write(bytes);
-    this.#socket.write(bytes, () => {
-      if (this.#spare.length < MAX_SPARE) this.#spare.push(Buffer.from(buffer));
-    });
+    if (!this.#isOver && !this.#socket.destroyed) this.#writer.send(packet);
   }
 
   listen(
@@ -158,7 +158,7 @@ export class MuxTransport implements PacketTransport {
 
   #stopUse(): void {
     this.#isOver = true;
-    this.#outbox.drop();
+    this.#writer.drop();
     this.#socket.destroy();
     for (const end of [...this.#forwards]) end();
   }

@@ -104,10 +104,11 @@ export class OpenFile implements SftpFile {
     offset: number,
     options: SftpWriteFromOptions = {},
   ): Promise<void> {
-    const { onSent, ...given } = WRITE_FROM_OPTIONS.check(options);
+    const { onSent, onWritten, ...given } = WRITE_FROM_OPTIONS.check(options);
     POSITION.check({ offset });
     const call = this.#begin("write", given);
     const writer = new WriteBehind(call, this.handle, offset);
+    writer.onWritten = onWritten;
     const pieces = source[Symbol.asyncIterator]();
     try {
       await writeSource(call, writer, () => pieces.next());

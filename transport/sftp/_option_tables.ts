@@ -115,7 +115,7 @@ export const RANGE_OPTIONS = new OptionTable<SftpRangeOptions>(
 /** Of `SftpFile.writeFrom()`. */
 export const WRITE_FROM_OPTIONS = new OptionTable<SftpWriteFromOptions>(
   "write the file",
-  { signal, onSent: callback },
+  { signal, onSent: callback, onWritten: callback },
 );
 
 const id = wholeNumber(0);

@@ -14,6 +14,8 @@ import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */
 const SMALL_BYTES = 16 * 1024;
+/** What a channel sends in one message. */
+const MESSAGE_BYTES = 32 * 1024;
 const NOTHING = new Uint8Array();
 
 interface Outgoing {
@@ -261,7 +263,7 @@ export class Requests {
     }
   }
 
-  /** Takes small packets out of the queue as one piece, a large one as it is. */
+  /** Takes small packets out of the queue as one piece, a large one alone. */
   #takePieces(): Uint8Array[] {
     const small: Uint8Array[] = [];
     let bytes = 0;
@@ -274,7 +276,7 @@ export class Requests {
       this.#queue.shift();
       if (isGivenUp) continue;
       if (pending !== undefined) pending.isSent = true;
-      if (length > SMALL_BYTES) return [packet, payload];
+      if (length > SMALL_BYTES) return messagesOf(packet, payload);
       small.push(packet, payload);
       bytes += length;
     }
@@ -356,4 +358,15 @@ export class Requests {
   #on(): string {
     return this.#host === undefined ? "" : ` on "${this.#host}"`;
   }
+}
+
+/**
+ * Puts the start of the data behind its packet: a message of its own for a few
+ * bytes costs each side of the connection as much as a large one.
+ */
+function messagesOf(packet: Uint8Array, payload: Uint8Array): Uint8Array[] {
+  const room = Math.max(0, MESSAGE_BYTES - packet.length);
+  const first = joinBytes([packet, payload.subarray(0, room)]);
+  const rest = payload.subarray(room);
+  return rest.length === 0 ? [first] : [first, rest];
 }

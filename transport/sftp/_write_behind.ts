@@ -21,6 +21,8 @@ export class WriteBehind {
   #wake: (() => void) | undefined;
   /** Told of the first failure. */
   onFailure: ((error: unknown) => void) | undefined;
+  /** See `SftpWriteFromOptions.onWritten`. */
+  onWritten: ((data: Uint8Array) => void) | undefined;
 
   /**
    * Begins to write.
@@ -52,11 +54,16 @@ export class WriteBehind {
         }, must be a Uint8Array`,
       );
     }
+    let left = data.length;
+    const written = (bytes: number) => {
+      left -= bytes;
+      if (left === 0) this.onWritten?.(data);
+    };
     for (let at = 0; at < data.length;) {
       while (this.#isFull) await this.#settled();
       this.#check();
       const piece = data.subarray(at, at + this.#call.protocol.maxWriteBytes);
-      this.#send(piece);
+      this.#send(piece, written);
       at += piece.length;
     }
   }
@@ -85,7 +92,7 @@ export class WriteBehind {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  #send(piece: Uint8Array): void {
+  #send(piece: Uint8Array, written: (bytes: number) => void): void {
     const offset = this.#offset;
     this.#offset += piece.length;
     this.#bytes += piece.length;
@@ -94,7 +101,7 @@ export class WriteBehind {
       this.#call,
       () => this.#call.write(this.#handle, offset, piece),
       lookForSpace(this.#handle, piece.length),
-    ).catch((error) => {
+    ).then(() => written(piece.length), (error) => {
       if (this.#failure !== undefined) return;
       this.#failure = { error };
       this.onFailure?.(error);

@@ -112,6 +112,11 @@ export interface SftpWriteFromOptions extends SftpCallOptions {
    * this fails first. Must not throw.
    */
   readonly onSent?: (() => void) | undefined;
+  /**
+   * Called with a piece of the source when the server has it: its memory may
+   * be used again. In the order of the answers. Must not throw.
+   */
+  readonly onWritten?: ((piece: Uint8Array) => void) | undefined;
 }
 
 /** Options for {@linkcode SftpFile.readRange}. */
@@ -206,7 +211,7 @@ export interface SftpFile extends AsyncDisposable {
   /**
    * Writes what a source gives, in order, with many requests in flight, and
    * waits until the server has it all. The file stays open. A piece must not
-   * be changed after it is given.
+   * be changed before the server has it: see `onWritten`.
    *
    * @param source What to write.
    * @param offset Where in the file to begin.

@@ -342,3 +342,30 @@ function hostileMessage(random: Random): Uint8Array {
   const cut = payload.subarray(0, 1 + random.below(payload.length));
   return random.below(3) === 0 ? cut : payload;
 }
+
+Deno.test("ChannelTable.onData() takes a part of a message as it takes a message", () => {
+  const { table, say, openChannel, transport } = memoryTable();
+  const observer = recorder();
+  const channel = openChannel(observer);
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  table.onData(channel.id, bytes("one"));
+  say(wire.CHANNEL_DATA, channel.id, "two");
+  assertEquals(observer.heard, ["opened", "stdout one", "stdout two"]);
+  // Each byte counts, once: the whole window, and the tenth that is put up with.
+  const pieces = 2 ** 21 * 1.2 / 2 ** 15;
+  observer.stdout = () => false;
+  assertThrows(
+    () => {
+      for (let i = 0; i < pieces; i++) {
+        table.onData(channel.id, new Uint8Array(2 ** 15));
+      }
+    },
+    ProtocolViolation,
+    "more on a channel than its window allows",
+  );
+  const opening = table.open(recorder());
+  assertThrows(() => table.onData(opening.id, bytes("?")), ProtocolViolation);
+  transport.sent.length = 0;
+  table.onData(4711, bytes("of one that was closed"));
+  assertEquals(transport.sent, []);
+});

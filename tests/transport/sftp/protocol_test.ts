@@ -366,6 +366,64 @@ Deno.test("Sftp has at most 4 MiB of a file in flight, in each direction", async
   sftp.close();
 });
 
+Deno.test("SftpFile.writeFrom() tells of a piece when the server has all of it, and of none that it refuses", async () => {
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) server.handle(id);
+    if (type === PacketType.CLOSE) server.status(id, 0);
+  });
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f", { write: true });
+  const written: number[] = [];
+  async function* source() {
+    for (const size of [80_000, 10, 40_000]) yield new Uint8Array(size);
+  }
+  const writing = assertRejects(
+    () =>
+      file.writeFrom(source(), 0, {
+        onWritten: (piece) => void written.push(piece.length),
+      }),
+    SftpError,
+  );
+  await later();
+  const ids = server.requests.slice(1).map(({ id }) => id);
+  assertEquals(ids.length, 3 + 1 + 2);
+  const answer = async (nth: number, status = 0) => {
+    server.status(ids[nth]!, status);
+    await later();
+    return written.join(" ");
+  };
+  assertEquals(await answer(0), "");
+  assertEquals(await answer(2), "");
+  assertEquals(await answer(3), "10");
+  assertEquals(await answer(1), "10 80000");
+  assertEquals(await answer(4), "10 80000");
+  assertEquals(await answer(5, 4), "10 80000");
+  await writing;
+  sftp.close();
+});
+
+Deno.test("Sftp sends the start of large data in one piece with its packet, 32 KiB of both", async () => {
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) server.handle(id);
+    else server.status(id, 0);
+  });
+  const sizes: number[] = [];
+  const { write } = server.transport;
+  server.transport.write = (bytes) => {
+    sizes.push(bytes.length);
+    return write(bytes);
+  };
+  const sftp = await startSftp(server.transport);
+  const file = await sftp.open("f", { write: true });
+  sizes.length = 0;
+  const head = 4 + 1 + 4 + 4 + 2 + 8 + 4;
+  await file.writeAt(new Uint8Array(32 * 1024), 0);
+  assertEquals(sizes.splice(0), [32 * 1024, head]);
+  await file.writeAt(new Uint8Array(32 * 1024 - head), 0);
+  assertEquals(sizes.splice(0), [32 * 1024]);
+  sftp.close();
+});
+
 Deno.test("Sftp.writeFile() gives the failure of any of its writes, and calls it by no name it does not know", async () => {
   const server = new FakeServer(({ type, id, body }, server) => {
     if (type === PacketType.OPEN) return server.handle(id);

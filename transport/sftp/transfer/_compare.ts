@@ -64,7 +64,8 @@ async function hashOf(
   path: string,
 ): Promise<string> {
   const hash = createHash("sha256");
-  for await (const piece of readLocal(file, 0, size, path)) hash.update(piece);
+  const range = { start: 0, end: size };
+  for await (const piece of readLocal(file, path, range)) hash.update(piece);
   return hash.digest("hex");
 }
 

@@ -13,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { quotedPath } from "../errors.ts";
+import type { PacketBuffers } from "../splitter.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
 import type {
   Child,
@@ -23,7 +24,7 @@ import type {
   Target,
 } from "./_plan.ts";
 
-/** How much is read from a local file at once. */
+/** How much is read from a local file at once, at most. */
 const CHUNK_BYTES = 256 * 1024;
 
 /** Looks at a path that the caller named: links are followed. */
@@ -76,19 +77,41 @@ export async function infoOf(file: FileHandle): Promise<SourceInfo> {
   return sourceInfo(await file.stat());
 }
 
+/** What is read of an open file, and how. */
+export interface LocalRange {
+  readonly start: number;
+  /** Where to stop; `Infinity` is the end of the file. */
+  readonly end: number;
+  /**
+   * What the pieces are cut into: a piece has as many of them as fit, so that
+   * none is cut off short.
+   */
+  readonly unitBytes?: number | undefined;
+  /** Where the memory of pieces comes from. Default: a new one each time. */
+  readonly memory?: PacketBuffers | undefined;
+}
+
 /**
- * Reads an open file: up to an offset, or to its end if that is `Infinity`. A
- * piece is read while the one before it is used.
+ * Reads an open file. A piece is read while the one before it is used.
  *
  * @param path What an error is to call the file.
  */
 export async function* readLocal(
   file: FileHandle,
-  offset: number,
-  end: number,
   path: string,
+  { start, end, unitBytes = CHUNK_BYTES, memory }: LocalRange,
 ): AsyncGenerator<Uint8Array> {
-  let next = readChunk(file, offset, end);
+  const units = Math.max(1, Math.floor(CHUNK_BYTES / unitBytes));
+  const size = units * unitBytes;
+  let offset = start;
+  const read = async () => {
+    const most = Math.min(size, end - offset);
+    const buffer = memory?.take(most) ?? new Uint8Array(most);
+    if (most === 0) return buffer;
+    const { bytesRead } = await file.read(buffer, 0, most, offset);
+    return buffer.subarray(0, bytesRead);
+  };
+  let next = read();
   try {
     for (;;) {
       const chunk = await next.catch((error) => {
@@ -96,7 +119,7 @@ export async function* readLocal(
       });
       if (chunk.length === 0) return;
       offset += chunk.length;
-      next = readChunk(file, offset, end);
+      next = read();
       next.catch(() => {}); // seen when its turn comes, if it comes
       yield chunk;
     }
@@ -104,19 +127,6 @@ export async function* readLocal(
     // Not under way any more when the file is closed.
     await next.catch(() => {});
   }
-}
-
-/** Reads some bytes; none at the end. */
-async function readChunk(
-  file: FileHandle,
-  offset: number,
-  end: number,
-): Promise<Uint8Array> {
-  // A new buffer each time: the last one may still be on its way.
-  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - offset));
-  if (buffer.length === 0) return buffer;
-  const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-  return buffer.subarray(0, bytesRead);
 }
 
 /**

@@ -2,6 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { SftpError } from "../errors.ts";
 import type { SftpFile } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
+import { PacketBuffers } from "../splitter.ts";
 import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import { type Aim, aimAfter, MAX_AIMS } from "./_aim.ts";
 import { isSameContent } from "./_compare.ts";
@@ -66,6 +67,8 @@ class Upload {
   readonly #item: Item;
   readonly #context: Context;
   readonly #end: Finish;
+  /** That of the pieces which are on their way. */
+  readonly #memory = new PacketBuffers();
   #counted = 0;
 
   constructor(
@@ -235,6 +238,7 @@ class Upload {
     let ending: Promise<number> | undefined;
     await file.writeFrom(this.#source(start, end), start, {
       signal,
+      onWritten: (piece) => this.#memory.giveBack(piece),
       onSent: () => {
         ending = this.#end.finish(file, before, aim);
         ending.catch(() => {}); // a failed write comes first
@@ -256,10 +260,18 @@ class Upload {
   async *#source(start: number, end: number): AsyncGenerator<Uint8Array> {
     const { from } = this.#item;
     const { signal } = this.#context;
-    for await (const piece of readLocal(this.#local, start, end, from)) {
-      signal.throwIfAborted();
-      yield piece;
-      this.#count(piece.length);
+    const unitBytes = this.#target.protocol?.maxWriteBytes;
+    const memory = this.#memory;
+    const range = { start, end, unitBytes, memory };
+    memory.enter();
+    try {
+      for await (const piece of readLocal(this.#local, from, range)) {
+        signal.throwIfAborted();
+        yield piece;
+        this.#count(piece.length);
+      }
+    } finally {
+      memory.leave();
     }
   }
 
@@ -309,7 +321,10 @@ class Upload {
         await this.#fill(file, 0, { ...aim, there });
         await this.#verify(to);
       } else {
-        await file.writeFrom(this.#source(0, Infinity), 0, { signal });
+        await file.writeFrom(this.#source(0, Infinity), 0, {
+          signal,
+          onWritten: (piece) => this.#memory.giveBack(piece),
+        });
         await file.close();
       }
     } catch (error) {

@@ -296,6 +296,41 @@ Deno.test("upload() does not give a file its name when the server has less of it
   assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
 });
 
+Deno.test("upload() sends requests as large as the server takes, none cut short, and what the file has", async () => {
+  const [most, size] = [255 * 1024, 3_000_000];
+  const data = content(size);
+  const got = new Uint8Array(size);
+  const sizes: number[] = [];
+  const held: (() => void)[] = [];
+  const plain = takeFile(size, none);
+  const server = new FakeServer((request, server) => {
+    const { type, id, body } = request;
+    if (type === PacketType.EXTENDED) {
+      const limits = [most + 1024, most, most, 0];
+      const reply = limits.flatMap((limit) => [...u32(0), ...u32(limit)]);
+      return server.packet(PacketType.EXTENDED_REPLY, ...u32(id), ...reply);
+    }
+    if (type !== PacketType.WRITE) return plain(request, server);
+    body.bytes();
+    const offset = Number(body.u64());
+    const piece = body.bytes();
+    got.set(piece, offset);
+    sizes.push(piece.length);
+    // Out of order, so that memory is free in another order than it was used.
+    held.push(() => server.status(id, 0));
+    if (held.length < 4 && offset + piece.length < size) return;
+    for (const answer of held.splice(0).toReversed()) queueMicrotask(answer);
+  }, [...IN_ORDER, ["limits@openssh.com", "1"]]);
+  const sftp = await startSftp(server.transport);
+  await withFolder(async (dir) => {
+    await Deno.writeFile(`${dir}/f`, data);
+    await upload(sftp, `${dir}/f`, "target");
+  });
+  sftp.close();
+  assertEquals(sizes, [...Array(11).fill(most), size - 11 * most]);
+  assertEquals(got.findIndex((byte, at) => byte !== data[at]), -1);
+});
+
 Deno.test("Sftp.writeFile() with atomic takes four round trips, and gives no name when one of them fails", async () => {
   const run = async (
     fails: (request: Request) => boolean,
