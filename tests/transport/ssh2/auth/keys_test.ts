@@ -310,6 +310,29 @@ Deno.test("textIdentity() refuses what would take for ever", async () => {
   assert(performance.now() - started < 5_000);
 });
 
+Deno.test("KeyCache holds the last hundred keys, and how the last hundred hosts take passwords", async () => {
+  const cache = new KeyCache();
+  const key = await textIdentity(
+    generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey
+      .export({ type: "pkcs1", format: "pem" }) as string,
+  ).load(options());
+  const loaded: string[] = [];
+  const get = (name: string) =>
+    cache.get(name, undefined, () => {
+      loaded.push(name);
+      return Promise.resolve(key);
+    });
+  for (let i = 0; i <= 100; i++) {
+    await get(`key ${i}`);
+    cache.keepMethods(`host ${i}`, ["publickey", "password"]);
+  }
+  loaded.length = 0;
+  for (const i of [100, 1, 0]) await get(`key ${i}`);
+  assertEquals(loaded, ["key 0"]);
+  assertEquals(cache.methodsOf("host 0"), undefined);
+  assertEquals(cache.methodsOf("host 1"), ["password"]);
+});
+
 Deno.test({
   name: `ConnectionPool leaves no decrypted key behind when it is gone${
     noKeygen ? ` (${keygenHint})` : ""
