@@ -15,13 +15,25 @@ export interface OutputStreamListener {
   onCancelled(): void;
 }
 
-/** Fed by a channel, read by anybody; says when it is full, and when it is not. */
+/**
+ * Fed by a channel, read by anybody; says when it is full, and when it is not.
+ *
+ * A web stream costs more than a short command does otherwise, so there is none
+ * before somebody asks for it, and none where a sink takes the output.
+ */
 export class OutputStream {
-  readonly stream: ReadableStream<Uint8Array>;
   readonly #listener: OutputStreamListener;
   readonly #stallMs: number;
+  #stream: ReadableStream<Uint8Array> | undefined;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
+  /** What came before anybody asked for the stream. */
+  #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+  #sink: ((chunk: Uint8Array) => boolean) | undefined;
+  #isSinkFull = false;
   #isOver = false;
+  /** Why it broke off before anybody asked for the stream. */
+  #failure: { readonly reason: unknown } | undefined;
   #mayDrop = false;
   #isDropping = false;
   #dropped = 0;
@@ -37,15 +49,27 @@ export class OutputStream {
   constructor(listener: OutputStreamListener, stallMs: number) {
     this.#listener = listener;
     this.#stallMs = stallMs;
-    this.stream = new ReadableStream<Uint8Array>({
+  }
+
+  /** The stream, made when it is asked for. */
+  get stream(): ReadableStream<Uint8Array> {
+    return this.#stream ??= this.#makeStream();
+  }
+
+  #makeStream(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
+        for (const chunk of this.#early) controller.enqueue(chunk);
+        this.#early = [];
+        if (this.#failure !== undefined) controller.error(this.#failure.reason);
+        else if (this.#isOver) this.#finish();
       },
       pull: () => this.#onRead(),
       cancel: () => {
         // What still comes is dropped.
         this.#close();
-        listener.onCancelled();
+        this.#listener.onCancelled();
       },
     }, {
       highWaterMark: HIGH_WATER_MARK_BYTES,
@@ -53,8 +77,29 @@ export class OutputStream {
     });
   }
 
+  /**
+   * Gives the output to a sink, in the place of the stream.
+   *
+   * @param sink Takes a chunk, which it must copy to keep it; false asks for a
+   * pause until `goOn()`.
+   */
+  pourInto(sink: (chunk: Uint8Array) => boolean): void {
+    this.#sink = sink;
+    for (const chunk of this.#early.splice(0)) {
+      this.#isSinkFull = !sink(chunk);
+    }
+    this.#earlyBytes = 0;
+  }
+
+  /** The sink takes more. */
+  goOn(): void {
+    this.#isSinkFull = false;
+    this.#listener.onRoom();
+  }
+
   /** Whether nothing more should come for now. */
   get isFull(): boolean {
+    if (this.#sink !== undefined) return this.#isSinkFull;
     return !this.#isOver && !this.#isDropping && this.#room <= 0;
   }
 
@@ -63,6 +108,8 @@ export class OutputStream {
    * reader that has stopped to read counts as none after a while.
    */
   dropUnread(): void {
+    // A sink decides that for itself.
+    if (this.#sink !== undefined) return;
     this.#mayDrop = true;
     if (this.isFull) this.#dropSoon();
   }
@@ -70,12 +117,20 @@ export class OutputStream {
   /** Takes a chunk; false asks for a pause. */
   push(chunk: Uint8Array): boolean {
     if (this.#isOver) return true;
+    if (this.#sink !== undefined) {
+      this.#isSinkFull = !this.#sink(chunk);
+      return !this.#isSinkFull;
+    }
     if (this.#isDropping) {
       this.#dropped += chunk.length;
       return true;
     }
     // Copied: it may be a small window on a large packet.
-    this.#controller.enqueue(new Uint8Array(chunk));
+    const copy = new Uint8Array(chunk);
+    if (this.#stream === undefined) {
+      this.#early.push(copy);
+      this.#earlyBytes += copy.length;
+    } else this.#controller.enqueue(copy);
     if (this.#mayDrop && this.isFull) this.#dropSoon();
     return !this.isFull;
   }
@@ -92,16 +147,27 @@ export class OutputStream {
         "kill() while nobody read them, and were dropped",
       error === undefined ? {} : { cause: error },
     );
+    if (this.#stream !== undefined) this.#finish();
+  }
+
+  #finish(): void {
     if (this.#lastError === undefined) this.#controller.close();
     else this.#failWhenRead();
   }
 
   /** It broke off. */
   fail(reason: unknown): void {
-    if (this.#close()) this.#controller.error(reason);
+    if (!this.#close()) return;
+    if (this.#stream !== undefined) return this.#controller.error(reason);
+    // An error of a stream takes back what is unread.
+    this.#failure = { reason };
+    this.#early = [];
   }
 
   get #room(): number {
+    if (this.#stream === undefined) {
+      return HIGH_WATER_MARK_BYTES - this.#earlyBytes;
+    }
     return this.#controller.desiredSize ?? 1;
   }
 
@@ -119,7 +185,7 @@ export class OutputStream {
   }
 
   #dropSoon(): void {
-    if (!this.stream.locked) return this.#drop();
+    if (this.#stream?.locked !== true) return this.#drop();
     this.#stall ??= setTimeout(() => this.#drop(), this.#stallMs);
   }
 

@@ -15,6 +15,12 @@ import type {
   StdinSource,
 } from "../process.ts";
 import { type FeedingProcess, whenSucceeded } from "./_byte_source.ts";
+import {
+  direct,
+  type DirectInput,
+  type DirectProcess,
+  type OutputSink,
+} from "./process_bytes.ts";
 import { exitError, OutputTail } from "./check_exit.ts";
 import { InputFeed } from "./_byte_source.ts";
 import { RESIZE } from "../command/option_rules.ts";
@@ -85,8 +91,7 @@ interface Started {
   readonly reject: (reason: unknown) => void;
 }
 
-class SessionProcess implements FeedingProcess {
-  readonly stdin: WritableStream<Uint8Array>;
+class SessionProcess implements FeedingProcess, DirectProcess {
   readonly status: Promise<CommandStatus>;
   readonly #out: OutputStream;
   readonly #err: OutputStream;
@@ -97,6 +102,7 @@ class SessionProcess implements FeedingProcess {
   readonly #isChecked: boolean;
   readonly #source: StdinSource | undefined;
   readonly #lastWords = new OutputTail();
+  #stdin: WritableStream<Uint8Array> | undefined;
   #feed: InputFeed | undefined;
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
@@ -126,11 +132,6 @@ class SessionProcess implements FeedingProcess {
     this.#out = new OutputStream({ onRoom, onCancelled }, stallMs);
     // Without an error output a process is still of use.
     this.#err = new OutputStream({ onRoom, onCancelled: onRoom }, stallMs);
-    this.stdin = new WritableStream({
-      write: (chunk) => this.#write(chunk),
-      close: () => this.#session.endInput(),
-      abort: () => this.#session.endInput(),
-    });
     // The source writes, and nobody else.
     if (this.#source !== undefined) this.stdin.getWriter();
     this.#session = session(this.#listener());
@@ -138,6 +139,14 @@ class SessionProcess implements FeedingProcess {
 
   open(): void {
     this.#session.open();
+  }
+
+  get stdin(): WritableStream<Uint8Array> {
+    return this.#stdin ??= new WritableStream({
+      write: (chunk) => this.#write(chunk),
+      close: () => this.#session.endInput(),
+      abort: () => this.#session.endInput(),
+    });
   }
 
   get stdout(): ReadableStream<Uint8Array> {
@@ -168,6 +177,16 @@ class SessionProcess implements FeedingProcess {
   async [whenSucceeded](): Promise<void> {
     const status = await this.status;
     if (!status.success) throw this.#failure(status);
+  }
+
+  [direct]({ stdout, stderr }: OutputSink): DirectInput {
+    this.#out.pourInto(stdout);
+    this.#err.pourInto(stderr);
+    return {
+      hasRoom: (name) => (name === "stdout" ? this.#out : this.#err).goOn(),
+      write: (chunk) => this.#write(chunk),
+      end: () => this.#session.endInput(),
+    };
   }
 
   kill(signal = "TERM"): void {
