@@ -237,7 +237,9 @@ async function connectBus(
   const options = {
     servers: listOf(servers),
     maxReconnectAttempts: -1,
-    reconnectTimeWait: 500,
+    // Nothing is served meanwhile. The jitter under TLS is a second by default.
+    reconnectTimeWait: 250,
+    reconnectJitterTLS: 250,
     // A server that is silent for longer has gone, or its machine has.
     pingInterval: 5_000,
     ...settings.id !== undefined && { name: settings.id },

@@ -25,8 +25,11 @@ import {
 } from "./options.ts";
 import { NobodyThere, Peer } from "./_peer.ts";
 
-/** How long the owner of a host has to say that it is there, in milliseconds. */
-const ANSWER_MS = 750;
+/**
+ * How long the owner of a host has to say that it is there, in milliseconds: at
+ * first, when half of those asked may be a worker that is frozen, and at most.
+ */
+const ANSWER_MS = { first: 150, most: 1_000 };
 /** How long a worker is left alone that cannot answer now, in milliseconds. */
 const BUSY_MS = 50;
 /** Longer names are no names of hosts. */
@@ -157,11 +160,11 @@ export class NatsConnector implements Connector {
       if (isOurs) refused.reject(this.#notAllowed(name));
     });
     try {
-      for (;;) {
+      for (let ms = ANSWER_MS.first;; ms = Math.min(2 * ms, ANSWER_MS.most)) {
         signal.throwIfAborted();
         if (this.#peer.fault !== undefined) throw this.#notAllowed(name);
         if (this.#peer.isDown) throw this.#noBus(name);
-        const answer = this.#request(subject, name, signal);
+        const answer = this.#request(subject, name, ms, signal);
         answer.catch(() => {});
         const offer = await Promise.race([answer, refused.promise]);
         if (offer !== undefined) return offer;
@@ -174,12 +177,13 @@ export class NatsConnector implements Connector {
   async #request(
     subject: string,
     name: string,
+    timeoutMs: number,
     signal: AbortSignal,
   ): Promise<Offer | undefined> {
     const request = jsonBytes({ from: this.#peer.subject });
     let data: Uint8Array | undefined;
     try {
-      data = await this.#peer.ask(subject, request, ANSWER_MS, signal);
+      data = await this.#peer.ask(subject, request, timeoutMs, signal);
     } catch (error) {
       if (!(error instanceof NobodyThere)) throw error;
       throw failed("tcp", name, "no worker serves it at the moment", true);

@@ -94,6 +94,12 @@ const OPTIONS = new OptionTable<LeasesOptions>("make the leases", {
 const MARGIN_MS = 500;
 /** The pause before a turn that cannot wait, in milliseconds. */
 const HURRY_MS = 50;
+/** So many times in the life of a lease a turn is tried that fails. */
+const RETRIES = 12;
+/** So many times in the life of a lease the next of the ring is asked. */
+const RING_PINGS = 12;
+/** So often in a row nobody must listen there: a link that breaks is soon back. */
+const ABSENT = 2;
 /** How many shards are asked for at once. */
 const BATCH = 128;
 
@@ -144,11 +150,17 @@ export class Leases implements ShardSource {
   /** Turns in a row in which somebody else was always faster. */
   #futile = 0;
   #loop: ReturnType<typeof setTimeout> | undefined;
+  #ring: ReturnType<typeof setInterval> | undefined;
+  #isPinging = false;
+  /** The next of the ring, if nobody listens there, and how often that was so. */
+  #absent = { id: "", times: 0 };
   #lapse: ReturnType<typeof setTimeout> | undefined;
   #unwatch: (() => void) | undefined;
   #isLeased = false;
   #isUrgent = false;
   #isOver = false;
+  /** Ends what waits for an answer that may never come. */
+  readonly #waits = new Set<(error: Error) => void>();
   #running: Promise<void> = Promise.resolve();
 
   /**
@@ -187,10 +199,11 @@ export class Leases implements ShardSource {
     });
     this.#unwatch = watchBus(this.#bus, {
       onDown: () => {},
-      // Not at once: its store may not be ready.
-      onUp: () => this.#hears = false,
+      onUp: () => this.#onUp(),
       onRefused: () => {},
     });
+    const ringMs = this.#ttlMs / RING_PINGS;
+    this.#ring = setInterval(() => void this.#pingNext(), ringMs);
     await this.#turn();
   }
 
@@ -200,6 +213,7 @@ export class Leases implements ShardSource {
     this.#isOver = true;
     clearTimeout(this.#loop);
     clearTimeout(this.#lapse);
+    clearInterval(this.#ring);
     this.#unwatch?.();
     await this.#running;
     await Promise.all(this.#worker.shards.map((shard) => this.#release(shard)));
@@ -214,8 +228,7 @@ export class Leases implements ShardSource {
   /** Hears of workers and of leases; anew when the bus is back. */
   async #watch(): Promise<void> {
     for (const watch of this.#watches.splice(0)) watch.stop();
-    const [workers, owners] = await within(
-      this.#ttlMs,
+    const [workers, owners] = await this.#within(
       Promise.all([this.#presence.watch(), this.#owners.watch()]),
     );
     this.#watches = [workers, owners];
@@ -265,18 +278,30 @@ export class Leases implements ShardSource {
     }
   }
 
+  /** The bus is back: what was asked before may have no answer. */
+  #onUp(): void {
+    this.#hears = false;
+    for (const end of [...this.#waits]) end(new Error("The bus was away"));
+    this.#hurry();
+  }
+
   async #turn(): Promise<void> {
-    this.#running = this.#tick().catch((error) => this.#tell(error));
+    let pauseMs = this.#ttlMs / 3;
+    this.#running = this.#tick().catch((error) => {
+      this.#tell(error);
+      // Its store may not be ready yet.
+      pauseMs = this.#ttlMs / RETRIES;
+    });
     await this.#running;
     if (this.#isOver) return;
-    const isUrgent = this.#isUrgent;
+    if (this.#isUrgent) pauseMs = HURRY_MS;
     this.#isUrgent = false;
     this.#loop = setTimeout(
       () => {
         this.#loop = undefined;
         void this.#turn();
       },
-      isUrgent ? HURRY_MS : this.#ttlMs / 3,
+      pauseMs,
     );
   }
 
@@ -295,7 +320,7 @@ export class Leases implements ShardSource {
   async #tick(): Promise<void> {
     const { id, shards, shardCount } = this.#worker;
     const before = performance.now();
-    await within(this.#ttlMs, this.#presence.put(id, id));
+    await this.#within(this.#presence.put(id, id));
     if (this.#isOver) return;
     this.#renew(before);
     // After a sleep the others are heard again before they count as gone.
@@ -308,8 +333,7 @@ export class Leases implements ShardSource {
     }
     if (this.#isOver) return;
     const live = this.#live();
-    if (live.length > 1) void this.#pingNext(live);
-    const fair = Math.ceil(shardCount / live.length);
+    const fair = shareOf(live.indexOf(id), live.length, shardCount);
     if (shards.length > fair) {
       const { movesAtOnce = Math.ceil(shardCount / 64) } = this.#options;
       const count = Math.min(movesAtOnce, shards.length - fair);
@@ -321,8 +345,7 @@ export class Leases implements ShardSource {
     const { own, others } = this.#free(new Set(live), new Set(shards));
     const room = Math.min(BATCH, fair - shards.length);
     const wanted = [...own, ...others].slice(0, room);
-    const taken = await within(
-      this.#ttlMs,
+    const taken = await this.#within(
       Promise.all(wanted.map((shard) => this.#take(shard))),
     );
     const isFutile = wanted.length > 0 && !taken.includes(true);
@@ -413,21 +436,61 @@ export class Leases implements ShardSource {
     for (const shard of this.#worker.shards) this.#worker.give(shard);
   }
 
-  /** Sees at once that the next of the ring has left the bus. */
-  async #pingNext(live: readonly string[]): Promise<void> {
+  /** Sees soon that the next of the ring has left the bus. */
+  async #pingNext(): Promise<void> {
+    if (this.#isPinging || !this.#hears) return;
+    const live = this.#live();
+    if (live.length < 2) return;
     const at = live.indexOf(this.#worker.id);
-    const next = live[(at + 1) % live.length]!;
+    const id = live[(at + 1) % live.length]!;
+    this.#isPinging = true;
+    const isAbsent = await this.#isAbsentFromBus(id);
+    this.#isPinging = false;
+    const times = this.#absent.id === id ? this.#absent.times : 0;
+    this.#absent = { id, times: isAbsent ? times + 1 : 0 };
+    if (this.#absent.times < ABSENT || this.#isOver) return;
+    if (this.#seen.delete(id)) this.#hurry();
+    await this.#presence.delete(id).catch(() => {});
+  }
+
+  async #isAbsentFromBus(id: string): Promise<boolean> {
+    const timeout = Math.max(1, this.#ttlMs / 6);
     try {
-      const subject = `${this.#prefix}.w.${next}.ping`;
-      await this.#bus.request(subject, undefined, {
-        timeout: Math.max(1, this.#ttlMs / 6),
-      });
+      const subject = `${this.#prefix}.w.${id}.ping`;
+      await this.#bus.request(subject, undefined, { timeout });
+      return false;
     } catch (error) {
-      if (!isNoResponders(error)) return;
-      if (this.#seen.delete(next)) this.#hurry();
-      await this.#presence.delete(next).catch(() => {});
+      return isNoResponders(error);
     }
   }
+
+  /** Waits for no longer than a lease lives, nor for what a break has lost. */
+  #within<T>(work: Promise<T>): Promise<T> {
+    const ms = this.#ttlMs;
+    return new Promise((resolve, reject) => {
+      this.#waits.add(reject);
+      const timer = setTimeout(
+        () => reject(new Error(`The leases do not answer within ${ms} ms`)),
+        ms,
+      );
+      const end = () => {
+        clearTimeout(timer);
+        this.#waits.delete(reject);
+      };
+      work.then(resolve, reject).finally(end);
+    });
+  }
+}
+
+/**
+ * The share of one of so many workers, in the order of their names: equal, but
+ * for the remainder, which goes to the first. When one leaves, the share of no
+ * other shrinks; when one joins, that of no other grows: so what moves is what
+ * has to.
+ */
+function shareOf(rank: number, workers: number, shards: number): number {
+  const rest = shards % workers;
+  return Math.floor(shards / workers) + (rank < rest ? 1 : 0);
 }
 
 function shuffled<T>(items: T[]): T[] {
@@ -436,15 +499,4 @@ function shuffled<T>(items: T[]): T[] {
     [items[i], items[j]] = [items[j]!, items[i]!];
   }
   return items;
-}
-
-/** Waits for no longer than a time: a bus that is down answers late. */
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`The leases do not answer within ${ms} ms`)),
-      ms,
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
