@@ -17,6 +17,7 @@ import {
   type SshHost,
 } from "../mod.ts";
 import { MemoryConnector } from "../transport/testing/mod.ts";
+import { shardOf } from "../tests/kit/shards.ts";
 import { natsHint, noNats, openBus } from "./kit/bus.ts";
 import { memory } from "./kit/memory.ts";
 import { scenario, size } from "./kit/scenario.ts";
@@ -194,22 +195,50 @@ scenario({
   },
 });
 
+const VIRTUAL = size(1_000, 50);
+const PER_VIRTUAL = "memory of a virtual connection, client and worker";
+scenario({
+  group: `a client connects to ${VIRTUAL} hosts that others use`,
+  name: "over the bus, on fake hosts",
+  ignore: noNats,
+  n: 1,
+  warmup: 0,
+  fresh: true,
+  async open() {
+    const pool = new ConnectionPool({
+      connector: new MemoryConnector(),
+      maxConnections: Infinity,
+    });
+    const bus = await openBus({ pool, host: ({ name }) => name });
+    const names = Array.from({ length: VIRTUAL }, (_, i) => `ops@host-${i}`);
+    const connectAll = async () => {
+      const client = await bus.client({ maxConnections: Infinity });
+      await Promise.all(names.map((name) => client.getConnection(name)));
+    };
+    await connectAll();
+    return {
+      before: memory(),
+      connectAll,
+      async [Symbol.asyncDispose]() {
+        await bus[Symbol.asyncDispose]();
+        await pool.close();
+      },
+    };
+  },
+  run: ({ connectAll }) => connectAll(),
+  check({ before }) {
+    const grown = memory().inUse - before.inUse;
+    fact(PER_VIRTUAL, grown / VIRTUAL / 1024, "KiB");
+  },
+});
+
 const HOSTS = size(100_000, 5_000);
 const WORKERS = 50;
 const SHARDS = 1_024;
 
-/** What `partition()` of a NATS server makes of a host: FNV-1a of 32 bits. */
-function shardOf(name: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) {
-    hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  }
-  return hash % SHARDS;
-}
-
 const hostsOf = (shards: ReadonlySet<number>) =>
   Array.from({ length: HOSTS }, (_, i) => `ops@host-${i}`)
-    .filter((name) => shards.has(shardOf(`teama${name}`)));
+    .filter((name) => shards.has(shardOf(SHARDS, "teama", name)));
 
 const MOVED = "hosts of others that are dialled again when a worker dies";
 const SPREAD = "the busiest worker over the mean, after one of 50 has died";

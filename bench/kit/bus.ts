@@ -7,7 +7,7 @@
 
 import { NatsServer, noNats, SHARDS } from "../../tests/kit/nats.ts";
 import { fleetPool, FleetWorker } from "../../pool/nats.ts";
-import type { FleetWorkerOptions } from "../../pool/nats.ts";
+import type { FleetPoolOptions, FleetWorkerOptions } from "../../pool/nats.ts";
 
 export { noNats };
 
@@ -33,8 +33,9 @@ export async function openBus(
   return {
     worker: served,
     /** Opens one more client. */
-    async client() {
-      const pool = fleetPool(await server.connect(), { pingMs: 10_000 });
+    async client(options: FleetPoolOptions = {}) {
+      const bus = await server.connect();
+      const pool = fleetPool(bus, { pingMs: 10_000, ...options });
       clients.push(pool);
       return pool;
     },
