@@ -184,21 +184,3 @@ export function tunnelOf(bytes: StreamBytes): Tunnel {
   });
   return { readable, writable, closed, close: () => bytes.close() };
 }
-
-/** Reads a stream to its end, and sends what it gives. */
-export async function pump(
-  from: ReadableStream<Uint8Array>,
-  send: (bytes: Uint8Array) => Promise<void> | undefined,
-): Promise<void> {
-  const reader = from.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const room = send(value);
-      if (room !== undefined) await room;
-    }
-  } finally {
-    reader.releaseLock();
-  }
-}

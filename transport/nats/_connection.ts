@@ -82,6 +82,7 @@ export class FleetConnection implements Connection, SessionOwner {
   readonly worker: string;
   isClosed = false;
   isFailing = false;
+  isCrowded = false;
   openChannels = 0;
   serverSoftware?: string;
   readonly #parts: FleetConnectionParts;

@@ -8,7 +8,10 @@
 export const Frame = {
   /** Opens a stream: what is wanted, as JSON. */
   open: 1,
-  /** The channel is open; with one byte of 1, the command waits for `go`. */
+  /**
+   * The channel is open; with one byte of 1, the command waits for `go`. Left
+   * out for a command that is collected and does not wait.
+   */
   opened: 2,
   /** What was asked for is there: JSON, or nothing. */
   started: 3,

@@ -8,6 +8,7 @@
 import { onAbort } from "../abort.ts";
 import { type Bus, type BusMessage, watchBus } from "./bus.ts";
 import { busFrame, Frame, HEADER_BYTES, newId, wordAt } from "./_frames.ts";
+import { Mailbox } from "./_mailbox.ts";
 import type { Stream, StreamPeer } from "./_stream.ts";
 
 /** What windows may grow to beyond their first size, all together, in bytes. */
@@ -73,6 +74,7 @@ export class Peer implements StreamPeer {
   readonly #remotes = new Map<string, Remote>();
   readonly #questions = new Map<string, Question>();
   readonly #unwatch: () => void;
+  readonly #mailbox: Mailbox;
   #subscription: { unsubscribe(): void } | undefined;
   #subject = "";
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -87,6 +89,7 @@ export class Peer implements StreamPeer {
 
   constructor(parts: PeerParts) {
     this.#parts = parts;
+    this.#mailbox = new Mailbox(parts.bus);
     this.#isDown = parts.bus.isClosed();
     if (!this.#isDown) this.#begin();
     this.#unwatch = watchBus(parts.bus, {
@@ -139,7 +142,7 @@ export class Peer implements StreamPeer {
   publish(subject: string, payload: Uint8Array, reply: string): void {
     // Where the bus is gone the stream is being lost, and nobody reads this.
     if (this.isDown) return;
-    this.#parts.bus.publish(subject, payload, { reply });
+    this.#mailbox.send(subject, payload, reply);
   }
 
   /**
@@ -232,6 +235,7 @@ export class Peer implements StreamPeer {
   close(): void {
     if (this.#isClosed) return;
     this.#loseAll("it was closed on this side");
+    this.#mailbox.flush();
     this.#isClosed = true;
     this.#unwatch();
     this.#unsubscribe();
@@ -261,6 +265,7 @@ export class Peer implements StreamPeer {
   #onDown(): void {
     if (this.#isDown || this.#isClosed) return;
     this.#isDown = true;
+    this.#mailbox.clear();
     this.#loseAll("the connection to the bus broke");
   }
 
@@ -322,14 +327,16 @@ export class Peer implements StreamPeer {
       this.keepTicking();
     }
     const audited = remote?.audited ?? this.#auditedOfStrangers;
-    if (audited <= MAX_AUDITED) message.respond(this.#audit(data));
+    if (audited > MAX_AUDITED || reply === "") return;
+    // In its order: what ends a stream, and is on its way, has to come first.
+    this.#mailbox.send(reply, this.#audit(data));
   }
 
   #sendReset(to: string): void {
     if (this.#resets >= RESETS_PER_SECOND || this.isDown) return;
     this.#resets++;
     this.keepTicking();
-    this.#parts.bus.publish(to, busFrame(Frame.reset, 0));
+    this.#mailbox.send(to, busFrame(Frame.reset, 0));
   }
 
   #tick(): void {

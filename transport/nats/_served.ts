@@ -19,7 +19,8 @@ import type {
   RemoteProcess,
   SudoOptions,
 } from "../process.ts";
-import { pump, StreamBytes, tunnelOf } from "./_bytes.ts";
+import { passBytes, type ProcessBytes } from "../session/process_bytes.ts";
+import { StreamBytes, tunnelOf } from "./_bytes.ts";
 import {
   deferred,
   Frame,
@@ -30,10 +31,8 @@ import {
 } from "./_frames.ts";
 import type { FleetRequest, FleetWorkerOptions } from "./options.ts";
 import type { Peer } from "./_peer.ts";
+import type { QueueClock } from "./_queue_clock.ts";
 import { Stream } from "./_stream.ts";
-
-/** A command that has not begun by then is told to wait for its client. */
-const QUEUED_MS = 20;
 
 /** What is served for one connection of a client. */
 export interface Served {
@@ -45,6 +44,8 @@ export interface Served {
   readonly remote: string;
   /** What ends what is open. */
   readonly parts: Set<() => void>;
+  /** Sees which commands wait: those are run when their client says so. */
+  readonly clock: QueueClock;
   /** Makes JSON of an error, for the client. */
   errorJson(error: unknown): unknown;
 }
@@ -106,7 +107,7 @@ class ServedProcess {
   #isHeld: boolean;
   #isOpened = false;
   #process: RemoteProcess | undefined;
-  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #bytes: ProcessBytes | undefined;
   #input: Promise<unknown> = Promise.resolve();
   #hasInputEnded: boolean;
   #isStopped = false;
@@ -124,22 +125,24 @@ class ServedProcess {
   }
 
   async run(): Promise<void> {
-    const { parts, errorJson } = this.#served;
+    const { parts, errorJson, clock } = this.#served;
     const stream = this.#stream;
     const stop = () => this.#stop();
     parts.add(stop);
-    const timer = setTimeout(() => this.#queue(), QUEUED_MS);
+    const leaveClock = this.#isHeld ? () => {} : clock.add(() => this.#queue());
     try {
       const process = this.#process = await this.#start();
+      leaveClock();
+      const bytes = this.#bytes = passBytes(
+        process,
+        (name, chunk) =>
+          stream.write(name === "stdout" ? Frame.out : Frame.err, chunk),
+      );
       this.#isReady.resolve(process);
-      if (this.#asked.noInput === true) process.stdin.close().catch(() => {});
+      if (this.#asked.noInput === true) bytes.end();
       else stream.send(Frame.started);
-      const outputs = Promise.allSettled([
-        pump(process.stdout, (bytes) => stream.write(Frame.out, bytes)),
-        pump(process.stderr, (bytes) => stream.write(Frame.err, bytes)),
-      ]);
       const { code, signal } = await process.status;
-      await outputs;
+      await bytes.passedOn();
       stream.sendJson(Frame.exit, { code, signal });
     } catch (error) {
       this.#isReady.resolve(undefined);
@@ -148,7 +151,7 @@ class ServedProcess {
         stream.send(Frame.closed);
       } else this.#fail(errorJson(error));
     } finally {
-      clearTimeout(timer);
+      leaveClock();
       parts.delete(stop);
       stream.end();
     }
@@ -216,12 +219,17 @@ class ServedProcess {
 
   #onOpen(): Promise<void> | undefined {
     // The pool may try again: the client is told once.
-    if (!this.#isOpened) {
-      this.#isOpened = true;
-      const isHeld = this.#isHeld ? 1 : 0;
-      this.#stream.send(Frame.opened, Uint8Array.of(isHeld));
+    const isFirst = !this.#isOpened;
+    this.#isOpened = true;
+    if (!this.#isHeld) {
+      // Whoever collects the output learns it from that, or from the end.
+      if (isFirst && this.#asked.collects !== true) {
+        this.#stream.send(Frame.opened, Uint8Array.of(0));
+      }
+      return undefined;
     }
-    return this.#isHeld ? this.#go.promise : undefined;
+    if (isFirst) this.#stream.send(Frame.opened, Uint8Array.of(1));
+    return this.#go.promise;
   }
 
   #frame(type: number, payload: Uint8Array): void {
@@ -236,7 +244,7 @@ class ServedProcess {
       case Frame.eof:
         if (this.#hasInputEnded) throw new Violation("two ends of input");
         this.#hasInputEnded = true;
-        return this.#then(() => this.#writing?.close());
+        return this.#then(() => this.#bytes?.end());
       case Frame.signal: {
         const name = parseJson(payload);
         if (!isText(name)) throw new Violation("a wrong signal");
@@ -250,14 +258,10 @@ class ServedProcess {
     throw new Violation(`a frame of type ${type} for a process`);
   }
 
-  get #writing(): WritableStreamDefaultWriter<Uint8Array> | undefined {
-    return this.#writer ??= this.#process?.stdin.getWriter();
-  }
-
   #onInput(bytes: Uint8Array): void {
     this.#then(async () => {
       try {
-        await this.#writing?.write(bytes);
+        await this.#bytes?.write(bytes);
       } finally {
         this.#stream.consumed(bytes.length);
       }

@@ -22,6 +22,11 @@ import { Frame, newId, parseJson, parseObject, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
 import { type Loss, Stream } from "./_stream.ts";
 
+/** What was opened so soon has not waited at the worker, in milliseconds. */
+const CALM_MS = 20;
+/** The payload of `opened`, of a command that was not held back. */
+const NOT_HELD = Uint8Array.of(0);
+
 /** What is open on a connection. */
 export interface ConnectionPart {
   /** Whether it was just asked for, and has an answer of its own to come. */
@@ -34,6 +39,8 @@ export interface SessionOwner {
   readonly peer: Peer;
   /** The subject of the worker. */
   readonly worker: string;
+  /** Whether commands have to wait at the worker: they go when they are told to. */
+  isCrowded: boolean;
   add(part: ConnectionPart, isSession: boolean): void;
   remove(part: ConnectionPart, isSession: boolean): void;
   /** Sends the frame that opens something on this connection. */
@@ -64,8 +71,10 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   readonly #stopWatching: () => void;
   #stream: Stream | undefined;
   #wasSent = false;
+  #sentAt = 0;
   /** Whether the worker runs it after `go` alone. */
   #isHeld: boolean;
+  #wasOpened = false;
   #isOver = false;
   #isPaused = false;
   /** Bytes of output for which the worker has no credit yet. */
@@ -82,7 +91,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     listener: SessionListener,
   ) {
     this.#connection = connection;
-    this.#isHeld = mayHold(options);
+    this.#isHeld = connection.isCrowded || mayHold(options);
     this.#request = this.#isHeld ? { ...request, holds: true } : request;
     this.#options = options;
     this.#listener = listener;
@@ -117,6 +126,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     try {
       this.#connection.sendOpen(this.#stream, this.#request);
       this.#wasSent = true;
+      this.#sentAt = performance.now();
     } catch (error) {
       this.#fail(error);
     }
@@ -181,6 +191,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
       case Frame.err:
         return this.#onOutput(type, payload);
       case Frame.queued:
+        this.#connection.isCrowded = true;
         this.#isHeld = true;
         return;
       case Frame.opened:
@@ -206,6 +217,9 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     if (this.#isOver) return;
     const isHeld = payload[0] === 1;
     if (isHeld !== this.#isHeld) throw new Violation("another way to open");
+    this.#wasOpened = true;
+    const waited = performance.now() - this.#sentAt;
+    if (waited < CALM_MS) this.#connection.isCrowded = false;
     try {
       const ready = this.#options.onOpen?.();
       if (!isHeld) return;
@@ -222,8 +236,14 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     this.#stream?.send(Frame.go);
   }
 
+  /** A command that is collected is not said to be open: its output says so. */
+  #noteOpened(): void {
+    if (!this.#wasOpened) this.#onOpened(NOT_HELD);
+  }
+
   #onOutput(type: number, payload: Uint8Array): void {
     const size = payload.length;
+    this.#noteOpened();
     if (this.#isOver) return this.#stream?.consumed(size);
     const goesOn = type === Frame.out
       ? this.#listener.onStdout(payload)
@@ -234,6 +254,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   }
 
   #onExit(status: CommandStatus): void {
+    this.#noteOpened();
     if (this.#isOver) return this.#end();
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
     this.#release();

@@ -149,13 +149,18 @@ export class Stream {
   }
 
   async #writeInParts(type: number, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      if (this.#credit <= 0) await this.#waitForRoom();
+    let rest = bytes;
+    while (rest.length > 0) {
+      if (this.#credit <= 0) {
+        // The caller may use its buffer again.
+        rest = rest.slice();
+        await this.#waitForRoom();
+      }
       if (this.#isOver) return;
-      const size = Math.min(CHUNK_BYTES, this.#credit, bytes.length - at);
+      const size = Math.min(CHUNK_BYTES, this.#credit, rest.length);
       this.#credit -= size;
-      this.send(type, bytes.subarray(at, at + size));
-      at += size;
+      this.send(type, rest.subarray(0, size));
+      rest = rest.subarray(size);
     }
   }
 

@@ -26,6 +26,7 @@ import {
   type FleetWorkerOptions,
 } from "./options.ts";
 import { Peer } from "./_peer.ts";
+import { QueueClock } from "./_queue_clock.ts";
 import { publicError } from "./_public_error.ts";
 import { type Asked, serve, type Served } from "./_served.ts";
 import { Stream } from "./_stream.ts";
@@ -155,6 +156,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   readonly #freshMs: number;
   readonly #peer: Peer;
   readonly #clients: Clients;
+  readonly #clock = new QueueClock();
   readonly #rate: number;
   readonly #shards = new Map<number, { unsubscribe(): void }>();
   readonly #tickets = new Map<string, Ticket>();
@@ -315,6 +317,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     if (drainMs > 0) await this.#drained(drainMs);
     for (const held of [...this.#held.values()]) held.end();
     this.#peer.close();
+    this.#clock.stop();
     try {
       this.#presence.unsubscribe();
       await this.#bus.flush();
@@ -564,6 +567,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       connection,
       remote,
       parts,
+      clock: this.#clock,
       errorJson: (error) => {
         this.#tell(error, request);
         return publicError(error, request, host, false);
