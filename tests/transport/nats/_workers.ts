@@ -70,12 +70,29 @@ export class WorkerProcess implements AsyncDisposable {
     this.#process?.kill(name);
   }
 
+  /** Starts it again as a supervisor does, until it serves. */
+  async restart(): Promise<void> {
+    for (let left = 20;; left--) {
+      try {
+        return await this.begin();
+      } catch (error) {
+        await this.end("SIGKILL");
+        if (left === 0) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+  }
+
   /** Ends it, by a signal, and gives its exit code. */
   async end(name: Deno.Signal): Promise<number> {
     const process = this.#process;
     if (process === undefined) return 0;
     this.#process = undefined;
-    process.kill(name);
+    try {
+      process.kill(name);
+    } catch {
+      // It has ended by itself.
+    }
     const { code } = await process.status;
     await this.#reading;
     return code;

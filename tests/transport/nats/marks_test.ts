@@ -180,7 +180,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   async "kill a worker"({ workers }, random) {
     const { process } = random.pick(workers);
     await process.end("SIGKILL");
-    await process.begin();
+    await process.restart();
   },
   async "kill a server"({ servers }, random) {
     const server = random.pick(servers);
@@ -207,7 +207,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   async "end a worker in order"({ workers }, random) {
     const { process } = random.pick(workers);
     await process.end("SIGTERM");
-    await process.begin();
+    await process.restart();
   },
   "stall the client's link": stall("client"),
   "stall a worker's hosts": stall("hosts"),
@@ -308,7 +308,7 @@ testNats(
       steps.map(({ name }) => name).join(", ")
     }`;
     await marks.finish(failure === undefined ? COMMANDS : 0);
-    if (failure !== undefined) throw new Error(hint, { cause: failure });
+    if (failure !== undefined) throw new Error(`${failure}: ${hint}`);
     if (IS_LONG) report(site, steps);
     await marks.check(hint);
     assert(marks.countOf("ok") > marks.count / 2, hint);
