@@ -115,6 +115,9 @@ export class FleetConnection implements Connection, SessionOwner {
    * @throws The reason of the signal.
    */
   async dialled(signal: AbortSignal): Promise<this> {
+    // Who waits for a dial hears as soon that its worker is gone as who waits for
+    // a command.
+    const leave = this.peer.attend(this.worker);
     const stop = onAbort(signal, () => this.#ready.reject(signal.reason));
     if (signal.aborted) this.#ready.reject(signal.reason);
     try {
@@ -124,6 +127,7 @@ export class FleetConnection implements Connection, SessionOwner {
       void this.close();
       throw error;
     } finally {
+      leave();
       stop();
     }
   }

@@ -215,6 +215,18 @@ export class Peer implements StreamPeer {
     }
   }
 
+  /**
+   * Pings a peer at each tick, as one that runs something.
+   *
+   * @returns Ends that.
+   */
+  attend(subject: string): () => void {
+    const remote = this.#remotes.get(subject);
+    if (remote === undefined) return () => {};
+    remote.busy++;
+    return () => void remote.busy--;
+  }
+
   /** Takes room for a larger window, if there is some. */
   reserve(bytes: number): boolean {
     if (this.#reserved + bytes > BUDGET_BYTES) return false;

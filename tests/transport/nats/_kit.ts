@@ -61,6 +61,8 @@ class TappedBus implements Bus {
   queued = 0;
   /** Frames with the end of a command that are swallowed. */
   swallowed = 0;
+  /** Pings that were received. */
+  pings = 0;
   /** Bytes of output that were sent. */
   data = 0;
   corrupted: (() => Uint8Array) | undefined;
@@ -103,8 +105,14 @@ class TappedBus implements Bus {
     }
   }
 
-  subscribe(...args: Parameters<Bus["subscribe"]>) {
-    return this.#bus.subscribe(...args);
+  subscribe(...[subject, options]: Parameters<Bus["subscribe"]>) {
+    return this.#bus.subscribe(subject, {
+      ...options,
+      callback: (error, message) => {
+        if (message?.subject.endsWith(".ping")) this.pings++;
+        options.callback(error, message);
+      },
+    });
   }
 
   request(...args: Parameters<Bus["request"]>) {

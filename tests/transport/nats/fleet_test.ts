@@ -108,6 +108,28 @@ testNats(
   },
 );
 
+testNats(
+  "a worker that dials is pinged as one that runs something",
+  async () => {
+    const pingMs = 100;
+    await using fleet = await site({ onDial: () => "never" }, {
+      client: { pingMs },
+    });
+    const stop = new AbortController();
+    const dial = fleet.connector.connect(RESOLVED, { signal: stop.signal });
+    dial.catch(() => {});
+    await until(() => fleet.memory.dials === 1);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, pingMs);
+    await until(() => fleet.bus.pings >= 8);
+    clearInterval(timer);
+    // One that is idle is pinged with each fifth tick.
+    assert(ticks < 20, `${ticks} ticks`);
+    stop.abort();
+    await assertRejects(() => dial, DOMException);
+  },
+);
+
 testNats("a client that leaves is an abort of what it runs", async () => {
   await using fleet = await site();
   const pool = fleetPool(fleet.clientBus, { pingMs: PING_MS });
