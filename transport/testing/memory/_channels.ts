@@ -163,6 +163,13 @@ export class MemoryChannels {
     throw refused(this.name);
   }
 
+  /** Waits until a channel that was taken is open; without one it is refused. */
+  opened(slot: SessionSlot | undefined, signal: AbortSignal): Promise<void> {
+    if (slot === undefined) return this.refuse();
+    const { opened } = slot;
+    return opened === undefined ? this.open(signal) : abortable(opened, signal);
+  }
+
   /** Asks the server to open a channel. */
   async open(signal: AbortSignal): Promise<void> {
     const n = this.asked;

@@ -40,8 +40,7 @@ export class MemorySession implements RemoteSession, Ending {
   readonly #stopWatching: () => void;
   #tellEnded!: () => void;
   #slot: SessionSlot | undefined;
-  #input: CommandInput | undefined;
-  #hasInputEnded = false;
+  readonly #input = new CommandInput({ roomBytes: PIPE_BYTES });
   #terminal: Terminal | undefined;
   #wasSent = false;
   #isOver = false;
@@ -81,12 +80,11 @@ export class MemorySession implements RemoteSession, Ending {
 
   write(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#isOver || chunk.length === 0) return undefined;
-    return this.#stdin.push(chunk.slice());
+    return this.#input.push(chunk.slice());
   }
 
   endInput(): void {
-    this.#hasInputEnded = true;
-    this.#input?.end();
+    this.#input.end();
   }
 
   resume(): void {
@@ -128,24 +126,13 @@ export class MemorySession implements RemoteSession, Ending {
     this.#fail(lost(this.#channels.name, message, { mayHaveRun, output }));
   }
 
-  get #stdin(): CommandInput {
-    if (this.#input === undefined) {
-      this.#input = new CommandInput({ roomBytes: PIPE_BYTES });
-      if (this.#hasInputEnded) this.#input.end();
-    }
-    return this.#input;
-  }
-
   /** Rejects with what `#over` was aborted with, or with the server's refusal. */
   async #run(): Promise<void> {
     const channels = this.#channels;
     const { signal } = this.#over;
     const slot = channels.take();
     this.#slot = slot;
-    if (slot === undefined) return await channels.refuse();
-    await (slot.opened === undefined
-      ? channels.open(signal)
-      : abortable(slot.opened, signal));
+    await channels.opened(slot, signal);
     const ready = this.#options.onOpen?.();
     if (ready instanceof Promise) await abortable(ready, signal);
     // What was called may have aborted.
@@ -222,16 +209,13 @@ export class MemorySession implements RemoteSession, Ending {
       this.#kill = () => resolve({ signal: "KILL" })
     );
     const { name: host, options: { commands } } = this.#channels;
-    const stdin = () => this.#stdin;
     const parts: RunParts = {
       host,
       env,
       process: this.#process,
       terminal: this.#terminal,
       find: (line) => requireScript(line, commands, host),
-      get input() {
-        return stdin();
-      },
+      input: this.#input,
       write: (stream, bytes) => this.#output.write(stream, bytes),
     };
     return Promise.race([play(parts, script, this.#line), killed]);
@@ -251,7 +235,7 @@ export class MemorySession implements RemoteSession, Ending {
     this.#slot?.give();
     this.#output.end();
     const error = reason ?? new TypeError("The process has ended");
-    this.#input?.end({ error });
+    this.#input.end({ error });
     this.#over.abort(reason);
     this.#process.abort("HUP");
     this.#tellEnded();

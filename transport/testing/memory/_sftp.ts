@@ -1,6 +1,5 @@
 /** SFTP sessions of a memory connection: the real client, and a server here. */
 
-import { abortable } from "../../abort.ts";
 import type { ChannelOpenError } from "../../errors.ts";
 import type { SftpRequest } from "../sftp_server/request.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
@@ -25,14 +24,11 @@ export async function openSftpPipe(
 ): Promise<SftpPipe> {
   signal?.throwIfAborted();
   const slot = channels.take();
-  if (slot === undefined) return await channels.refuse();
-  const give = () => slot.give();
+  const give = () => slot?.give();
   let pipe: SftpPipe | undefined;
   try {
     return await channels.ask(signal, async (over) => {
-      await (slot.opened === undefined
-        ? channels.open(over)
-        : abortable(slot.opened, over));
+      await channels.opened(slot, over);
       over.throwIfAborted();
       await channels.roundTrip(over);
       const served = files();
