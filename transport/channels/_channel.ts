@@ -9,8 +9,7 @@ import type { ChannelOpenError, ConnectionLostError } from "../errors.ts";
 import { serverText } from "../session/server_text.ts";
 import { HeldSignals, SIGNAL_AFTER_MS } from "./_held_signals.ts";
 import type { SocketRef } from "./_socket_ref.ts";
-import type { PacketTransport } from "./packet_transport.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import { type PacketTransport, ProtocolViolation } from "./packet_transport.ts";
 import { InboundWindow, OutboundWindow } from "./_windows.ts";
 import {
   CHANNEL_CLOSE,

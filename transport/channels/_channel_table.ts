@@ -18,8 +18,7 @@ import {
 import { openFields, refusalOf } from "./_channel_open.ts";
 import { GlobalRequests } from "./_global_requests.ts";
 import type { SocketRef } from "./_socket_ref.ts";
-import type { PacketTransport } from "./packet_transport.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import { type PacketTransport, ProtocolViolation } from "./packet_transport.ts";
 import { Spares } from "./_spares.ts";
 import type { ChannelTimeouts } from "./times.ts";
 import { PACKET_BYTES, WINDOW_BYTES } from "./_windows.ts";

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { PacketTransport } from "./packet_transport.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import { type PacketTransport, ProtocolViolation } from "./packet_transport.ts";
 import * as wire from "./_wire.ts";
 import { MessageReader, sendMessage, type WireField } from "./_wire.ts";
 

@@ -10,7 +10,7 @@ import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Lost } from "./_channel.ts";
 import type { Admit, ChannelTable } from "./_channel_table.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import { ProtocolViolation } from "./packet_transport.ts";
 import { acceptTunnel } from "./_tunnel.ts";
 import type { MessageReader, WireField } from "./_wire.ts";
 

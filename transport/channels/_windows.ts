@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { PacketTransport } from "./packet_transport.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import { type PacketTransport, ProtocolViolation } from "./packet_transport.ts";
 import { CHANNEL_WINDOW_ADJUST, sendData, sendMessage } from "./_wire.ts";
 
 /** What a server may send before it hears that there is room again. */

@@ -5,8 +5,11 @@
  */
 
 import { Buffer } from "node:buffer";
-import { HEAD, type PacketTransport } from "./packet_transport.ts";
-import { ProtocolViolation } from "./protocol_violation.ts";
+import {
+  HEAD,
+  type PacketTransport,
+  ProtocolViolation,
+} from "./packet_transport.ts";
 
 export const GLOBAL_REQUEST = 80;
 export const REQUEST_SUCCESS = 81;

@@ -17,6 +17,11 @@ import type { ForwardTarget } from "../host/target.ts";
 /** Where the payload begins in a packet: a length and a byte come before it. */
 export const HEAD = 5;
 
+/** The server broke the protocol; nothing that it sends is read any more. */
+export class ProtocolViolation extends Error {
+  override readonly name = "ProtocolViolation";
+}
+
 /** Hears of what arrives. */
 export interface TransportListener {
   /**

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { createServer } from "node:net";
 import { serveAgent } from "../../../transport/channels/_agent_channels.ts";
 import { openTunnel } from "../../../transport/channels/_tunnel.ts";
-import { ProtocolViolation } from "../../../transport/channels/protocol_violation.ts";
+import { ProtocolViolation } from "../../../transport/channels/packet_transport.ts";
 import * as wire from "../../../transport/channels/_wire.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { rejection, until } from "../ssh2/_kit.ts";

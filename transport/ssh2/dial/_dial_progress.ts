@@ -6,7 +6,7 @@
 
 import { DIAL_STEPS } from "../../connect_options.ts";
 import { DialError, type DialPhase } from "../../errors.ts";
-import type { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import type { ProtocolViolation } from "../../channels/packet_transport.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { isTooLong, MAX_LOGIN_PACKET_BYTES } from "../cipher/long_packets.ts";
 import { Ssh2VersionError } from "../fence/version_check.ts";

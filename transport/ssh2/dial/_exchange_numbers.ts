@@ -12,7 +12,7 @@
 import type { Buffer } from "node:buffer";
 import { ByteReader } from "../_bytes.ts";
 import type { RawKeyExchange } from "../fence/internals.ts";
-import { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import { ProtocolViolation } from "../../channels/packet_transport.ts";
 
 /** KEX_DH_GEX_GROUP in a group exchange, KEXDH_REPLY in all others. */
 const GROUP_OR_REPLY = 31;

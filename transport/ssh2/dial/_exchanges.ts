@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import { ProtocolViolation } from "../../channels/packet_transport.ts";
 import type { RawOnPayload, RawProtocol } from "../fence/internals.ts";
 import { checkNumbers } from "./_exchange_numbers.ts";
 import type { HybridOffer } from "./_hybrid_kex.ts";

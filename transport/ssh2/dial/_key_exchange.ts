@@ -18,7 +18,7 @@ import type {
   RawOnPayload,
   RawProtocol,
 } from "../fence/internals.ts";
-import { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import { ProtocolViolation } from "../../channels/packet_transport.ts";
 
 /** Message numbers of RFC 4250. */
 const SERVICE_REQUEST = 5;

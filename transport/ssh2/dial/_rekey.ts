@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ProtocolViolation } from "../../channels/protocol_violation.ts";
+import { ProtocolViolation } from "../../channels/packet_transport.ts";
 import type { RawProtocol } from "../fence/internals.ts";
 
 /** What one set of keys has carried, or may carry, in one direction. */
