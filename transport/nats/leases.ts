@@ -116,8 +116,11 @@ interface Lease {
  * request to one worker, so two owners at a time cost a connection, and no
  * command runs twice.
  *
- * A worker stops by its own clock before its lease has run out. Shards that it
- * had are taken back first, so that a break of the bus moves few hosts.
+ * A worker that slept, or that the bus does not answer, stops by its own clock
+ * before its lease has run out. One whose store alone does not answer serves on:
+ * a cluster is without it for some seconds when one of its servers dies, and
+ * nobody can take a shard meanwhile. Shards that it had are taken back first, so
+ * that a break of the bus moves few hosts.
  *
  * @example Usage
  * ```ts ignore
@@ -427,12 +430,37 @@ export class Leases implements ShardSource {
     const margin = Math.min(MARGIN_MS, this.#ttlMs / 4);
     const leftMs = at + this.#ttlMs - margin - performance.now();
     this.#isLeased = leftMs > 0;
-    if (!this.#isLeased) return this.#onLapse();
-    this.#lapse = setTimeout(() => this.#onLapse(), leftMs);
+    if (this.#isLeased) this.#lapseAfter(leftMs);
+    else this.#giveAll();
   }
 
-  #onLapse(): void {
+  #lapseAfter(ms: number): void {
+    const due = performance.now() + ms;
+    this.#lapse = setTimeout(() => void this.#onLapse(due), ms);
+  }
+
+  async #onLapse(due: number): Promise<void> {
     this.#isLeased = false;
+    const patienceMs = this.#ttlMs / 4;
+    // Too late: this process slept, and others have its shards by now.
+    const hasSlept = performance.now() - due > patienceMs;
+    const isReached = !hasSlept && await this.#reachesBus(patienceMs);
+    if (this.#isLeased || this.#isOver) return;
+    if (isReached) this.#lapseAfter(patienceMs);
+    else this.#giveAll();
+  }
+
+  /** Whether the server of the bus answers in time. */
+  async #reachesBus(ms: number): Promise<boolean> {
+    try {
+      await this.#within(this.#bus.flush(), ms);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #giveAll(): void {
     for (const shard of this.#worker.shards) this.#worker.give(shard);
   }
 
@@ -465,8 +493,7 @@ export class Leases implements ShardSource {
   }
 
   /** Waits for no longer than a lease lives, nor for what a break has lost. */
-  #within<T>(work: Promise<T>): Promise<T> {
-    const ms = this.#ttlMs;
+  #within<T>(work: Promise<T>, ms = this.#ttlMs): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waits.add(reject);
       const timer = setTimeout(

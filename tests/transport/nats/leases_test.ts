@@ -4,12 +4,42 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Kvm } from "@nats-io/kv";
 import { ConnectionPool } from "../../../pool/mod.ts";
-import { fleetPool, FleetWorker, Leases } from "../../../pool/nats.ts";
+import {
+  fleetPool,
+  FleetWorker,
+  type LeaseBucket,
+  Leases,
+  type LeaseStore,
+} from "../../../pool/nats.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 import { type NatsConnection, NatsServer, SHARDS } from "../../kit/nats.ts";
 import { Ends, PING_MS, testNats, until } from "./_kit.ts";
 
 const TTL_MS = 1_500;
+
+/** A store that can be away, while the bus is there. */
+class FadingStore implements LeaseStore {
+  isAway = false;
+  readonly #store: LeaseStore;
+
+  constructor(store: LeaseStore) {
+    this.#store = store;
+  }
+
+  async create(...args: Parameters<LeaseStore["create"]>) {
+    const bucket = await this.#store.create(...args);
+    const check = <T>(ask: () => Promise<T>): Promise<T> =>
+      this.isAway ? Promise.reject(new Error("no leader")) : ask();
+    return {
+      put: (key, value) => check(() => bucket.put(key, value)),
+      create: (key, value) => check(() => bucket.create(key, value)),
+      update: (key, value, revision) =>
+        check(() => bucket.update(key, value, revision)),
+      delete: (key, options) => check(() => bucket.delete(key, options)),
+      watch: () => check(() => bucket.watch()),
+    } satisfies LeaseBucket;
+  }
+}
 
 /** Workers with leases, each over a bus of its own. */
 async function site() {
@@ -33,13 +63,14 @@ async function site() {
       pingMs: PING_MS,
       freshMs: 60_000,
     });
-    const leases = new Leases(bus, new Kvm(bus), {
+    const store = new FadingStore(new Kvm(bus));
+    const leases = new Leases(bus, store, {
       ttlMs: TTL_MS,
       movesAtOnce: 4,
     });
     ends.add(worker, (it) => it.close({ drainTimeoutMs: 0 }));
     await worker.serve(leases);
-    return { worker, bus };
+    return { worker, bus, store };
   }
   return {
     server,
@@ -113,5 +144,30 @@ testNats(
     fleet.server.signal("SIGCONT");
     await until(() => areDealt([one.worker, two.worker]));
     assertEquals([...one.worker.shards].sort(), before);
+  },
+);
+
+testNats(
+  "workers serve on while their store is away, and agree when it is back",
+  async () => {
+    await using fleet = await site();
+    const workers = [await fleet.addWorker("w1"), await fleet.addWorker("w2")];
+    const all = workers.map(({ worker }) => worker);
+    await until(() => areDealt(all));
+    await using pool = fleetPool(await fleet.server.connect(), {
+      pingMs: PING_MS,
+    });
+    const hosts = Array.from({ length: 12 }, (_, i) => `ops@host-${i}`);
+    for (const { store } of workers) store.isAway = true;
+    // Beyond the life of each lease, and of what others know of it.
+    for (const end = performance.now() + 2 * TTL_MS; performance.now() < end;) {
+      await Promise.all(hosts.map((host) => pool.exec(host, "true")));
+      assert(areDealt(all));
+    }
+    for (const { store } of workers) store.isAway = false;
+    // A third that joins gets its share of both.
+    const third = await fleet.addWorker("w3");
+    await until(() => areDealt([...all, third.worker]));
+    await Promise.all(hosts.map((host) => pool.exec(host, "true")));
   },
 );
