@@ -4,6 +4,7 @@ import { aboutPath, SftpError } from "../errors.ts";
 import type { SftpFile, SftpFileInfo } from "../file.ts";
 import type { Sftp } from "../sftp.ts";
 import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
+import type { Context } from "./_copy_all.ts";
 import {
   type Entry,
   type FileTimes,
@@ -151,6 +152,28 @@ export class RemoteTarget implements Target {
   async settled(): Promise<void> {
     const asked = umasks.get(this.protocol ?? this.sftp);
     if (asked !== undefined) await cleanedUp(asked);
+  }
+
+  /** Opens a file that is not there yet, to be written and given a name. */
+  async openNew(
+    path: string,
+    source: SourceInfo,
+    there: Entry | null | undefined,
+    { signal, options, failedOpens }: Context,
+  ): Promise<SftpFile> {
+    const { resume = false, preserve } = options;
+    // Not readable by others before it has its permissions; unless the server
+    // lets nobody change them.
+    const mode = !this.refusesAttributes
+      ? 0o600
+      : there?.info.mode ?? (preserve === false ? 0o666 : source.mode ?? 0o600);
+    const how = { read: resume, write: true, createNew: true, mode, signal };
+    try {
+      return await this.sftp.open(path, how);
+    } catch (error) {
+      failedOpens.add(error as object);
+      throw error;
+    }
   }
 
   /** Removes the unfinished file, also if a request to open it was given up. */

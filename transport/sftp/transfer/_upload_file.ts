@@ -122,7 +122,8 @@ class Upload {
     let isKept = resume;
     try {
       const [opening, looking] = await Promise.allSettled([
-        file ?? this.#openNew(path, there),
+        file ??
+          this.#target.openNew(path, this.#item.info, there, this.#context),
         there === undefined ? this.#target.look(to) : there,
       ]);
       if (opening.status === "fulfilled") file = opening.value;
@@ -199,31 +200,6 @@ class Upload {
       }
     }
     return undefined;
-  }
-
-  async #openNew(
-    path: string,
-    there: Entry | null | undefined,
-  ): Promise<SftpFile> {
-    const { signal, options, failedOpens } = this.#context;
-    const { mode: sourceMode = 0o600 } = this.#item.info;
-    // Not readable by others before it has its permissions; unless the server
-    // lets nobody change them.
-    const mode = !this.#target.refusesAttributes
-      ? 0o600
-      : there?.info.mode ?? (options.preserve === false ? 0o666 : sourceMode);
-    try {
-      return await this.#target.sftp.open(path, {
-        read: options.resume ?? false,
-        write: true,
-        createNew: true,
-        mode,
-        signal,
-      });
-    } catch (error) {
-      failedOpens.add(error as object);
-      throw error;
-    }
   }
 
   /** Writes the content and sets the attributes; the server has the file then. */

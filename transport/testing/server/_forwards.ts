@@ -25,6 +25,8 @@ export interface ForwardParts {
   readonly onOpen: () => void;
 }
 
+const HALF_OPEN = { allowHalfOpen: true, noDelay: true };
+
 type Accept = () => ServerChannel;
 type Reject = () => void;
 
@@ -33,7 +35,8 @@ export class ServerForwards {
   readonly #client: Connection;
   readonly #parts: ForwardParts;
   readonly #sockets: Set<Socket> = new Set();
-  readonly #listeners: Map<string, ServerListener> = new Map();
+  /** By address, as JSON: each stops listening. */
+  readonly #listeners: Map<string, () => Promise<void>> = new Map();
   #hasEnded = false;
 
   constructor(client: Connection, parts: ForwardParts) {
@@ -61,17 +64,15 @@ export class ServerForwards {
     for (const socket of this.#sockets) socket.destroy();
     const listeners = [...this.#listeners.values()];
     this.#listeners.clear();
-    await Promise.all([...closed, ...listeners.map((it) => it.close())]);
+    await Promise.all([...closed, ...listeners.map((close) => close())]);
   }
 
   #open(target: ForwardTarget, accept: Accept, reject: Reject): void {
     if (this.#parts.options.refuseForwards) return reject();
-    const socket = connect({
-      ...("path" in target
-        ? target
-        : { host: target.hostname, port: target.port, noDelay: true }),
-      allowHalfOpen: true,
-    });
+    const to = "path" in target
+      ? target
+      : { host: target.hostname, port: target.port };
+    const socket = connect({ ...to, ...HALF_OPEN });
     this.#own(socket);
     socket.once("error", reject);
     socket.once("connect", () => {
@@ -87,16 +88,27 @@ export class ServerForwards {
     reject: Reject | undefined,
   ): void {
     if (this.#parts.options.refuseForwards) return reject?.();
-    const listener = new ServerListener(address, (socket) => {
+    let given = address;
+    const net = createServer(HALF_OPEN, (socket) => {
       this.#own(socket);
-      this.#admit(listener.address, socket);
+      this.#admit(given, socket);
     });
-    listener.listen().then(async () => {
-      const key = JSON.stringify(listener.address);
-      if (this.#hasEnded) return await listener.close();
-      this.#listeners.set(key, listener);
-      accept?.("port" in listener.address ? listener.address.port : undefined);
-    }).catch(() => reject?.());
+    const listening = async () => {
+      if ("path" in address) await chmod(address.path, 0o600);
+      else given = { ...address, port: (net.address() as AddressInfo).port };
+      if (this.#hasEnded) return await closeListener(net, given);
+      this.#listeners.set(JSON.stringify(given), () => {
+        return closeListener(net, given);
+      });
+      accept?.("port" in given ? given.port : undefined);
+    };
+    net.once("error", () => reject?.());
+    net.listen(
+      "path" in address
+        ? address
+        : { host: loopbackOf(address.hostname), port: address.port },
+      () => listening().catch(() => reject?.()),
+    );
   }
 
   #cancel(
@@ -105,10 +117,10 @@ export class ServerForwards {
     reject: Reject | undefined,
   ): void {
     const key = JSON.stringify(address);
-    const listener = this.#listeners.get(key);
-    if (listener === undefined) return reject?.();
+    const close = this.#listeners.get(key);
+    if (close === undefined) return reject?.();
     this.#listeners.delete(key);
-    listener.close().then(accept);
+    close().then(accept);
   }
 
   /** Opens a channel for a connection that a listener has taken. */
@@ -142,47 +154,14 @@ export class ServerForwards {
   }
 }
 
-/** A port or a unix socket on which the server listens for a client. */
-class ServerListener {
-  readonly #net: NetServer;
-  #address: ForwardTarget;
-
-  constructor(address: ForwardTarget, onSocket: (socket: Socket) => void) {
-    this.#address = address;
-    const options = { allowHalfOpen: true, noDelay: true };
-    this.#net = createServer(options, onSocket);
-  }
-
-  /** Where it listens, as the client named it, with the port if it chose one. */
-  get address(): ForwardTarget {
-    return this.#address;
-  }
-
-  /** Listens; rejects if it cannot. */
-  async listen(): Promise<void> {
-    const address = this.#address;
-    await new Promise<void>((resolve, reject) => {
-      this.#net.once("error", reject);
-      this.#net.listen(
-        "path" in address
-          ? address
-          : { host: loopbackOf(address.hostname), port: address.port },
-        resolve,
-      );
-    });
-    if ("path" in address) return await chmod(address.path, 0o600);
-    const { port } = this.#net.address() as AddressInfo;
-    this.#address = { hostname: address.hostname, port };
-  }
-
-  /** Stops listening; connections that it has taken stay. */
-  async close(): Promise<void> {
-    // Its callback waits for the connections; the port is free at once.
-    this.#net.close();
-    if ("path" in this.#address) {
-      await unlink(this.#address.path).catch(() => {}); // Node has done it.
-    }
-  }
+/** Stops listening; connections that were taken stay. */
+async function closeListener(
+  net: NetServer,
+  address: ForwardTarget,
+): Promise<void> {
+  // Its callback waits for the connections; the port is free at once.
+  net.close();
+  if ("path" in address) await unlink(address.path).catch(() => {}); // Node has done it.
 }
 
 /** As sshd does without `GatewayPorts`: never an address that others reach. */
