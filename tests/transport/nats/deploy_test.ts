@@ -31,6 +31,20 @@ function settingsOf(block: string): Map<string, string> {
   );
 }
 
+/** Makes a pair of keys as the page says. */
+async function makeKey(folder: string) {
+  const [, code] = /deno eval '([^']+)'/.exec(await blockWith("deno eval"))!;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", code!],
+    cwd: folder,
+  }).output();
+  const publicKey = new TextDecoder().decode(stdout).trim();
+  assertMatch(publicKey, /^U[A-Z2-7]{55}$/, new TextDecoder().decode(stderr));
+  const { mode } = await Deno.stat(`${folder}/a1.nk`);
+  assertEquals(mode! & 0o777, 0o600);
+  return { publicKey, seed: await Deno.readFile(`${folder}/a1.nk`) };
+}
+
 testNats(
   "the servers, users and units of the page serve a client over TLS, and end in time",
   async () => {
@@ -43,13 +57,18 @@ testNats(
       (it) => Deno.remove(it, { recursive: true }),
     );
     const { ca, cert, key } = await makeCertificates(folder);
-    const [worker, client] = [nkeys.createUser(), nkeys.createUser()];
-    await Deno.writeFile(`${folder}/worker.nk`, worker.getSeed());
+    const worker = nkeys.createUser();
+    // An editor ends a file with a line.
+    await Deno.writeFile(
+      `${folder}/worker.nk`,
+      new Uint8Array([...worker.getSeed(), 10]),
+    );
+    const client = await makeKey(folder);
     // Each line of the page, with other places and keys.
     const port = freePort();
     const users = (await blockWith("authorization {"))
       .replace(/^WORKER: ".*"$/m, `WORKER: "${worker.getPublicKey()}"`)
-      .replace(/^A1: ".*"$/m, `A1: "${client.getPublicKey()}"`);
+      .replace(/^A1: ".*"$/m, `A1: "${client.publicKey}"`);
     const config = (await blockWith("mappings"))
       .replace('listen: "0.0.0.0:4222"', "")
       .replace(/^ping.*$/gm, "")
@@ -86,7 +105,7 @@ testNats(
       fleetPool(
         await server.connect({
           tls: { caFile: ca },
-          authenticator: nkeyAuthenticator(client.getSeed()),
+          authenticator: nkeyAuthenticator(client.seed),
         }),
         { group: "teama", clientId: "a1" },
       ),
