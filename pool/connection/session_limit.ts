@@ -49,7 +49,8 @@ export type Refusal =
  * of OpenSSH, 4 by the RFC, 1 or 3 of others.
  *
  * A refusal is evidence of a limit only if the connection had been quiet: no
- * session ended within {@linkcode REAP_MS} before the attempt, nor during it.
+ * session ended within {@linkcode REAP_MS} before the attempt, nor during it, nor
+ * within the time that its answer took.
  * Under constant churn there is no such moment, so after a few doubtful
  * refusals the connection pauses for one, and the next burst gives certainty.
  * No limit below what was once open at the same time is ever learned.
@@ -143,7 +144,9 @@ export class SessionLimit {
   refused(attempt: SessionAttempt, foreignChannels: boolean): Refusal {
     const others = this.#open;
     const now = performance.now();
-    const quiet = attempt.startedAt - this.#lastEndAt >= REAP_MS;
+    // A server that was slow to answer may have read the CLOSE just then, too.
+    const reapMs = REAP_MS + now - attempt.startedAt;
+    const quiet = attempt.startedAt - this.#lastEndAt >= reapMs;
     // Answers may overtake each other where the client is another process, and
     // an earlier attempt may have the session that this one was refused.
     const [first] = this.#unanswered;
@@ -166,7 +169,7 @@ export class SessionLimit {
     if (others >= this.#peak && ++this.#doubts >= DOUBTS) {
       this.#doubts = 0;
       this.ceiling = 0;
-      this.#pausedUntil = now + REAP_MS;
+      this.#pausedUntil = now + reapMs;
     }
     return { kind: "wait" };
   }

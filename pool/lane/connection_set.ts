@@ -39,6 +39,11 @@ export class ConnectionSet {
     return counted;
   }
 
+  /** Slots that are taken. */
+  get load(): number {
+    return this.#open.reduce((sum, { load }) => sum + load, 0);
+  }
+
   /** Slots that may be held for long. */
   get streams(): number {
     return this.#open.reduce((sum, { streams }) => sum + streams, 0);

@@ -342,9 +342,15 @@ export class Lane
       // The connection that a hop's tunnel is on may wait for this very dial.
       return room > 0 || this.#queue.hasPin ? 1 : 0;
     }
-    if (this.open.length === 0 || this.#queue.slotsWanted === 0) return 0;
+    const { slotsWanted } = this.#queue;
+    if (this.open.length === 0 || slotsWanted === 0) return 0;
+    // However long they take: no more than give a slot to everybody. Where some
+    // are refused for the moment, those that there are will soon have room.
+    const demand = this.#connections.load + slotsWanted;
+    const needed = Math.ceil(demand / this.sessionLimit);
     return Math.min(
       this.#scaleOut.wanted - this.dialing,
+      needed - this.open.length - this.dialing,
       room,
       limits.maxConcurrentDialsPerHost - this.dialing,
     );

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import { ConnectionPool } from "../../../pool/mod.ts";
+import { SessionLimit } from "../../../pool/connection/session_limit.ts";
 import {
   MemoryConnector,
   type MemoryConnectorOptions,
@@ -287,6 +288,23 @@ for (const reason of [1, 2, 3, 4]) {
     assertEquals(refusals, seen, "what is learned is not asked for again");
   });
 }
+
+Deno.test("SessionLimit learns nothing from a server that took longer to answer than the connection was quiet", async () => {
+  using time = new FakeTime();
+  const limit = new SessionLimit();
+  const used = limit.begin();
+  limit.opened(used);
+  limit.ended(used, false);
+  // Its CLOSE and this may have been read together, long after they were sent.
+  await time.advance(120);
+  const late = limit.begin();
+  await time.advance(600);
+  assertEquals(limit.refused(late, false), { kind: "wait" });
+  await time.advance(1_000);
+  const prompt = limit.begin();
+  await time.advance(600);
+  assertEquals(limit.refused(prompt, false), { kind: "spent", sessions: 1 });
+});
 
 Deno.test("ConnectionPool tells the caller where the first session of a connection is refused", async () => {
   for (const reason of [1, 2, 4]) {

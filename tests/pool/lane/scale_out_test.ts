@@ -24,6 +24,21 @@ Deno.test("ConnectionPool dials more connections for a queue that does not move,
   await Promise.all(all);
 });
 
+Deno.test("ConnectionPool dials no connection more than gives everybody a slot, while a server frees sessions late", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ maxSessions: 10, reapMs: 45 });
+  // Dials are fast, as it learns: a queue soon counts as one that does not move.
+  for (const _ of range(8)) {
+    await kit.pool.getConnection(host);
+    await kit.pool.removeConnection(host);
+  }
+  const all = Promise.all(range(15).map(() => kit.pool.exec(host, "true")));
+  // Ten are through, the rest are refused, and the queue stands still.
+  await time.advance(2_000);
+  await all;
+  assertEquals(kit.connector.dials, 9);
+});
+
 for (
   const [limits, connections] of [[{}, 1], [
     { maxConnectionsPerHost: 3 },
