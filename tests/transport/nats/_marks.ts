@@ -110,17 +110,17 @@ export class Marks {
     return this.#said.filter((mark) => mark.outcome === outcome).length;
   }
 
-  /** How often each error was what a call said. */
-  errors(): Record<string, number> {
-    const counts: Record<string, number> = {};
+  /** How often each error was what a call said, and one of them. */
+  errors(): Record<string, [count: number, message: string]> {
+    const found: Record<string, [number, string]> = {};
     for (const { error } of this.#said) {
       if (error === undefined) continue;
-      const { name } = error as Error;
+      const { name, message } = error as Error;
       const { mayHaveRun = true } = error as { mayHaveRun?: boolean };
       const key = `${name}, ${mayHaveRun ? "may have run" : "not run"}`;
-      counts[key] = (counts[key] ?? 0) + 1;
+      (found[key] ??= [0, message])[0]++;
     }
-    return counts;
+    return found;
   }
 
   /** Begins: two callers for each host. */
