@@ -22,7 +22,7 @@
  * - `acquireTimeoutMs` counts up to when there is a worker; then a command waits
  *   in the queue of the worker's pool, and its `acquireTimeoutMs` counts;
  * - `timeoutMs` counts that wait too;
- * - `backoff` begins with 50 ms and ends with 500 ms: to ask again costs little;
+ * - `backoff` begins with 50 ms and ends with 250 ms: to ask again costs little;
  * - hosts are names: an object may have `hostname`, `port`, `user` and `alias`;
  * - the password of `sudo` is given by the worker (`sudoPassword`), or sent with
  *   `sendSudoPasswords`;
@@ -119,7 +119,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
 ]);
 
 /** Asking who has a host costs next to nothing, and the next owner is soon there. */
-const BACKOFF = { initialMs: 50, maxMs: 500 };
+const BACKOFF = { initialMs: 50, maxMs: 250 };
 
 /** More than any program has: the worker has the limits. */
 const MANY = 1_000_000;

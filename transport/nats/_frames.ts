@@ -19,7 +19,7 @@ export const Frame = {
   out: 4,
   /** Standard error. */
   err: 5,
-  /** The end, in order: the status, as JSON. */
+  /** The end, in order: the code in four bytes, or the status as JSON. */
   exit: 6,
   /** The end: an error, as JSON. */
   fail: 7,
@@ -74,6 +74,11 @@ export function busFrame(
   new DataView(frame.buffer).setUint32(1, seq);
   frame.set(payload, HEADER_BYTES);
   return frame;
+}
+
+/** Makes four bytes of a number. */
+export function wordBytes(word: number): Uint8Array {
+  return Uint8Array.of(word >>> 24, word >>> 16, word >>> 8, word);
 }
 
 /** A number of four bytes. */
@@ -152,12 +157,15 @@ export function hostOfToken(token: string | undefined): string | undefined {
   }
 }
 
-/** `Promise.withResolvers()`, which Node 20 lacks. */
-export function deferred<T>(): {
+/** A promise, and what settles it. */
+export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
   reject(reason: unknown): void;
-} {
+}
+
+/** `Promise.withResolvers()`, which Node 20 lacks. */
+export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
   const promise = new Promise<T>((yes, no) => {

@@ -321,7 +321,7 @@ export class Peer implements StreamPeer {
     const at = reply.lastIndexOf(".");
     const remote = reply.slice(0, at);
     const isKnown = reply.slice(at + 1) === id &&
-      this.#parts.remote.test(remote);
+      (this.#remotes.has(remote) || this.#parts.remote.test(remote));
     if (!isKnown || data.length < HEADER_BYTES) return;
     const isFirst = data[0] === Frame.open && wordAt(data, 1) === 0;
     if (isFirst && this.#parts.onOpen !== undefined) {

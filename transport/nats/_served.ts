@@ -22,12 +22,14 @@ import type {
 import { passBytes, type ProcessBytes } from "../session/process_bytes.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
 import {
+  type Deferred,
   deferred,
   Frame,
   newId,
   parseJson,
   parseObject,
   Violation,
+  wordBytes,
 } from "./_frames.ts";
 import type { FleetRequest, FleetWorkerOptions } from "./options.ts";
 import type { Peer } from "./_peer.ts";
@@ -53,6 +55,8 @@ export interface Served {
 /** What a client asks for, parsed. */
 export type Asked = Readonly<Record<string, unknown>>;
 
+const isWord = (value: number | null): value is number =>
+  value !== null && value >>> 0 === value;
 const isText = (value: unknown): value is string => typeof value === "string";
 
 /**
@@ -101,8 +105,10 @@ class ServedProcess {
   readonly #asked: Asked;
   readonly #stream: Stream;
   readonly #abort = new AbortController();
-  readonly #go = deferred<void>();
-  readonly #isReady = deferred<RemoteProcess | undefined>();
+  /** Made when somebody waits for it: a short command is through before. */
+  #go: Deferred<void> | undefined;
+  #ready: Deferred<RemoteProcess | undefined> | undefined;
+  #isReady = false;
   /** Whether it waits for the client before it is sent. */
   #isHeld: boolean;
   #isOpened = false;
@@ -138,14 +144,14 @@ class ServedProcess {
         (name, chunk) =>
           stream.write(name === "stdout" ? Frame.out : Frame.err, chunk),
       );
-      this.#isReady.resolve(process);
+      this.#setReady(process);
       if (this.#asked.noInput === true) bytes.end();
       else stream.send(Frame.started);
       const { code, signal } = await process.status;
       await bytes.passedOn();
-      stream.sendJson(Frame.exit, { code, signal });
+      this.#exit(code, signal);
     } catch (error) {
-      this.#isReady.resolve(undefined);
+      this.#setReady(undefined);
       if (this.#isStopped) {
         await this.#process?.[Symbol.asyncDispose]();
         stream.send(Frame.closed);
@@ -155,6 +161,17 @@ class ServedProcess {
       parts.delete(stop);
       stream.end();
     }
+  }
+
+  #setReady(process: RemoteProcess | undefined): void {
+    this.#isReady = true;
+    this.#ready?.resolve(process);
+  }
+
+  #exit(code: number | null, signal: string | null): void {
+    if (signal === null && isWord(code)) {
+      this.#stream.send(Frame.exit, wordBytes(code));
+    } else this.#stream.sendJson(Frame.exit, { code, signal });
   }
 
   #fail(json: unknown): void {
@@ -229,12 +246,14 @@ class ServedProcess {
       return undefined;
     }
     if (isFirst) this.#stream.send(Frame.opened, Uint8Array.of(1));
+    this.#go ??= deferred<void>();
     return this.#go.promise;
   }
 
   #frame(type: number, payload: Uint8Array): void {
     switch (type) {
       case Frame.go:
+        this.#go ??= deferred<void>();
         return this.#go.resolve();
       case Frame.stop:
         return this.#stop();
@@ -275,12 +294,17 @@ class ServedProcess {
   ): void {
     const before = isUrgent ? Promise.resolve() : this.#input;
     const done = before.then(async () => {
-      const process = await this.#isReady.promise;
+      const process = this.#isReady ? this.#process : await this.#whenReady();
       if (process !== undefined) await act(process);
     }).catch(() => {
       // It has ended, or it is no such signal.
     });
     if (!isUrgent) this.#input = done;
+  }
+
+  #whenReady(): Promise<RemoteProcess | undefined> {
+    this.#ready ??= deferred<RemoteProcess | undefined>();
+    return this.#ready.promise;
   }
 
   #stop(): void {

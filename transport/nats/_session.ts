@@ -18,7 +18,14 @@ import type {
   RemoteSession,
   SessionListener,
 } from "../session/remote_session.ts";
-import { Frame, newId, parseJson, parseObject, Violation } from "./_frames.ts";
+import {
+  Frame,
+  newId,
+  parseJson,
+  parseObject,
+  Violation,
+  wordAt,
+} from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
 import { type Loss, Stream } from "./_stream.ts";
 
@@ -303,6 +310,10 @@ export class FleetSession implements RemoteSession, ConnectionPart {
 }
 
 function statusOf(payload: Uint8Array): CommandStatus {
+  if (payload.length === 4) {
+    const code = wordAt(payload, 0);
+    return { success: code === 0, code, signal: null };
+  }
   const { code = null, signal = null } = parseObject(payload);
   const isCode = code === null ||
     (typeof code === "number" && Number.isSafeInteger(code) && code >= 0);

@@ -13,6 +13,7 @@ import {
   jsonBytes,
   Violation,
   wordAt,
+  wordBytes,
 } from "./_frames.ts";
 
 /** What each side may send from the start, in bytes: most commands need no more. */
@@ -183,9 +184,7 @@ export class Stream {
       free += more;
     }
     this.#granted += free;
-    const amount = new Uint8Array(4);
-    new DataView(amount.buffer).setUint32(0, free);
-    this.send(Frame.credit, amount);
+    this.send(Frame.credit, wordBytes(free));
   }
 
   /** Notes the frame that opened it, on the side that did not. */

@@ -50,9 +50,11 @@ export function exitError(
   );
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** The end of an output, as much of it as a message looks at. */
 export class OutputTail {
-  #bytes: Uint8Array = new Uint8Array();
+  #bytes: Uint8Array = NOTHING;
 
   /** Takes a piece; it is copied. */
   add(chunk: Uint8Array): void {

@@ -107,7 +107,8 @@ class SessionProcess implements FeedingProcess, DirectProcess {
   #resolve!: (status: CommandStatus) => void;
   #reject!: (reason: unknown) => void;
   #size: Size;
-  /** Why nothing can be written any more. */
+  #hasEnded = false;
+  /** Why nothing can be written any more, if it broke off. */
   #inputError: unknown;
 
   constructor(
@@ -227,8 +228,14 @@ class SessionProcess implements FeedingProcess, DirectProcess {
     this.#session.stop(new DOMException(why, "AbortError"));
   }
 
-  async #write(chunk: Uint8Array): Promise<void> {
+  /** An error is made for those who write: it takes longer than all the rest. */
+  #throwIfEnded(): void {
     if (this.#inputError !== undefined) throw this.#inputError;
+    if (this.#hasEnded) throw new TypeError("The process has ended");
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    this.#throwIfEnded();
     if (!(chunk instanceof Uint8Array)) {
       throw new TypeError(
         `Cannot write to stdin: the chunk is a ${typeof chunk}, must be a ` +
@@ -237,7 +244,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
     }
     await this.#session.write(chunk);
     // It may have ended before it had room for all.
-    if (this.#inputError !== undefined) throw this.#inputError;
+    this.#throwIfEnded();
   }
 
   #resume(): void {
@@ -273,7 +280,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
     this.#feed?.cancel();
     this.#started.resolve();
     // A writer gets the error; closing the input of a process that has ended is fine.
-    this.#inputError = new TypeError("The process has ended");
+    this.#hasEnded = true;
     if (this.#isChecked && !status.success) {
       const error = this.#failure(status);
       this.#endOutputs(error);
