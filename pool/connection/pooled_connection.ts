@@ -170,6 +170,11 @@ export class PooledConnection implements LeaseOwner {
     return this.#reclaimable.size > 0;
   }
 
+  /** Sessions that it may still carry in its life. */
+  get sessionsLeft(): number {
+    return Math.max(0, this.sessionsInLife - this.#taken);
+  }
+
   /**
    * Channels that count against the limit: slots, or, where a lease was given
    * back with its channel still open, the channels.
@@ -185,7 +190,7 @@ export class PooledConnection implements LeaseOwner {
   hasRoom(sessionLimit: number): boolean {
     const { load } = this;
     return load < sessionLimit && load + 1 <= this.#limit.ceiling &&
-      load < this.survival.ceiling && this.#taken < this.sessionsInLife;
+      load < this.survival.ceiling && this.sessionsLeft > 0;
   }
 
   /** Takes a slot. The caller has seen that there is one, in the same turn. */

@@ -49,6 +49,11 @@ export class ConnectionSet {
     return this.#open.reduce((sum, { streams }) => sum + streams, 0);
   }
 
+  /** Sessions that they may still carry in their lives. */
+  get sessionsLeft(): number {
+    return this.#open.reduce((sum, { sessionsLeft }) => sum + sessionsLeft, 0);
+  }
+
   /** Adds a new connection. */
   add(pooled: PooledConnection): void {
     this.#open.push(pooled);

@@ -338,22 +338,40 @@ export class Lane
     if (isClosing || this.waiting === 0) return 0;
     const room = this.#maxConnections - this.#connections.counted -
       this.dialing;
-    if (this.open.length + this.dialing === 0) {
-      // The connection that a hop's tunnel is on may wait for this very dial.
-      return room > 0 || this.#queue.hasPin ? 1 : 0;
-    }
-    const { slotsWanted } = this.#queue;
-    if (this.open.length === 0 || slotsWanted === 0) return 0;
-    // However long they take: no more than give a slot to everybody. Where some
-    // are refused for the moment, those that there are will soon have room.
-    const demand = this.#connections.load + slotsWanted;
-    const needed = Math.ceil(demand / this.sessionLimit);
-    return Math.min(
-      this.#scaleOut.wanted - this.dialing,
-      needed - this.open.length - this.dialing,
+    const most = Math.min(
       room,
       limits.maxConcurrentDialsPerHost - this.dialing,
     );
+    const due = this.#scaleOut.isQuiet ? 0 : Math.min(this.#dialsDue(), most);
+    if (this.open.length + this.dialing === 0) {
+      // The connection that a hop's tunnel is on may wait for this very dial.
+      return room > 0 || this.#queue.hasPin ? Math.max(1, due) : 0;
+    }
+    const { slotsWanted } = this.#queue;
+    if (this.open.length === 0 || slotsWanted === 0) return due;
+    // However long they take: no more than give a slot to everybody. Where some
+    // are refused for the moment, those that there are will soon have room.
+    const demand = this.#connections.load + slotsWanted;
+    const needed = Math.ceil(demand / this.#learned.sessionsOfNew);
+    return Math.max(
+      due,
+      Math.min(
+        this.#scaleOut.wanted - this.dialing,
+        needed - this.open.length - this.dialing,
+        most,
+      ),
+    );
+  }
+
+  /**
+   * Returns how many dials the waiters will need in any case: a connection may
+   * carry only so many sessions in its life.
+   */
+  #dialsDue(): number {
+    const { sessionsInLife } = this.#learned;
+    if (sessionsInLife === Infinity) return 0;
+    const waiting = this.#queue.slotsWanted - this.#connections.sessionsLeft;
+    return Math.ceil(waiting / sessionsInLife) - this.dialing;
   }
 
   /** Returns whether one more slot may be taken that may be held for long. */

@@ -97,6 +97,11 @@ export class ScaleOut {
     this.#rateBefore = undefined;
   }
 
+  /** Whether a dial failed a moment ago. */
+  get isQuiet(): boolean {
+    return performance.now() < this.#quietUntil;
+  }
+
   /** How many further connections are worth having. */
   get wanted(): number {
     return this.#wanted;

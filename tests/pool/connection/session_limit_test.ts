@@ -329,3 +329,32 @@ Deno.test("maxLifetimeSessions gives a connection so many sessions, and no more"
   await all;
   assertEquals(kit.connector.maxChannels, 3);
 });
+
+Deno.test("ConnectionPool dials several at once where a connection carries one session in its life", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ dialMs: 1_000 }, { maxLifetimeSessions: 1 });
+  const all = Promise.all(range(12).map(() => kit.pool.exec(host, "true")));
+  // As many at once as one host may have dials.
+  await time.advance(3_500);
+  await all;
+  assertEquals(kit.connector.dials, 12);
+});
+
+Deno.test("ConnectionPool does not dial on and on where a connection carries one session and dials fail", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({
+    dialMs: 100,
+    onDial: (_host, attempt) =>
+      attempt === 1 ? "ok" : new Error("the server is gone"),
+  }, { maxLifetimeSessions: 1 });
+  const all = Promise.allSettled(
+    range(12).map(() => kit.pool.exec(host, "true")),
+  );
+  await time.advance(60_000);
+  const results = await all;
+  assertEquals(
+    results.filter(({ status }) => status === "fulfilled").length,
+    1,
+  );
+  assert(kit.connector.dials <= 9, `${kit.connector.dials} dials`);
+});
