@@ -54,8 +54,6 @@ export class MemoryChannels {
   #keepaliveTimer: ReturnType<typeof setTimeout> | undefined;
   /** Session channels that are open or being opened. */
   count = 0;
-  /** The most that were ever open at once. */
-  peak = 0;
   /** Session channels that were asked for so far. */
   asked = 0;
   /** Variables of the host that the server has refused. */
@@ -125,7 +123,6 @@ export class MemoryChannels {
       : maxSessions;
     if (!this.#sessions.tryTake(limit)) return false;
     this.count++;
-    this.peak = Math.max(this.peak, this.count);
     this.#reports.channelOpened(this.count);
     return true;
   }

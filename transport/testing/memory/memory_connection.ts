@@ -111,11 +111,6 @@ export class MemoryConnection implements ScriptedConnection {
     return this.#channels.count;
   }
 
-  /** The most session channels that were ever open at once. */
-  get peakChannels(): number {
-    return this.#channels.peak;
-  }
-
   /** Session channels that were asked for so far. */
   get channelsAsked(): number {
     return this.#channels.asked;

@@ -19,8 +19,6 @@ import type { Outcome } from "../scripts/outcome.ts";
 
 /** A connection in memory, as a script sees it: it can be broken. */
 export interface ScriptedConnection extends Connection {
-  /** The most session channels that were ever open at once. */
-  readonly peakChannels: number;
   /** Session channels that were asked for so far. */
   readonly channelsAsked: number;
   /** The forwards that were opened through it, as `hostname:port` or a path. */
