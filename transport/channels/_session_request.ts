@@ -4,7 +4,11 @@
  * @module
  */
 
-import { type CheckedCall, checkLength } from "../command/call_options.ts";
+import {
+  type CheckedCall,
+  checkLength,
+  terminalOf,
+} from "../command/call_options.ts";
 import { remoteCommand } from "../command/remote_command.ts";
 import { loginShellLine } from "../command/shell_line.ts";
 import type { SudoCommand } from "../command/sudo_command.ts";
@@ -47,11 +51,10 @@ export function commandRequest(
   { command, options }: CheckedCall<ConnectionSpawnOptions>,
   server: string,
 ): SessionRequest {
-  const { pty } = options;
   const request: SessionRequest = {
     what: "command",
     ...remoteCommand(command, options),
-    pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
+    pty: terminalOf(options.pty),
   };
   if (server.startsWith("dropbear")) {
     checkLength(request.line ?? "", DROPBEAR.line);

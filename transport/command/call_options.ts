@@ -22,6 +22,7 @@ import type {
   ConnectionShellOptions,
   ConnectionSpawnOptions,
   OutputEncoding,
+  PtyOptions,
   SessionOptions,
 } from "../process.ts";
 import {
@@ -379,6 +380,13 @@ export function checkLength(
     `Cannot run the command: ${what} is ${size} bytes long, must be at most ` +
       `${limit}: send long data through stdin`,
   );
+}
+
+/** Returns the terminal that a command is to have, if it gets one. */
+export function terminalOf(
+  pty: boolean | PtyOptions | undefined,
+): PtyOptions | undefined {
+  return typeof pty === "boolean" ? pty ? {} : undefined : pty;
 }
 
 const collected = new WeakSet<object>();

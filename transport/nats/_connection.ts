@@ -5,7 +5,11 @@
  */
 
 import { onAbort } from "../abort.ts";
-import { checkShellOptions, checkSpawn } from "../command/call_options.ts";
+import {
+  checkShellOptions,
+  checkSpawn,
+  terminalOf,
+} from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
 import { checkSubsystem, SIGNAL_OPTIONS } from "../connect_options.ts";
 import type {
@@ -15,14 +19,10 @@ import type {
   Tunnel,
 } from "../connector.ts";
 import { errorFromJson } from "../error_json.ts";
-import {
-  ConnectionLostError,
-  DialError,
-  type PartialOutput,
-} from "../errors.ts";
+import { ConnectionLostError, DialError } from "../errors.ts";
 import type { ResolvedHost } from "../host/host.ts";
 import { redacted } from "../host/redacted.ts";
-import { type ForwardTarget, parseTarget, targetName } from "../host/target.ts";
+import { type ForwardTarget, targetName } from "../host/target.ts";
 import type {
   ConnectionExecOptions,
   ConnectionShellOptions,
@@ -38,26 +38,21 @@ import { startProcess } from "../session/process.ts";
 import { serverText } from "../session/server_text.ts";
 import { startSftp } from "../sftp/open_session.ts";
 import type { Sftp } from "../sftp/sftp.ts";
-import { sftpTransport, StreamBytes, tunnelOf } from "./_bytes.ts";
-import {
-  deferred,
-  Frame,
-  newId,
-  parseJson,
-  parseObject,
-  Violation,
-} from "./_frames.ts";
+import { sftpTransport, tunnelOf } from "./_bytes.ts";
+import { listenThere, openBytes } from "./_client_bytes.ts";
+import { deferred, Frame, parseObject, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
 import {
   type ConnectionPart,
   FleetSession,
-  incomingId,
   type SessionOwner,
 } from "./_session.ts";
-import { type Loss, Stream } from "./_stream.ts";
+import { Stream } from "./_stream.ts";
 
 /** How long the reader of a full output has, once its process was sent a signal. */
 const STALL_MS = 1_000;
+
+const CLOSED_HERE = "the connection was closed on this side";
 
 /** What a connection is made of. */
 export interface FleetConnectionParts {
@@ -154,38 +149,26 @@ export class FleetConnection implements Connection, SessionOwner {
   ): Promise<RemoteProcess> {
     const { command: line, options } = checkSpawn(command, given);
     this.#check("run the command");
-    const { pty } = options;
     const request = this.#command(line, options);
-    return await this.#start(
-      request,
-      options,
-      typeof pty === "boolean" ? (pty ? {} : undefined) : pty,
-    );
+    return await this.#start(request, options, terminalOf(options.pty));
   }
 
   async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#check("start the shell");
     const { signal: _signal, onOpen: _onOpen, ...sent } = options;
-    return await this.#start(
-      { kind: "shell", options: sent },
-      options,
-      options,
-    );
+    const request = { kind: "shell", options: sent };
+    return await this.#start(request, options, options);
   }
 
   async sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
     const { signal } = SIGNAL_OPTIONS.check(options);
     this.#check("start SFTP");
-    const bytes = await this.#bytes(
-      { kind: "subsystem", name: "sftp" },
-      "use an SFTP session",
-      { signal, isSession: true },
-    );
-    return await startSftp(sftpTransport(bytes), {
-      host: this.#name,
-      ...signal && { signal },
-    });
+    const request = { kind: "subsystem", name: "sftp" };
+    const doing = "use an SFTP session";
+    const own = { signal, isSession: true };
+    const bytes = await openBytes(this, request, doing, own);
+    return await startSftp(sftpTransport(bytes), { host: this.#name, signal });
   }
 
   async subsystem(
@@ -197,9 +180,8 @@ export class FleetConnection implements Connection, SessionOwner {
     const doing = `use the subsystem ${JSON.stringify(name)}`;
     this.#check(doing);
     const request = { kind: "subsystem", name };
-    return tunnelOf(
-      await this.#bytes(request, doing, { signal, isSession: true }),
-    );
+    const own = { signal, isSession: true };
+    return tunnelOf(await openBytes(this, request, doing, own));
   }
 
   async forwardOut(
@@ -210,7 +192,7 @@ export class FleetConnection implements Connection, SessionOwner {
     const doing = `open a tunnel to ${JSON.stringify(targetName(target))}`;
     this.#check(doing);
     const request = { kind: "forward", target };
-    return tunnelOf(await this.#bytes(request, doing, { signal }));
+    return tunnelOf(await openBytes(this, request, doing, { signal }));
   }
 
   async forwardIn(
@@ -221,30 +203,7 @@ export class FleetConnection implements Connection, SessionOwner {
     const { signal } = SIGNAL_OPTIONS.check(options);
     const doing = `listen on ${JSON.stringify(targetName(listen))}`;
     this.#check(doing);
-    const take = (id: string) => {
-      const bytes = this.#attach(id, "go on with a forwarded connection", {});
-      const tunnel = tunnelOf(bytes);
-      try {
-        onConnection(tunnel);
-      } catch {
-        tunnel.close();
-      }
-    };
-    const granted = deferred<ForwardTarget>();
-    const bytes = await this.#bytes({ kind: "listen", listen }, doing, {
-      signal,
-      onIncoming: take,
-      onGrant: (json) => granted.resolve(parseTarget(json as ForwardTarget)),
-    });
-    let tell!: () => void;
-    const closed = new Promise<void>((resolve) => tell = resolve);
-    bytes.onEnd(() => tell());
-    const address = await granted.promise;
-    const close = () => {
-      bytes.close();
-      return closed;
-    };
-    return { address, closed, close };
+    return await listenThere(this, listen, onConnection, doing, signal);
   }
 
   close(): Promise<void> {
@@ -283,10 +242,7 @@ export class FleetConnection implements Connection, SessionOwner {
   lost(
     doing: string,
     why: string,
-    details: {
-      readonly mayHaveRun?: boolean;
-      readonly output?: PartialOutput | undefined;
-    } = {},
+    details: Parameters<SessionOwner["lost"]>[2] = {},
   ): ConnectionLostError {
     return new ConnectionLostError(
       `Cannot ${doing} on ${JSON.stringify(this.#name)}: ${why}`,
@@ -297,12 +253,10 @@ export class FleetConnection implements Connection, SessionOwner {
   #check(doing: string): void {
     const reason = this.#reason;
     if (reason === undefined) return;
-    throw this.lost(
-      doing,
-      reason.kind === "local"
-        ? "the connection was closed on this side"
-        : `the connection has ended: ${reason.message}`,
-    );
+    const why = reason.kind === "local"
+      ? CLOSED_HERE
+      : `the connection has ended: ${reason.message}`;
+    throw this.lost(doing, why);
   }
 
   #command(
@@ -330,74 +284,6 @@ export class FleetConnection implements Connection, SessionOwner {
       { host: this.#name, options, pty, stallMs: STALL_MS },
       (listener) => new FleetSession(this, request, options, listener),
     );
-  }
-
-  /** Opens bytes, and waits until the worker has them. */
-  async #bytes(
-    request: Record<string, unknown>,
-    doing: string,
-    options: BytesOptions & { readonly signal?: AbortSignal | undefined },
-  ): Promise<StreamBytes> {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    if (this.peer.isDown) throw this.lost(doing, "the bus is not connected");
-    const granted = deferred<void>();
-    const bytes = this.#attach(newId(), doing, {
-      ...options,
-      request,
-      onGrant: (json) => {
-        options.onGrant?.(json);
-        granted.resolve();
-      },
-    });
-    bytes.onEnd((error) =>
-      granted.reject(error ?? this.lost(doing, "the worker ended it"))
-    );
-    const stop = onAbort(signal, () => {
-      granted.reject(signal?.reason);
-      bytes.close();
-    });
-    try {
-      await granted.promise;
-      return bytes;
-    } finally {
-      stop();
-    }
-  }
-
-  #attach(id: string, doing: string, options: BytesOptions): StreamBytes {
-    const { request, isSession = false, onGrant, onIncoming } = options;
-    const bytes = new StreamBytes(
-      "client",
-      (message) => this.lost(doing, message),
-    );
-    const stream = new Stream(this.peer, this.worker, id, {
-      frame: (type, payload) => {
-        if (bytes.frame(type, payload)) return;
-        if (type === Frame.started && onGrant !== undefined) {
-          onGrant(parseJson(payload));
-        } else if (type === Frame.incoming && onIncoming !== undefined) {
-          onIncoming(incomingId(payload));
-        } else if (type === Frame.fail) {
-          bytes.finish(errorFromJson(parseObject(payload)));
-        } else if (ENDS.has(type)) {
-          bytes.finish(undefined);
-        } else throw new Violation(`a frame of type ${type} for bytes`);
-      },
-      lost: (loss) => bytes.lose(loss),
-    });
-    bytes.attach(stream);
-    const part: ConnectionPart = {
-      get isJustOpened() {
-        return stream.isJustOpened;
-      },
-      lost: (loss: Loss) => stream.lose(loss),
-    };
-    this.add(part, isSession);
-    bytes.onEnd(() => this.remove(part, isSession));
-    if (request === undefined) stream.send(Frame.opened);
-    else this.sendOpen(stream, request);
-    return bytes;
   }
 
   #frame(type: number, payload: Uint8Array): void {
@@ -431,15 +317,10 @@ export class FleetConnection implements Connection, SessionOwner {
 
   #onLost(message: string): void {
     const name = this.#name;
-    this.#ready.reject(
-      new DialError(
-        "tcp",
-        `Cannot connect to ${
-          JSON.stringify(name)
-        }: its worker was lost: ${message}`,
-        { host: name, throttled: true },
-      ),
-    );
+    const why = `its worker was lost: ${message}`;
+    const said = `Cannot connect to ${JSON.stringify(name)}: ${why}`;
+    const options = { host: name, throttled: true };
+    this.#ready.reject(new DialError("tcp", said, options));
     this.#finish({ kind: "lost", message });
   }
 
@@ -455,9 +336,7 @@ export class FleetConnection implements Connection, SessionOwner {
     this.#reason = reason;
     this.#stream.end();
     if (endsParts) {
-      const message = reason.kind === "local"
-        ? "the connection was closed on this side"
-        : reason.message;
+      const message = reason.kind === "local" ? CLOSED_HERE : reason.message;
       for (const part of [...this.#open]) {
         if (reason.kind === "lost" && part.isJustOpened) continue;
         part.lost({ message, isUndelivered: false });
@@ -465,20 +344,4 @@ export class FleetConnection implements Connection, SessionOwner {
     }
     this.#tellClosed(reason);
   }
-}
-
-/** Frames that end bytes in order. */
-const ENDS: ReadonlySet<number> = new Set([
-  Frame.exit,
-  Frame.closed,
-  Frame.stop,
-]);
-
-interface BytesOptions {
-  /** What is asked for; absent if the worker has opened it. */
-  readonly request?: Record<string, unknown>;
-  /** Whether it is a session channel. */
-  readonly isSession?: boolean;
-  readonly onGrant?: (json: unknown) => void;
-  readonly onIncoming?: (id: string) => void;
 }

@@ -1,5 +1,6 @@
 /** What is asked for on a session channel of a memory connection, and how it ends. */
 
+import { terminalOf } from "../../command/call_options.ts";
 import { checkExit } from "../../session/check_exit.ts";
 import type {
   CommandStatus,
@@ -35,7 +36,7 @@ export function requestOf(
   const isInline = sudo !== false || envMode === "inline";
   return {
     line,
-    pty: typeof pty === "boolean" ? pty ? {} : undefined : pty,
+    pty: terminalOf(pty),
     env: isInline ? NO_ENV : env,
     inlineEnv: isInline ? env : NO_ENV,
   };
