@@ -28,7 +28,8 @@ import {
 import { Peer } from "./_peer.ts";
 import { QueueClock } from "./_queue_clock.ts";
 import { publicError } from "./_public_error.ts";
-import { type Asked, serve, type Served } from "./_served.ts";
+import { serve } from "./_served.ts";
+import type { Asked, Served } from "./_served_process.ts";
 import { Stream } from "./_stream.ts";
 
 /** Which shards a worker serves: one of so many equal parts. */
