@@ -71,7 +71,7 @@ export class Lane
   readonly #context: PoolContext;
   readonly #options: LaneOptions;
   readonly #connections: ConnectionSet;
-  readonly #queue = new WaitQueue();
+  readonly #queue = new WaitQueue((waiter) => this.#onTimedOut(waiter));
   readonly #dialer: Dialer;
   readonly #scaleOut = new ScaleOut();
   readonly #learned: LearnedLimits;
@@ -269,7 +269,7 @@ export class Lane
     else this.#pump();
   }
 
-  onTimedOut(waiter: Waiter): void {
+  #onTimedOut(waiter: Waiter): void {
     this.#context.telemetry.acquireTimedOut();
     const error = acquireTimedOut(this, this.#context, waiter.waitedMs);
     this.onAborted(waiter, error);

@@ -6,6 +6,7 @@
 
 import { onAbort } from "../../transport/abort.ts";
 import { LinkedList, ListNode } from "../limits/linked_list.ts";
+import { EarliestTimer } from "../limits/timers.ts";
 import type { PooledConnection } from "../connection/pooled_connection.ts";
 import type { Operation } from "../telemetry/tracing.ts";
 
@@ -32,24 +33,25 @@ export interface WaitOptions {
 export interface WaiterListener {
   /** Its signal aborted. It must be removed and failed. */
   onAborted(waiter: Waiter, reason: unknown): void;
-  /** Its time is up. It must be removed and failed. */
-  onTimedOut(waiter: Waiter): void;
 }
 
-/** One caller that waits; settles once, and leaves no timer and no listener. */
+/** One caller that waits; settles once, and leaves no listener. */
 export class Waiter extends ListNode<Waiter> {
   readonly claim: Claim;
   readonly isRetry: boolean;
   readonly operation: Operation | undefined;
   /** Resolves with a connection on which the claim is already taken. */
   readonly promise: Promise<PooledConnection>;
+  /** Whether it waits no more. */
+  isSettled = false;
   /** Its number in the order of arrival at this host. */
   arrival = 0;
   readonly #startedAt: number = performance.now();
   #resolve!: (pooled: PooledConnection) => void;
   #reject!: (error: unknown) => void;
   readonly #stopWatching: () => void;
-  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When its time is up, by `performance.now()`. */
+  readonly dueAt: number;
 
   constructor(claim: Claim, options: WaitOptions, listener: WaiterListener) {
     super();
@@ -65,10 +67,7 @@ export class Waiter extends ListNode<Waiter> {
       signal,
       () => listener.onAborted(this, signal?.reason),
     );
-    // Never unref'd: a caller waits for it.
-    this.#timer = timeoutMs === 0
-      ? undefined
-      : setTimeout(() => listener.onTimedOut(this), timeoutMs);
+    this.dueAt = timeoutMs === 0 ? Infinity : this.#startedAt + timeoutMs;
   }
 
   /** How long it has waited, in milliseconds. */
@@ -78,7 +77,7 @@ export class Waiter extends ListNode<Waiter> {
 
   /** Hands the connection over: the claim is taken here, before anybody else runs. */
   grant(pooled: PooledConnection): void {
-    this.#cleanUp();
+    this.#settle();
     if (this.claim === "shared") pooled.markShared();
     else if (this.claim === "pin") pooled.addPin();
     else pooled.takeSlot(this.claim);
@@ -87,12 +86,12 @@ export class Waiter extends ListNode<Waiter> {
 
   /** Ends the wait with an error. */
   fail(error: unknown): void {
-    this.#cleanUp();
+    this.#settle();
     this.#reject(error);
   }
 
-  #cleanUp(): void {
-    clearTimeout(this.#timer);
+  #settle(): void {
+    this.isSettled = true;
     this.#stopWatching();
   }
 }
@@ -108,8 +107,21 @@ export class WaitQueue {
   readonly #shared = new LinkedList<Waiter>();
   readonly #commands = new LinkedList<Waiter>();
   readonly #streams = new LinkedList<Waiter>();
+  readonly #onTimedOut: (waiter: Waiter) => void;
+  /**
+   * One for all: in Deno a timer costs as much as a dozen promises. Never
+   * unref'd: callers wait for it. One that left may have it fire for nothing.
+   */
+  readonly #expiry = new EarliestTimer(() => this.#onExpiry(), {
+    isUnref: false,
+  });
   #arrivals = 0;
   #pins = 0;
+
+  /** @param onTimedOut Told of one whose time is up, to remove and fail it. */
+  constructor(onTimedOut: (waiter: Waiter) => void) {
+    this.#onTimedOut = onTimedOut;
+  }
 
   /** Everybody who waits. */
   get size(): number {
@@ -150,12 +162,33 @@ export class WaitQueue {
     const list = this.#listOf(waiter);
     if (waiter.isRetry) list.insertAfter(lastRetry(list), waiter);
     else list.push(waiter);
+    this.#armFor(waiter.dueAt);
+  }
+
+  #armFor(dueAt: number): void {
+    if (dueAt === Infinity) return;
+    this.#expiry.arm(Math.max(0, dueAt - performance.now()));
+  }
+
+  #onExpiry(): void {
+    // A timer may fire a moment early.
+    const now = performance.now() + 1;
+    const due = this.#all().filter(({ dueAt }) => dueAt <= now)
+      .sort((a, b) => a.dueAt - b.dueAt);
+    for (const waiter of due) {
+      // The end of one may be the turn of the next.
+      if (!waiter.isSettled) this.#onTimedOut(waiter);
+    }
+    let next = Infinity;
+    for (const { dueAt } of this.#all()) next = Math.min(next, dueAt);
+    this.#armFor(next);
   }
 
   /** Removes this one, wherever it stands. */
   remove(waiter: Waiter): void {
     if (!this.#listOf(waiter).remove(waiter)) return;
     if (waiter.claim === "pin") this.#pins--;
+    if (this.size === 0) this.#expiry.clear();
   }
 
   /** Takes the next one out that waits for no slot. */
@@ -175,9 +208,13 @@ export class WaitQueue {
     return this.#take(earlier(command, stream));
   }
 
+  #all(): Waiter[] {
+    return [...this.#shared, ...this.#commands, ...this.#streams];
+  }
+
   /** Empties the queues. */
   takeAll(): Waiter[] {
-    const all = [...this.#shared, ...this.#commands, ...this.#streams];
+    const all = this.#all();
     for (const waiter of all) this.remove(waiter);
     return all;
   }

@@ -49,6 +49,7 @@ export class EarliestTimer {
 
   /** Ends it. */
   clear(): void {
+    if (this.#timer === undefined) return;
     clearTimeout(this.#timer as number);
     this.#timer = undefined;
     this.#dueAt = Infinity;

@@ -145,3 +145,32 @@ Deno.test("ConnectionPool leaves no timer of a wait that was served", async () =
   await kit.pool.close();
   assertEquals(time.pending, 0);
 });
+
+Deno.test("ConnectionPool fails each of many that wait when its own time is up, in whatever order they came", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, {
+    maxConnectionsPerHost: 1,
+    maxSessionsPerConnection: 1,
+  });
+  const held = await kit.pool.acquire("ops@db1");
+  const ends: string[] = [];
+  const startedAt = performance.now();
+  const wait = (name: string, acquireTimeoutMs: number) => {
+    const leased = kit.pool.acquire("ops@db1", { acquireTimeoutMs });
+    leased.then(
+      (lease) => void (ends.push(`${name} has it`), lease.release()),
+      () => ends.push(`${name} ${performance.now() - startedAt}`),
+    );
+  };
+  wait("long", 900);
+  wait("short", 300);
+  wait("for ever", 0);
+  await time.advance(100);
+  wait("late", 100);
+  wait("middle", 500);
+  for (let ms = 100; ms < 700; ms += 50) await time.advance(50);
+  assertEquals(ends, ["late 200", "short 300", "middle 600"]);
+  held.release();
+  await time.advance(0);
+  assertEquals(ends.slice(3), ["long has it", "for ever has it"]);
+});
