@@ -20,6 +20,14 @@ export interface OutputCollectorOptions {
   readonly all?: boolean | undefined;
 }
 
+/** What was collected. */
+export interface CollectedOutput {
+  readonly stdout: string | Uint8Array;
+  readonly stderr: string | Uint8Array;
+  /** Both, in order of arrival, if that was asked for. */
+  readonly all?: string | Uint8Array;
+}
+
 /** Collects both outputs of a command. */
 export class OutputCollector {
   /** How much is collected, both streams together, in bytes. */
@@ -54,9 +62,14 @@ export class OutputCollector {
     return { stdout: this.#out.bytes(), stderr: this.#err.bytes() };
   }
 
-  /** Returns what was collected of both, in order of arrival. */
-  all(): Uint8Array | undefined {
-    return this.#all?.bytes();
+  /** Returns what was collected, as text if it is text. */
+  result(): CollectedOutput {
+    const all = this.#all?.result();
+    return {
+      stdout: this.#out.result(),
+      stderr: this.#err.result(),
+      ...all !== undefined && { all },
+    };
   }
 
   #add(stream: CollectedStream, chunk: Uint8Array): boolean {
@@ -116,9 +129,18 @@ class CollectedStream {
     this.#tail.add(Buffer.from(whole.subarray(tailAt)));
   }
 
+  result(): string | Uint8Array {
+    if (!this.#isText) return this.bytes();
+    return this.#isWhole ? this.#head.text() : decode(this.bytes());
+  }
+
+  get #isWhole(): boolean {
+    return this.#tail.size === 0 && this.#size === this.#head.size;
+  }
+
   bytes(): Uint8Array {
     const head = this.#head.join();
-    if (this.#tail.size === 0 && this.#size === head.length) return head;
+    if (this.#isWhole) return head;
     const tail = this.#tail.join(this.#edge);
     if (head.length + tail.length === this.#size) {
       return joinBytes([head, tail]);
@@ -134,6 +156,15 @@ class CollectedStream {
       last,
     ]);
   }
+}
+
+/** A byte order mark at the start is a part of the output. */
+const AS_IT_IS = { ignoreBOM: true };
+const decoder = new TextDecoder("utf-8", AS_IT_IS);
+
+/** Decodes all at once. */
+function decode(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
 }
 
 const NEWLINE = 0x0a;
@@ -176,11 +207,30 @@ class Pieces {
     this.#first = 0;
   }
 
+  /** Decodes all, without putting it together first: it may be large. */
+  text(): string {
+    const pieces = this.#list();
+    const [first] = pieces;
+    if (first === undefined) return "";
+    if (pieces.length === 1) return decode(first);
+    const decoder = new TextDecoder("utf-8", AS_IT_IS);
+    let text = "";
+    // A character may be split between two of them.
+    for (const it of pieces) text += decoder.decode(it, { stream: true });
+    return text + decoder.decode();
+  }
+
+  #list(): Uint8Array[] {
+    const pieces = this.#pieces.slice(this.#first);
+    if (this.#block !== undefined) {
+      pieces.push(this.#block.subarray(0, this.#used));
+    }
+    return pieces;
+  }
+
   /** Puts the last bytes together, as a copy. */
   join(bytes = Infinity): Uint8Array {
-    const block = this.#block?.subarray(0, this.#used);
-    const pieces = this.#pieces.slice(this.#first);
-    const whole = joinBytes(block === undefined ? pieces : [...pieces, block]);
+    const whole = joinBytes(this.#list());
     return whole.length <= bytes ? whole : whole.slice(whole.length - bytes);
   }
 
@@ -194,7 +244,9 @@ class Pieces {
   #startBlock(bytes: number): void {
     const size = Math.max(this.#block?.length ?? 0, MIN_BLOCK_BYTES / 2) * 2;
     this.#endBlock();
-    this.#block = Buffer.allocUnsafeSlow(
+    // A small one is a part of what Node shares out: in Deno memory of its own
+    // costs more than all else that is done with the output of a short command.
+    this.#block = Buffer.allocUnsafe(
       Math.max(bytes, Math.min(size, MAX_BLOCK_BYTES)),
     );
   }

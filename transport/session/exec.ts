@@ -177,17 +177,7 @@ class Execution implements SessionListener {
   }
 
   #result(status: CommandStatus): ExecResult<string | Uint8Array> {
-    const { stdout, stderr } = this.output();
-    const all = this.#output.all();
-    const shown = this.#options.encoding === "bytes"
-      ? (bytes: Uint8Array) => bytes
-      : decode;
-    return {
-      ...status,
-      stdout: shown(stdout),
-      stderr: shown(stderr),
-      ...all !== undefined && { all: shown(all) },
-    };
+    return { ...status, ...this.#output.result() };
   }
 
   output(): PartialOutput {
@@ -229,11 +219,4 @@ class Execution implements SessionListener {
     clearTimeout(this.#timer);
     this.#feed?.cancel();
   }
-}
-
-// Decoded once, at the end: a character may be split between two packets.
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function decode(bytes: Uint8Array): string {
-  return bytes.length === 0 ? "" : decoder.decode(bytes);
 }

@@ -23,14 +23,14 @@ Deno.test('exec() with "inherit" writes both outputs to those of the program, by
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("OutputCollector.all() has both outputs in order of arrival, and is cut as they are", () => {
+Deno.test("OutputCollector.result() has both outputs in order of arrival, and is cut as they are", () => {
   const collector = new OutputCollector({
     maxBytes: 40,
     isText: true,
     truncates: true,
     all: true,
   });
-  const text = () => new TextDecoder().decode(collector.all());
+  const text = () => `${collector.result().all}`;
   collector.stdout(encode("a"));
   collector.stderr(encode("B"));
   collector.stdout(encode("c"));
@@ -41,4 +41,26 @@ Deno.test("OutputCollector.all() has both outputs in order of arrival, and is cu
   assertEquals(head, `aBc${"x".repeat(17)}`);
   assertEquals(line, "[... 66 bytes are left out ...]");
   assertEquals(tail, `${"x".repeat(17)}end`);
+});
+
+Deno.test("OutputCollector.result() decodes all as one text, wherever it was cut into pieces", () => {
+  const bytes = encode("\ufeff" + "a\u00e9\u20ac\u{1f600}".repeat(3000));
+  // What is no UTF-8, in the middle and at the end.
+  bytes.set([0xff, 0xe2, 0x82], 5000);
+  bytes.set([0xf0, 0x9f], bytes.length - 2);
+  const whole = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  for (const size of [1, 2, 3, 700, 4096, 4097, 5001, bytes.length]) {
+    const collector = new OutputCollector({
+      maxBytes: Infinity,
+      isText: true,
+      truncates: false,
+    });
+    for (let at = 0; at < bytes.length; at += size) {
+      collector.stdout(bytes.subarray(at, at + size));
+    }
+    const { stdout, stderr } = collector.result();
+    assertEquals(stdout === whole, true, `pieces of ${size} bytes`);
+    assertEquals(stderr, "");
+    assertEquals(collector.bytes().stdout, bytes);
+  }
 });
