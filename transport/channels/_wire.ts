@@ -47,7 +47,7 @@ export function sendMessage(
       packet[at++] = field ? 1 : 0;
     } else if (typeof field === "string") {
       const start = at + 4;
-      at = start + packet.write(field, start);
+      at = start + writeText(packet, field, start);
       packet.writeUInt32BE(at - start, start - 4);
     } else {
       at = packet.writeUInt32BE(field.length, at);
@@ -56,6 +56,27 @@ export function sendMessage(
     }
   }
   transport.send(packet);
+}
+
+/**
+ * Up to this length text is looked at here: names and most commands are short
+ * and ASCII, and a call into the runtime costs more than all of it.
+ */
+const SHORT_TEXT = 64;
+
+function isShortAscii(text: string): boolean {
+  if (text.length > SHORT_TEXT) return false;
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 0x7f) return false;
+  }
+  return true;
+}
+
+/** Writes text as UTF-8, and returns how many bytes it has. */
+function writeText(packet: Buffer, text: string, at: number): number {
+  if (!isShortAscii(text)) return packet.write(text, at);
+  for (let i = 0; i < text.length; i++) packet[at + i] = text.charCodeAt(i);
+  return text.length;
 }
 
 /** Sends data: the hot path, without a list of fields. */
@@ -75,8 +96,8 @@ export function sendData(
 function sizeOf(field: WireField): number {
   if (typeof field === "number") return 4;
   if (typeof field === "boolean") return 1;
-  return 4 +
-    (typeof field === "string" ? Buffer.byteLength(field) : field.length);
+  if (typeof field !== "string" || isShortAscii(field)) return 4 + field.length;
+  return 4 + Buffer.byteLength(field);
 }
 
 /** Reads the fields of a message in order; one that is cut off is a violation. */
@@ -108,8 +129,10 @@ export class MessageReader {
   }
 
   string(): string {
-    const { buffer, byteOffset, length } = this.bytes();
-    return Buffer.from(buffer, byteOffset, length).toString();
+    const bytes = this.bytes();
+    const { buffer, byteOffset, length } = bytes;
+    return shortAscii(bytes) ??
+      Buffer.from(buffer, byteOffset, length).toString();
   }
 
   /** Passes over so many bytes, and returns where they begin. */
@@ -119,6 +142,17 @@ export class MessageReader {
     this.#at += bytes;
     return at;
   }
+}
+
+/** Reads text that is short and ASCII, as `writeText()` writes it. */
+function shortAscii(bytes: Uint8Array): string | undefined {
+  if (bytes.length > SHORT_TEXT) return undefined;
+  let text = "";
+  for (const byte of bytes) {
+    if (byte > 0x7f) return undefined;
+    text += String.fromCharCode(byte);
+  }
+  return text;
 }
 
 /** Returns the number at a place that is known to be there. */

@@ -45,7 +45,12 @@ export class Outbox {
     this.#held.push(bytes);
     this.#bytes += bytes.length;
     if (this.#bytes >= MAX_HELD_BYTES) this.flush();
-    else this.#due ??= setImmediate(() => this.flush());
+    else this.#due ??= setImmediate(() => this.#onTurn());
+  }
+
+  #onTurn(): void {
+    this.#due = undefined;
+    this.flush();
   }
 
   /** Writes what is held. */

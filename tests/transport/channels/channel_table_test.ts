@@ -369,3 +369,33 @@ Deno.test("ChannelTable.onData() takes a part of a message as it takes a message
   table.onData(4711, bytes("of one that was closed"));
   assertEquals(transport.sent, []);
 });
+
+Deno.test("MessageReader reads the text that sendMessage() wrote, short or long, ASCII or not", () => {
+  for (
+    const text of [
+      "",
+      "exec",
+      "\x00\x7f",
+      "\x80",
+      "\u00e9".repeat(32),
+      "a".repeat(64),
+      "a".repeat(65),
+      "\u{1f600} x".repeat(40),
+    ]
+  ) {
+    const bytes = new TextEncoder().encode(text);
+    const payload = message(
+      wire.CHANNEL_REQUEST,
+      2 ** 32 - 1,
+      text,
+      bytes,
+      true,
+    );
+    const fields = fieldsOf(payload);
+    assertEquals(fields.uint32(), 2 ** 32 - 1);
+    assertEquals(fields.string(), text);
+    assertEquals(fields.string(), text);
+    assertEquals(fields.boolean(), true);
+    assertEquals(payload.length, 1 + 4 + 2 * (4 + bytes.length) + 1);
+  }
+});
