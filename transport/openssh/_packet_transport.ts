@@ -49,7 +49,10 @@ export class MuxTransport implements PacketTransport {
   readonly #writer: SocketWriter;
   #listener: TransportListener | undefined;
   #isOver = false;
+  /** Why this side has ended it. */
   #error: Error | undefined;
+  /** What its socket says, if it does: `ssh` knows more. */
+  #socketError: Error | undefined;
   /** Called at the end: listeners of remote forwards. */
   readonly #forwards = new Set<() => void>();
 
@@ -93,7 +96,7 @@ export class MuxTransport implements PacketTransport {
       },
       more: (bytes) => this.#tell(() => listener.onData(into, bytes)),
     };
-    this.#socket.on("error", (error) => this.#error ??= error);
+    this.#socket.on("error", (error) => this.#socketError ??= error);
     for (const event of ["end", "close"]) {
       this.#socket.on(event, () => this.#end());
     }
@@ -177,8 +180,9 @@ export class MuxTransport implements PacketTransport {
       return { kind: "lost", message: error.message, cause: error };
     }
     const said = this.#master.log.lastWords;
-    return BY_SERVER.test(said)
-      ? { kind: "remote", message: said }
-      : { kind: "lost", message: said || "ssh has ended" };
+    if (BY_SERVER.test(said)) return { kind: "remote", message: said };
+    const cause = this.#socketError;
+    const message = said || (cause?.message ?? "ssh has ended");
+    return { kind: "lost", message, ...cause && { cause } };
   }
 }
