@@ -103,9 +103,9 @@ const ABSENT = 2;
 /** How many shards are asked for at once. */
 const BATCH = 128;
 
-/** Who serves a shard. */
+/** Who serves a shard: nobody, once it was given back. */
 interface Lease {
-  readonly owner: string;
+  readonly owner: string | undefined;
   readonly revision: number;
 }
 
@@ -269,13 +269,9 @@ export class Leases implements ShardSource {
     const known = this.#leases.get(shard);
     // Ours may be told after a later one that we made.
     if (known !== undefined && known.revision > entry.revision) return;
-    if (entry.operation !== "PUT") {
-      this.#leases.delete(shard);
-      return;
-    }
-    const owner = entry.string();
+    const owner = entry.operation === "PUT" ? entry.string() : undefined;
     this.#leases.set(shard, { owner, revision: entry.revision });
-    if (owner !== id && shards.includes(shard)) {
+    if (owner !== undefined && owner !== id && shards.includes(shard)) {
       this.#had.delete(shard);
       this.#worker.give(shard);
     }
@@ -398,6 +394,8 @@ export class Leases implements ShardSource {
     const { id } = this.#worker;
     const lease = this.#leases.get(shard);
     const key = String(shard);
+    // What was given back is no new one: to make that the store looks it up, and
+    // a server of a cluster may answer that with what it was before.
     try {
       const revision = lease === undefined
         ? await this.#owners.create(key, id)
@@ -426,7 +424,6 @@ export class Leases implements ShardSource {
 
   /** Arms the end of the lease, before anybody else may begin. */
   #renew(at: number): void {
-    clearTimeout(this.#lapse);
     const margin = Math.min(MARGIN_MS, this.#ttlMs / 4);
     const leftMs = at + this.#ttlMs - margin - performance.now();
     this.#isLeased = leftMs > 0;
@@ -434,20 +431,20 @@ export class Leases implements ShardSource {
     else this.#giveAll();
   }
 
+  /** Asks the bus in time, and stops then unless that answers. */
   #lapseAfter(ms: number): void {
-    const due = performance.now() + ms;
-    this.#lapse = setTimeout(() => void this.#onLapse(due), ms);
-  }
-
-  async #onLapse(due: number): Promise<void> {
-    this.#isLeased = false;
-    const patienceMs = this.#ttlMs / 4;
-    // Too late: this process slept, and others have its shards by now.
-    const hasSlept = performance.now() - due > patienceMs;
-    const isReached = !hasSlept && await this.#reachesBus(patienceMs);
-    if (this.#isLeased || this.#isOver) return;
-    if (isReached) this.#lapseAfter(patienceMs);
-    else this.#giveAll();
+    clearTimeout(this.#lapse);
+    const patienceMs = Math.min(ms, this.#ttlMs / 4);
+    const due = performance.now() + ms - patienceMs;
+    const lapse = setTimeout(async () => {
+      // Too late: this process slept, and others have its shards by now.
+      const hasSlept = performance.now() - due > patienceMs;
+      const isReached = !hasSlept && await this.#reachesBus(patienceMs);
+      if (this.#lapse !== lapse || this.#isOver) return;
+      if (isReached) this.#lapseAfter(this.#ttlMs / 2);
+      else this.#giveAll();
+    }, ms - patienceMs);
+    this.#lapse = lapse;
   }
 
   /** Whether the server of the bus answers in time. */
@@ -461,6 +458,8 @@ export class Leases implements ShardSource {
   }
 
   #giveAll(): void {
+    clearTimeout(this.#lapse);
+    this.#isLeased = false;
     for (const shard of this.#worker.shards) this.#worker.give(shard);
   }
 

@@ -17,12 +17,14 @@ import { Ends, PING_MS, testNats, until } from "./_kit.ts";
 
 const TTL_MS = 1_500;
 
-/** A store that can be away, while the bus is there. */
+/** A store that can be away, while the bus is there, and one of a cluster. */
 class FadingStore implements LeaseStore {
   isAway = false;
-  readonly #store: LeaseStore;
+  /** A server that has not heard of the latest changes looks keys up. */
+  isBehind = false;
+  readonly #store: Kvm;
 
-  constructor(store: LeaseStore) {
+  constructor(store: Kvm) {
     this.#store = store;
   }
 
@@ -32,7 +34,12 @@ class FadingStore implements LeaseStore {
       this.isAway ? Promise.reject(new Error("no leader")) : ask();
     return {
       put: (key, value) => check(() => bucket.put(key, value)),
-      create: (key, value) => check(() => bucket.create(key, value)),
+      create: (key, value) =>
+        check(async () =>
+          this.isBehind && await bucket.get(key) !== null
+            ? Promise.reject(new Error("wrong last sequence"))
+            : await bucket.create(key, value)
+        ),
       update: (key, value, revision) =>
         check(() => bucket.update(key, value, revision)),
       delete: (key, options) => check(() => bucket.delete(key, options)),
@@ -169,5 +176,20 @@ testNats(
     const third = await fleet.addWorker("w3");
     await until(() => areDealt([...all, third.worker]));
     await Promise.all(hosts.map((host) => pool.exec(host, "true")));
+  },
+);
+
+testNats(
+  "shards that were given back are taken though a server of the cluster is behind",
+  async () => {
+    await using fleet = await site();
+    const one = await fleet.addWorker("w1");
+    one.store.isBehind = true;
+    await until(() => areDealt([one.worker]));
+    const two = await fleet.addWorker("w2");
+    two.store.isBehind = true;
+    await until(() => areDealt([one.worker, two.worker]));
+    await two.worker.close();
+    await until(() => areDealt([one.worker]));
   },
 );
