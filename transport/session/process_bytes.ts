@@ -138,7 +138,8 @@ class PassedOutput {
     const waiting: Promise<void> = this.#waiting = room.then(() =>
       this.#onPassed(waiting)
     );
-    this.#isPaused = this.#held >= MAX_HELD_BYTES;
+    // It stays paused until it is told to go on, whatever still comes before.
+    this.#isPaused ||= this.#held >= MAX_HELD_BYTES;
     return !this.#isPaused;
   }
 
