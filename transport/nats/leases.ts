@@ -418,8 +418,15 @@ export class Leases implements ShardSource {
     this.#worker.give(shard);
     if (lease?.owner !== this.#worker.id) return;
     this.#leases.delete(shard);
-    await this.#owners.delete(String(shard), { previousSeq: lease.revision })
-      .catch(() => {});
+    try {
+      const previousSeq = lease.revision;
+      await this.#owners.delete(String(shard), { previousSeq });
+    } catch (error) {
+      // It is this worker's as long as the others can tell: it has to go on.
+      if (!this.#leases.has(shard)) this.#leases.set(shard, lease);
+      this.#hears = false;
+      this.#tell(error);
+    }
   }
 
   /** Arms the end of the lease, before anybody else may begin. */

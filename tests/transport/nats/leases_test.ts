@@ -22,6 +22,8 @@ class FadingStore implements LeaseStore {
   isAway = false;
   /** A server that has not heard of the latest changes looks keys up. */
   isBehind = false;
+  /** So many shards cannot be given back. */
+  stuck = 0;
   readonly #store: Kvm;
 
   constructor(store: Kvm) {
@@ -42,7 +44,12 @@ class FadingStore implements LeaseStore {
         ),
       update: (key, value, revision) =>
         check(() => bucket.update(key, value, revision)),
-      delete: (key, options) => check(() => bucket.delete(key, options)),
+      delete: (key, options) =>
+        check(() =>
+          this.stuck-- > 0
+            ? Promise.reject(new Error("no leader"))
+            : bucket.delete(key, options)
+        ),
       watch: () => check(() => bucket.watch()),
     } satisfies LeaseBucket;
   }
@@ -191,5 +198,18 @@ testNats(
     await until(() => areDealt([one.worker, two.worker]));
     await two.worker.close();
     await until(() => areDealt([one.worker]));
+  },
+);
+
+testNats(
+  "a shard that cannot be given back is given back later, and is not nobody's",
+  async () => {
+    await using fleet = await site();
+    const one = await fleet.addWorker("w1");
+    await until(() => areDealt([one.worker]));
+    one.store.stuck = 6;
+    const two = await fleet.addWorker("w2");
+    await until(() => areDealt([one.worker, two.worker]));
+    assert(one.store.stuck <= 0);
   },
 );
