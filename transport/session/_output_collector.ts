@@ -172,6 +172,8 @@ const NEWLINE = 0x0a;
 const SMALL_BYTES = 4096;
 const MIN_BLOCK_BYTES = 512;
 const MAX_BLOCK_BYTES = 64 * 1024;
+/** So much is decoded at once. */
+const TEXT_BLOCK_BYTES = 1024 * 1024;
 
 /** Bytes in pieces; small ones are put together into blocks. */
 class Pieces {
@@ -207,17 +209,30 @@ class Pieces {
     this.#first = 0;
   }
 
-  /** Decodes all, without putting it together first: it may be large. */
+  /**
+   * Decodes all, without putting it together first: it may be large. In blocks,
+   * since what is as small as the pieces is copied again by the collector, and
+   * each in one go, which is faster than a decoder that keeps a state.
+   */
   text(): string {
     const pieces = this.#list();
-    const [first] = pieces;
-    if (first === undefined) return "";
-    if (pieces.length === 1) return decode(first);
-    const decoder = new TextDecoder("utf-8", AS_IT_IS);
-    let text = "";
-    // A character may be split between two of them.
-    for (const it of pieces) text += decoder.decode(it, { stream: true });
-    return text + decoder.decode();
+    if (pieces.length === 1) return decode(pieces[0]!);
+    const block = new Uint8Array(Math.min(this.#size, TEXT_BLOCK_BYTES));
+    let [text, used] = ["", 0];
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + block.length - used);
+        block.set(part, used);
+        at += part.length;
+        used += part.length;
+        if (used < block.length) continue;
+        const whole = withoutBrokenEnd(block);
+        text += decode(whole);
+        block.copyWithin(0, whole.length);
+        used -= whole.length;
+      }
+    }
+    return used === 0 ? text : text + decode(block.subarray(0, used));
   }
 
   #list(): Uint8Array[] {

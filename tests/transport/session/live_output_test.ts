@@ -44,12 +44,14 @@ Deno.test("OutputCollector.result() has both outputs in order of arrival, and is
 });
 
 Deno.test("OutputCollector.result() decodes all as one text, wherever it was cut into pieces", () => {
-  const bytes = encode("\ufeff" + "a\u00e9\u20ac\u{1f600}".repeat(3000));
+  const bytes = encode("\ufeff" + "a\u00e9\u20ac\u{1f600}".repeat(230_001));
   // What is no UTF-8, in the middle and at the end.
-  bytes.set([0xff, 0xe2, 0x82], 5000);
+  for (let at = 5000; at < bytes.length; at += 9973) {
+    bytes.set([0xff, 0xe2, 0x82, 0x80, 0x80, 0x80, 0xf0], at);
+  }
   bytes.set([0xf0, 0x9f], bytes.length - 2);
   const whole = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-  for (const size of [1, 2, 3, 700, 4096, 4097, 5001, bytes.length]) {
+  for (const size of [101, 700, 4096, 4097, 5001, 65_536, bytes.length]) {
     const collector = new OutputCollector({
       maxBytes: Infinity,
       isText: true,
@@ -61,6 +63,5 @@ Deno.test("OutputCollector.result() decodes all as one text, wherever it was cut
     const { stdout, stderr } = collector.result();
     assertEquals(stdout === whole, true, `pieces of ${size} bytes`);
     assertEquals(stderr, "");
-    assertEquals(collector.bytes().stdout, bytes);
   }
 });
