@@ -316,12 +316,11 @@ export class FleetConnection implements Connection, SessionOwner {
   }
 
   #onLost(message: string): void {
-    const name = this.#name;
-    const why = `its worker was lost: ${message}`;
-    const said = `Cannot connect to ${JSON.stringify(name)}: ${why}`;
-    const options = { host: name, throttled: true };
-    this.#ready.reject(new DialError("tcp", said, options));
-    this.#finish({ kind: "lost", message });
+    this.#finish(
+      { kind: "lost", message },
+      true,
+      `its worker was lost: ${message}`,
+    );
   }
 
   #endIfDrained(): void {
@@ -330,11 +329,27 @@ export class FleetConnection implements Connection, SessionOwner {
     this.#finish({ kind: "remote", message: "its worker gives the host away" });
   }
 
-  #finish(reason: ClosedReason, endsParts = true): void {
+  #finish(
+    reason: ClosedReason,
+    endsParts = true,
+    why = "message" in reason ? reason.message : "it was closed",
+  ): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.#reason = reason;
     this.#stream.end();
+    // Its worker may give the host away while it dials: another has it then.
+    const host = this.#name;
+    this.#ready.reject(
+      new DialError(
+        "tcp",
+        `Cannot connect to ${JSON.stringify(host)}: ${why}`,
+        {
+          host,
+          throttled: true,
+        },
+      ),
+    );
     if (endsParts) {
       const message = reason.kind === "local" ? CLOSED_HERE : reason.message;
       for (const part of [...this.#open]) {

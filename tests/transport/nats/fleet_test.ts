@@ -130,6 +130,21 @@ testNats(
   },
 );
 
+testNats(
+  "a worker that ends while it dials sends the client to another",
+  async () => {
+    const dials = ["never", "ok"] as const;
+    let count = 0;
+    await using fleet = await site({ onDial: () => dials[count++] ?? "ok" });
+    await using pool = fleetPool(fleet.clientBus, { pingMs: PING_MS });
+    const result = pool.exec(HOST, "echo up");
+    await until(() => fleet.memory.dials === 1);
+    await fleet.addWorker();
+    await fleet.worker.close();
+    assertEquals((await result).stdout, "up\n");
+  },
+);
+
 testNats("a client that leaves is an abort of what it runs", async () => {
   await using fleet = await site();
   const pool = fleetPool(fleet.clientBus, { pingMs: PING_MS });
