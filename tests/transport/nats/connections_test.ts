@@ -49,3 +49,24 @@ testNats(
     await Promise.all(clients.map((it) => it.close()));
   },
 );
+
+testNats(
+  "a long output of a real sshd crosses the bus, with all of its pauses",
+  async () => {
+    if (noSshd) return;
+    await using sshd = await startSshd();
+    await using pool = new ConnectionPool({ config: false });
+    await using fleet = await startFleet(pool, { host: () => sshd.host() });
+    await using client = fleetPool(fleet.clientBus, { pingMs: PING_MS });
+    const bytes = 64 * 1024 * 1024;
+    const { stdout } = await client.exec(
+      "web-1",
+      `head -c ${bytes} /dev/zero`,
+      {
+        encoding: "bytes",
+        timeoutMs: 60_000,
+      },
+    );
+    assertEquals(stdout.length, bytes);
+  },
+);
