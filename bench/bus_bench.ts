@@ -372,7 +372,7 @@ claim({
 claim({
   text: "the same where each waits, which takes a second word over the bus",
   actual: () => cpuRatio(CALLERS.many),
-  atMost: 2.5,
+  atMost: 3,
 });
 claim({
   text: "commands of many callers, the rate over the bus over that of a pool",
