@@ -69,6 +69,7 @@ class World {
     };
     const bus = {
       isClosed: () => false,
+      flush: alive,
       status: () => never<BusStatus>(),
       async request(subject: string) {
         await alive();
