@@ -9,8 +9,10 @@ import { deadline } from "@std/async";
 import { join } from "node:path";
 import {
   AuthenticationError,
+  ConnectionLostError,
   ConnectionPool,
   type ConnectionPoolOptions,
+  DialError,
   HostKeyError,
   SshError,
   type SshHost,
@@ -21,6 +23,9 @@ import type { Site } from "./_site.ts";
 
 /** By when a call has to settle: dial, keepalive and retries, on a slow machine. */
 const SETTLE_MS = { ssh2: 20_000, openssh: 30_000 };
+
+/** How long a call waits for a connection: the default of the pool. */
+const ACQUIRE_MS = 30_000;
 
 /** What a verb is given. */
 export interface Cell {
@@ -100,6 +105,8 @@ function newPool(
     config: false,
     // A process for each connection takes its time on a machine that is busy.
     dialTimeoutMs: slowness * (transport === "openssh" ? 8000 : 4000),
+    // Longer than a dial and its retries, however long these are.
+    acquireTimeoutMs: slowness * ACQUIRE_MS,
     keepaliveIntervalMs: slowness * 200,
     keepaliveCountMax: 3,
     backoff: { initialMs: 50, maxMs: 400, refusedMs: 100 },
@@ -135,8 +142,49 @@ export async function record(site: Site, verb: Verb): Promise<Recording> {
   return { login, total };
 }
 
-/** Runs a verb with a cut. */
+/** A connection that nobody cut was given up. */
+class SlowMachine extends Error {
+  override readonly name = "SlowMachine";
+
+  constructor(cause: unknown) {
+    super(`What nobody cut took too long: ${cause}`, { cause });
+  }
+}
+
+/** So far deadlines are stretched, and no further: then it is no matter of time. */
+const MAX_SLOWNESS = 32;
+
+/**
+ * Runs a verb with a cut. Again, with more time, where a connection that was
+ * not cut is given up: the machine had no time for it.
+ */
 export async function runCell(
+  site: Site,
+  verb: Verb,
+  cut: Cut,
+  times: Times,
+): Promise<Report> {
+  for (;;) {
+    const { slowness } = site;
+    try {
+      return await runOnce(site, verb, cut, times);
+    } catch (error) {
+      const isLast = slowness >= MAX_SLOWNESS;
+      if (!(error instanceof SlowMachine) || isLast) throw error;
+      // Others, at the same time, may have found the same.
+      site.slowness = Math.max(site.slowness, slowness * 2);
+    }
+  }
+}
+
+/** Whether it is a deadline that has ended a connection or a dial. */
+function isOfTime(error: unknown): boolean {
+  if (error instanceof DialError) return error.phase === "timeout";
+  return error instanceof ConnectionLostError &&
+    error.message.includes("Keepalive timeout");
+}
+
+async function runOnce(
   site: Site,
   verb: Verb,
   cut: Cut,
@@ -148,11 +196,11 @@ export async function runCell(
   await using proxy = await FaultProxy.start(site.sshd.port);
   await using pool = newPool(site);
   const cell = await newCell(site, pool, proxy);
-  await verb.prepare?.(cell);
+  const unprepared = await failureOf(async () => await verb.prepare?.(cell));
+  if (isOfTime(unprepared)) throw new SlowMachine(unprepared);
+  if (unprepared !== undefined) throw unprepared;
   proxy.cutNew = { cut, times: times === "once" ? 1 : Infinity };
-  const error = await failureOf(
-    deadline(verb.run(cell), settleMs(site)),
-  );
+  const error = await failureOf(() => deadline(verb.run(cell), settleMs(site)));
   const wasCut = proxy.links.some((link) => link.wasCut);
   proxy.cutNew = undefined;
   const faults = [
@@ -195,10 +243,10 @@ async function newCell(
   return { site, pool, host, remote, local, id };
 }
 
-/** What a promise rejects with; `undefined` if it resolves. */
-async function failureOf(promise: Promise<void>): Promise<unknown> {
+/** What it rejects with; `undefined` if it resolves. */
+async function failureOf(what: () => Promise<void>): Promise<unknown> {
   try {
-    await promise;
+    await what();
   } catch (error) {
     return error;
   }
@@ -240,6 +288,7 @@ async function recover({ pool, host, site }: Cell): Promise<string[]> {
     );
     return stdout === "next\n" ? [] : [`the next call gives "${stdout}"`];
   } catch (error) {
+    if (isOfTime(error)) throw new SlowMachine(error);
     return [`the next call fails with ${error}`];
   }
 }
