@@ -201,6 +201,23 @@ sshdTest(
 );
 
 openSshTest(
+  "an abort ends the ssh of a dial that would go on for a minute",
+  async ({ connect, folder }) => {
+    await using server = await EmbeddedServer.start({ neverBanner: true });
+    const controller = new AbortController();
+    const dialling = rejection(connect(server.host(), {
+      signal: controller.signal,
+      timeoutMs: 60_000,
+    }));
+    if (hasProc) await until(() => processesOf(`${folder}/`).length > 0);
+    controller.abort(new Error("enough"));
+    assertEquals((await dialling as Error).message, "enough");
+    // While its server lives, and long before the minute is over.
+    await until(() => processesOf(`${folder}/`).length === 0);
+  },
+);
+
+openSshTest(
   "200 dials that are aborted at any time leave nothing",
   async ({ connect }) => {
     await using server = await EmbeddedServer.start();
