@@ -167,12 +167,12 @@ export class WaitQueue {
 
   #armFor(dueAt: number): void {
     if (dueAt === Infinity) return;
-    this.#expiry.arm(Math.max(0, dueAt - performance.now()));
+    this.#expiry.arm(Math.max(0, Math.ceil(dueAt - performance.now())));
   }
 
   #onExpiry(): void {
-    // A timer may fire a moment early.
-    const now = performance.now() + 1;
+    // A timer may fire a moment early: nobody waits less than was asked for.
+    const now = performance.now();
     const due = this.#all().filter(({ dueAt }) => dueAt <= now)
       .sort((a, b) => a.dueAt - b.dueAt);
     for (const waiter of due) {
