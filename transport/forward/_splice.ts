@@ -54,6 +54,11 @@ function whenClosed(stream: Duplex, then: () => void): void {
 /** Ends a socket so that its peer sees a failure, where its kind can. */
 export function reset(socket: Socket): void {
   if (socket.destroyed) return;
+  // Its end is on its way, and cannot be taken back. Node, asked to reset a
+  // socket while that is so, never says that it is closed.
+  if (socket.writableEnded && !socket.writableFinished) {
+    return void socket.destroy();
+  }
   try {
     socket.resetAndDestroy();
   } catch {

@@ -44,3 +44,28 @@ Deno.test("splice() reports the failure of a tunnel that was lost before", async
   assertStrictEquals(failure, lost);
   assertEquals(socket.stream.destroyed, true);
 });
+
+Deno.test("splice() ends with a socket whose end is on its way when its tunnel fails", async () => {
+  const remote = endless();
+  remote.stream.on("error", () => {});
+  const { promise: ended, resolve: final } = Promise.withResolvers<void>();
+  const socket = Object.assign(
+    // Its end is not confirmed: the callback is not called.
+    new Duplex({
+      allowHalfOpen: true,
+      read() {},
+      write() {},
+      final: () => final(),
+    }),
+    // As Node's, which answers with EINVAL then and is never closed.
+    { resetAndDestroy() {} },
+  );
+  const joined = splice(socket as unknown as Socket, remote.stream);
+  remote.stream.push(null);
+  await ended;
+  assertEquals([socket.writableEnded, socket.writableFinished], [true, false]);
+  const lost = new Error("the connection was lost");
+  remote.stream.destroy(lost);
+  assertStrictEquals(await joined, lost);
+  assertEquals(socket.destroyed, true);
+});
