@@ -6,7 +6,8 @@
  * asyncssh, ssh2 and node-ssh in Node, `ssh` and `sftp`, and both of our
  * transports. Each is tried as its documentation shows, and once set by hand.
  *
- * Arguments: `--out=folder`, `bench/out/peers` by default. Environment:
+ * Arguments: `--out=folder`, `bench/out/peers` by default; a full run that is
+ * written there also makes `bench/peers.svg`, the picture of the page. Environment:
  * `SSHPOOL_BENCH_SHORT=1` makes a short run, `SSHPOOL_SEED` another order.
  *
  * @module
@@ -23,6 +24,10 @@ if (import.meta.main) {
     join(import.meta.dirname!, "out", "peers");
   const figures = await takePeerFigures();
   await writeReport(figures, out);
+  if (!figures.short && given === undefined) {
+    const picture = join(import.meta.dirname!, "peers.svg");
+    await Deno.copyFile(join(out, "picture.svg"), picture);
+  }
   const machine = Object.entries(figures.machine).map(([name, text]) =>
     `${name}: ${text}`
   );

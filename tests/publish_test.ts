@@ -27,6 +27,7 @@ Deno.test("deno publish takes the library, its pages and LICENSE, and warns of n
       "LICENSE",
       "README.md",
       "bench/README.md",
+      "bench/peers.svg",
       "bench/report.svg",
       "deno.json",
       "mod.ts",

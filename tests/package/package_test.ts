@@ -151,6 +151,7 @@ packageTest(
         "LICENSE",
         "README.md",
         "bench/README.md",
+        "bench/peers.svg",
         "bench/report.svg",
         "cjs/package.json",
         "package.json",
