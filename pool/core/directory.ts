@@ -196,7 +196,7 @@ export class Directory {
 /** Returns a deep copy of plain data; functions stay what they are. */
 function snapshot(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Uint8Array) return value.slice();
+  if (value instanceof Uint8Array) return new Uint8Array(value);
   if (Array.isArray(value)) return value.map(snapshot);
   return Object.fromEntries(
     Object.entries(value).map(([name, field]) => [name, snapshot(field)]),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { CommandStatus } from "../process.ts";
 import type { ChannelOpenError, ConnectionLostError } from "../errors.ts";
 import { serverText } from "../session/server_text.ts";
@@ -50,6 +51,8 @@ export interface ChannelContext {
 
 /** Hears what happens on a channel. Must not throw. */
 export interface ChannelObserver {
+  /** Whether it keeps no chunk of output, but a copy. */
+  readonly copies?: boolean | undefined;
   /** The server opened it. */
   opened(): void;
   /** Output; `false` asks for a pause until {@linkcode Channel.resume}. */
@@ -324,7 +327,10 @@ export class Channel {
     }
     this.#inbound.take(data.length);
     if (!this.#abandoned && kind !== "unknown" && data.length > 0) {
-      if (!this.#observer[kind](data)) this.#isPaused = true;
+      const isLent = this.#context.transport.lendsData === true &&
+        this.#observer.copies !== true;
+      const chunk = isLent ? Buffer.from(data) : data;
+      if (!this.#observer[kind](chunk)) this.#isPaused = true;
     }
     this.#refill();
   }

@@ -165,6 +165,10 @@ export class Session implements ChannelObserver, RemoteSession {
     this.#listener.onSent();
   }
 
+  get copies(): boolean | undefined {
+    return this.#sudo === undefined && this.#listener.copies;
+  }
+
   stdout(chunk: Uint8Array): boolean {
     const own = this.#sudo === undefined
       ? chunk

@@ -95,9 +95,11 @@ class ChannelTransport implements SftpTransport {
         ),
       refused: ended,
       unanswered: () => ended(this.#context.lost(DOING, NO_ANSWER)),
+      copies: true,
       stdout: (chunk) => {
-        if (this.#receive === undefined) this.#early.push(chunk);
-        else this.#receive(chunk);
+        if (this.#receive === undefined) {
+          this.#early.push(new Uint8Array(chunk));
+        } else this.#receive(chunk);
         return this.#receive !== undefined;
       },
       stderr: (chunk) => {

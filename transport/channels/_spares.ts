@@ -65,6 +65,10 @@ class Spare implements ChannelObserver {
     this.#user?.opened();
   }
 
+  get copies(): boolean | undefined {
+    return this.#user?.copies;
+  }
+
   stdout(chunk: Uint8Array): boolean {
     return this.#user?.stdout(chunk) ?? true;
   }

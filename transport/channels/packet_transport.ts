@@ -26,14 +26,14 @@ export class ProtocolViolation extends Error {
 export interface TransportListener {
   /**
    * A message of the connection protocol, numbers 80 to 100. The bytes are the
-   * listener's to keep.
+   * listener's to keep, unless it is data of a transport that lends it.
    *
    * @throws {ProtocolViolation} Ends the transport with this error.
    */
   onPayload(payload: Uint8Array): void;
   /**
-   * Data of a channel, of a message that did not come in one piece. The bytes
-   * are the listener's to keep.
+   * Data of a channel, of a message that did not come in one piece. The same
+   * holds for its bytes.
    *
    * @param id Our number of the channel.
    * @throws {ProtocolViolation} As above.
@@ -58,6 +58,8 @@ export interface PacketTransport {
    * transport asks whether the server is there, and `listen()` lets it listen.
    */
   readonly hasGlobalRequests: boolean;
+  /** Whether the memory of data is used again, once the listener has had it. */
+  readonly lendsData?: boolean;
   /** Begins to report what arrives; what came before is reported first. */
   start(listener: TransportListener): void;
   /** Returns a packet for a payload of so many bytes, which begins at `HEAD`. */

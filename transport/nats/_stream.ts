@@ -154,7 +154,7 @@ export class Stream {
     while (rest.length > 0) {
       if (this.#credit <= 0) {
         // The caller may use its buffer again.
-        rest = rest.slice();
+        rest = new Uint8Array(rest);
         await this.#waitForRoom();
       }
       if (this.#isOver) return;

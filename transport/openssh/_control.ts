@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { onAbort } from "../abort.ts";
 import {
@@ -30,6 +30,9 @@ export const MUX_VERSION = 4;
 export const REMOTE = 2;
 /** Stands for a port where the name before it is the path of a unix socket. */
 export const IS_PATH = 0xfffffffe;
+
+/** As much as is read from a socket at once. */
+const READ_BYTES = 64 * 1024;
 
 /** How long a master may take to answer, in milliseconds. */
 const ANSWER_MS = 10_000;
@@ -58,7 +61,11 @@ export interface ControlOptions {
 export class Control {
   /** The connection. Whoever sets `onFrame` owns it. */
   readonly socket: Socket;
-  /** Gets each frame, once answers are waited for no more. */
+  /**
+   * Gets each frame, once answers are waited for no more. It must copy what it
+   * keeps: all is read into the same memory, since 500 MB of fresh memory would
+   * be as much work for the garbage collector as all the rest.
+   */
   onFrame: ((frame: Buffer) => void) | undefined;
   /** Gets those that do not come in one piece, if it wants them. */
   parts: FrameParts | undefined;
@@ -75,7 +82,7 @@ export class Control {
     path: string,
     options: ControlOptions = {},
   ): Promise<Control> {
-    const control = new Control(connect({ path }), options);
+    const control = new Control(path, options);
     try {
       const hello = control.#next();
       control.socket.write(frameOf(HELLO, MUX_VERSION));
@@ -92,10 +99,17 @@ export class Control {
   }
 
   private constructor(
-    socket: Socket,
+    path: string,
     { answerMs = ANSWER_MS, signal }: ControlOptions,
   ) {
-    this.socket = socket;
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    const socket = this.socket = connect({
+      path,
+      onread: {
+        buffer,
+        callback: (length) => this.#read(buffer.subarray(0, length)),
+      },
+    });
     this.#answerMs = answerMs;
     const unwatch = onAbort(signal, () => socket.destroy());
     socket.once("close", unwatch);
@@ -104,16 +118,19 @@ export class Control {
     };
     socket.on("error", fail);
     socket.on("close", () => fail(new Error("ssh closed its control socket")));
-    socket.on("data", (chunk) => {
-      try {
-        this.#splitter.push(chunk as Buffer, (frame) => {
-          if (this.onFrame !== undefined) this.onFrame(frame);
-          else this.#waiting.shift()?.(frame);
-        }, this.parts);
-      } catch (error) {
-        socket.destroy(error as Error);
-      }
-    });
+  }
+
+  /** @returns Whether to go on reading. */
+  #read(chunk: Buffer): boolean {
+    try {
+      this.#splitter.push(chunk, (frame) => {
+        if (this.onFrame !== undefined) this.onFrame(frame);
+        else this.#waiting.shift()?.(Buffer.from(frame));
+      }, this.parts);
+    } catch (error) {
+      this.socket.destroy(error as Error);
+    }
+    return true;
   }
 
   /**

@@ -10,7 +10,7 @@ import { Buffer } from "node:buffer";
 const MAX_FRAME_BYTES = 1024 * 1024;
 const LENGTH_BYTES = 4;
 
-/** Takes frames that are not all there yet, in pieces. */
+/** Takes frames that are not all there yet, in pieces, and keeps none of them. */
 export interface FrameParts {
   /**
    * The chunk ends in a frame.
@@ -24,11 +24,16 @@ export interface FrameParts {
   more(bytes: Buffer): void;
 }
 
-/** Cuts a byte stream into frames, and copies only what lies in two chunks. */
+/**
+ * Cuts a byte stream into frames, and copies only what lies in two chunks. It
+ * keeps no chunk: its memory may be used again.
+ */
 export class FrameSplitter {
-  #pieces: Buffer[] = [];
-  #have = 0;
-  #need = LENGTH_BYTES;
+  readonly #length = Buffer.alloc(LENGTH_BYTES);
+  #lengthBytes = 0;
+  /** A frame that is not all there yet. */
+  #frame: Buffer | undefined;
+  #filled = 0;
   /** What is missing of a frame that is taken in pieces. */
   #passing = 0;
 
@@ -36,7 +41,8 @@ export class FrameSplitter {
    * Takes the next bytes.
    *
    * @param chunk The bytes.
-   * @param onFrame Gets each frame that they complete, without its length.
+   * @param onFrame Gets each frame that they complete, without its length. It
+   *   must copy what it keeps.
    * @param parts Gets those that lie in two chunks, if it wants them.
    * @throws {Error} If a frame is larger than any that OpenSSH sends.
    */
@@ -45,68 +51,59 @@ export class FrameSplitter {
     onFrame: (frame: Buffer) => void,
     parts?: FrameParts,
   ): void {
-    let rest = this.#passing === 0 ? chunk : this.#pass(chunk, parts!);
-    if (this.#have > 0) {
-      const whole = this.#complete(rest, onFrame);
-      if (whole === undefined) return;
-      rest = whole;
+    for (let at = 0; at < chunk.length;) {
+      if (this.#passing > 0) at = this.#pass(chunk, at, parts!);
+      else if (this.#frame !== undefined) at = this.#fill(chunk, at, onFrame);
+      else at = this.#begin(chunk, at, onFrame, parts);
     }
-    let at = 0;
-    this.#need = LENGTH_BYTES;
-    while (rest.length - at >= LENGTH_BYTES) {
-      const length = rest.readUInt32BE(at);
-      if (length > MAX_FRAME_BYTES) {
-        throw new Error(`ssh sent a frame of ${length} bytes`);
-      }
-      const end = at + LENGTH_BYTES + length;
-      if (rest.length < end) {
-        this.#need = LENGTH_BYTES + length;
-        break;
-      }
-      onFrame(rest.subarray(at + LENGTH_BYTES, end));
-      at = end;
-    }
-    if (at === rest.length) return;
-    const tail = rest.subarray(at);
-    const missing = this.#need - tail.length;
-    const head = tail.subarray(LENGTH_BYTES);
-    if (head.length > 0 && parts?.begin(head, missing)) {
-      this.#passing = missing;
-      return;
-    }
-    this.#pieces.push(tail);
-    this.#have = tail.length;
   }
 
-  #pass(chunk: Buffer, parts: FrameParts): Buffer {
-    const bytes = chunk.subarray(0, this.#passing);
+  /** Reads a length, and the frame if all of it is there. */
+  #begin(
+    chunk: Buffer,
+    at: number,
+    onFrame: (frame: Buffer) => void,
+    parts: FrameParts | undefined,
+  ): number {
+    const count = Math.min(LENGTH_BYTES - this.#lengthBytes, chunk.length - at);
+    chunk.copy(this.#length, this.#lengthBytes, at, at + count);
+    this.#lengthBytes += count;
+    at += count;
+    if (this.#lengthBytes < LENGTH_BYTES) return at;
+    this.#lengthBytes = 0;
+    const length = this.#length.readUInt32BE();
+    if (length > MAX_FRAME_BYTES) {
+      throw new Error(`ssh sent a frame of ${length} bytes`);
+    }
+    const end = at + length;
+    const head = chunk.subarray(at, end);
+    if (head.length === length) onFrame(head);
+    else if (head.length > 0 && parts?.begin(head, length - head.length)) {
+      this.#passing = length - head.length;
+    } else {
+      this.#frame = Buffer.allocUnsafe(length);
+      this.#filled = head.copy(this.#frame);
+    }
+    return Math.min(end, chunk.length);
+  }
+
+  #pass(chunk: Buffer, at: number, parts: FrameParts): number {
+    const bytes = chunk.subarray(at, at + this.#passing);
     this.#passing -= bytes.length;
     parts.more(bytes);
-    return chunk.subarray(bytes.length);
+    return at + bytes.length;
   }
 
-  /** Goes on with a frame that was begun, and returns what is still to be cut. */
-  #complete(
-    chunk: Buffer,
-    onFrame: (frame: Buffer) => void,
-  ): Buffer | undefined {
-    const missing = this.#need - this.#have;
-    if (chunk.length < missing || this.#need === LENGTH_BYTES) {
-      this.#pieces.push(chunk);
-      this.#have += chunk.length;
-      return this.#have < this.#need ? undefined : this.#take();
+  /** Goes on with a frame that was begun. */
+  #fill(chunk: Buffer, at: number, onFrame: (frame: Buffer) => void): number {
+    const frame = this.#frame!;
+    const count = chunk.copy(frame, this.#filled, at);
+    this.#filled += count;
+    if (this.#filled === frame.length) {
+      this.#frame = undefined;
+      onFrame(frame);
     }
-    // Only the frame that was begun is copied, not what follows it.
-    this.#pieces.push(chunk.subarray(0, missing));
-    onFrame(this.#take().subarray(LENGTH_BYTES));
-    return chunk.subarray(missing);
-  }
-
-  #take(): Buffer {
-    const all = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    this.#have = 0;
-    return all;
+    return at + count;
   }
 }
 

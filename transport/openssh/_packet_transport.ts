@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import {
   HEAD,
@@ -41,6 +41,7 @@ const BY_SERVER =
  */
 export class MuxTransport implements PacketTransport {
   readonly hasGlobalRequests = false;
+  readonly lendsData = true;
   readonly software: string;
   readonly algorithms: ConnectionAlgorithms | undefined;
   readonly #master: Master;
@@ -82,7 +83,10 @@ export class MuxTransport implements PacketTransport {
       // The first byte is the length of a padding that is not there.
       const type = frame[1] ?? 0;
       if (type < FIRST || type > LAST) return;
-      this.#tell(() => listener.onPayload(frame.subarray(1)));
+      const payload = frame.subarray(1);
+      this.#tell(() =>
+        listener.onPayload(type === DATA ? payload : Buffer.from(payload))
+      );
     };
     let into = 0;
     this.#control.parts = {

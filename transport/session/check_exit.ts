@@ -61,7 +61,8 @@ export class OutputTail {
     const all = chunk.length < MAX_TAIL_BYTES
       ? joinBytes([this.#bytes, chunk])
       : chunk;
-    this.#bytes = all.slice(-MAX_TAIL_BYTES);
+    // A slice of a Buffer would be a view.
+    this.#bytes = new Uint8Array(all.subarray(-MAX_TAIL_BYTES));
   }
 
   /** Returns what came last, as text. */

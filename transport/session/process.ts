@@ -253,6 +253,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
 
   #listener(): SessionListener {
     return {
+      copies: true,
       onStarted: () => this.#started.resolve(),
       onSent: () => this.#onSent(),
       onStdout: (chunk: Uint8Array) => this.#out.push(chunk),

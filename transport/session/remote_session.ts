@@ -10,6 +10,8 @@ import type { CommandStatus } from "../process.ts";
 
 /** Hears of what happens in a session. Must not throw. */
 export interface SessionListener {
+  /** Whether it keeps no chunk of output, but a copy. */
+  readonly copies?: boolean;
   /** The command runs. */
   onStarted(): void;
   /** The command was sent, and may run: input may follow. */

@@ -20,8 +20,8 @@ export class TextError extends SftpError {
 /**
  * Cuts the bytes of a server into packets.
  *
- * A packet that lies in one chunk is given as a view of it. One that does not
- * is collected in a buffer, so memory is at most one packet.
+ * Each is put together in a buffer of its own: chunks are not kept, and memory
+ * is at most one packet.
  */
 export class PacketSplitter {
   readonly #onPacket: (packet: Uint8Array) => void;
@@ -61,7 +61,7 @@ export class PacketSplitter {
     }
   }
 
-  /** Reads a length, and the packet if all of it is here. */
+  /** Reads a length. */
   #begin(chunk: Uint8Array, at: number): number {
     while (this.#headerLength < 4 && at < chunk.length) {
       this.#header[this.#headerLength++] = chunk[at++] ?? 0;
@@ -70,10 +70,6 @@ export class PacketSplitter {
     const length = this.#checkedLength(chunk, at);
     this.#headerLength = 0;
     this.#isFirst = false;
-    if (length <= chunk.length - at) {
-      this.#onPacket(chunk.subarray(at, at + length));
-      return at + length;
-    }
     this.#packet = this.#buffers?.take(length) ?? new Uint8Array(length);
     this.#filled = 0;
     return at;

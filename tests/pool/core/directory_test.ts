@@ -4,6 +4,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import type { ResolvedHost, SshHost } from "../../../transport/host/host.ts";
 import { PlainResolver } from "../../../transport/host/resolver.ts";
 import { flush, gate, Kit, range } from "../_kit.ts";
@@ -40,6 +41,16 @@ Deno.test("Directory takes a host object that was changed for another host", asy
   const third = await kit.pool.getConnection(host);
   assert(third !== second);
   assertEquals(third.host.jump?.[0]?.hostname, "gate2");
+});
+
+Deno.test("Directory sees that the bytes of a key were changed in place", async () => {
+  await using kit = new Kit();
+  const privateKey = Buffer.from("the first key");
+  const first = await kit.pool.getConnection({ ...db1, privateKey });
+  const host = { ...db1, privateKey };
+  assertStrictEquals(await kit.pool.getConnection(host), first);
+  privateKey.write("THE");
+  assert(await kit.pool.getConnection(host) !== first);
 });
 
 Deno.test("Directory dials each of many cold hosts once, however often it is named", async () => {

@@ -37,6 +37,8 @@ export class MemoryTransport implements PacketTransport {
   software = "OpenSSH_9.9";
   readonly algorithms = undefined;
   readonly hasGlobalRequests = true;
+  /** As a test sets it; the test then uses the memory again. */
+  lendsData = false;
   /** As a test sets it. */
   unsentBytes = 0;
   /** The payloads that were sent. */

@@ -106,3 +106,28 @@ Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once"
   say(CHANNEL_CLOSE, channel.id);
   assertEquals(transport.taken(), [CHANNEL_CLOSE]);
 });
+
+Deno.test("Channel copies data that is only lent for who keeps it, and for no other", () => {
+  for (const lendsData of [false, true]) {
+    for (const copies of [false, true]) {
+      const { transport, openChannel } = memoryTable();
+      transport.lendsData = lendsData;
+      const kept: Uint8Array[] = [];
+      const keep = (chunk: Uint8Array) => kept.push(chunk) > 0;
+      const channel = openChannel({
+        ...recorder(),
+        copies,
+        stdout: keep,
+        stderr: keep,
+      });
+      const memory = new TextEncoder().encode("data");
+      channel.onData(memory.subarray(1), "stdout");
+      channel.onData(memory.subarray(2), "stderr");
+      memory.fill(0x78);
+      assertEquals(
+        kept.map((chunk) => new TextDecoder().decode(chunk)),
+        lendsData && !copies ? ["ata", "ta"] : ["xxx", "xx"],
+      );
+    }
+  }
+});

@@ -1,6 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
-import { checkExit } from "../../../transport/session/check_exit.ts";
+import {
+  checkExit,
+  OutputTail,
+} from "../../../transport/session/check_exit.ts";
 import { CommandError } from "../../../transport/command/errors.ts";
 
 const result = {
@@ -84,4 +88,14 @@ Deno.test("CommandError shows no output where it is printed, and gives it by nam
     phase: "exec",
     mayHaveRun: true,
   });
+});
+
+Deno.test("OutputTail keeps no memory of the pieces that it is given", () => {
+  for (const size of [3, 100_000]) {
+    const tail = new OutputTail();
+    const piece = Buffer.alloc(size, "a");
+    tail.add(piece);
+    piece.fill("b");
+    assertEquals(/^a{3,}$/.test(tail.text()), true);
+  }
 });
