@@ -142,15 +142,6 @@ export async function record(site: Site, verb: Verb): Promise<Recording> {
   return { login, total };
 }
 
-/** A connection that nobody cut was given up. */
-class SlowMachine extends Error {
-  override readonly name = "SlowMachine";
-
-  constructor(cause: unknown) {
-    super(`What nobody cut took too long: ${cause}`, { cause });
-  }
-}
-
 /** So far deadlines are stretched, and no further: then it is no matter of time. */
 const MAX_SLOWNESS = 32;
 
@@ -169,8 +160,11 @@ export async function runCell(
     try {
       return await runOnce(site, verb, cut, times);
     } catch (error) {
-      const isLast = slowness >= MAX_SLOWNESS;
-      if (!(error instanceof SlowMachine) || isLast) throw error;
+      // What the verb throws, on what was cut, is part of the report.
+      if (!isOfTime(error)) throw error;
+      if (slowness >= MAX_SLOWNESS) {
+        throw new Error(`What nobody cut took too long: ${error}`);
+      }
       // Others, at the same time, may have found the same.
       site.slowness = Math.max(site.slowness, slowness * 2);
     }
@@ -196,9 +190,7 @@ async function runOnce(
   await using proxy = await FaultProxy.start(site.sshd.port);
   await using pool = newPool(site);
   const cell = await newCell(site, pool, proxy);
-  const unprepared = await failureOf(async () => await verb.prepare?.(cell));
-  if (isOfTime(unprepared)) throw new SlowMachine(unprepared);
-  if (unprepared !== undefined) throw unprepared;
+  await verb.prepare?.(cell);
   proxy.cutNew = { cut, times: times === "once" ? 1 : Infinity };
   const error = await failureOf(() => deadline(verb.run(cell), settleMs(site)));
   const wasCut = proxy.links.some((link) => link.wasCut);
@@ -288,7 +280,7 @@ async function recover({ pool, host, site }: Cell): Promise<string[]> {
     );
     return stdout === "next\n" ? [] : [`the next call gives "${stdout}"`];
   } catch (error) {
-    if (isOfTime(error)) throw new SlowMachine(error);
+    if (isOfTime(error)) throw error;
     return [`the next call fails with ${error}`];
   }
 }
