@@ -7,13 +7,13 @@ import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { seed } from "../../kit/random.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { Ends, testNats } from "./_kit.ts";
-import { Marks } from "./_marks.ts";
+import { Marks } from "../../kit/marks.ts";
 import {
   hostNames,
   manyHosts,
   WorkerProcess,
   writeInventory,
-} from "./_workers.ts";
+} from "../../kit/nats_workers.ts";
 
 const HOSTS = hostNames(4);
 

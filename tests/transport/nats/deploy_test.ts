@@ -17,7 +17,7 @@ import {
   PROGRAM,
   WorkerProcess,
   writeInventory,
-} from "./_workers.ts";
+} from "../../kit/nats_workers.ts";
 
 const START = "/usr/bin/deno run -A jsr:@sshpool/sshpool/nats-worker ";
 

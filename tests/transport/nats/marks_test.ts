@@ -12,13 +12,13 @@ import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { Random, replay, seed } from "../../kit/random.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { Ends, testNats } from "./_kit.ts";
-import { Marks } from "./_marks.ts";
+import { Marks } from "../../kit/marks.ts";
 import {
   hostNames,
   manyHosts,
   WorkerProcess,
   writeInventory,
-} from "./_workers.ts";
+} from "../../kit/nats_workers.ts";
 
 /** Commands, at least; the walk goes on until there were so many. */
 const COMMANDS = Number(Deno.env.get("SSHPOOL_MARKS") || 150);

@@ -13,7 +13,7 @@ import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { makeSudoAccount, noSudo } from "../../kit/sudo.ts";
 import { Ends, testNats, until } from "./_kit.ts";
-import { WorkerProcess, writeInventory } from "./_workers.ts";
+import { WorkerProcess, writeInventory } from "../../kit/nats_workers.ts";
 
 const PASSWORD = "hunter2-4711";
 const WRONG = "hunter2-0815";

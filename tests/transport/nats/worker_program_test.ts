@@ -7,7 +7,7 @@ import { DialError } from "../../../transport/errors.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { Ends, PING_MS, testNats } from "./_kit.ts";
-import { WorkerProcess, writeInventory } from "./_workers.ts";
+import { WorkerProcess, writeInventory } from "../../kit/nats_workers.ts";
 
 Deno.test("the worker says which flag is wrong, and shows no text of a file", async () => {
   const folder = await Deno.makeTempDir();

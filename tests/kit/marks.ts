@@ -6,9 +6,9 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { ConnectionPool } from "../../../pool/mod.ts";
-import { SshError } from "../../../transport/errors.ts";
-import { Random } from "../../kit/random.ts";
+import type { ConnectionPool } from "../../pool/mod.ts";
+import { SshError } from "../../transport/errors.ts";
+import { Random } from "./random.ts";
 
 type Outcome = "ok" | "not run" | "may have run" | "never ended";
 

@@ -2,12 +2,12 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { SshHost } from "../../../transport/host/host.ts";
-import type { Sshd } from "../../kit/sshd.ts";
+import type { SshHost } from "../../transport/host/host.ts";
+import type { Sshd } from "./sshd.ts";
 
 /** The program. */
 export const PROGRAM: string = fileURLToPath(
-  new URL("../../../pool/nats_worker.ts", import.meta.url),
+  new URL("../../pool/nats_worker.ts", import.meta.url),
 );
 
 /** A worker in a process. */
