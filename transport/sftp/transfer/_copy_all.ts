@@ -1,7 +1,6 @@
-import { SshError } from "../../errors.ts";
 import { OpenHandles, protocolOf } from "../_protocol.ts";
 import type { Sftp } from "../sftp.ts";
-import { isAboutEntry } from "./_errors.ts";
+import { isAboutEntry, mayHaveChanged } from "./_errors.ts";
 import type { Entry, Item, Plan } from "./_plan.ts";
 import type { Tally } from "./_tally.ts";
 import type { CheckedTransferOptions } from "./options.ts";
@@ -61,9 +60,7 @@ export async function copyAll(
     budget -= weight;
     const one: Promise<void> = copyOne(handles, item, context, copy)
       .catch((error) => {
-        if (error instanceof SshError && error.mayHaveRun) {
-          tally.hasChanged = true;
-        }
+        tally.hasChanged ||= mayHaveChanged(error);
         const isNoted = onError === "continue" && context.isTree &&
           error !== tally.thrown?.error && isAboutEntry(error);
         if (isNoted) return tally.failed(item.from, error);

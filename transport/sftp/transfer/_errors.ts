@@ -48,6 +48,11 @@ export function transferError(
   });
 }
 
+/** Whether what failed may have changed something on the server. */
+export function mayHaveChanged(error: unknown): boolean {
+  return error instanceof SshError && error.mayHaveRun;
+}
+
 /**
  * The error of a transfer whose last step failed without having run, but not
  * those before it.

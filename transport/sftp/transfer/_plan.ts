@@ -1,7 +1,7 @@
 import { MAX_DEPTH } from "../_entries.ts";
 import { Glob } from "../_patterns.ts";
 import { isUnfinished } from "../_unfinished.ts";
-import { isAboutEntry, transferError } from "./_errors.ts";
+import { isAboutEntry, mayHaveChanged, transferError } from "./_errors.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
 /** What is known of a source file before it is copied. */
@@ -325,7 +325,11 @@ export async function mapSome<T, R>(
   };
   const workers = Math.min(atATime, values.length);
   const ends = await Promise.allSettled(Array.from({ length: workers }, work));
-  for (const end of ends) if (end.status === "rejected") throw end.reason;
+  const errors = ends.flatMap((end) =>
+    end.status === "rejected" ? [end.reason] : []
+  );
+  // Of those that a lost session ends, one may say that nothing has changed.
+  if (errors.length > 0) throw errors.find(mayHaveChanged) ?? errors[0];
   return results;
 }
 

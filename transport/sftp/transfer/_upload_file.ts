@@ -7,7 +7,7 @@ import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import { type Aim, aimAfter, MAX_AIMS } from "./_aim.ts";
 import { isSameContent } from "./_compare.ts";
 import { type Context, looksSame } from "./_copy_all.ts";
-import { transferError } from "./_errors.ts";
+import { mayHaveChanged, transferError } from "./_errors.ts";
 import { Finish, isDenied } from "./_finish.ts";
 import { infoOf, readLocal } from "./_local.ts";
 import { type Entry, folderOf, type Item, nameOf } from "./_plan.ts";
@@ -127,7 +127,12 @@ class Upload {
         there === undefined ? this.#target.look(to) : there,
       ]);
       if (opening.status === "fulfilled") file = opening.value;
-      if (looking.status === "rejected") throw looking.reason;
+      if (looking.status === "rejected") {
+        // Whatever came of looking: the file may be there.
+        tally.hasChanged ||= opening.status === "fulfilled" ||
+          mayHaveChanged(opening.reason);
+        throw looking.reason;
+      }
       const existing = looking.value;
       const other = there === undefined
         ? await this.#aimAfter(aim, existing)
