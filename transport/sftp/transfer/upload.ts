@@ -113,6 +113,7 @@ export async function uploadWith(
   try {
     if (parents && !dryRun && folderOf(to).length > 1) {
       await sftp.mkdir(folderOf(to), { recursive: true, signal });
+      tally.hasChanged = true;
     }
     if (top.kind === "file") await tidy(target, plan, options);
     const result = await copyPlan(sftp, plan, {

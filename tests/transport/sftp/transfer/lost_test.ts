@@ -121,3 +121,20 @@ Deno.test("upload() with delete says that something may be gone if the session i
   assertInstanceOf(error, ConnectionLostError, `${error}`);
   assertEquals(error.mayHaveRun, true);
 });
+
+Deno.test("upload() with parents says that they may be there if the session is lost behind them", async () => {
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.MKDIR) server.status(id, 0);
+    else server.end(CUT);
+  });
+  const sftp = await startSftp(server.transport);
+  const file = await Deno.makeTempFile();
+  const options = { parents: true, changedOnly: true };
+  const error = await upload(sftp, file, "new/to", options)
+    .catch((error) => error);
+  await Deno.remove(file);
+  const types = server.requests.map(({ type }) => type);
+  assertEquals(types, [PacketType.MKDIR, PacketType.LSTAT]);
+  assertInstanceOf(error, ConnectionLostError, `${error}`);
+  assertEquals(error.mayHaveRun, true);
+});
