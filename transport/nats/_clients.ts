@@ -4,26 +4,39 @@
  * @module
  */
 
+import { ChannelOpenError, DialError } from "../errors.ts";
+
 /** How much of a second's requests may come at once. */
 const BURST = 4;
 
 /** Names are cheap to invent: those beyond so many share one budget. */
 const MAX_CLIENTS = 10_000;
 
+/** How much one client may have. */
+export interface ClientLimits {
+  /** Requests in a second. */
+  readonly rate: number;
+  readonly sessions: number;
+  readonly connections: number;
+}
+
 /** One client. */
 export class Client {
   sessions = 0;
   connections = 0;
+  readonly #limits: ClientLimits;
   #tokens: number;
   #at: number;
 
-  constructor(rate: number) {
-    this.#tokens = rate * BURST;
+  constructor(limits: ClientLimits) {
+    this.#limits = limits;
+    this.#tokens = limits.rate * BURST;
     this.#at = performance.now();
   }
 
   /** Takes the right to one request; returns whether there was one. */
-  tryTake(rate: number): boolean {
+  tryTake(): boolean {
+    const { rate } = this.#limits;
     const now = performance.now();
     const earned = (now - this.#at) / 1000 * rate;
     this.#at = now;
@@ -31,6 +44,30 @@ export class Client {
     if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;
+  }
+
+  /** Takes the right to open a channel; returns why there was none. */
+  refuseChannel(host: string): ChannelOpenError | undefined {
+    if (this.sessions < this.#limits.sessions && this.tryTake()) return;
+    return new ChannelOpenError(
+      `Cannot open a channel on ${
+        JSON.stringify(host)
+      }: this program has too many at the worker`,
+      // As a server does beyond MaxSessions: the pool learns the limit.
+      { host, reason: 2 },
+    );
+  }
+
+  /** Returns why it may have no further connection, if it may not. */
+  refuseConnection(host: string): DialError | undefined {
+    if (this.connections < this.#limits.connections) return;
+    return new DialError(
+      "tcp",
+      `Cannot connect to ${
+        JSON.stringify(host)
+      }: this program has too many connections at the worker`,
+      { host, throttled: true },
+    );
   }
 
   /** Whether forgetting it changes nothing. */
@@ -42,21 +79,24 @@ export class Client {
 
 /** The clients of a worker, by their names on the bus. */
 export class Clients {
-  readonly #rate: number;
+  /** What their subjects look like: `prefix.c.name.epoch`. */
+  readonly subjects: RegExp;
+  readonly #limits: ClientLimits;
   readonly #clients = new Map<string, Client>();
 
-  constructor(rate: number) {
-    this.#rate = rate;
+  constructor(prefix: string, limits: ClientLimits) {
+    this.subjects = new RegExp(`^${prefix}\\.c\\.[^.*> ]+\\.[0-9a-f]{32}$`);
+    this.#limits = limits;
   }
 
-  /** Returns a client by its subject, `prefix.c.name.epoch`. */
+  /** Returns a client by its subject. */
   of(subject: string): Client {
     const named = subject.split(".")[2] ?? "";
     const isNew = !this.#clients.has(named);
     const name = isNew && this.#clients.size >= MAX_CLIENTS ? "" : named;
     let client = this.#clients.get(name);
     if (client === undefined) {
-      this.#clients.set(name, client = new Client(this.#rate));
+      this.#clients.set(name, client = new Client(this.#limits));
     }
     return client;
   }

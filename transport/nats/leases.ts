@@ -9,7 +9,7 @@ import { accepting, callback, count, duration } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
 import { type Bus, isNoResponders, watchBus } from "./bus.ts";
 import { isToken } from "./_frames.ts";
-import type { ShardOwner, ShardSource } from "./worker.ts";
+import type { ShardOwner, ShardSource } from "./shards.ts";
 
 /** An entry of a bucket. */
 export interface LeaseEntry {

@@ -19,11 +19,9 @@ export type {
   NatsConnectorOptions,
   RouteSource,
 } from "./options.ts";
+export type { ShardOwner, ShardSource, StaticShards } from "./shards.ts";
 export {
   type FleetCloseOptions,
   FleetWorker,
   type FleetWorkerStats,
-  type ShardOwner,
-  type ShardSource,
-  type StaticShards,
 } from "./worker.ts";

@@ -4,22 +4,23 @@
  * @module
  */
 
-import type { Connection } from "../connector.ts";
-import { ChannelOpenError, ConnectionLostError, DialError } from "../errors.ts";
+import { ConnectionLostError, type SshError } from "../errors.ts";
 import { errorToJson } from "../error_json.ts";
-import { duration, wholeNumber } from "../options/rules.ts";
+import { duration } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
 import type { Bus, BusMessage } from "./bus.ts";
 import { type Client, Clients } from "./_clients.ts";
 import {
   busFrame,
   Frame,
-  hostOfToken,
   isId,
   jsonBytes,
   newId,
   parseObject,
 } from "./_frames.ts";
+import { Freshness } from "./_freshness.ts";
+import { Held, type HeldOwner } from "./_held.ts";
+import { Offers, questionOf } from "./_offers.ts";
 import {
   FLEET_WORKER_OPTIONS,
   type FleetRequest,
@@ -27,40 +28,14 @@ import {
 } from "./options.ts";
 import { Peer } from "./_peer.ts";
 import { QueueClock } from "./_queue_clock.ts";
-import { publicError } from "./_public_error.ts";
 import { serve } from "./_served.ts";
 import type { Asked, Served } from "./_served_process.ts";
-import { Stream } from "./_stream.ts";
-
-/** Which shards a worker serves: one of so many equal parts. */
-export interface StaticShards {
-  /** Which part, from 0: the ordinal of a StatefulSet, say. */
-  readonly index: number;
-  /** How many parts there are. */
-  readonly of: number;
-}
-
-/** Decides which shards a worker serves, and changes its mind: `Leases` does. */
-export interface ShardSource {
-  /** Begins to give shards to a worker, and to take them back. */
-  start(worker: ShardOwner): Promise<void>;
-  /** Takes all of them back. */
-  stop(): Promise<void>;
-}
-
-/** A worker, as far as its shards go. */
-export interface ShardOwner {
-  /** Its name on the bus. */
-  readonly id: string;
-  /** How many shards there are. */
-  readonly shardCount: number;
-  /** The shards that it serves. */
-  readonly shards: readonly number[];
-  /** Serves a shard from now on. */
-  take(shard: number): void;
-  /** Serves it no more: clients move on with their next command. */
-  give(shard: number): void;
-}
+import {
+  checkShards,
+  type ShardOwner,
+  type ShardSource,
+  type StaticShards,
+} from "./shards.ts";
 
 /** What a worker has done so far, and has now. */
 export interface FleetWorkerStats {
@@ -91,41 +66,9 @@ export interface FleetCloseOptions {
 const CLOSE_OPTIONS = new OptionTable<FleetCloseOptions>("close the worker", {
   drainTimeoutMs: duration({ zero: true }),
 });
-const SHARDS = new OptionTable<StaticShards>("serve", {
-  index: wholeNumber(0),
-  of: wholeNumber(1),
-});
 
-/** How long a client has to use what it was offered, in milliseconds. */
-const TICKET_MS = 10_000;
-/** Offers that are open at once. */
-const MAX_TICKETS = 100_000;
 /** How often clients are looked through, in ticks. */
 const PRUNE_TICKS = 10;
-
-/**
- * The time by two clocks: the steady one stands still while the machine is
- * suspended, and the other one may be set.
- */
-const now = () => ({ steady: performance.now(), wall: Date.now() });
-
-/** A host that was offered to a client. */
-interface Ticket {
-  readonly request: FleetRequest;
-  readonly remote: string;
-  readonly shard: number;
-  readonly until: number;
-}
-
-/** A connection of a client. */
-interface Held {
-  readonly stream: Stream;
-  readonly shard: number;
-  readonly client: Client;
-  /** What it serves, once the host is dialled. */
-  served?: Served;
-  end(): void;
-}
 
 /**
  * Serves hosts to the clients of a message bus, from one pool: however many
@@ -154,14 +97,14 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   readonly #bus: Bus;
   readonly #options: FleetWorkerOptions;
   readonly #prefix: string;
-  readonly #freshMs: number;
   readonly #peer: Peer;
   readonly #clients: Clients;
+  readonly #freshness: Freshness;
   readonly #clock = new QueueClock();
-  readonly #rate: number;
   readonly #shards = new Map<number, { unsubscribe(): void }>();
-  readonly #tickets = new Map<string, Ticket>();
+  readonly #offers = new Offers();
   readonly #held = new Map<string, Held>();
+  readonly #owner: HeldOwner;
   readonly #presence: { unsubscribe(): void };
   #source: ShardSource | undefined;
   #isServing = false;
@@ -170,9 +113,6 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   #stale = 0;
   #refused = 0;
   #ticks = 0;
-  /** What comes now has left the server after this time. */
-  #provenAt = now();
-  #isProving = false;
   #closed: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
   /** Its name on the bus. */
@@ -200,13 +140,16 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     this.id = given.id ?? newId();
     this.shardCount = given.shards ?? 1_024;
     this.#prefix = given.prefix ?? "ssh";
-    this.#freshMs = given.freshMs ?? 3_000;
-    this.#rate = given.maxRequestsPerSecond ?? 5_000;
-    this.#clients = new Clients(this.#rate);
+    this.#freshness = new Freshness(bus, given.freshMs ?? 3_000);
+    this.#clients = new Clients(this.#prefix, {
+      rate: given.maxRequestsPerSecond ?? 5_000,
+      sessions: given.maxSessionsPerClient ?? 2_000,
+      connections: given.maxConnectionsPerClient ?? 10_000,
+    });
     this.#peer = new Peer({
       bus,
       base: `${this.#prefix}.w.${this.id}`,
-      remote: new RegExp(`^${this.#prefix}\\.c\\.[^.*> ]+\\.[0-9a-f]{32}$`),
+      remote: this.#clients.subjects,
       pingMs: given.pingMs ?? 1_000,
       maxMisses: 4,
       idleEvery: 15,
@@ -214,6 +157,18 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       onTick: () => this.#onTick(),
     });
     this.#peer.keepTicking();
+    this.#owner = {
+      peer: this.#peer,
+      options: given,
+      clients: this.#clients,
+      clock: this.#clock,
+      hasShard: (shard) => this.#shards.has(shard),
+      tell: (error, request) => this.#tell(error, request),
+      ended: (id) => {
+        this.#held.delete(id);
+        this.#tellIdle();
+      },
+    };
     // Other workers ask whether it is there.
     this.#presence = bus.subscribe(`${this.#prefix}.w.${this.id}.ping`, {
       callback: (error, message) => void (error ?? message.respond()),
@@ -256,12 +211,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       this.#source = shards;
       return await shards.start(this);
     }
-    const { index, of } = SHARDS.check(shards);
-    if (index === undefined || of === undefined || index >= of) {
-      throw new RangeError(
-        `Cannot serve: index is ${index}, must be below of, which is ${of}`,
-      );
-    }
+    const { index, of } = checkShards(shards);
     this.#isServing = true;
     for (let shard = index; shard < this.shardCount; shard += of) {
       this.take(shard);
@@ -290,7 +240,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     this.#shards.get(shard)?.unsubscribe();
     if (!this.#shards.delete(shard)) return;
     for (const held of this.#held.values()) {
-      if (held.shard === shard) held.stream.send(Frame.drain);
+      if (held.shard === shard) held.drain();
     }
   }
 
@@ -341,40 +291,14 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
 
   get #isIdle(): boolean {
     return this.#held.size === 0 && this.#sessions === 0 &&
-      this.#tickets.size === 0;
-  }
-
-  get #isFresh(): boolean {
-    const { steady, wall } = now();
-    const ageMs = Math.max(
-      steady - this.#provenAt.steady,
-      wall - this.#provenAt.wall,
-    );
-    return ageMs < this.#freshMs;
+      this.#offers.size === 0;
   }
 
   #onTick(): void {
-    // A PONG proves that what comes after it has left the server after the PING.
-    if (!this.#isProving && !this.#peer.isDown) void this.#prove();
-    const { steady } = now();
-    for (const [id, { until }] of this.#tickets) {
-      if (until > steady) break;
-      this.#tickets.delete(id);
-    }
+    if (!this.#peer.isDown) void this.#freshness.prove();
+    this.#offers.expire();
     if (++this.#ticks % PRUNE_TICKS === 0) this.#clients.prune();
     this.#tellIdle();
-  }
-
-  async #prove(): Promise<void> {
-    this.#isProving = true;
-    const before = now();
-    try {
-      await this.#bus.flush();
-      this.#provenAt = before;
-    } catch {
-      // The bus is down.
-    }
-    this.#isProving = false;
   }
 
   #tellIdle(): void {
@@ -387,35 +311,19 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
 
   /** A client asks who serves a host. */
   #onAsk(shard: number, message: BusMessage): void {
-    const [, , , group, token] = message.subject.split(".");
-    const name = hostOfToken(token);
-    let remote: unknown;
-    try {
-      remote = parseObject(message.data).from;
-    } catch {
-      return;
-    }
-    const start = `${this.#prefix}.c.`;
-    const isClient = typeof remote === "string" && remote.startsWith(start) &&
-      /^[^.*> ]+\.[0-9a-f]{32}$/.test(remote.slice(start.length));
-    if (name === undefined || group === undefined || !isClient) return;
-    if (!this.#isFresh) {
+    const question = questionOf(message, this.#clients.subjects);
+    if (question === undefined) return;
+    if (!this.#freshness.isProven) {
       this.#stale++;
       return void message.respond(jsonBytes({ asleep: true }));
     }
-    const from = remote as string;
-    const client = this.#clients.of(from);
-    if (!client.tryTake(this.#rate) || this.#tickets.size >= MAX_TICKETS) {
+    const ticket = this.#clients.of(question.remote).tryTake()
+      ? this.#offers.add({ ...question, shard })
+      : undefined;
+    if (ticket === undefined) {
       this.#refused++;
       return void message.respond(jsonBytes({ busy: true }));
     }
-    const ticket = newId();
-    this.#tickets.set(ticket, {
-      request: { name, group },
-      remote: from,
-      shard,
-      until: performance.now() + TICKET_MS,
-    });
     message.respond(jsonBytes({ worker: this.#peer.subject, ticket }));
   }
 
@@ -429,41 +337,22 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       return this.#peer.reset({ remote, id });
     }
     if (asked.kind === "connection") return this.#onConnect(id, remote);
-    const held = typeof asked.connection === "string"
+    const lost = (why: string) =>
+      new ConnectionLostError(`Cannot go on: ${why}`);
+    const held = isId(asked.connection)
       ? this.#held.get(asked.connection)
       : undefined;
-    const { served } = held ?? {};
-    if (
-      held === undefined || served === undefined || served.remote !== remote
-    ) {
-      return this.#refuse(remote, id, "the connection has ended");
+    const served = held?.servedTo(remote);
+    if (held === undefined || served === undefined) {
+      return this.#fail(remote, id, lost("the connection has ended"));
     }
-    if (!this.#isFresh) {
+    if (!this.#freshness.isProven) {
       this.#stale++;
-      return this.#refuse(remote, id, "the worker may have been asleep");
+      return this.#fail(remote, id, lost("the worker may have been asleep"));
     }
-    const { maxSessionsPerClient = 2_000 } = this.#options;
-    const { client } = held;
-    if (
-      client.sessions >= maxSessionsPerClient || !client.tryTake(this.#rate)
-    ) {
-      this.#refused++;
-      return this.#send(
-        remote,
-        id,
-        Frame.fail,
-        errorToJson(
-          new ChannelOpenError(
-            `Cannot open a channel on ${
-              JSON.stringify(served.request.name)
-            }: this program has too many at the worker`,
-            // As a server does beyond MaxSessions: the pool learns the limit.
-            { host: served.request.name, reason: 2 },
-          ),
-        ),
-      );
-    }
-    void this.#serve(served, client, id, asked);
+    const refusal = held.client.refuseChannel(served.request.name);
+    if (refusal !== undefined) return this.#refuse(remote, id, refusal);
+    void this.#serve(served, held.client, id, asked);
   }
 
   async #serve(
@@ -485,126 +374,27 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     this.#tellIdle();
   }
 
-  #refuse(remote: string, id: string, why: string): void {
-    const error = new ConnectionLostError(`Cannot go on: ${why}`);
-    this.#send(remote, id, Frame.fail, errorToJson(error));
+  /** A client connects to a host that it was offered. */
+  #onConnect(id: string, remote: string): void {
+    const offer = this.#offers.take(id, remote);
+    if (offer === undefined) return this.#peer.reset({ remote, id });
+    const { name } = offer.request;
+    const refusal = this.#clients.of(remote).refuseConnection(name);
+    if (refusal !== undefined) return this.#refuse(remote, id, refusal);
+    const held = new Held(this.#owner, id, offer);
+    this.#held.set(id, held);
+    void held.run();
+  }
+
+  #refuse(remote: string, id: string, refusal: SshError): void {
+    this.#refused++;
+    this.#fail(remote, id, refusal);
   }
 
   /** Sends the one frame of a stream that there is not. */
-  #send(remote: string, id: string, type: number, value: unknown): void {
+  #fail(remote: string, id: string, error: SshError): void {
     if (this.#peer.isDown) return;
-    this.#bus.publish(`${remote}.${id}`, busFrame(type, 0, jsonBytes(value)));
-  }
-
-  #onConnect(id: string, remote: string): void {
-    const ticket = this.#tickets.get(id);
-    this.#tickets.delete(id);
-    if (ticket === undefined || ticket.remote !== remote) {
-      return this.#peer.reset({ remote, id });
-    }
-    const client = this.#clients.of(remote);
-    const { maxConnectionsPerClient = 10_000 } = this.#options;
-    if (client.connections >= maxConnectionsPerClient) {
-      this.#refused++;
-      const { name } = ticket.request;
-      return this.#send(
-        remote,
-        id,
-        Frame.fail,
-        errorToJson(
-          new DialError(
-            "tcp",
-            `Cannot connect to ${
-              JSON.stringify(name)
-            }: this program has too many connections at the worker`,
-            { host: name, throttled: true },
-          ),
-        ),
-      );
-    }
-    void this.#connect(id, ticket, client);
-  }
-
-  async #connect(id: string, ticket: Ticket, client: Client): Promise<void> {
-    const { request, remote, shard } = ticket;
-    const parts = new Set<() => void>();
-    const dial = new AbortController();
-    let connection: Connection | undefined;
-    const end = () => {
-      if (!this.#held.delete(id)) return;
-      client.connections--;
-      dial.abort(new DOMException("The client has left", "AbortError"));
-      stream.end();
-      for (const stop of [...parts]) stop();
-      void connection?.close();
-      this.#tellIdle();
-    };
-    const stream = new Stream(this.#peer, remote, id, {
-      frame: (type) => {
-        if (type === Frame.stop) end();
-      },
-      lost: end,
-    }, true);
-    stream.noteOpened();
-    const held: Held = { stream, shard, client, end };
-    this.#held.set(id, held);
-    client.connections++;
-    try {
-      connection = await this.#dial(request, dial.signal);
-    } catch (error) {
-      if (!dial.signal.aborted) {
-        this.#tell(error, request);
-        const json = publicError(error, request, undefined, true);
-        stream.sendJson(Frame.fail, json);
-      }
-      return end();
-    }
-    if (!this.#held.has(id)) return void connection.close();
-    const { host, serverSoftware: software } = connection;
-    held.served = {
-      peer: this.#peer,
-      options: this.#options,
-      request,
-      connection,
-      remote,
-      parts,
-      clock: this.#clock,
-      errorJson: (error) => {
-        this.#tell(error, request);
-        return publicError(error, request, host, false);
-      },
-    };
-    stream.sendJson(Frame.started, software === undefined ? {} : { software });
-    // The shard may have gone while it was dialled.
-    if (!this.#shards.has(shard)) stream.send(Frame.drain);
-    const { kind, ...rest } = await connection.closed;
-    if (!this.#held.has(id)) return;
-    const { message = "the worker ended it" } = rest as { message?: string };
-    stream.sendJson(Frame.closed, {
-      kind: kind === "lost" ? "lost" : "remote",
-      message,
-    });
-    this.#held.delete(id);
-    client.connections--;
-    stream.end();
-    this.#tellIdle();
-  }
-
-  async #dial(
-    request: FleetRequest,
-    signal: AbortSignal,
-  ): Promise<Connection> {
-    const host = await this.#options.host(request);
-    if (host === undefined) {
-      const { name, group } = request;
-      throw new DialError(
-        "dns",
-        `Cannot connect to ${JSON.stringify(name)}: there is no such host in ${
-          JSON.stringify(group)
-        }`,
-        { host: name },
-      );
-    }
-    return await this.#options.pool.route(host, { signal });
+    const frame = busFrame(Frame.fail, 0, jsonBytes(errorToJson(error)));
+    this.#bus.publish(`${remote}.${id}`, frame);
   }
 }
