@@ -1,7 +1,7 @@
 /** What a scripted command writes, on its way to the client. */
 
 import type { SessionListener } from "../../session/remote_session.ts";
-import { PIPE_BYTES } from "./_tunnel.ts";
+import { PIPE_BYTES } from "../scripts/byte_queue.ts";
 
 type Stream = "stdout" | "stderr";
 

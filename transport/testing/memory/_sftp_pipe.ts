@@ -6,7 +6,7 @@ import {
 } from "../sftp_server/sftp_server.ts";
 import type { SftpTransport } from "../../sftp/transport.ts";
 import type { Tunnel } from "../../connector.ts";
-import { PIPE_BYTES } from "./_tunnel.ts";
+import { ByteQueue, PIPE_BYTES } from "../scripts/byte_queue.ts";
 import { sleep } from "../../abort.ts";
 
 /** What an SFTP session within the process is made of. */
@@ -20,22 +20,24 @@ export interface SftpPipeParts
   onEnd?(): void;
 }
 
+/** What is on its way in one direction. */
+interface Way {
+  /** Settles when the last of it has arrived. */
+  arrival: Promise<void>;
+  bytes: number;
+}
+
 /**
  * The client's end. Bytes are delivered in later turns, as over a network.
  */
 export class SftpPipe implements SftpTransport {
   readonly #parts: SftpPipeParts;
   readonly #server: SftpServer;
+  readonly #toServer: Way = { arrival: Promise.resolve(), bytes: 0 };
+  readonly #toClient: Way = { arrival: Promise.resolve(), bytes: 0 };
+  readonly #over = new AbortController();
   #receive: (bytes: Uint8Array) => void = () => {};
   #ended: (error?: Error) => void = () => {};
-  #toServer: Promise<void> = Promise.resolve();
-  #toClient: Promise<void> = Promise.resolve();
-  /** Bytes on their way to the server. */
-  #requestBytes = 0;
-  /** Bytes on their way to the client. */
-  #answerBytes = 0;
-  readonly #over = new AbortController();
-  #hasEnded = false;
 
   constructor(parts: SftpPipeParts) {
     this.#parts = parts;
@@ -44,28 +46,22 @@ export class SftpPipe implements SftpTransport {
       files,
       extensions,
       ...gate && { gate },
-      send: (bytes) => {
-        this.#toClient = this.#after(this.#toClient, () => {
-          this.#answerBytes -= bytes.length;
-          this.#receive(bytes);
-        });
-        this.#answerBytes += bytes.length;
-        return this.#answerBytes < PIPE_BYTES ? undefined : this.#toClient;
-      },
+      send: (bytes) =>
+        this.#send(this.#toClient, bytes, () => this.#receive(bytes)),
       // What it has sent before comes first.
-      end: () => void this.#after(this.#toClient, () => this.end()),
+      end: () => void this.#after(this.#toClient.arrival, () => this.end()),
     });
+  }
+
+  /** Aborts when it has ended. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
   }
 
   write(bytes: Uint8Array): Promise<void> | undefined {
     // The client may use its memory again.
     const copy = bytes.slice();
-    this.#requestBytes += copy.length;
-    this.#toServer = this.#after(this.#toServer, () => {
-      this.#requestBytes -= copy.length;
-      return this.#server.receive(copy);
-    });
-    return this.#requestBytes < PIPE_BYTES ? undefined : this.#toServer;
+    return this.#send(this.#toServer, copy, () => this.#server.receive(copy));
   }
 
   onData(receive: (bytes: Uint8Array) => void): void {
@@ -78,7 +74,10 @@ export class SftpPipe implements SftpTransport {
 
   /** The client ends it, and hears nothing more. */
   close(): void {
-    this.#finish();
+    if (this.signal.aborted) return;
+    this.#over.abort();
+    this.#server.close();
+    this.#parts.onEnd?.();
   }
 
   /**
@@ -87,17 +86,22 @@ export class SftpPipe implements SftpTransport {
    * @param error Why; none for a server that has died.
    */
   end(error?: Error): void {
-    if (this.#hasEnded) return;
-    this.#finish();
+    if (this.signal.aborted) return;
+    this.close();
     this.#ended(error);
   }
 
-  #finish(): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    this.#over.abort();
-    this.#server.close();
-    this.#parts.onEnd?.();
+  #send(
+    way: Way,
+    { length }: Uint8Array,
+    deliver: () => Promise<void> | undefined | void,
+  ): Promise<void> | undefined {
+    way.bytes += length;
+    way.arrival = this.#after(way.arrival, () => {
+      way.bytes -= length;
+      return deliver();
+    });
+    return way.bytes < PIPE_BYTES ? undefined : way.arrival;
   }
 
   /** Never rejects: what holds bytes up for good drops them. */
@@ -106,66 +110,47 @@ export class SftpPipe implements SftpTransport {
     deliver: () => Promise<void> | undefined | void,
   ): Promise<void> {
     // From now on: what is sent meanwhile is on its way at the same time.
-    const arrived = this.#arrival();
+    const arrived = this.#delay();
     await last;
     try {
       await arrived;
       await this.#parts.hold?.();
-      if (!this.#hasEnded) await deliver();
+      if (!this.signal.aborted) await deliver();
     } catch {
       // The connection has ended meanwhile.
     }
   }
 
-  #arrival(): Promise<void> | undefined {
+  #delay(): Promise<void> | undefined {
     const delayMs = this.#parts.delayMs?.() ?? 0;
-    if (delayMs <= 0 || this.#hasEnded) return undefined;
-    const arrived = sleep(delayMs, this.#over.signal);
+    if (delayMs <= 0) return undefined;
+    const arrived = sleep(delayMs, this.signal);
     // It is awaited later.
     arrived.catch(() => {});
     return arrived;
   }
 }
 
-/** The client's end as streams. What nobody reads is kept. */
-export class SftpPipeTunnel implements Tunnel {
-  readonly readable: ReadableStream<Uint8Array>;
-  readonly writable: WritableStream<Uint8Array>;
-  readonly closed: Promise<void>;
-  readonly #pipe: SftpPipe;
-  #end!: (error?: Error) => void;
-
-  constructor(pipe: SftpPipe) {
-    this.#pipe = pipe;
-    let isOver = false;
-    let resolve!: () => void;
-    this.closed = new Promise((done) => resolve = done);
-    this.readable = new ReadableStream({
-      start: (controller) => {
-        pipe.onData((bytes) => isOver || controller.enqueue(bytes.slice()));
-        this.#end = (error) => {
-          if (isOver) return;
-          isOver = true;
-          if (error === undefined) controller.close();
-          else controller.error(error);
-          resolve();
-        };
-      },
-      cancel: () => this.close(),
-    });
-    pipe.onEnd((error) => this.#end(error));
-    this.writable = new WritableStream({
+/** Returns the client's end as streams. What nobody reads is kept. */
+export function pipeTunnel(pipe: SftpPipe): Tunnel {
+  const incoming = new ByteQueue();
+  pipe.onData((bytes) => void incoming.push(bytes));
+  pipe.onEnd((error) => incoming.end(error && { error }));
+  const close = () => {
+    pipe.close();
+    incoming.end();
+  };
+  return {
+    readable: incoming.stream(),
+    writable: new WritableStream({
       write: async (bytes) => {
-        if (isOver) throw new TypeError("The subsystem has ended");
+        if (incoming.isOver) throw new TypeError("The subsystem has ended");
         await pipe.write(bytes);
       },
-      close: () => this.close(),
-      abort: () => this.close(),
-    });
-  }
-
-  close(): void {
-    this.#pipe.close();
-    this.#end();
-  }
+      close,
+      abort: close,
+    }),
+    closed: incoming.over().then(() => pipe.close()),
+    close,
+  };
 }

@@ -7,7 +7,7 @@ import type {
   CommandScript,
 } from "./command_script.ts";
 import { runScript } from "./commands.ts";
-import type { CommandInput } from "./input.ts";
+import type { ByteQueue } from "./byte_queue.ts";
 import { type Terminal, throughTerminal } from "./terminal.ts";
 
 /** What a session has been told before something runs on it. */
@@ -19,7 +19,7 @@ export interface RunParts {
   readonly terminal: Terminal | undefined;
   /** Finds the script of a line. */
   readonly find: (line: string) => CommandScript;
-  readonly input: CommandInput;
+  readonly input: ByteQueue;
   /** Writes output; settles when there is room for more. */
   write(stream: Stream, bytes: Uint8Array): Promise<void> | undefined;
 }

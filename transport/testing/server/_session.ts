@@ -4,7 +4,7 @@ import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { Connection, ServerChannel, Session } from "ssh2";
 import { matchPatterns } from "../../host/pattern.ts";
-import { onAbort } from "../../abort.ts";
+import { abortable, onAbort } from "../../abort.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import {
   serverInternalsOf,
@@ -12,7 +12,7 @@ import {
 } from "../../ssh2/fence/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 import { findScript } from "../scripts/commands.ts";
-import { CommandInput } from "../scripts/input.ts";
+import { ByteQueue } from "../scripts/byte_queue.ts";
 import { passAtOnce } from "../scripts/outcome.ts";
 import { play, type RunParts } from "../scripts/run.ts";
 import { Terminal } from "../scripts/terminal.ts";
@@ -120,17 +120,22 @@ async function runOnChannel(
   { options, ...run }: SessionRun,
 ): Promise<void> {
   const { commands, shell, exitWithoutStatus } = options;
-  // A socket that dies under a channel is no error of the server.
-  channel.on("error", () => {});
-  const input = inputOf(channel);
+  const input = new ByteQueue();
+  feed(channel, (bytes) => input.push(bytes), () => input.end());
+  const closed = closedSignal(channel);
   const find = (line: string) => findScript(line, commands, run.host);
   const { code, signal } = await play(
     {
       ...run,
       find,
       input,
-      write: (stream, bytes) =>
-        writeTo(channel, stream === "stdout" ? channel : channel.stderr, bytes),
+      write: (stream, bytes) => {
+        const sink = stream === "stdout" ? channel : channel.stderr;
+        const written = new Promise<void>((resolve, reject) => {
+          sink.write(bytes, (error) => error ? reject(error) : resolve());
+        });
+        return abortable(written, closed);
+      },
     },
     line === undefined ? shell || undefined : find(line),
     line ?? "",
@@ -146,53 +151,31 @@ async function runOnChannel(
 }
 
 /**
- * Returns what the client sends. It is attached when it is first read, so that
- * it may stay unread.
+ * Reads a channel to its end.
+ *
+ * @param take Takes what comes; a promise has the client wait.
  */
-function inputOf(channel: ServerChannel): CommandInput {
-  const start = () => {
-    channel.on("data", (chunk: Buffer) => {
-      const room = input.push(new Uint8Array(chunk));
-      if (room === undefined) return;
-      channel.pause();
-      room.then(() => channel.resume());
-    });
-    channel.once("end", () => input.end());
-  };
-  const input = new CommandInput({ roomBytes: 0, start });
-  return input;
-}
-
-type Sink = Pick<NodeJS.WritableStream, "write">;
-
-const waiting = new WeakMap<ServerChannel, Set<() => void>>();
-
-/** Who waits for a channel's writes: one listener for each channel serves all. */
-function waitersOf(channel: ServerChannel): Set<() => void> {
-  let waiters = waiting.get(channel);
-  if (waiters === undefined) {
-    const made = waiters = new Set();
-    channel.once("close", () => made.forEach((settle) => settle()));
-    waiting.set(channel, made);
-  }
-  return waiters;
-}
-
-/** Settles also if the channel closes: ssh2 does not call back then. */
-function writeTo(
+function feed(
   channel: ServerChannel,
-  sink: Sink,
-  chunk: Uint8Array,
-): Promise<void> {
-  const waiters = waitersOf(channel);
-  return new Promise((resolve, reject) => {
-    waiters.add(resolve);
-    sink.write(chunk, (error) => {
-      waiters.delete(resolve);
-      if (error) reject(error);
-      else resolve();
-    });
+  take: (bytes: Uint8Array) => Promise<void> | undefined,
+  ended: () => void,
+): void {
+  // A socket that dies under a channel is no error of the server.
+  channel.on("error", () => {});
+  channel.on("data", (chunk: Buffer) => {
+    const room = take(chunk);
+    if (room === undefined) return;
+    channel.pause();
+    room.then(() => channel.resume());
   });
+  channel.once("end", ended);
+}
+
+/** Makes a signal that aborts with the channel: ssh2 then calls nobody back. */
+function closedSignal(channel: ServerChannel): AbortSignal {
+  const closed = new AbortController();
+  channel.once("close", () => closed.abort());
+  return closed.signal;
 }
 
 /** What OpenSSH's sftp-server ends with at something that it cannot read. */
@@ -205,41 +188,29 @@ function serveSftp(
   signal: AbortSignal,
   options: EmbeddedServerOptions,
 ): void {
-  // A socket that dies under a channel is no error of the server.
-  channel.on("error", () => {});
   const finish = (code: number) => {
     channel.exit(code);
     channel.end();
     // What still comes is not read any more.
     channel.resume();
   };
+  const closed = closedSignal(channel);
   const server = new SftpServer({
     files,
-    send: (bytes) => channel.write(bytes) ? undefined : drained(channel),
+    send: (bytes) => {
+      if (channel.write(bytes)) return undefined;
+      const drained = new Promise<void>((resolve) => {
+        channel.once("drain", resolve);
+      });
+      return abortable(drained, closed);
+    },
     end: () => finish(BAD_MESSAGE_CODE),
     gate: (request) => passAtOnce(options.onSftpRequest?.(request), signal),
   });
   onAbort(signal, () => server.close());
-  channel.on("data", (chunk: Buffer) => {
-    const room = server.receive(chunk);
-    if (room === undefined) return;
-    channel.pause();
-    room.then(() => channel.resume());
-  });
-  channel.once("end", () => {
+  feed(channel, (bytes) => server.receive(bytes), () => {
     if (signal.aborted) return;
     server.close();
     finish(0);
-  });
-}
-
-/** Room for more, or no channel any more: ssh2 then never says `drain`. */
-function drained(channel: ServerChannel): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      channel.off("drain", done).off("close", done);
-      resolve();
-    };
-    channel.on("drain", done).on("close", done);
   });
 }
