@@ -26,12 +26,6 @@ export interface SessionSlot {
   give(): void;
 }
 
-/** What ends with the connection. */
-export interface Ending {
-  /** The connection has ended, and why. */
-  lost(message: string): void;
-}
-
 /** What the channels need of their connection. */
 export interface MemoryChannelsParts {
   readonly options: MemoryConnectorOptions;
@@ -47,8 +41,9 @@ export class MemoryChannels {
   readonly connect: ConnectOptions;
   readonly spares: MemorySpares | undefined;
   readonly #reports: MemoryReports;
-  readonly #sessions = new ServerSessions();
-  readonly #endings = new Set<Ending>();
+  readonly #endings = new Set<() => void>();
+  /** Sessions that count for the server, those included that it is to free yet. */
+  #sessions = 0;
   /** Opens when the server answers again; `undefined` while it does. */
   #frozen: Gate | undefined;
   #keepaliveTimer: ReturnType<typeof setTimeout> | undefined;
@@ -75,8 +70,8 @@ export class MemoryChannels {
   }
 
   /** Returns the error of what the end of the connection broke. */
-  lost(): ConnectionLostError {
-    return lost(this.name, this.endMessage ?? "it is closed");
+  lost(details?: Parameters<typeof lost>[2]): ConnectionLostError {
+    return lost(this.name, this.endMessage ?? "it is closed", details);
   }
 
   /** Returns the error of what comes after its end. */
@@ -121,7 +116,8 @@ export class MemoryChannels {
     const limit = typeof maxSessions === "function"
       ? maxSessions(this.connection.host)
       : maxSessions;
-    if (!this.#sessions.tryTake(limit)) return false;
+    if (this.#sessions >= limit) return false;
+    this.#sessions++;
     this.count++;
     this.#reports.channelOpened(this.count);
     return true;
@@ -130,7 +126,19 @@ export class MemoryChannels {
   /** A channel has ended. */
   give(): void {
     this.count--;
-    if (this.endMessage === undefined) this.#sessions.give(this.options);
+    if (this.endMessage !== undefined) return;
+    const { reapMs = 0, reapTurns = 0 } = this.options;
+    if (reapMs <= 0) return this.#reapIn(reapTurns);
+    const timer = setTimeout(() => {
+      stop();
+      this.#sessions--;
+    }, reapMs);
+    const stop = this.onEnd(() => clearTimeout(timer));
+  }
+
+  #reapIn(turns: number): void {
+    if (turns === 0) this.#sessions--;
+    else TURN.then(() => this.#reapIn(turns - 1));
   }
 
   /**
@@ -146,12 +154,7 @@ export class MemoryChannels {
    */
   takeNew(): SessionSlot | undefined {
     if (!this.tryTake()) return undefined;
-    let isGiven = false;
-    const give = () => {
-      if (!isGiven) this.give();
-      isGiven = true;
-    };
-    return { opened: undefined, give };
+    return { opened: undefined, give: once(() => this.give()) };
   }
 
   /** Rejects as the server refuses, when it is its turn. */
@@ -164,11 +167,13 @@ export class MemoryChannels {
   opened(slot: SessionSlot | undefined, signal: AbortSignal): Promise<void> {
     if (slot === undefined) return this.refuse();
     const { opened } = slot;
-    return opened === undefined ? this.open(signal) : abortable(opened, signal);
+    return opened === undefined
+      ? this.#open(signal)
+      : abortable(opened, signal);
   }
 
   /** Asks the server to open a channel. */
-  async open(signal: AbortSignal): Promise<void> {
+  async #open(signal: AbortSignal): Promise<void> {
     const n = this.asked;
     if (this.isFrozen) await this.thawed(signal);
     await this.roundTrip(signal);
@@ -195,82 +200,47 @@ export class MemoryChannels {
   ): Promise<T> {
     signal?.throwIfAborted();
     const over = new AbortController();
-    const ending: Ending = {
-      lost: (message) => over.abort(lost(this.name, message)),
-    };
-    this.add(ending);
-    const stop = onAbort(signal, () => over.abort(signal?.reason));
+    const stops = [
+      this.onEnd(() => over.abort(this.lost())),
+      onAbort(signal, () => over.abort(signal?.reason)),
+    ];
     try {
       const value = await answer(over.signal);
       over.signal.throwIfAborted();
       return value;
     } finally {
-      stop();
-      this.remove(ending);
+      for (const stop of stops) stop();
     }
   }
 
-  /** Registers what ends with the connection. */
-  add(ending: Ending): void {
-    this.#endings.add(ending);
-  }
-
-  /** Removes what has ended by itself. */
-  remove(ending: Ending): void {
-    this.#endings.delete(ending);
+  /** Calls back when the connection ends; returns what takes the callback back. */
+  onEnd(callback: () => void): () => void {
+    this.#endings.add(callback);
+    return () => void this.#endings.delete(callback);
   }
 
   /** Ends all that is open, and every timer. */
   end(message: string): void {
     this.endMessage = message;
-    for (const ending of [...this.#endings]) ending.lost(message);
+    this.spares?.end();
+    for (const callback of [...this.#endings]) callback();
     this.#endings.clear();
-    this.#sessions.end();
     clearTimeout(this.#keepaliveTimer);
   }
 }
 
-/** When the server frees the session of a channel that has ended. */
-type ReapOptions = Pick<MemoryConnectorOptions, "reapMs" | "reapTurns">;
-
-/** Counts sessions; one that has ended may count for a while longer. */
-class ServerSessions {
-  readonly #timers: Set<ReturnType<typeof setTimeout>> = new Set();
-  #count = 0;
-
-  /** Takes a session, unless `limit` are taken. */
-  tryTake(limit: number): boolean {
-    if (this.#count >= limit) return false;
-    this.#count++;
-    return true;
-  }
-
-  /** A channel has ended. */
-  give({ reapMs = 0, reapTurns = 0 }: ReapOptions): void {
-    if (reapMs <= 0) return this.#giveIn(reapTurns);
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      this.#count--;
-    }, reapMs);
-    this.#timers.add(timer);
-  }
-
-  /** Stops the timers. */
-  end(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
-  }
-
-  #giveIn(turns: number): void {
-    if (turns === 0) this.#count--;
-    else TURN.then(() => this.#giveIn(turns - 1));
-  }
+function once(work: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) work();
+    isDone = true;
+  };
 }
 
 /** The channels of one connection that are opened ahead of need. */
 class MemorySpares implements SpareChannels {
   readonly #channels: MemoryChannels;
-  readonly #unused: Spare[] = [];
+  readonly #unused: SessionSlot[] = [];
 
   constructor(channels: MemoryChannels) {
     this.#channels = channels;
@@ -281,13 +251,19 @@ class MemorySpares implements SpareChannels {
   }
 
   async open(): Promise<void> {
-    const spare = new Spare(this.#channels, (it) => this.#remove(it));
+    const channels = this.#channels;
+    const slot = channels.takeNew();
+    // The pool counts it from here on, also if it will be refused.
+    if (slot === undefined) channels.count++;
+    const opened = channels.ask(undefined, (it) => channels.opened(slot, it));
+    const spare = { opened, give: slot?.give ?? once(() => channels.count--) };
     this.#unused.push(spare);
     try {
-      await spare.opened;
+      await opened;
     } catch (error) {
+      const index = this.#unused.indexOf(spare);
       // One that is in use is given back by its user.
-      if (this.#remove(spare)) spare.give();
+      if (index >= 0) this.#unused.splice(index, 1)[0]!.give();
       throw error;
     }
   }
@@ -302,49 +278,8 @@ class MemorySpares implements SpareChannels {
     return this.#unused.shift();
   }
 
-  #remove(spare: Spare): boolean {
-    const index = this.#unused.indexOf(spare);
-    if (index >= 0) this.#unused.splice(index, 1);
-    return index >= 0;
-  }
-}
-
-/** One of them; it ends with its connection, unless it was taken. */
-class Spare implements SessionSlot, Ending {
-  readonly opened: Promise<void>;
-  readonly #channels: MemoryChannels;
-  readonly #onLost: (spare: Spare) => void;
-  readonly #slot: SessionSlot | undefined;
-  readonly #stop = new AbortController();
-  #isGiven = false;
-
-  constructor(channels: MemoryChannels, onLost: (spare: Spare) => void) {
-    this.#channels = channels;
-    this.#onLost = onLost;
-    this.#slot = channels.takeNew();
-    // The pool counts it from here on, also if it will be refused.
-    if (this.#slot === undefined) channels.count++;
-    channels.add(this);
-    this.opened = this.#open();
-    this.opened.catch(() => {});
-  }
-
-  async #open(): Promise<void> {
-    if (this.#slot === undefined) await this.#channels.refuse();
-    await this.#channels.open(this.#stop.signal);
-  }
-
-  give(): void {
-    if (this.#isGiven) return;
-    this.#isGiven = true;
-    this.#channels.remove(this);
-    if (this.#slot === undefined) this.#channels.count--;
-    else this.#slot.give();
-  }
-
-  lost(): void {
-    this.#stop.abort(this.#channels.lost());
-    this.#onLost(this);
-    this.give();
+  /** Gives back all that nobody uses. */
+  end(): void {
+    for (const spare of this.#unused.splice(0)) spare.give();
   }
 }

@@ -4,16 +4,11 @@ import type { RemoteListener, Tunnel } from "../../connector.ts";
 import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
-import type { Ending, MemoryChannels } from "./_channels.ts";
-import {
-  lost,
-  notListening,
-  passOrRefuse,
-  STEPS,
-  unreachable,
-} from "./_errors.ts";
+import type { MemoryChannels } from "./_channels.ts";
+import { notListening, passOrRefuse, STEPS, unreachable } from "./_errors.ts";
 import type { MemoryHost } from "./_host.ts";
-import { echoTunnel, type MemoryTunnel, tunnelPair } from "./_tunnel.ts";
+import { MemoryTunnel, tunnelPair } from "./_tunnel.ts";
+import { ByteQueue } from "../scripts/byte_queue.ts";
 import type { TargetHandler } from "./memory_connector_options.ts";
 
 /** Opens forwards, and ends them with the connection. */
@@ -80,11 +75,10 @@ export class MemoryForwards {
       if (!isOpen) return;
       isOpen = false;
       host.unlisten(address);
-      this.#channels.remove(ending);
+      stop();
       tellClosed();
     };
-    const ending: Ending = { lost: end };
-    this.#channels.add(ending);
+    const stop = this.#channels.onEnd(end);
     return {
       address,
       closed,
@@ -118,7 +112,7 @@ export class MemoryForwards {
       return near;
     }
     if (this.#channels.options.targets === undefined) {
-      return this.#keep(echoTunnel(name));
+      return this.#keep(new MemoryTunnel(name, new ByteQueue()));
     }
     const [near, far] = tunnelPair(name);
     void this.#serve(this.#handler(name), far);
@@ -164,12 +158,8 @@ export class MemoryForwards {
 
   /** Ends it with the connection. */
   #keep(tunnel: MemoryTunnel): MemoryTunnel {
-    const { name } = this.#channels;
-    const ending: Ending = {
-      lost: (message) => tunnel.fail(lost(name, message)),
-    };
-    this.#channels.add(ending);
-    tunnel.closed.then(() => this.#channels.remove(ending));
+    const channels = this.#channels;
+    tunnel.closed.then(channels.onEnd(() => tunnel.fail(channels.lost())));
     return tunnel;
   }
 }

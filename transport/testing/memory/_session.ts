@@ -13,11 +13,10 @@ import type {
 } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
 import { pass } from "../scripts/outcome.ts";
-import { CommandInput } from "../scripts/input.ts";
+import { ByteQueue } from "../scripts/byte_queue.ts";
 import { play, type RunParts } from "../scripts/run.ts";
-import { PIPE_BYTES } from "./_tunnel.ts";
-import type { Ending, MemoryChannels, SessionSlot } from "./_channels.ts";
-import { envRefused, lost, passOrRefuse, STEPS } from "./_errors.ts";
+import type { MemoryChannels, SessionSlot } from "./_channels.ts";
+import { envRefused, passOrRefuse, STEPS } from "./_errors.ts";
 import { MemoryOutput } from "./_output.ts";
 import { type MemoryRequest, statusOf } from "./_request.ts";
 import { Terminal } from "../scripts/terminal.ts";
@@ -26,7 +25,7 @@ import { Terminal } from "../scripts/terminal.ts";
 const ACCEPT_ENV = ["LANG", "LC_*"];
 
 /** From the request for its channel to its end, whoever ends it. */
-export class MemorySession implements RemoteSession, Ending {
+export class MemorySession implements RemoteSession {
   readonly ended: Promise<void>;
   readonly #channels: MemoryChannels;
   readonly #request: MemoryRequest;
@@ -40,7 +39,7 @@ export class MemorySession implements RemoteSession, Ending {
   readonly #stopWatching: () => void;
   #tellEnded!: () => void;
   #slot: SessionSlot | undefined;
-  readonly #input = new CommandInput({ roomBytes: PIPE_BYTES });
+  readonly #input = new ByteQueue();
   #terminal: Terminal | undefined;
   #wasSent = false;
   #isOver = false;
@@ -48,6 +47,8 @@ export class MemorySession implements RemoteSession, Ending {
   #stopping: (() => unknown) | undefined;
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
   #kill: (() => void) | undefined;
+  /** Takes back what waits for the end of the connection. */
+  #forget: (() => void) | undefined;
 
   constructor(
     channels: MemoryChannels,
@@ -74,13 +75,12 @@ export class MemorySession implements RemoteSession, Ending {
   }
 
   open(): void {
-    this.#channels.add(this);
+    this.#forget = this.#channels.onEnd(() => this.#lost());
     this.#run().catch((error) => this.#fail(error));
   }
 
   write(chunk: Uint8Array): Promise<void> | undefined {
-    if (this.#isOver || chunk.length === 0) return undefined;
-    return this.#input.push(chunk.slice());
+    return this.#input.push(chunk);
   }
 
   endInput(): void {
@@ -119,11 +119,11 @@ export class MemorySession implements RemoteSession, Ending {
     }, graceMs);
   }
 
-  lost(message: string): void {
+  #lost(): void {
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
     const mayHaveRun = this.#wasSent;
     const output = mayHaveRun ? this.#listener.output() : undefined;
-    this.#fail(lost(this.#channels.name, message, { mayHaveRun, output }));
+    this.#fail(this.#channels.lost({ mayHaveRun, output }));
   }
 
   /** Rejects with what `#over` was aborted with, or with the server's refusal. */
@@ -231,7 +231,7 @@ export class MemorySession implements RemoteSession, Ending {
     this.#isOver = true;
     clearTimeout(this.#graceTimer);
     this.#stopWatching();
-    this.#channels.remove(this);
+    this.#forget?.();
     this.#slot?.give();
     this.#output.end();
     const error = reason ?? new TypeError("The process has ended");

@@ -1,11 +1,9 @@
 /** SFTP sessions of a memory connection: the real client, and a server here. */
 
 import type { ChannelOpenError } from "../../errors.ts";
-import type { SftpRequest } from "../sftp_server/request.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { passAtOnce } from "../scripts/outcome.ts";
-import type { Ending, MemoryChannels } from "./_channels.ts";
-import { lost } from "./_errors.ts";
+import type { MemoryChannels } from "./_channels.ts";
 import { SftpPipe } from "./_sftp_pipe.ts";
 
 /**
@@ -48,27 +46,17 @@ function makePipe(
   give: () => void,
 ): SftpPipe {
   const { options, connection } = channels;
-  const over = new AbortController();
-  const gate = (request: SftpRequest) =>
-    passAtOnce(options.onSftpRequest?.(request, connection), over.signal);
-  const pipe = new SftpPipe({
+  const pipe: SftpPipe = new SftpPipe({
     files: files.served(),
-    gate,
+    gate: (request) =>
+      passAtOnce(options.onSftpRequest?.(request, connection), pipe.signal),
     delayMs: () => (options.roundTripMs ?? 0) / 2,
-    hold: () => channels.thawed(over.signal),
+    hold: () => channels.thawed(pipe.signal),
     onEnd() {
-      channels.remove(ending);
+      stop();
       give();
-      over.abort();
     },
   });
-  const ending: Ending = {
-    lost(message) {
-      const error = lost(channels.name, message);
-      over.abort(error);
-      pipe.end(error);
-    },
-  };
-  channels.add(ending);
+  const stop = channels.onEnd(() => pipe.end(channels.lost()));
   return pipe;
 }

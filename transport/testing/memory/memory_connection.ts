@@ -46,7 +46,7 @@ import type { MemoryHost } from "./_host.ts";
 import { type MemoryRequest, requestOf, resultOf } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
 import { openSftpPipe } from "./_sftp.ts";
-import { type SftpPipe, SftpPipeTunnel } from "./_sftp_pipe.ts";
+import { pipeTunnel, type SftpPipe } from "./_sftp_pipe.ts";
 import type {
   MemoryCall,
   ScriptedConnection,
@@ -199,9 +199,7 @@ export class MemoryConnection implements ScriptedConnection {
     checkSubsystem(name);
     this.#called("subsystem", name, options);
     const what = `the subsystem ${JSON.stringify(name)}`;
-    return new SftpPipeTunnel(
-      await this.#openSftp(name, what, options.signal),
-    );
+    return pipeTunnel(await this.#openSftp(name, what, options.signal));
   }
 
   /**
