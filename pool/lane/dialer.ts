@@ -141,6 +141,7 @@ export class Dialer {
     const { limits, dialLimiter } = this.#context;
     const budgetMs = this.#host.dialTimeoutMs ?? limits.dialTimeoutMs;
     let spentMs = 0;
+    let refusal: DialError | undefined;
     for (let attempt = 1;; attempt++) {
       const retryInMs = pauseMs(limits.backoff, attempt);
       const hop = await this.#begin(signal, attempt, operation);
@@ -157,11 +158,16 @@ export class Dialer {
         signal.throwIfAborted();
         spentMs += performance.now() - startedAt;
         const throttled = error instanceof DialError && error.throttled;
-        if (throttled) outcome = "throttled";
+        if (throttled) {
+          outcome = "throttled";
+          refusal = error;
+        }
         // With next to nothing left it would only fail for want of time, which
         // says less than what the server did.
         const leftMs = budgetMs - spentMs - retryInMs;
-        if (!throttled || leftMs < LEAST_SHARE * budgetMs) throw error;
+        if (!throttled || leftMs < LEAST_SHARE * budgetMs) {
+          throw phaseOf(error) === "timeout" ? refusal ?? error : error;
+        }
         this.#listener.onThrottled(error);
         this.#report(phaseOf(error), error, retryInMs);
         spentMs += retryInMs;

@@ -178,6 +178,15 @@ Deno.test("ConnectionPool gives a throttled host up when dialTimeoutMs is spent"
   assertEquals(kit.pool.stats().dialing, 0);
 });
 
+Deno.test("ConnectionPool tells what a throttled host did when the last attempt has no more time", async () => {
+  using time = new FakeTime();
+  await using kit = scripted([throttled, throttled, "never"]);
+  const caller = errorOf(kit.pool.getConnection(host));
+  await time.advance(2_000);
+  assertStrictEquals(await caller, throttled);
+  assertEquals(kit.connector.dials, 3);
+});
+
 Deno.test("ConnectionPool never retries a failure that is not throttling", async () => {
   for (const error of [refused, denied, stranger]) {
     await using kit = scripted([error, "ok"]);

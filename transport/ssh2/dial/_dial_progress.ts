@@ -128,7 +128,7 @@ export class DialProgress {
     return new DialError(
       "timeout",
       `${this.cannot()}: no success within ` +
-        `${timeoutMs} ms, while ${DIAL_STEPS[this.phase]}`,
+        `${Math.round(timeoutMs)} ms, while ${DIAL_STEPS[this.phase]}`,
       { host: this.name, cause: this.lastError },
     );
   }

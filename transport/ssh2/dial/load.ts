@@ -91,7 +91,7 @@ function timedOut(host: ResolvedHost, timeoutMs: number): DialError {
   return new DialError(
     "timeout",
     `Cannot connect to ${JSON.stringify(name)}: no success within ` +
-      `${timeoutMs} ms, while loading ssh2`,
+      `${Math.round(timeoutMs)} ms, while loading ssh2`,
     { host: name },
   );
 }
