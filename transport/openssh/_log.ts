@@ -190,11 +190,11 @@ export class DialLog {
   /**
    * Makes the error of a dial that failed.
    *
-   * @param code The exit code of ssh.
+   * @param code The exit code of ssh, if there was one.
    */
   failure(code: number | null): DialError {
     const last = this.lastWords.replace(/^ssh: /, "") ||
-      `ssh ended with code ${code} and said nothing`;
+      `ssh ended${code === null ? "" : ` with code ${code}`} and said nothing`;
     const message = `Cannot connect to ${JSON.stringify(this.#host)}: ${last}`;
     const options: NonNullable<ConstructorParameters<typeof DialError>[2]> = {
       host: this.#host,

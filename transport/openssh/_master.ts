@@ -286,6 +286,13 @@ export class Master {
       throw new Error(`ssh answered ${type} to the request for proxy mode`);
     } catch (cause) {
       control?.close();
+      signal.throwIfAborted();
+      // Lost as soon as it was there: the log of a master in the background ends
+      // with it.
+      let isGone = false;
+      const ending = this.#endOfLog.then(() => void (isGone = true));
+      await abortable(within(ending, LOG_MS), signal);
+      if (isGone) throw this.#failure(null);
       const why = cause instanceof Error ? cause.message : String(cause);
       throw this.#error("config", why, cause);
     }

@@ -101,7 +101,7 @@ export class OpenSshConnector implements Connector {
       new DialError(
         "timeout",
         `Cannot connect to ${JSON.stringify(name)}: no success within ` +
-          `${timeoutMs} ms, while ${doing()}`,
+          `${Math.round(timeoutMs)} ms, while ${doing()}`,
         { host: name },
       ), signal);
     try {

@@ -221,6 +221,28 @@ for (
 }
 
 openSshTest(
+  "a connection that is lost as soon as it has logged in fails with phase auth, not config",
+  async ({ connect, folder }) => {
+    // Says what ssh says, and is gone before anybody asks for its socket.
+    const path = await program(
+      join(folder, "ssh"),
+      `#!/bin/sh
+[ "$1" = -V ] && exec echo OpenSSH_9.2p1 >&2
+echo 'debug1: SSH2_MSG_NEWKEYS received' >&2
+echo 'debug1: Entering interactive session.' >&2
+echo 'Connection to 127.0.0.1 closed by remote host.' >&2
+`,
+    );
+    const error = await dialError(
+      connect({ hostname: "127.0.0.1" }, {}, { path }),
+      "auth",
+    );
+    assertMatch(error.message, /: Connection to 127\.0\.0\.1 closed by remote/);
+    await Deno.remove(path);
+  },
+);
+
+openSshTest(
   "a folder that is not there, or too long, fails with phase config and a hint",
   async ({ connect, folder }) => {
     for (
