@@ -3,7 +3,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { RemoteProcess } from "../../../transport/process.ts";
-import { site, testNats, until } from "./_kit.ts";
+import { PING_MS, site, testNats, until } from "./_kit.ts";
 
 const RESOLVED = { hostname: "web-1", port: 22, user: "ops", alias: "web-1" };
 const KIB = 1024;
@@ -24,6 +24,9 @@ testNats(
   async () => {
     await using fleet = await site({ maxSessions: SLOTS }, {
       pool: { maxSessionsPerConnection: SLOTS, maxConnectionsPerHost: 1 },
+      // Both sides are this process, which is busy with all those bytes.
+      client: { pingMs: 10 * PING_MS },
+      worker: { pingMs: 10 * PING_MS },
     });
     const connection = await fleet.connector.connect(RESOLVED);
     /** Starts streams, and returns what was sent and not read when all stand still. */
@@ -50,14 +53,13 @@ testNats(
       await until(() => {
         same = fleet.bus.data === last ? same + 1 : 0;
         last = fleet.bus.data;
-        return same === 20;
+        // More than the first windows alone let through.
+        return same >= 20 && last - before - read > UNREAD * OF_EACH;
       });
       return [all, last - before - read];
     };
     const [first, sent] = await flood();
     assert(sent <= UNREAD * OF_EACH + BUDGET, `${sent / MIB} MiB`);
-    // More than the first windows alone let through.
-    assert(sent > UNREAD * OF_EACH, `${sent / MIB} MiB`);
 
     // One that is read has all of its bytes, though there is no budget left.
     const { stdout } = await connection.exec(`bulk ${4 * MIB}`, {
@@ -66,8 +68,7 @@ testNats(
     assertEquals(stdout.length, 4 * MIB);
 
     await Promise.all(first.map((it) => it[Symbol.asyncDispose]()));
-    const [second, again] = await flood();
-    assert(again > UNREAD * OF_EACH, `${again / MIB} MiB the second time`);
+    const [second] = await flood();
     await Promise.all(second.map((it) => it[Symbol.asyncDispose]()));
   },
 );
