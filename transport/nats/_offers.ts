@@ -13,36 +13,34 @@ const OFFER_MS = 10_000;
 /** Offers that are open at once. */
 const MAX_OFFERS = 100_000;
 
-/** A client asks who serves a host. */
-export interface HostQuestion {
+/** A host that a client asks for, and may be offered. */
+export interface HostOffer {
   readonly request: FleetRequest;
   /** The subject of the client. */
   readonly remote: string;
-}
-
-/** A host that was offered to a client. */
-export interface HostOffer extends HostQuestion {
   readonly shard: number;
 }
 
 /**
- * Reads the question of a client, whatever it holds.
+ * Reads what a client asks for, whatever the message holds.
  *
+ * @param shard The shard of the host, by the subject of the message.
  * @param message Sent to `prefix.shard.N.group.host`.
  * @param clients What the subjects of clients look like.
- * @returns The question; `undefined` if it is none.
+ * @returns What is to be offered; `undefined` if it is no question.
  */
-export function questionOf(
+export function askedFor(
+  shard: number,
   message: BusMessage,
   clients: RegExp,
-): HostQuestion | undefined {
+): HostOffer | undefined {
   const [, , , group, token] = message.subject.split(".");
   const name = hostOfToken(token);
   if (name === undefined || group === undefined) return undefined;
   try {
     const { from } = parseObject(message.data);
     if (typeof from !== "string" || !clients.test(from)) return undefined;
-    return { request: { name, group }, remote: from };
+    return { request: { name, group }, remote: from, shard };
   } catch {
     return undefined;
   }

@@ -6,13 +6,8 @@
 
 export type { Bus, BusMessage, BusStatus } from "./bus.ts";
 export { NatsConnector } from "./connector.ts";
-export {
-  type LeaseBucket,
-  type LeaseEntry,
-  Leases,
-  type LeasesOptions,
-  type LeaseStore,
-} from "./leases.ts";
+export type { LeaseBucket, LeaseEntry, LeaseStore } from "./lease_store.ts";
+export { Leases, type LeasesOptions } from "./leases.ts";
 export type {
   FleetRequest,
   FleetWorkerOptions,

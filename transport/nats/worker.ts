@@ -20,7 +20,7 @@ import {
 } from "./_frames.ts";
 import { Freshness } from "./_freshness.ts";
 import { Held, type HeldOwner } from "./_held.ts";
-import { Offers, questionOf } from "./_offers.ts";
+import { askedFor, Offers } from "./_offers.ts";
 import {
   FLEET_WORKER_OPTIONS,
   type FleetRequest,
@@ -311,14 +311,14 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
 
   /** A client asks who serves a host. */
   #onAsk(shard: number, message: BusMessage): void {
-    const question = questionOf(message, this.#clients.subjects);
-    if (question === undefined) return;
+    const offer = askedFor(shard, message, this.#clients.subjects);
+    if (offer === undefined) return;
     if (!this.#freshness.isProven) {
       this.#stale++;
       return void message.respond(jsonBytes({ asleep: true }));
     }
-    const ticket = this.#clients.of(question.remote).tryTake()
-      ? this.#offers.add({ ...question, shard })
+    const ticket = this.#clients.of(offer.remote).tryTake()
+      ? this.#offers.add(offer)
       : undefined;
     if (ticket === undefined) {
       this.#refused++;
