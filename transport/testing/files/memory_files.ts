@@ -8,6 +8,7 @@ import type { SftpFileInfo } from "../../sftp/file.ts";
 import { OpenFlag } from "../../sftp/packets.ts";
 import { callback, plainText } from "../../options/rules.ts";
 import { OptionTable } from "../../options/table.ts";
+import { toBytes } from "../scripts/byte_queue.ts";
 import { FileError, type FileErrorCode } from "./file_error.ts";
 import { type FileAttributes, kindOf, TypeBits } from "./file_node.ts";
 import { MemoryTree } from "./memory_tree.ts";
@@ -249,8 +250,7 @@ export class MemoryFiles {
   #write(path: string, content: string | Uint8Array): void {
     const { WRITE, CREATE, TRUNCATE } = OpenFlag;
     const file = this.#tree.open(path, WRITE | CREATE | TRUNCATE, 0o644);
-    const isText = typeof content === "string";
-    file.write(0, isText ? new TextEncoder().encode(content) : content);
+    file.write(0, toBytes(content));
     file.close();
   }
 }

@@ -5,76 +5,56 @@ import type {
   CommandContext,
   CommandResult,
   CommandScript,
-  CommandTerminal,
 } from "./command_script.ts";
 
-/** Their names. */
-export const BUILTINS: readonly string[] =
-  "true false exit echo printenv stty cat sleep bulk".split(" ");
+const SUCCESS: CommandResult = { code: 0 };
+const FAILURE: CommandResult = { code: 1 };
+const CHUNK = new Uint8Array(32 * 1024).fill(0x61);
 
-const CODES = { true: { code: 0 }, false: { code: 1 } } as const;
+/** By name: what each does with its words. */
+const COMMANDS: Readonly<
+  Record<string, (words: readonly string[]) => CommandScript | undefined>
+> = {
+  true: () => SUCCESS,
+  false: () => FAILURE,
+  exit: ([code = 0]) => ({ code: Number(code) & 255 }),
+  echo: (words) => ({ stdout: `${words.join(" ")}\n` }),
+  printenv: ([name = ""]) => ({ env }) => {
+    const value = env[name];
+    return value === undefined ? FAILURE : { stdout: `${value}\n` };
+  },
+  stty: (words) => words.join(" ") === "size" ? sttySize : undefined,
+  cat: (words) =>
+    words.length > 0 ? undefined : async ({ stdin, write }) => {
+      for await (const chunk of stdin) await write(chunk);
+    },
+  sleep: ([seconds = 0]) => ({ signal }) =>
+    sleep(Number(seconds) * 1000, signal),
+  bulk: ([bytes = 0]) => async ({ write, signal }) => {
+    for (let left = Number(bytes); left > 0; left -= CHUNK.length) {
+      signal.throwIfAborted();
+      await write(CHUNK.subarray(0, left));
+    }
+  },
+};
+
+/** Their names. */
+export const BUILTINS: readonly string[] = Object.keys(COMMANDS);
 
 /** Returns the built-in command of a line; `undefined` if it is none. */
 export function builtin(line: string): CommandScript | undefined {
-  if (line === "true" || line === "false") return CODES[line];
+  if (line === "true") return SUCCESS;
   const [name = "", ...rest] = words(line);
-  if (!BUILTINS.includes(name) || needsShell(line)) return undefined;
-  switch (name) {
-    case "true":
-    case "false":
-      return CODES[name];
-    case "echo":
-      return { stdout: `${rest.join(" ")}\n` };
-    case "exit":
-      return { code: Number(rest[0] ?? 0) & 255 };
-    case "printenv":
-      return ({ env }) => printenv(env[rest[0] ?? ""]);
-    case "stty":
-      return rest.join(" ") === "size"
-        ? ({ terminal }) => sttySize(terminal)
-        : undefined;
-    case "cat":
-      return rest.length === 0 ? cat : undefined;
-    case "sleep":
-      return ({ signal }) => sleep(Number(rest[0] ?? 0) * 1000, signal);
-    case "bulk":
-      return (context) => bulk(Number(rest[0] ?? 0), context);
+  if (!Object.hasOwn(COMMANDS, name) || needsShell(line)) return undefined;
+  return COMMANDS[name]?.(rest);
+}
+
+function sttySize({ terminal }: CommandContext): CommandResult {
+  if (terminal !== undefined) {
+    return { stdout: `${terminal.rows} ${terminal.columns}\n` };
   }
-  return undefined;
-}
-
-function printenv(value: string | undefined): CommandResult {
-  return value === undefined ? { code: 1 } : { stdout: `${value}\n` };
-}
-
-function sttySize(terminal: CommandTerminal | undefined): CommandResult {
-  return terminal === undefined
-    ? {
-      code: 1,
-      stderr: "stty: 'standard input': Inappropriate ioctl for device\n",
-    }
-    : { stdout: `${terminal.rows} ${terminal.columns}\n` };
-}
-
-async function cat({ stdin, write }: CommandContext): Promise<void> {
-  const reader = stdin.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    await write(value);
-  }
-}
-
-const CHUNK = new Uint8Array(32 * 1024).fill(0x61);
-
-async function bulk(
-  bytes: number,
-  { write, signal }: CommandContext,
-): Promise<void> {
-  for (let left = bytes; left > 0; left -= CHUNK.length) {
-    signal.throwIfAborted();
-    await write(left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK);
-  }
+  const stderr = "stty: 'standard input': Inappropriate ioctl for device\n";
+  return { code: 1, stderr };
 }
 
 const WORD = /(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+/gs;

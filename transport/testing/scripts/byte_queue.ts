@@ -6,6 +6,13 @@ import { Gate } from "./outcome.ts";
 /** As much as an SSH window: a writer ahead of its reader by more has to wait. */
 export const PIPE_BYTES = 2 * 1024 * 1024;
 
+const encoder = new TextEncoder();
+
+/** Encodes text; lets bytes through. */
+export function toBytes(chunk: string | Uint8Array): Uint8Array {
+  return typeof chunk === "string" ? encoder.encode(chunk) : chunk;
+}
+
 /** What is written can be read, in order, by one reader at a time. */
 export class ByteQueue {
   readonly #chunks: Uint8Array[] = [];

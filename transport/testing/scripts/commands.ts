@@ -6,12 +6,7 @@
 
 import { nearestNames } from "../../options/nearest.ts";
 import { builtin, BUILTINS, firstWord } from "./_builtins.ts";
-import type {
-  CommandContext,
-  CommandResult,
-  Commands,
-  CommandScript,
-} from "./command_script.ts";
+import type { Commands, CommandScript } from "./command_script.ts";
 
 /**
  * A `MemoryConnector` that has scripts was asked for a command that has none,
@@ -131,26 +126,4 @@ function scriptOf(
     if (Object.hasOwn(commands, "*")) return commands["*"];
   }
   return builtin(line);
-}
-
-/** Runs a script to its end, which is a result whatever the handler does. */
-export async function runScript(
-  script: CommandScript,
-  context: CommandContext,
-): Promise<CommandResult> {
-  if (typeof script !== "function") return script;
-  try {
-    return await script(context) ?? {};
-  } catch (error) {
-    if (error instanceof UnscriptedCommandError) throw error;
-    if (context.signal.aborted) return { signal: signalName(context.signal) };
-    return {
-      code: 1,
-      stderr: `${error instanceof Error ? error.message : error}\n`,
-    };
-  }
-}
-
-function signalName(signal: AbortSignal): string {
-  return typeof signal.reason === "string" ? signal.reason : "HUP";
 }

@@ -60,9 +60,11 @@ export class Gate {
     return this.#held.promise;
   }
 
-  /** Lets those go on who wait now. */
-  open(): void {
-    this.#held?.resolve();
+  /** Lets those go on who wait now, and returns whether there were any. */
+  open(): boolean {
+    const held = this.#held;
     this.#held = undefined;
+    held?.resolve();
+    return held !== undefined;
   }
 }

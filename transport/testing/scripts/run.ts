@@ -1,13 +1,9 @@
 /** A session of a scripted host: its command or its login shell, to the end. */
 
 import { abortable } from "../../abort.ts";
-import type {
-  CommandContext,
-  CommandResult,
-  CommandScript,
-} from "./command_script.ts";
-import { runScript } from "./commands.ts";
-import type { ByteQueue } from "./byte_queue.ts";
+import type { CommandResult, CommandScript } from "./command_script.ts";
+import { UnscriptedCommandError } from "./commands.ts";
+import { type ByteQueue, toBytes } from "./byte_queue.ts";
 import { type Terminal, throughTerminal } from "./terminal.ts";
 
 /** What a session has been told before something runs on it. */
@@ -30,7 +26,7 @@ type Stream = "stdout" | "stderr";
 const KILLED_CODE = 137;
 
 /**
- * Runs a session to its end, and sends all of its output.
+ * Runs a command or a shell to its end, and sends all of its output.
  *
  * @param script What it does; `undefined` is the login shell.
  * @param command The command line; empty for a shell.
@@ -40,7 +36,7 @@ export async function play(
   script: CommandScript | undefined,
   command: string,
 ): Promise<CommandResult> {
-  const result = await playCommand(
+  const result = await playScript(
     parts,
     script ?? (() => playLines(parts)),
     command,
@@ -52,8 +48,6 @@ export async function play(
   return result;
 }
 
-const encoder = new TextEncoder();
-
 /** A terminal shows both outputs as one. */
 function send(
   { terminal, write }: RunParts,
@@ -61,38 +55,47 @@ function send(
   chunk: string | Uint8Array = "",
 ): Promise<void> | undefined {
   if (chunk.length === 0) return undefined;
-  const bytes = typeof chunk === "string" ? encoder.encode(chunk) : chunk;
+  const bytes = toBytes(chunk);
   return terminal === undefined
     ? write(stream, bytes)
     : write("stdout", throughTerminal(bytes));
 }
 
-/** Runs a command; its result is a result whatever the handler does. */
-function playCommand(
+/** Runs a script to its end, which is a result whatever the handler does. */
+async function playScript(
   parts: RunParts,
   script: CommandScript,
   command: string,
 ): Promise<CommandResult> {
-  if (typeof script !== "function") return Promise.resolve(script);
+  if (typeof script !== "function") return script;
   const { host, env, terminal, process: { signal } } = parts;
   let stdin: ReadableStream<Uint8Array> | undefined;
   const write = (stream: Stream) => async (chunk: string | Uint8Array) => {
     signal.throwIfAborted();
     await abortable(Promise.resolve(send(parts, stream, chunk)), signal);
   };
-  const context: CommandContext = {
-    command,
-    host,
-    env,
-    signal,
-    terminal,
-    get stdin() {
-      return stdin ??= parts.input.stream(signal);
-    },
-    write: write("stdout"),
-    writeError: write("stderr"),
-  };
-  return runScript(script, context);
+  try {
+    return await script({
+      command,
+      host,
+      env,
+      signal,
+      terminal,
+      get stdin() {
+        return stdin ??= parts.input.stream(signal);
+      },
+      write: write("stdout"),
+      writeError: write("stderr"),
+    }) ?? {};
+  } catch (error) {
+    if (error instanceof UnscriptedCommandError) throw error;
+    if (signal.aborted) {
+      const { reason } = signal;
+      return { signal: typeof reason === "string" ? reason : "HUP" };
+    }
+    const message = error instanceof Error ? error.message : error;
+    return { code: 1, stderr: `${message}\n` };
+  }
 }
 
 /** Runs the login shell: each line that it reads, up to `exit` or the end. */
@@ -109,11 +112,9 @@ async function playLines(parts: RunParts): Promise<CommandResult> {
 }
 
 async function runOne(parts: RunParts, command: string): Promise<number> {
-  const result = await playCommand(parts, parts.find(command), command);
+  const { signal, code } = await play(parts, parts.find(command), command);
   parts.process.signal.throwIfAborted();
-  await send(parts, "stdout", result.stdout);
-  await send(parts, "stderr", result.stderr);
-  return result.signal === undefined ? result.code ?? 0 : KILLED_CODE;
+  return signal === undefined ? code ?? 0 : KILLED_CODE;
 }
 
 /** Returns the next line, without its end; `undefined` at the end of file. */

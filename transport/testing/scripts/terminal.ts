@@ -3,16 +3,17 @@
 import { abortable } from "../../abort.ts";
 import type { PtyOptions } from "../../process.ts";
 import type { CommandTerminal } from "./command_script.ts";
+import { Gate } from "./outcome.ts";
 
 /** Whose size the client changes. */
 export class Terminal implements CommandTerminal {
   readonly term: string;
+  columns: number;
+  rows: number;
   readonly #signal: AbortSignal;
-  #columns: number;
-  #rows: number;
+  readonly #change = new Gate();
   /** Whether it has changed since the last wait. */
   #hasChanged = false;
-  #waiting: (() => void)[] = [];
 
   /**
    * @param options Its type and size.
@@ -21,34 +22,21 @@ export class Terminal implements CommandTerminal {
   constructor(options: PtyOptions, signal: AbortSignal) {
     const { term = "xterm-256color", columns = 80, rows = 24 } = options;
     this.term = term;
-    this.#columns = columns;
-    this.#rows = rows;
+    this.columns = columns;
+    this.rows = rows;
     this.#signal = signal;
   }
 
-  get columns(): number {
-    return this.#columns;
-  }
-
-  get rows(): number {
-    return this.#rows;
-  }
-
-  resized(): Promise<void> {
-    if (this.#hasChanged) {
-      this.#hasChanged = false;
-      return Promise.resolve();
-    }
-    const change = new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return abortable(change, this.#signal);
+  async resized(): Promise<void> {
+    if (this.#hasChanged) this.#hasChanged = false;
+    else await abortable(this.#change.wait(), this.#signal);
   }
 
   /** The client has changed the size. */
   resize(columns: number, rows: number): void {
-    this.#columns = columns;
-    this.#rows = rows;
-    this.#hasChanged = this.#waiting.length === 0;
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.columns = columns;
+    this.rows = rows;
+    this.#hasChanged = !this.#change.open();
   }
 }
 

@@ -12,28 +12,25 @@ export interface SftpAnswer {
   readonly payload?: Uint8Array;
 }
 
+const encoder = new TextEncoder();
 const HAS_ALL = 1 | 2 | 4 | 8;
 
-/** STATUS. */
-export function statusAnswer(
-  status: number,
-  text: string = statusText(status),
-): SftpAnswer {
+/** STATUS; with what OpenSSH says, unless there is a text. */
+export function statusAnswer(status: number, text = ""): SftpAnswer {
   const packet = new PacketWriter(PacketType.STATUS).u32(status);
   // Any text: a server's own words need not be a file name.
-  packet.bytes(new TextEncoder().encode(text));
+  packet.bytes(encoder.encode(text || (TEXTS[status] ?? "Unknown error")));
   return { packet: packet.bytes(new Uint8Array()) };
-}
-
-/** STATUS that says that all went well. */
-export function done(): SftpAnswer {
-  return statusAnswer(Status.OK);
 }
 
 /** STATUS of a failure. */
 export function failed(error: unknown): SftpAnswer {
-  const { status, text } = failureOf(error);
-  return statusAnswer(status, text);
+  if (error instanceof FileError) {
+    const status = error.status ?? STATUSES[error.code] ?? Status.FAILURE;
+    return statusAnswer(status, error.message);
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  return statusAnswer(Status.FAILURE, text);
 }
 
 /** HANDLE. */
@@ -122,18 +119,3 @@ const TEXTS = [
   "Connection lost",
   "Operation unsupported",
 ];
-
-/** Returns what OpenSSH says with a status. */
-function statusText(status: number): string {
-  return TEXTS[status] ?? "Unknown error";
-}
-
-/** Returns the status of a failure, and what to say with it. */
-function failureOf(error: unknown): { status: number; text: string } {
-  if (!(error instanceof FileError)) {
-    const text = error instanceof Error ? error.message : String(error);
-    return { status: Status.FAILURE, text };
-  }
-  const status = error.status ?? STATUSES[error.code] ?? Status.FAILURE;
-  return { status, text: error.message || statusText(status) };
-}

@@ -1,10 +1,14 @@
 /** How an SFTP server reads a request, and the shape that all of them have. */
 
-import type { AttributeChanges, PacketReader } from "../../sftp/packets.ts";
+import {
+  type AttributeChanges,
+  type PacketReader,
+  Status,
+} from "../../sftp/packets.ts";
 import { decodeFileName } from "../../sftp/names.ts";
 import { FileError } from "../files/file_error.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
-import { done, type SftpAnswer } from "./_answers.ts";
+import { type SftpAnswer, statusAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
 import type { SftpRequest } from "./request.ts";
 
@@ -70,7 +74,9 @@ export function on<Name extends keyof Fields>(
       target: fields.target ?? pathOf(fields.toHandle),
       offset: fields.offset,
       length: fields.length ?? fields.range ?? fields.data?.length,
-      run: () => run({ ...state, ...fields as Pick<Fields, Name> }) ?? done(),
+      run: () =>
+        run({ ...state, ...fields as Pick<Fields, Name> }) ??
+          statusAnswer(Status.OK),
     };
   };
 }

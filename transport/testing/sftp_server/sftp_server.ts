@@ -111,9 +111,7 @@ export class SftpServer {
       const packet = this.#queue.shift();
       if (packet === undefined) return;
       this.#queuedBytes -= packet.length;
-      if (this.#queuedBytes < BACKLOG_BYTES) {
-        this.#room.open();
-      }
+      if (this.#queuedBytes < BACKLOG_BYTES) this.#room.open();
       const pending = this.#serve(packet);
       if (pending === undefined) continue;
       this.#isBusy = true;
@@ -174,14 +172,9 @@ export class SftpServer {
     { packet, payload }: SftpAnswer,
   ): Promise<void> | undefined {
     if (this.#hasEnded) return undefined;
-    const head = packet.finish(id, payload?.length);
-    if (payload === undefined) return this.#settled(this.#parts.send(head));
-    const first = this.#parts.send(head);
-    return this.#settled(this.#parts.send(payload) ?? first);
-  }
-
-  /** A channel that takes no more bytes has ended, and says so itself. */
-  #settled(sent: Promise<void> | undefined): Promise<void> | undefined {
-    return sent?.catch(() => this.close());
+    const first = this.#parts.send(packet.finish(id, payload?.length));
+    const last = payload && this.#parts.send(payload);
+    // A channel that takes no more bytes has ended, and says so itself.
+    return (last ?? first)?.catch(() => this.close());
   }
 }
