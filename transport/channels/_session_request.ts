@@ -7,6 +7,7 @@
 import {
   type CheckedCall,
   checkLength,
+  shellTerminal,
   terminalOf,
 } from "../command/call_options.ts";
 import { remoteCommand } from "../command/remote_command.ts";
@@ -71,18 +72,14 @@ export function commandRequest(
  * @param options Its options, checked.
  */
 export function shellRequest(options: ConnectionShellOptions): SessionRequest {
-  const { env = NO_ENV, envMode, pty, term, columns, rows } = options;
+  const { env = NO_ENV, envMode } = options;
   const isInline = envMode === "inline" && Object.keys(env).length > 0;
   return {
     what: "shell",
     // A shell that is asked for as such takes no variables along.
     line: isInline ? loginShellLine(env) : undefined,
     env: isInline ? NO_ENV : env,
-    pty: pty === false ? undefined : {
-      ...term === undefined ? {} : { term },
-      ...columns === undefined ? {} : { columns },
-      ...rows === undefined ? {} : { rows },
-    },
+    pty: shellTerminal(options),
     sudo: undefined,
   };
 }

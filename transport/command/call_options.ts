@@ -389,6 +389,18 @@ export function terminalOf(
   return typeof pty === "boolean" ? pty ? {} : undefined : pty;
 }
 
+/** Returns the terminal that a shell is to have, if it gets one. */
+export function shellTerminal(
+  { pty, term, columns, rows }: ConnectionShellOptions,
+): PtyOptions | undefined {
+  if (pty === false) return undefined;
+  return {
+    ...term === undefined ? {} : { term },
+    ...columns === undefined ? {} : { columns },
+    ...rows === undefined ? {} : { rows },
+  };
+}
+
 const collected = new WeakSet<object>();
 
 /**

@@ -6,7 +6,7 @@ import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
 import type { MemoryChannels } from "./_channels.ts";
 import { notListening, passOrRefuse, STEPS, unreachable } from "./_errors.ts";
-import type { MemoryHost } from "./_host.ts";
+import type { MemoryHost, TakeConnection } from "./_host.ts";
 import { MemoryTunnel, tunnelPair } from "./_tunnel.ts";
 import { ByteQueue } from "../scripts/byte_queue.ts";
 import type { TargetHandler } from "./memory_connector_options.ts";
@@ -31,7 +31,6 @@ export class MemoryForwards {
     const { options, connection, name } = this.#channels;
     await this.#ask(signal, async (over) => {
       const outcome = options.onForward?.(connection, target);
-      if (outcome === undefined) return;
       await passOrRefuse(outcome, over, name, STEPS.forward);
     });
     const tunnel = this.#connect(target);
@@ -56,7 +55,7 @@ export class MemoryForwards {
     });
     const host = this.#host();
     const address = host.listen(listen, (far) => {
-      const near = this.#keep(far as MemoryTunnel);
+      const near = this.#keep(far);
       try {
         onConnection(near);
       } catch {
@@ -104,37 +103,28 @@ export class MemoryForwards {
 
   #connect(target: ForwardTarget): MemoryTunnel {
     const name = targetName(target);
-    const take = this.#host().at(target);
-    if (take !== undefined) {
-      const [near, far] = tunnelPair(name);
-      this.#keep(near);
-      take(far);
-      return near;
-    }
-    if (this.#channels.options.targets === undefined) {
+    const take = this.#host().at(target) ?? this.#taker(name);
+    if (take === undefined) {
       return this.#keep(new MemoryTunnel(name, new ByteQueue()));
     }
     const [near, far] = tunnelPair(name);
-    void this.#serve(this.#handler(name), far);
-    return this.#keep(near);
+    this.#keep(near);
+    take(far);
+    return near;
   }
 
-  #handler(target: string): TargetHandler {
-    const { options: { targets = {} }, name } = this.#channels;
-    if (typeof targets === "function") {
-      const handler = targets(target, name);
-      if (handler === undefined) throw unreachable(name, target, "");
-      return handler;
-    }
-    const key = Object.hasOwn(targets, target) ? target : "*";
-    const handler = Object.hasOwn(targets, key) ? targets[key] : undefined;
-    if (handler !== undefined) return handler;
-    const hint = didYouMean(target, Object.keys(targets));
-    throw unreachable(
-      name,
-      target,
-      `: it is not in the option \`targets\`${hint}`,
-    );
+  /** Returns what is at a target; `undefined` if all of them echo. */
+  #taker(target: string): TakeConnection | undefined {
+    const { options: { targets }, name } = this.#channels;
+    if (targets === undefined) return undefined;
+    const isTable = typeof targets !== "function";
+    const handler = isTable ? own(targets, target) : targets(target, name);
+    if (handler !== undefined) return (far) => void this.#serve(handler, far);
+    const why = isTable
+      ? ": it is not in the option `targets`" +
+        didYouMean(target, Object.keys(targets))
+      : "";
+    throw unreachable(name, target, why);
   }
 
   async #serve(handler: TargetHandler, far: MemoryTunnel): Promise<void> {
@@ -162,4 +152,9 @@ export class MemoryForwards {
     tunnel.closed.then(channels.onEnd(() => tunnel.fail(channels.lost())));
     return tunnel;
   }
+}
+
+function own<T>(table: Readonly<Record<string, T>>, name: string) {
+  const key = Object.hasOwn(table, name) ? name : "*";
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }

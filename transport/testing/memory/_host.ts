@@ -1,11 +1,11 @@
 /** What all connections to one server of a memory connector share. */
 
-import type { Tunnel } from "../../connector.ts";
 import type { ForwardTarget } from "../../host/target.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
+import type { MemoryTunnel } from "./_tunnel.ts";
 
 /** Takes a connection that was made on the host. */
-export type TakeConnection = (tunnel: Tunnel) => void;
+export type TakeConnection = (tunnel: MemoryTunnel) => void;
 
 /** The first port that the host gives to those that name none. */
 const FIRST_PORT = 49_152;

@@ -9,6 +9,7 @@ import type {
   ExecResult,
   PtyOptions,
 } from "../../process.ts";
+import { toBytes } from "../scripts/byte_queue.ts";
 import type { CommandResult } from "../scripts/command_script.ts";
 
 /** What is asked for on a session channel. */
@@ -17,13 +18,11 @@ export interface MemoryRequest {
   readonly line: string | undefined;
   /** The terminal, if it gets one. */
   readonly pty: PtyOptions | undefined;
-  /** Variables that the server must set. */
+  /** The variables of the call. */
   readonly env: Readonly<Record<string, string>>;
-  /** Variables that reach the command without the server's consent. */
-  readonly inlineEnv: Readonly<Record<string, string>>;
+  /** Whether they reach the command without the server's consent. */
+  readonly isInline: boolean;
 }
-
-const NO_ENV: Readonly<Record<string, string>> = Object.freeze({});
 
 /** Returns what is asked for with options that were checked. */
 export function requestOf(
@@ -31,32 +30,19 @@ export function requestOf(
   options: Pick<ConnectionSpawnOptions, "env" | "envMode" | "sudo">,
   pty: boolean | PtyOptions | undefined,
 ): MemoryRequest {
-  const { env = NO_ENV, envMode, sudo = false } = options;
+  const { env = {}, envMode, sudo = false } = options;
   // sudo gets them through its standard input.
   const isInline = sudo !== false || envMode === "inline";
-  return {
-    line,
-    pty: terminalOf(pty),
-    env: isInline ? NO_ENV : env,
-    inlineEnv: isInline ? env : NO_ENV,
-  };
+  return { line, pty: terminalOf(pty), env, isInline };
 }
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** Encodes text; lets bytes through. */
-function toBytes(chunk: string | Uint8Array): Uint8Array {
-  return typeof chunk === "string" ? encoder.encode(chunk) : chunk;
-}
 
 /** Turns the end of a script into how a command ended. */
 export function statusOf(result: CommandResult): CommandStatus {
-  const signal = result.signal ?? null;
-  const code = signal === null
-    ? result.code === undefined ? 0 : result.code
-    : null;
-  return { success: code === 0, code, signal };
+  const { signal = null, code = 0 } = result;
+  const isOk = signal === null && code === 0;
+  return { success: isOk, code: signal === null ? code : null, signal };
 }
 
 /** Gives the result as the options ask for it, or throws what `check` says. */

@@ -12,7 +12,7 @@ import type {
   CommandScript,
 } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
-import { pass } from "../scripts/outcome.ts";
+import { Gate, pass } from "../scripts/outcome.ts";
 import { ByteQueue } from "../scripts/byte_queue.ts";
 import { play, type RunParts } from "../scripts/run.ts";
 import type { MemoryChannels, SessionSlot } from "./_channels.ts";
@@ -36,7 +36,8 @@ export class MemorySession implements RemoteSession {
   readonly #over = new AbortController();
   /** The signal of the script. */
   readonly #process = new AbortController();
-  readonly #stopWatching: () => void;
+  /** Each takes back what waits for an end from outside. */
+  readonly #stops: readonly (() => void)[];
   #tellEnded!: () => void;
   #slot: SessionSlot | undefined;
   readonly #input = new ByteQueue();
@@ -46,9 +47,7 @@ export class MemorySession implements RemoteSession {
   /** Why it is being stopped; its end is awaited. */
   #stopping: (() => unknown) | undefined;
   #graceTimer: ReturnType<typeof setTimeout> | undefined;
-  #kill: (() => void) | undefined;
-  /** Takes back what waits for the end of the connection. */
-  #forget: (() => void) | undefined;
+  readonly #killed = new Gate();
 
   constructor(
     channels: MemoryChannels,
@@ -63,7 +62,10 @@ export class MemorySession implements RemoteSession {
     this.#output = new MemoryOutput(listener);
     this.ended = new Promise((resolve) => this.#tellEnded = resolve);
     const { signal } = options;
-    this.#stopWatching = onAbort(signal, () => this.stop(signal?.reason));
+    this.#stops = [
+      onAbort(signal, () => this.stop(signal?.reason)),
+      channels.onEnd(() => this.#lost()),
+    ];
   }
 
   get isOver(): boolean {
@@ -75,7 +77,6 @@ export class MemorySession implements RemoteSession {
   }
 
   open(): void {
-    this.#forget = this.#channels.onEnd(() => this.#lost());
     this.#run().catch((error) => this.#fail(error));
   }
 
@@ -95,7 +96,7 @@ export class MemorySession implements RemoteSession {
     if (this.#isOver) return;
     this.#process.abort(name);
     // A command can ignore all others.
-    if (name === "KILL") this.#kill?.();
+    if (name === "KILL") this.#killed.open();
   }
 
   resize(columns: number, rows: number): void {
@@ -163,11 +164,11 @@ export class MemorySession implements RemoteSession {
    */
   #environment(): Record<string, string> {
     const { options, connection, connect, name } = this.#channels;
-    const { env, inlineEnv, pty } = this.#request;
+    const { env, isInline, pty } = this.#request;
     const { acceptEnv = ACCEPT_ENV } = options;
     const accepts = (name: string) => matchPatterns(name, acceptEnv);
     const refused = Object.keys(env).filter((name) => !accepts(name));
-    if (refused.length > 0) throw envRefused(name, refused);
+    if (!isInline && refused.length > 0) throw envRefused(name, refused);
     const ofHost = Object.entries(connection.host.env ?? {});
     for (const [name] of ofHost) {
       if (accepts(name) || this.#channels.refusedEnv.has(name)) continue;
@@ -186,7 +187,6 @@ export class MemorySession implements RemoteSession {
       ...this.#terminal && { TERM: this.#terminal.term },
       ...Object.fromEntries(ofHost.filter(([name]) => accepts(name))),
       ...env,
-      ...inlineEnv,
     };
   }
 
@@ -205,9 +205,6 @@ export class MemorySession implements RemoteSession {
     script: CommandScript | undefined,
     env: Record<string, string>,
   ): Promise<CommandResult> {
-    const killed = new Promise<CommandResult>((resolve) =>
-      this.#kill = () => resolve({ signal: "KILL" })
-    );
     const { name: host, options: { commands } } = this.#channels;
     const parts: RunParts = {
       host,
@@ -218,7 +215,10 @@ export class MemorySession implements RemoteSession {
       input: this.#input,
       write: (stream, bytes) => this.#output.write(stream, bytes),
     };
-    return Promise.race([play(parts, script, this.#line), killed]);
+    return Promise.race([
+      play(parts, script, this.#line),
+      this.#killed.wait().then(() => ({ signal: "KILL" })),
+    ]);
   }
 
   #fail(reason: unknown): void {
@@ -230,8 +230,7 @@ export class MemorySession implements RemoteSession {
   #release(reason?: unknown): void {
     this.#isOver = true;
     clearTimeout(this.#graceTimer);
-    this.#stopWatching();
-    this.#forget?.();
+    for (const stop of this.#stops) stop();
     this.#slot?.give();
     this.#output.end();
     const error = reason ?? new TypeError("The process has ended");

@@ -1,6 +1,5 @@
 /** SFTP sessions of a memory connection: the real client, and a server here. */
 
-import type { ChannelOpenError } from "../../errors.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { passAtOnce } from "../scripts/outcome.ts";
 import type { MemoryChannels } from "./_channels.ts";
@@ -10,15 +9,13 @@ import { SftpPipe } from "./_sftp_pipe.ts";
  * Opens a session channel and starts an SFTP server on it.
  *
  * @param channels The channels of the connection.
- * @param files Gives the files; `undefined` if the server has no SFTP.
+ * @param files Gives the files, or throws what refuses them.
  * @param signal Ends it, as long as it has not started.
- * @param refused Makes the error if there are no files.
  */
 export async function openSftpPipe(
   channels: MemoryChannels,
-  files: () => MemoryFiles | undefined,
+  files: () => MemoryFiles,
   signal: AbortSignal | undefined,
-  refused: () => ChannelOpenError,
 ): Promise<SftpPipe> {
   signal?.throwIfAborted();
   const slot = channels.take();
@@ -29,9 +26,7 @@ export async function openSftpPipe(
       await channels.opened(slot, over);
       over.throwIfAborted();
       await channels.roundTrip(over);
-      const served = files();
-      if (served === undefined) throw refused();
-      return pipe = makePipe(channels, served, give);
+      return pipe = makePipe(channels, files(), give);
     });
   } catch (error) {
     pipe?.close();

@@ -8,6 +8,7 @@ import {
   checkExec,
   checkShellOptions,
   checkSpawn,
+  shellTerminal,
 } from "../../command/call_options.ts";
 import { abortable } from "../../abort.ts";
 import { checkSubsystem, SIGNAL_OPTIONS } from "../../connect_options.ts";
@@ -166,16 +167,7 @@ export class MemoryConnection implements ScriptedConnection {
   async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#called("shell", "", options);
-    const { pty = true, term, columns, rows } = options;
-    const request = requestOf(
-      undefined,
-      options,
-      pty && {
-        ...term === undefined ? {} : { term },
-        ...columns === undefined ? {} : { columns },
-        ...rows === undefined ? {} : { rows },
-      },
-    );
+    const request = requestOf(undefined, options, shellTerminal(options));
     return await this.#start(request, options);
   }
 
@@ -291,9 +283,11 @@ export class MemoryConnection implements ScriptedConnection {
     what: string,
     signal: AbortSignal | undefined,
   ): Promise<SftpPipe> {
-    const files = () => name === "sftp" ? this.#parts.files() : undefined;
-    const refused = () => noSubsystem(this.#name, name, what);
-    return openSftpPipe(this.#channels, files, signal, refused);
+    return openSftpPipe(this.#channels, () => {
+      const files = name === "sftp" ? this.#parts.files() : undefined;
+      if (files === undefined) throw noSubsystem(this.#name, name, what);
+      return files;
+    }, signal);
   }
 
   #isPlain(options: ConnectionExecOptions): boolean {

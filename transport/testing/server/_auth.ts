@@ -4,46 +4,43 @@ import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
 // @ts-types="@types/ssh2"
 import type { AuthContext, AuthenticationType } from "ssh2";
-import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
-import { parse } from "./_keys.ts";
+import {
+  type EmbeddedServerOptions,
+  SERVER_USER,
+} from "./embedded_server_options.ts";
+import { keyPair, parse } from "./_keys.ts";
 
-/** What the server accepts, and what it counts. */
-export interface ServerAuth {
-  readonly user: string;
-  readonly options: EmbeddedServerOptions;
-  /** Public keys that are let in, as text. */
-  readonly keys: readonly (string | Uint8Array)[];
-  /** Called with each attempt that counts: publickey probes do, as in OpenSSH. */
-  onAttempt(method: string): void;
-}
-
-/** Judges one connection's attempts, each method of `requireMethods` in turn. */
+/**
+ * Judges one connection's attempts, each method of `requireMethods` in turn.
+ *
+ * @param onAttempt Called with each that counts: publickey probes do, as in OpenSSH.
+ */
 export function authenticator(
-  auth: ServerAuth,
+  options: EmbeddedServerOptions,
+  onAttempt: () => void,
 ): (context: AuthContext) => void {
   const passed = new Set<string>();
-  const wanted = auth.options.requireMethods;
   return (context) => {
-    const methods = methodsLeft(auth, passed);
+    const methods = methodsLeft(options, passed);
     if (context.method === "none") return context.reject(methods);
-    auth.onAttempt(context.method);
+    onAttempt();
     if (!methods.includes(context.method)) return context.reject(methods);
-    judge(auth, context, (ok) => {
+    judge(options, context, (ok) => {
       if (!ok) return context.reject(methods);
       // A probe asks whether the key would do: nothing is passed yet.
       if (context.method === "publickey" && !context.signature) {
         return context.accept();
       }
       passed.add(context.method);
-      const left = methodsLeft(auth, passed);
-      if (wanted === undefined || left.length === 0) return context.accept();
+      const left = methodsLeft(options, passed);
+      if (!options.requireMethods || left.length === 0) return context.accept();
       context.reject(left, true);
     });
   };
 }
 
 function methodsLeft(
-  { options }: ServerAuth,
+  options: EmbeddedServerOptions,
   passed: ReadonlySet<string>,
 ): AuthenticationType[] {
   if (options.requireMethods !== undefined) {
@@ -56,18 +53,21 @@ function methodsLeft(
 }
 
 function judge(
-  auth: ServerAuth,
+  options: EmbeddedServerOptions,
   context: AuthContext,
   done: (ok: boolean) => void,
 ): void {
-  if (context.username !== auth.user) return done(false);
+  const { user = SERVER_USER, publicKeys = [] } = options;
+  if (context.username !== user) return done(false);
   switch (context.method) {
-    case "publickey":
-      return done(auth.keys.some((key) => matches(key, context)));
+    case "publickey": {
+      const keys = [keyPair("client").publicKey, ...publicKeys];
+      return done(keys.some((key) => matches(key, context)));
+    }
     case "password":
-      return done(context.password === auth.options.password);
+      return done(context.password === options.password);
     case "keyboard-interactive": {
-      const script = auth.options.keyboardInteractive;
+      const script = options.keyboardInteractive;
       if (!script) return done(false);
       const prompts = script.questions.map(({ prompt, echo }) => ({
         prompt,

@@ -18,13 +18,6 @@ import type {
 import type { ForwardTarget } from "../../host/target.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
 
-/** What forwards need of their server. */
-export interface ForwardParts {
-  readonly options: EmbeddedServerOptions;
-  /** Called for each connection that is forwarded. */
-  readonly onOpen: () => void;
-}
-
 const HALF_OPEN = { allowHalfOpen: true, noDelay: true };
 
 type Accept = () => ServerChannel;
@@ -33,15 +26,22 @@ type Reject = () => void;
 /** Opens channels to targets, and listens for the client. */
 export class ServerForwards {
   readonly #client: Connection;
-  readonly #parts: ForwardParts;
+  readonly #options: EmbeddedServerOptions;
+  readonly #onOpen: () => void;
   readonly #sockets: Set<Socket> = new Set();
   /** By address, as JSON: each stops listening. */
   readonly #listeners: Map<string, () => Promise<void>> = new Map();
   #hasEnded = false;
 
-  constructor(client: Connection, parts: ForwardParts) {
+  /** @param onOpen Called for each connection that is forwarded. */
+  constructor(
+    client: Connection,
+    options: EmbeddedServerOptions,
+    onOpen: () => void,
+  ) {
     this.#client = client;
-    this.#parts = parts;
+    this.#options = options;
+    this.#onOpen = onOpen;
     client.on("tcpip", (accept, reject, { destIP, destPort }) => {
       this.#open({ hostname: destIP, port: destPort }, accept, reject);
     });
@@ -68,7 +68,7 @@ export class ServerForwards {
   }
 
   #open(target: ForwardTarget, accept: Accept, reject: Reject): void {
-    if (this.#parts.options.refuseForwards) return reject();
+    if (this.#options.refuseForwards) return reject();
     const to = "path" in target
       ? target
       : { host: target.hostname, port: target.port };
@@ -87,7 +87,7 @@ export class ServerForwards {
     accept: ((port?: number) => void) | undefined,
     reject: Reject | undefined,
   ): void {
-    if (this.#parts.options.refuseForwards) return reject?.();
+    if (this.#options.refuseForwards) return reject?.();
     let given = address;
     const net = createServer(HALF_OPEN, (socket) => {
       this.#own(socket);
@@ -149,7 +149,7 @@ export class ServerForwards {
   }
 
   #join(channel: ServerChannel, socket: Socket): void {
-    this.#parts.onOpen();
+    this.#onOpen();
     joinChannel(channel, socket);
   }
 }

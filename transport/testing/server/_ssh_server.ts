@@ -3,12 +3,15 @@
 import type { Socket } from "node:net";
 // @ts-types="@types/ssh2"
 import ssh2, { type Connection, type ServerConfig, type Session } from "ssh2";
-import { onAbort } from "../../abort.ts";
+import { sleep } from "../../abort.ts";
 import { endCiphers, prepareCiphers } from "../../ssh2/cipher/ciphers.ts";
 import { serverInternalsOf } from "../../ssh2/fence/server_side.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import { authenticator } from "./_auth.ts";
-import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import {
+  type EmbeddedServerOptions,
+  SERVER_USER,
+} from "./embedded_server_options.ts";
 import { fingerprint } from "../../host_key/check.ts";
 import { ServerForwards } from "./_forwards.ts";
 import { keyPair, wireForm } from "./_keys.ts";
@@ -33,8 +36,6 @@ export interface ServerParts {
   readonly address: () => string;
   /** What SFTP sessions see; `undefined` refuses them. */
   readonly files: () => MemoryTree | undefined;
-  /** Does something in so many milliseconds, unless it is taken back. */
-  readonly later: (ms: number, work: () => void) => () => void;
 }
 
 /** Speaks SSH on sockets that are given to it. */
@@ -99,25 +100,16 @@ class ServerConnection {
     this.#client = client;
     this.#parts = parts;
     endCiphers(serverInternalsOf(client)._protocol);
-    this.#forwards = new ServerForwards(client, {
-      options,
-      onOpen: () => void counters.forwards++,
-    });
+    const onForward = () => void counters.forwards++;
+    this.#forwards = new ServerForwards(client, options, onForward);
     client.on("error", () => {});
     client.on("close", () => {
       counters.openSessions -= this.#sessions;
       this.#gone.abort();
       this.#forwards.end().then(onEnd);
     });
-    client.on(
-      "authentication",
-      authenticator({
-        user: options.user ?? "ops",
-        options,
-        keys: [keyPair("client").publicKey, ...options.publicKeys ?? []],
-        onAttempt: () => void counters.authAttempts++,
-      }),
-    );
+    const onAttempt = () => void counters.authAttempts++;
+    client.on("authentication", authenticator(options, onAttempt));
     client.on("ready", () => counters.accepted++);
     client.on("session", (accept, reject) => this.#admit(accept, reject));
   }
@@ -136,7 +128,7 @@ class ServerConnection {
     this.#answer(() => {
       const session = accept();
       const { options, address, files } = this.#parts;
-      const host = `${options.user ?? "ops"}@${address()}`;
+      const host = `${options.user ?? SERVER_USER}@${address()}`;
       serveSession(session, this.#client, {
         options,
         host,
@@ -152,14 +144,10 @@ class ServerConnection {
   }
 
   #answer(open: () => void): void {
-    const { options: { neverOpen, delayOpenMs = 0 }, later } = this.#parts;
+    const { neverOpen, delayOpenMs = 0 } = this.#parts.options;
     if (neverOpen) return;
     if (delayOpenMs <= 0) return open();
-    const cancel = later(delayOpenMs, () => {
-      stop();
-      open();
-    });
-    const stop = onAbort(this.#gone.signal, cancel);
+    sleep(delayOpenMs, this.#gone.signal).then(open, () => {});
   }
 }
 

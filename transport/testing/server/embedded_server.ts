@@ -12,8 +12,12 @@ import {
 } from "node:net";
 import type { SshHost } from "../../host/host.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
-import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import {
+  type EmbeddedServerOptions,
+  SERVER_USER,
+} from "./embedded_server_options.ts";
 import { MemoryFiles } from "../files/memory_files.ts";
+import { Gate } from "../scripts/outcome.ts";
 import { SERVER_OPTIONS } from "../_option_tables.ts";
 import type { SshServer } from "./_ssh_server.ts";
 
@@ -95,12 +99,11 @@ export class EmbeddedServer implements AsyncDisposable {
   forwards = 0;
   readonly #ssh: SshServer;
   readonly #sockets: Set<Socket> = new Set();
-  readonly #timers: Set<ReturnType<typeof setTimeout>> = new Set();
-  readonly #held: Set<() => void> = new Set();
+  /** Opens when it answers new connections again; `undefined` while it does. */
+  #frozen: Gate | undefined;
   #files: MemoryFiles | undefined;
   #net: NetServer | undefined;
   #port = 0;
-  #frozen = false;
 
   private constructor(options: EmbeddedServerOptions, Ssh: typeof SshServer) {
     this.options = options;
@@ -109,7 +112,6 @@ export class EmbeddedServer implements AsyncDisposable {
       counters: this,
       address: () => `${this.hostname}:${this.port}`,
       files: () => this.#served(),
-      later: (ms, work) => this.#later(ms, work),
     });
     this.hostKeyFingerprint = this.#ssh.hostKeyFingerprint;
     this.clientKey = this.#ssh.clientKey;
@@ -163,7 +165,7 @@ export class EmbeddedServer implements AsyncDisposable {
     return {
       hostname: this.hostname,
       port: this.port,
-      user: this.options.user ?? "ops",
+      user: this.options.user ?? SERVER_USER,
       privateKey: this.clientKey,
       hostKey: this.hostKeyFingerprint,
       ...overrides,
@@ -196,7 +198,7 @@ export class EmbeddedServer implements AsyncDisposable {
 
   /** Becomes a black hole: reads nothing and sends nothing, and stays connected. */
   freeze(): void {
-    this.#frozen = true;
+    this.#frozen ??= new Gate();
     for (const socket of this.#sockets) {
       socket.pause();
       socket.cork();
@@ -205,20 +207,18 @@ export class EmbeddedServer implements AsyncDisposable {
 
   /** Ends a freeze. */
   thaw(): void {
-    this.#frozen = false;
     for (const socket of this.#sockets) {
       socket.uncork();
       socket.resume();
     }
-    for (const go of this.#held) go();
-    this.#held.clear();
+    this.#frozen?.open();
+    this.#frozen = undefined;
   }
 
   /** Stops it: no socket and no timer is left when this resolves. */
   async close(): Promise<void> {
     const net = this.#net;
     this.refuse();
-    for (const timer of this.#timers) clearTimeout(timer);
     const gone = [...this.#sockets].map((socket) =>
       new Promise<void>((resolve) => socket.once("close", () => resolve()))
     );
@@ -244,9 +244,11 @@ export class EmbeddedServer implements AsyncDisposable {
     socket.on("error", () => {});
     const greet = () => this.#greet(socket);
     const { delayDialsMs = 0 } = this.options;
-    if (this.#frozen) this.#held.add(greet);
-    else if (delayDialsMs > 0) this.#later(delayDialsMs, greet);
-    else greet();
+    if (this.#frozen) this.#frozen.wait().then(greet);
+    else if (delayDialsMs > 0) {
+      const timer = setTimeout(greet, delayDialsMs);
+      socket.on("close", () => clearTimeout(timer));
+    } else greet();
   }
 
   #greet(socket: Socket): void {
@@ -260,18 +262,6 @@ export class EmbeddedServer implements AsyncDisposable {
       return;
     }
     this.#ssh.serve(socket);
-  }
-
-  #later(ms: number, work: () => void): () => void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      work();
-    }, ms);
-    this.#timers.add(timer);
-    return () => {
-      clearTimeout(timer);
-      this.#timers.delete(timer);
-    };
   }
 
   #served(): MemoryTree | undefined {

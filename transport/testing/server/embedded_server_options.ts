@@ -10,6 +10,9 @@ import type { CommandHandler, Commands } from "../scripts/command_script.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import type { Outcome } from "../scripts/outcome.ts";
 
+/** The user that is let in, unless the options name another. */
+export const SERVER_USER = "ops";
+
 /**
  * Options for {@linkcode EmbeddedServer.start}, each of which can be changed
  * later, through {@linkcode EmbeddedServer.options}. Where sshd_config has an
