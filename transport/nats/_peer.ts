@@ -5,18 +5,15 @@
  * @module
  */
 
-import { onAbort } from "../abort.ts";
+import { AUDITED, auditOf, countOf, heed, verdictOn } from "./_audit.ts";
 import { type Bus, type BusMessage, watchBus } from "./bus.ts";
 import { busFrame, Frame, HEADER_BYTES, newId, wordAt } from "./_frames.ts";
 import { Mailbox } from "./_mailbox.ts";
+import { PeerQuestions } from "./_questions.ts";
 import type { Stream, StreamPeer } from "./_stream.ts";
 
 /** What windows may grow to beyond their first size, all together, in bytes. */
 const BUDGET_BYTES = 32 * 1024 * 1024;
-/** One stream in a ping: its name, and how many frames were sent. */
-const AUDIT_BYTES = 20;
-/** Streams that one ping audits: the rest has its turn with the next. */
-const AUDITED = 4_000;
 /**
  * Streams that the pings of one peer may name from tick to tick, all strangers
  * together as one: who names more has no answer.
@@ -24,15 +21,6 @@ const AUDITED = 4_000;
 const MAX_AUDITED = 5 * AUDITED;
 /** So often may strangers be told, in a second, that a stream is not known. */
 const RESETS_PER_SECOND = 500;
-
-/** Nobody listens where a question went: it has reached no one. */
-export class NobodyThere extends Error {}
-
-/** A question that has no answer yet. */
-interface Question {
-  answer(data: Uint8Array | undefined): void;
-  fail(): void;
-}
 
 /** What a peer is made of. */
 export interface PeerParts {
@@ -72,7 +60,7 @@ export class Peer implements StreamPeer {
   readonly #parts: PeerParts;
   readonly #streams = new Map<string, Stream>();
   readonly #remotes = new Map<string, Remote>();
-  readonly #questions = new Map<string, Question>();
+  readonly #questions = new PeerQuestions();
   readonly #unwatch: () => void;
   readonly #mailbox: Mailbox;
   #subscription: { unsubscribe(): void } | undefined;
@@ -119,19 +107,10 @@ export class Peer implements StreamPeer {
     return this.#fault;
   }
 
-  /** Streams that are open. */
-  get size(): number {
-    return this.#streams.size;
-  }
-
   /** Listens to what the server refuses; returns what ends that. */
   whenRefused(told: (subject: string) => void): () => void {
     this.#onRefused.add(told);
     return () => void this.#onRefused.delete(told);
-  }
-
-  has(id: string): boolean {
-    return this.#streams.has(id);
   }
 
   /** Keeps ticking although there are no streams. */
@@ -159,27 +138,10 @@ export class Peer implements StreamPeer {
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array | undefined> {
-    return new Promise((resolve, reject) => {
-      if (this.isDown) return resolve(undefined);
-      const id = newId();
-      const over = () => {
-        clearTimeout(timer);
-        stop();
-        this.#questions.delete(id);
-      };
-      const answer = (data: Uint8Array | undefined) => {
-        over();
-        resolve(data);
-      };
-      const fail = (reason: unknown) => {
-        over();
-        reject(reason);
-      };
-      const timer = setTimeout(() => answer(undefined), timeoutMs);
-      const stop = onAbort(signal, () => fail(signal?.reason));
-      this.#questions.set(id, { answer, fail: () => fail(new NobodyThere()) });
+    if (this.isDown) return Promise.resolve(undefined);
+    const send = (id: string) =>
       this.publish(subject, payload, `${this.#subject}.${id}`);
-    });
+    return this.#questions.ask(send, timeoutMs, signal);
   }
 
   add(stream: Stream): void {
@@ -209,10 +171,7 @@ export class Peer implements StreamPeer {
     remote.streams.delete(stream);
     if (!stream.isIdle) remote.busy--;
     if (remote.streams.size === 0) this.#remotes.delete(stream.remote);
-    if (this.#remotes.size === 0 && this.#parts.onTick === undefined) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
+    this.#rest();
   }
 
   /**
@@ -292,19 +251,14 @@ export class Peer implements StreamPeer {
     for (const stream of [...this.#streams.values()]) {
       stream.lose({ message, isUndelivered: false });
     }
-    for (const { answer } of [...this.#questions.values()]) answer(undefined);
+    this.#questions.end();
   }
 
   #receive(message: BusMessage): void {
     const { subject, data, reply = "" } = message;
     const id = subject.slice(this.#subject.length + 1);
     if (id === "ping") return this.#onPing(message);
-    const question = this.#questions.get(id);
-    if (question !== undefined) {
-      if (message.headers?.code === 503) question.fail();
-      else question.answer(data);
-      return;
-    }
+    if (this.#questions.take(id, message)) return;
     const stream = this.#streams.get(id);
     if (message.headers?.code === 503) {
       if (stream === undefined) return;
@@ -332,7 +286,7 @@ export class Peer implements StreamPeer {
   #onPing(message: BusMessage): void {
     const { data, reply = "" } = message;
     const remote = this.#remotes.get(reply.slice(0, reply.lastIndexOf(".")));
-    const count = 1 + data.length / AUDIT_BYTES;
+    const count = 1 + countOf(data);
     if (remote !== undefined) remote.audited += count;
     else {
       this.#auditedOfStrangers += count;
@@ -341,7 +295,7 @@ export class Peer implements StreamPeer {
     const audited = remote?.audited ?? this.#auditedOfStrangers;
     if (audited > MAX_AUDITED || reply === "") return;
     // In its order: what ends a stream, and is on its way, has to come first.
-    this.#mailbox.send(reply, this.#audit(data));
+    this.#mailbox.send(reply, verdictOn(data, this.#streams));
   }
 
   #sendReset(to: string): void {
@@ -363,6 +317,11 @@ export class Peer implements StreamPeer {
         ++remote.ticks % idleEvery === 0;
       if (isDue && !remote.isAsked) void this.#ping(subject, remote);
     }
+    this.#rest();
+  }
+
+  /** Ticks no more if there is nobody to ping. */
+  #rest(): void {
     if (this.#remotes.size === 0 && this.#parts.onTick === undefined) {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -377,11 +336,11 @@ export class Peer implements StreamPeer {
     remote.isAsked = true;
     const { pingMs, maxMisses } = this.#parts;
     try {
-      const audit = this.#auditOf(remote);
+      const audit = auditOf(this.#due(remote));
       const data = await this.ask(`${subject}.ping`, audit, pingMs * 0.95);
       if (data !== undefined) {
         remote.misses = 0;
-        this.#onVerdict(subject, data);
+        heed(data, this.#streams, subject);
       } else if (!this.isDown && ++remote.misses >= maxMisses) {
         this.#gone(subject, `no answer to ${remote.misses} pings`);
       }
@@ -392,44 +351,12 @@ export class Peer implements StreamPeer {
     }
   }
 
-  #auditOf(remote: Remote): Uint8Array {
+  /** The streams whose turn it is to be audited. */
+  #due(remote: Remote): Stream[] {
     const all = [...remote.streams];
     const start = remote.auditAt < all.length ? remote.auditAt : 0;
-    const some = all.slice(start, start + AUDITED);
     remote.auditAt = start + AUDITED;
-    const bytes = new Uint8Array(some.length * AUDIT_BYTES);
-    const view = new DataView(bytes.buffer);
-    some.forEach(({ id, sent }, index) => {
-      writeId(bytes, index * AUDIT_BYTES, id);
-      view.setUint32(index * AUDIT_BYTES + 16, sent);
-    });
-    return bytes;
-  }
-
-  /** Returns the streams of a ping that are not known here, or not complete. */
-  #audit(data: Uint8Array): Uint8Array {
-    const bad: string[] = [];
-    const end = Math.min(data.length, AUDITED * AUDIT_BYTES);
-    for (let at = 0; at + AUDIT_BYTES <= end; at += AUDIT_BYTES) {
-      const id = readId(data, at);
-      const stream = this.#streams.get(id);
-      if (stream?.received === wordAt(data, at + 16)) continue;
-      bad.push(id);
-      const message = "frames were lost on the bus";
-      stream?.lose({ message, isUndelivered: false });
-    }
-    const bytes = new Uint8Array(bad.length * 16);
-    bad.forEach((id, index) => writeId(bytes, index * 16, id));
-    return bytes;
-  }
-
-  #onVerdict(subject: string, data: Uint8Array): void {
-    for (let at = 0; at + 16 <= data.length; at += 16) {
-      const stream = this.#streams.get(readId(data, at));
-      if (stream?.remote !== subject) continue;
-      const message = "the other side does not know it, or not all of it";
-      stream.lose({ message, isUndelivered: false });
-    }
+    return all.slice(start, remote.auditAt);
   }
 
   /**
@@ -470,21 +397,3 @@ const QUIET: ReadonlySet<number> = new Set([
   Frame.credit,
   Frame.closed,
 ]);
-
-function writeId(bytes: Uint8Array, at: number, id: string): void {
-  for (let i = 0; i < 16; i++) {
-    bytes[at + i] = parseInt(id.slice(2 * i, 2 * i + 2), 16);
-  }
-}
-
-/** Each byte as text: a ping names thousands of streams. */
-const HEX = Array.from(
-  { length: 256 },
-  (_, byte) => byte.toString(16).padStart(2, "0"),
-);
-
-function readId(bytes: Uint8Array, at: number): string {
-  let id = "";
-  for (let i = 0; i < 16; i++) id += HEX[bytes[at + i]!];
-  return id;
-}

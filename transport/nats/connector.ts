@@ -23,7 +23,8 @@ import {
   NATS_CONNECTOR_OPTIONS,
   type NatsConnectorOptions,
 } from "./options.ts";
-import { NobodyThere, Peer } from "./_peer.ts";
+import { Peer } from "./_peer.ts";
+import { NobodyThere } from "./_questions.ts";
 
 /**
  * How long the owner of a host has to say that it is there, in milliseconds: at
