@@ -18,6 +18,7 @@ import {
   parseObject,
   Violation,
 } from "./_frames.ts";
+import type { StreamRequest } from "./_requests.ts";
 import {
   type ConnectionPart,
   incomingId,
@@ -34,7 +35,7 @@ const ENDS: ReadonlySet<number> = new Set([
 
 interface BytesOptions {
   /** What is asked for; absent if the worker has opened it. */
-  readonly request?: Record<string, unknown>;
+  readonly request?: StreamRequest;
   /** Whether it is a session channel. */
   readonly isSession?: boolean;
   readonly onGrant?: (json: unknown) => void;
@@ -44,7 +45,7 @@ interface BytesOptions {
 /** Opens bytes, and waits until the worker has them. */
 export async function openBytes(
   owner: SessionOwner,
-  request: Record<string, unknown>,
+  request: StreamRequest,
   doing: string,
   options: BytesOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<StreamBytes> {

@@ -38,10 +38,16 @@ import { startProcess } from "../session/process.ts";
 import { serverText } from "../session/server_text.ts";
 import { startSftp } from "../sftp/open_session.ts";
 import type { Sftp } from "../sftp/sftp.ts";
-import { sftpTransport, tunnelOf } from "./_bytes.ts";
+import { sftpTransport, type StreamBytes, tunnelOf } from "./_bytes.ts";
 import { listenThere, openBytes } from "./_client_bytes.ts";
 import { deferred, Frame, parseObject, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
+import {
+  collectRequest,
+  loginRequest,
+  runRequest,
+  type StreamRequest,
+} from "./_requests.ts";
 import {
   type ConnectionPart,
   FleetSession,
@@ -133,12 +139,9 @@ export class FleetConnection implements Connection, SessionOwner {
   ): Promise<ExecResult<Output<Encoding>>> {
     return execCommand(this.#name, command, given, (call, listener) => {
       this.#check("run the command");
-      const { options } = call;
-      const request = {
-        ...this.#command(call.command, options),
-        collects: true,
-        ...options.stdin === undefined && { noInput: true },
-      };
+      const { command: line, options } = call;
+      const { sendsPasswords } = this.#parts;
+      const request = collectRequest(line, options, sendsPasswords);
       return new FleetSession(this, request, options, listener);
     });
   }
@@ -149,25 +152,20 @@ export class FleetConnection implements Connection, SessionOwner {
   ): Promise<RemoteProcess> {
     const { command: line, options } = checkSpawn(command, given);
     this.#check("run the command");
-    const request = this.#command(line, options);
+    const request = runRequest(line, options, this.#parts.sendsPasswords);
     return await this.#start(request, options, terminalOf(options.pty));
   }
 
   async shell(given?: ConnectionShellOptions): Promise<RemoteProcess> {
     const { options } = checkShellOptions(given);
     this.#check("start the shell");
-    const { signal: _signal, onOpen: _onOpen, ...sent } = options;
-    const request = { kind: "shell", options: sent };
-    return await this.#start(request, options, options);
+    return await this.#start(loginRequest(options), options, options);
   }
 
   async sftp(options: { readonly signal?: AbortSignal } = {}): Promise<Sftp> {
     const { signal } = SIGNAL_OPTIONS.check(options);
     this.#check("start SFTP");
-    const request = { kind: "subsystem", name: "sftp" };
-    const doing = "use an SFTP session";
-    const own = { signal, isSession: true };
-    const bytes = await openBytes(this, request, doing, own);
+    const bytes = await this.#subsystem("sftp", "use an SFTP session", signal);
     return await startSftp(sftpTransport(bytes), { host: this.#name, signal });
   }
 
@@ -179,9 +177,7 @@ export class FleetConnection implements Connection, SessionOwner {
     checkSubsystem(name);
     const doing = `use the subsystem ${JSON.stringify(name)}`;
     this.#check(doing);
-    const request = { kind: "subsystem", name };
-    const own = { signal, isSession: true };
-    return tunnelOf(await openBytes(this, request, doing, own));
+    return tunnelOf(await this.#subsystem(name, doing, signal));
   }
 
   async forwardOut(
@@ -230,7 +226,7 @@ export class FleetConnection implements Connection, SessionOwner {
   }
 
   /** Sends the frame that opens something on this connection. */
-  sendOpen(stream: Stream, request: Readonly<Record<string, unknown>>): void {
+  sendOpen(stream: Stream, request: StreamRequest): void {
     const trace = this.#parts.trace();
     stream.sendJson(Frame.open, {
       connection: this.#parts.ticket,
@@ -259,24 +255,17 @@ export class FleetConnection implements Connection, SessionOwner {
     throw this.lost(doing, why);
   }
 
-  #command(
-    line: Command,
-    options: ConnectionSpawnOptions,
-  ): Record<string, unknown> {
-    const { env, envMode, pty, cwd, login, sudo } = options;
-    const hasPassword = typeof sudo === "object" && sudo.password !== undefined;
-    if (hasPassword && !this.#parts.sendsPasswords) {
-      throw new TypeError(
-        "Cannot run the command: sudo.password must be left out, since the " +
-          "worker has it; sendSudoPasswords of the connector sends it over the bus",
-      );
-    }
-    const sent = { env, envMode, pty, cwd, login, sudo };
-    return { kind: "command", line, options: sent };
+  #subsystem(
+    name: string,
+    doing: string,
+    signal: AbortSignal | undefined,
+  ): Promise<StreamBytes> {
+    const request = { kind: "subsystem", name };
+    return openBytes(this, request, doing, { signal, isSession: true });
   }
 
   #start(
-    request: Record<string, unknown>,
+    request: StreamRequest,
     options: SessionOptions,
     pty: ConnectionShellOptions | undefined,
   ): Promise<RemoteProcess> {
@@ -340,16 +329,9 @@ export class FleetConnection implements Connection, SessionOwner {
     this.#stream.end();
     // Its worker may give the host away while it dials: another has it then.
     const host = this.#name;
-    this.#ready.reject(
-      new DialError(
-        "tcp",
-        `Cannot connect to ${JSON.stringify(host)}: ${why}`,
-        {
-          host,
-          throttled: true,
-        },
-      ),
-    );
+    const failure = `Cannot connect to ${JSON.stringify(host)}: ${why}`;
+    const details = { host, throttled: true };
+    this.#ready.reject(new DialError("tcp", failure, details));
     if (endsParts) {
       const message = reason.kind === "local" ? CLOSED_HERE : reason.message;
       for (const part of [...this.#open]) {

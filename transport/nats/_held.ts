@@ -9,19 +9,14 @@ import { DialError } from "../errors.ts";
 import type { Client, Clients } from "./_clients.ts";
 import { Frame } from "./_frames.ts";
 import type { HostOffer } from "./_offers.ts";
-import type { FleetRequest, FleetWorkerOptions } from "./options.ts";
-import type { Peer } from "./_peer.ts";
+import type { FleetRequest } from "./options.ts";
 import { publicError } from "./_public_error.ts";
-import type { QueueClock } from "./_queue_clock.ts";
 import type { Served } from "./_served_process.ts";
 import { Stream } from "./_stream.ts";
 
 /** What a connection of a client needs of its worker. */
-export interface HeldOwner {
-  readonly peer: Peer;
-  readonly options: FleetWorkerOptions;
+export interface HeldOwner extends Pick<Served, "peer" | "options" | "clock"> {
   readonly clients: Clients;
-  readonly clock: QueueClock;
   /** Whether the worker still has a shard. */
   hasShard(shard: number): boolean;
   /** Told of a failure in full: clients see less. */

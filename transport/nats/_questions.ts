@@ -22,10 +22,9 @@ export class PeerQuestions {
   readonly #open = new Map<string, Question>();
 
   /**
-   * Asks one.
+   * Asks one: the answer is `undefined` if there is none in time.
    *
    * @param send Sends it, with the name that its answer is to have.
-   * @returns The answer; `undefined` if there is none in time.
    * @throws {NobodyThere} If nobody listens.
    * @throws The reason of the signal.
    */

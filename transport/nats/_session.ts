@@ -20,6 +20,7 @@ import type {
 } from "../session/remote_session.ts";
 import {
   Frame,
+  isId,
   newId,
   parseJson,
   parseObject,
@@ -27,6 +28,7 @@ import {
   wordAt,
 } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
+import type { StreamRequest } from "./_requests.ts";
 import { type Loss, Stream } from "./_stream.ts";
 
 /** What was opened so soon has not waited at the worker, in milliseconds. */
@@ -51,7 +53,7 @@ export interface SessionOwner {
   add(part: ConnectionPart, isSession: boolean): void;
   remove(part: ConnectionPart, isSession: boolean): void;
   /** Sends the frame that opens something on this connection. */
-  sendOpen(stream: Stream, request: Readonly<Record<string, unknown>>): void;
+  sendOpen(stream: Stream, request: StreamRequest): void;
   lost(
     doing: string,
     why: string,
@@ -72,7 +74,7 @@ export interface SessionOwner {
 export class FleetSession implements RemoteSession, ConnectionPart {
   readonly ended: Promise<void>;
   readonly #connection: SessionOwner;
-  readonly #request: Readonly<Record<string, unknown>>;
+  readonly #request: StreamRequest;
   readonly #options: SessionOptions;
   readonly #listener: SessionListener;
   readonly #stopWatching: () => void;
@@ -93,7 +95,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
 
   constructor(
     connection: SessionOwner,
-    request: Readonly<Record<string, unknown>>,
+    request: StreamRequest,
     options: SessionOptions,
     listener: SessionListener,
   ) {
@@ -330,8 +332,6 @@ function statusOf(payload: Uint8Array): CommandStatus {
 /** The name of a stream that the worker opens. */
 export function incomingId(payload: Uint8Array): string {
   const id = parseJson(payload);
-  if (typeof id !== "string" || !/^[0-9a-f]{32}$/.test(id)) {
-    throw new Violation("a wrong name of a stream");
-  }
+  if (!isId(id)) throw new Violation("a wrong name of a stream");
   return id;
 }
