@@ -1,6 +1,11 @@
 /** The forwards of EmbeddedServer, which a client of bare ssh2 asks for. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+} from "@std/assert";
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
@@ -157,7 +162,10 @@ Deno.test("EmbeddedServer listens on a port that it chooses, until it is cancell
     // The port is taken.
     await assertRejects(() => forwardIn(client, port));
     await called((done) => client.unforwardIn("localhost", port, done));
-    await assertRejects(() => ask(to, "three"), Error, "ECONNREFUSED");
+    // Another program may listen there by now.
+    const answer = await ask(to, "three").catch(() => "nothing");
+    assertNotEquals(answer, "you said three");
+    assertEquals(server.forwards, 2);
     await assertRejects(() =>
       called((done) => client.unforwardIn("localhost", port, done))
     );
