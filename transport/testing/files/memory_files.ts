@@ -199,7 +199,7 @@ export class MemoryFiles {
    * @throws {FileError} If there is no such file.
    */
   lstat(path: string): SftpFileInfo {
-    return act("look at", path, () => infoOf(this.#tree.lstat(path)));
+    return act("look at", path, () => infoOf(this.#tree.stat(path, false)));
   }
 
   /**

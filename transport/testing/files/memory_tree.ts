@@ -66,7 +66,7 @@ export class MemoryTree {
   open(path: string, flags: number, mode: number): ServedFile {
     const creates = (flags & OpenFlag.CREATE) !== 0;
     const isNew = creates && (flags & OpenFlag.EXCLUSIVE) !== 0;
-    const place = this.#follow(path, !isNew);
+    const place = this.realPath(path, !isNew);
     let node = this.#nodes.get(place);
     if (node === undefined) {
       if (!creates) throw new FileError("ENOENT");
@@ -111,14 +111,9 @@ export class MemoryTree {
     };
   }
 
-  /** Follows a link at the end of the path. */
-  stat(path: string): FileAttributes {
-    return this.#find(path).attributes;
-  }
-
-  /** Does not follow a link at the end of the path. */
-  lstat(path: string): FileAttributes {
-    return this.#find(path, false).attributes;
+  /** Returns attributes, also those of a link at the end of the path. */
+  stat(path: string, toTheEnd = true): FileAttributes {
+    return this.#find(path, toTheEnd).attributes;
   }
 
   /** Returns whether something has a path, be it a link that leads nowhere. */
@@ -152,21 +147,21 @@ export class MemoryTree {
   }
 
   removeDir(path: string): void {
-    const place = this.#follow(path, false);
+    const place = this.realPath(path, false);
     if (!this.#at(place).isFolder) throw new FileError("ENOTDIR");
     this.#checkEmpty(place);
     this.#take(place);
   }
 
   remove(path: string): void {
-    const place = this.#follow(path, false);
+    const place = this.realPath(path, false);
     if (this.#at(place).isFolder) throw new FileError("EISDIR");
     this.#take(place);
   }
 
   /** Removes what has a path, with all that is in it. */
   removeAll(path: string): void {
-    const place = this.#follow(path, false);
+    const place = this.realPath(path, false);
     this.#at(place);
     this.#take(place);
     for (const [below] of [...this.#below(place)]) this.#nodes.delete(below);
@@ -180,8 +175,8 @@ export class MemoryTree {
 
   /** Renames, in place of what has the new name already. */
   rename(from: string, to: string): void {
-    const source = this.#follow(from, false);
-    const target = this.#follow(to, false);
+    const source = this.realPath(from, false);
+    const target = this.realPath(to, false);
     const node = this.#at(source);
     if (target === source) return;
     if (target.startsWith(inside(source))) throw new FileError("EINVAL");
@@ -220,16 +215,11 @@ export class MemoryTree {
     return link;
   }
 
-  /** Returns the absolute path without links; the last name need not exist. */
-  realPath(path: string): string {
-    return this.#follow(path);
-  }
-
   /**
    * Returns the absolute path of what a path leads to, without links, unless
-   * one is at its end and is not to be followed.
+   * one is at its end and is not to be followed. The last name need not exist.
    */
-  #follow(path: string, toTheEnd = true): string {
+  realPath(path: string, toTheEnd = true): string {
     if (path === "") throw new FileError("ENOENT");
     const whole = path.startsWith("/") ? path : `${this.#home}/${path}`;
     const rest = namesOf(whole);
@@ -256,7 +246,7 @@ export class MemoryTree {
   }
 
   #find(path: string, toTheEnd = true): FileNode {
-    return this.#at(this.#follow(path, toTheEnd));
+    return this.#at(this.realPath(path, toTheEnd));
   }
 
   #at(path: string): FileNode {
@@ -266,14 +256,14 @@ export class MemoryTree {
   }
 
   #folder(path: string): string {
-    const place = this.#follow(path);
+    const place = this.realPath(path);
     if (!this.#at(place).isFolder) throw new FileError("ENOTDIR");
     return place;
   }
 
   /** Returns a place where something new may be made. */
   #free(path: string): string {
-    const place = this.#follow(path, false);
+    const place = this.realPath(path, false);
     if (this.#nodes.has(place)) throw new FileError("EEXIST");
     return place;
   }

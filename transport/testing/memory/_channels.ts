@@ -229,7 +229,8 @@ export class MemoryChannels {
   }
 }
 
-function once(work: () => void): () => void {
+/** Makes a function that works the first time only. */
+export function once(work: () => void): () => void {
   let isDone = false;
   return () => {
     if (!isDone) work();

@@ -4,7 +4,7 @@ import type { RemoteListener, Tunnel } from "../../connector.ts";
 import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
-import type { MemoryChannels } from "./_channels.ts";
+import { type MemoryChannels, once } from "./_channels.ts";
 import { notListening, passOrRefuse, STEPS, unreachable } from "./_errors.ts";
 import type { MemoryHost, TakeConnection } from "./_host.ts";
 import { MemoryTunnel, tunnelPair } from "./_tunnel.ts";
@@ -69,23 +69,17 @@ export class MemoryForwards {
   #listener(host: MemoryHost, address: ForwardTarget): RemoteListener {
     let tellClosed!: () => void;
     const closed = new Promise<void>((resolve) => tellClosed = resolve);
-    let isOpen = true;
-    const end = () => {
-      if (!isOpen) return;
-      isOpen = false;
+    const end = once(() => {
       host.unlisten(address);
       stop();
       tellClosed();
-    };
+    });
     const stop = this.#channels.onEnd(end);
-    return {
-      address,
-      closed,
-      close: () => {
-        end();
-        return closed;
-      },
+    const close = () => {
+      end();
+      return closed;
     };
+    return { address, closed, close };
   }
 
   /** Waits for the server's answer; its gates come last. */

@@ -32,7 +32,7 @@ export class MemoryOutput {
       this.#send(stream, bytes);
       return undefined;
     }
-    return new Promise((sent) => this.#held.push({ stream, bytes, sent }));
+    return this.#hold(stream, bytes);
   }
 
   /**
@@ -40,10 +40,7 @@ export class MemoryOutput {
    */
   flush(): Promise<void> | undefined {
     if (this.#held.length === 0) return undefined;
-    const bytes = new Uint8Array();
-    return new Promise((sent) =>
-      this.#held.push({ stream: "stdout", bytes, sent })
-    );
+    return this.#hold("stdout", new Uint8Array());
   }
 
   /** The client takes more. */
@@ -61,6 +58,10 @@ export class MemoryOutput {
   end(): void {
     this.#hasEnded = true;
     this.#held.length = 0;
+  }
+
+  #hold(stream: Stream, bytes: Uint8Array): Promise<void> {
+    return new Promise((sent) => this.#held.push({ stream, bytes, sent }));
   }
 
   #send(stream: Stream, bytes: Uint8Array): void {

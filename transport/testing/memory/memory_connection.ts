@@ -46,8 +46,7 @@ import { MemoryForwards } from "./_forwards.ts";
 import type { MemoryHost } from "./_host.ts";
 import { type MemoryRequest, requestOf, resultOf } from "./_request.ts";
 import { MemorySession } from "./_session.ts";
-import { openSftpPipe } from "./_sftp.ts";
-import { pipeTunnel, type SftpPipe } from "./_sftp_pipe.ts";
+import { openSftpPipe, pipeTunnel, type SftpPipe } from "./_sftp_pipe.ts";
 import type {
   MemoryCall,
   ScriptedConnection,

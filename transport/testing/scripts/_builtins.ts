@@ -26,7 +26,13 @@ const COMMANDS: Readonly<
   stty: (words) => words.join(" ") === "size" ? sttySize : undefined,
   cat: (words) =>
     words.length > 0 ? undefined : async ({ stdin, write }) => {
-      for await (const chunk of stdin) await write(chunk);
+      // Not `for await`, which takes half as long again.
+      const reader = stdin.getReader();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        await write(value);
+      }
     },
   sleep: ([seconds = 0]) => ({ signal }) =>
     sleep(Number(seconds) * 1000, signal),

@@ -217,7 +217,6 @@ export class EmbeddedServer implements AsyncDisposable {
 
   /** Stops it: no socket and no timer is left when this resolves. */
   async close(): Promise<void> {
-    const net = this.#net;
     this.refuse();
     const gone = [...this.#sockets].map((socket) =>
       new Promise<void>((resolve) => socket.once("close", () => resolve()))
@@ -225,9 +224,6 @@ export class EmbeddedServer implements AsyncDisposable {
     this.dropAll();
     await Promise.all(gone);
     await this.#ssh.ended();
-    if (net?.listening) {
-      await new Promise<void>((resolve) => net.once("close", resolve));
-    }
   }
 
   /** Stops it. */

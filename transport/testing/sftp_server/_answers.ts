@@ -5,26 +5,19 @@ import { FileError, type FileErrorCode } from "../files/file_error.ts";
 import type { FileAttributes } from "../files/file_node.ts";
 import type { FolderEntry } from "./_handles.ts";
 
-/** One answer, before its id is known. */
-export interface SftpAnswer {
-  readonly packet: PacketWriter;
-  /** Bytes that follow the packet as part of it, not copied. */
-  readonly payload?: Uint8Array;
-}
-
 const encoder = new TextEncoder();
 const HAS_ALL = 1 | 2 | 4 | 8;
 
 /** STATUS; with what OpenSSH says, unless there is a text. */
-export function statusAnswer(status: number, text = ""): SftpAnswer {
+export function statusAnswer(status: number, text = ""): PacketWriter {
   const packet = new PacketWriter(PacketType.STATUS).u32(status);
   // Any text: a server's own words need not be a file name.
   packet.bytes(encoder.encode(text || (TEXTS[status] ?? "Unknown error")));
-  return { packet: packet.bytes(new Uint8Array()) };
+  return packet.bytes(new Uint8Array());
 }
 
 /** STATUS of a failure. */
-export function failed(error: unknown): SftpAnswer {
+export function failed(error: unknown): PacketWriter {
   if (error instanceof FileError) {
     const status = error.status ?? STATUSES[error.code] ?? Status.FAILURE;
     return statusAnswer(status, error.message);
@@ -34,55 +27,52 @@ export function failed(error: unknown): SftpAnswer {
 }
 
 /** HANDLE. */
-export function handleAnswer(handle: Uint8Array): SftpAnswer {
-  return { packet: new PacketWriter(PacketType.HANDLE).bytes(handle) };
+export function handleAnswer(handle: Uint8Array): PacketWriter {
+  return new PacketWriter(PacketType.HANDLE).bytes(handle);
 }
 
 /** DATA. */
-export function dataAnswer(payload: Uint8Array): SftpAnswer {
-  const packet = new PacketWriter(PacketType.DATA).u32(payload.length);
-  return { packet, payload };
+export function dataAnswer(payload: Uint8Array): PacketWriter {
+  return new PacketWriter(PacketType.DATA).bytes(payload);
 }
 
 /** ATTRS. */
-export function attributesAnswer(attributes: FileAttributes): SftpAnswer {
-  return {
-    packet: writeAll(new PacketWriter(PacketType.ATTRS), attributes),
-  };
+export function attributesAnswer(attributes: FileAttributes): PacketWriter {
+  return writeAll(new PacketWriter(PacketType.ATTRS), attributes);
 }
 
 /** NAME with one name and nothing else: of REALPATH and READLINK. */
-export function nameAnswer(name: string): SftpAnswer {
+export function nameAnswer(name: string): PacketWriter {
   const packet = new PacketWriter(PacketType.NAME).u32(1);
-  return { packet: packet.text(name).text(name).u32(0) };
+  return packet.text(name).text(name).u32(0);
 }
 
 /** NAME with the entries of a folder; the line of `ls -l` is the name alone. */
 export function entriesAnswer(
   entries: readonly FolderEntry[],
-): SftpAnswer {
+): PacketWriter {
   const packet = new PacketWriter(PacketType.NAME).u32(entries.length);
   for (const { name, attributes } of entries) {
     packet.text(name).text(name);
     writeAll(packet, attributes);
   }
-  return { packet };
+  return packet;
 }
 
 /** EXTENDED_REPLY of numbers. */
-export function numbersAnswer(numbers: readonly number[]): SftpAnswer {
+export function numbersAnswer(numbers: readonly number[]): PacketWriter {
   const packet = new PacketWriter(PacketType.EXTENDED_REPLY);
   for (const number of numbers) packet.u64(number);
-  return { packet };
+  return packet;
 }
 
 /** VERSION. */
 export function versionAnswer(
   extensions: readonly (readonly [name: string, version: string])[],
-): SftpAnswer {
+): PacketWriter {
   const packet = new PacketWriter(PacketType.VERSION).u32(3);
   for (const [name, version] of extensions) packet.text(name).text(version);
-  return { packet };
+  return packet;
 }
 
 function writeAll(packet: PacketWriter, of: FileAttributes): PacketWriter {

@@ -74,7 +74,7 @@ const READERS: Readonly<Record<SftpOperation, Reader>> = {
     it.handles.file(it.handle).write(it.offset, it.data);
   }),
   stat: on(["path"], (it) => attributesAnswer(it.files.stat(it.path))),
-  lstat: on(["path"], (it) => attributesAnswer(it.files.lstat(it.path))),
+  lstat: on(["path"], (it) => attributesAnswer(it.files.stat(it.path, false))),
   fstat: on(["handle"], (it) => {
     return attributesAnswer(it.handles.file(it.handle).stat());
   }),
@@ -115,7 +115,7 @@ const READERS: Readonly<Record<SftpOperation, Reader>> = {
   rename: on(["path", "target"], ({ files, path, target }) => {
     // It replaces nothing; but as for OpenSSH what is no file may take the
     // place of a link to nowhere.
-    const isFile = kindOf(files.lstat(path).mode) === TypeBits.FILE;
+    const isFile = kindOf(files.stat(path, false).mode) === TypeBits.FILE;
     if (files.exists(target, !isFile)) throw new FileError("EEXIST");
     files.rename(path, target);
   }),

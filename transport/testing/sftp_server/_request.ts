@@ -3,12 +3,13 @@
 import {
   type AttributeChanges,
   type PacketReader,
+  type PacketWriter,
   Status,
 } from "../../sftp/packets.ts";
 import { decodeFileName } from "../../sftp/names.ts";
 import { FileError } from "../files/file_error.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
-import { type SftpAnswer, statusAnswer } from "./_answers.ts";
+import { statusAnswer } from "./_answers.ts";
 import type { Handles } from "./_handles.ts";
 import type { SftpRequest } from "./request.ts";
 
@@ -24,7 +25,7 @@ export interface ServerState {
 /** A request that was read: what it asks for, and how that is done. */
 export interface DecodedRequest extends Omit<SftpRequest, "number"> {
   /** Does it; a failure is answered with a status. */
-  run(): SftpAnswer;
+  run(): PacketWriter;
 }
 
 /** Reads the fields of a request. Throws if it is malformed. */
@@ -61,7 +62,7 @@ type Fields = {
  */
 export function on<Name extends keyof Fields>(
   names: readonly Name[],
-  run: (it: ServerState & Pick<Fields, Name>) => SftpAnswer | void,
+  run: (it: ServerState & Pick<Fields, Name>) => PacketWriter | void,
 ): Reader {
   return (packet, state) => {
     const fields: Partial<Fields> = Object.fromEntries(

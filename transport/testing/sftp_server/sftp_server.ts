@@ -5,9 +5,13 @@
  * @module
  */
 
-import { PacketReader, PacketType } from "../../sftp/packets.ts";
+import {
+  PacketReader,
+  PacketType,
+  type PacketWriter,
+} from "../../sftp/packets.ts";
 import { PacketSplitter } from "../../sftp/splitter.ts";
-import { failed, type SftpAnswer, versionAnswer } from "./_answers.ts";
+import { failed, versionAnswer } from "./_answers.ts";
 import { FileError } from "../files/file_error.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import { Gate } from "../scripts/outcome.ts";
@@ -136,15 +140,15 @@ export class SftpServer {
       this.end();
       return undefined;
     }
+    const { run, ...request } = operation;
     const number = ++this.#requests;
     try {
-      const answer = this.#run(operation, number);
-      return answer instanceof Promise
-        ? answer.then(
-          (answer) => this.#send(id, answer),
-          (error) => this.#send(id, failed(error)),
-        )
-        : this.#send(id, answer);
+      const gate = this.#parts.gate?.({ ...request, number });
+      if (gate === undefined) return this.#send(id, run());
+      return gate.then(run).then(
+        (answer) => this.#send(id, answer),
+        (error) => this.#send(id, failed(error)),
+      );
     } catch (error) {
       return this.#send(id, failed(error));
     }
@@ -158,23 +162,9 @@ export class SftpServer {
     return this.#send(0, versionAnswer(names));
   }
 
-  #run(
-    operation: DecodedRequest,
-    number: number,
-  ): SftpAnswer | Promise<SftpAnswer> {
-    const { run, ...request } = operation;
-    const gate = this.#parts.gate?.({ ...request, number });
-    return gate instanceof Promise ? gate.then(run) : run();
-  }
-
-  #send(
-    id: number,
-    { packet, payload }: SftpAnswer,
-  ): Promise<void> | undefined {
+  #send(id: number, answer: PacketWriter): Promise<void> | undefined {
     if (this.#hasEnded) return undefined;
-    const first = this.#parts.send(packet.finish(id, payload?.length));
-    const last = payload && this.#parts.send(payload);
     // A channel that takes no more bytes has ended, and says so itself.
-    return (last ?? first)?.catch(() => this.close());
+    return this.#parts.send(answer.finish(id))?.catch(() => this.close());
   }
 }
