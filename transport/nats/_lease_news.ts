@@ -76,9 +76,12 @@ export class LeaseNews {
   async watch(): Promise<void> {
     this.#unwatch();
     const { presence, owners, within, onGone } = this.#parts;
-    const watches = await within(
-      Promise.all([presence.watch(), owners.watch()]),
-    );
+    const opening = [presence.watch(), owners.watch()] as const;
+    const watches = await within(Promise.all(opening)).catch((error) => {
+      // One that comes too late has nobody who stops it.
+      for (const it of opening) it.then((late) => late.stop(), () => {});
+      throw error;
+    });
     this.#watches = watches;
     this.leases.clear();
     this.#seen.clear();

@@ -145,6 +145,7 @@ export class Leases implements ShardSource {
       replicas,
     });
     this.#owners = await this.#store.create(`${prefix}_shards`, { replicas });
+    if (this.#isOver) return;
     this.#news = new LeaseNews({
       worker,
       bus: this.#bus,
@@ -174,8 +175,8 @@ export class Leases implements ShardSource {
     this.#unwatch?.();
     await this.#running;
     await Promise.all(this.#worker.shards.map((shard) => this.#release(shard)));
-    await this.#presence.delete(this.#worker.id).catch(() => {});
-    // It may not have begun.
+    // There is neither if the store did not answer at the start.
+    await this.#presence?.delete(this.#worker.id).catch(() => {});
     this.#news?.stop();
   }
 

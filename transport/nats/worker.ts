@@ -263,7 +263,14 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   }
 
   async #close(drainMs: number): Promise<void> {
-    await this.#source?.stop();
+    try {
+      await this.#source?.stop();
+    } finally {
+      await this.#end(drainMs);
+    }
+  }
+
+  async #end(drainMs: number): Promise<void> {
     for (const shard of this.shards) this.give(shard);
     if (drainMs > 0) await this.#drained(drainMs);
     for (const held of [...this.#held.values()]) held.end();

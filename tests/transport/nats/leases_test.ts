@@ -12,6 +12,7 @@ import {
   type LeaseStore,
 } from "../../../pool/nats.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import { isNoResponders } from "../../../transport/nats/bus.ts";
 import { type NatsConnection, NatsServer, SHARDS } from "../../kit/nats.ts";
 import { Ends, PING_MS, testNats, until } from "./_kit.ts";
 
@@ -67,7 +68,8 @@ async function site(ttlMs = TTL_MS) {
     new ConnectionPool({ connector: memory }),
     (it) => it.close({ drainTimeoutMs: 0 }),
   );
-  async function addWorker(id: string) {
+  /** One that does not serve yet. */
+  async function newWorker(id: string) {
     const bus: NatsConnection = await server.connect();
     const worker = new FleetWorker(bus, {
       id,
@@ -77,18 +79,19 @@ async function site(ttlMs = TTL_MS) {
       pingMs: PING_MS,
       freshMs: 60_000,
     });
-    const store = new FadingStore(new Kvm(bus));
-    const leases = new Leases(bus, store, {
-      ttlMs,
-      movesAtOnce: 4,
-    });
     ends.add(worker, (it) => it.close({ drainTimeoutMs: 0 }));
-    await worker.serve(leases);
+    return { worker, bus };
+  }
+  async function addWorker(id: string) {
+    const { worker, bus } = await newWorker(id);
+    const store = new FadingStore(new Kvm(bus));
+    await worker.serve(new Leases(bus, store, { ttlMs, movesAtOnce: 4 }));
     return { worker, bus, store };
   }
   return {
     server,
     memory,
+    newWorker,
     addWorker,
     [Symbol.asyncDispose]: () => ends[Symbol.asyncDispose](),
   };
@@ -223,3 +226,75 @@ testNats(
     assert(one.store.stuck <= 0);
   },
 );
+
+testNats(
+  "a worker whose store is not there says why, and ends as any other",
+  async () => {
+    await using fleet = await site();
+    const { worker, bus } = await fleet.newWorker("w1");
+    const why = () => Promise.reject(new Error("JetStream is not enabled"));
+    await assertRejects(
+      () => worker.serve(new Leases(bus, { create: why })),
+      Error,
+      "JetStream is not enabled",
+    );
+    await worker.close();
+    // It answers nobody any more.
+    const asked = bus.request("ssh.w.w1.ping", undefined, { timeout: 5_000 });
+    assert(isNoResponders(await asked.catch((error) => error)));
+  },
+);
+
+testNats(
+  "a worker that ends while its store is awaited begins nothing later",
+  async () => {
+    await using fleet = await site();
+    const { worker, bus } = await fleet.newWorker("w1");
+    const store = new Kvm(bus);
+    const gate = Promise.withResolvers<void>();
+    const serving = worker.serve(
+      new Leases(bus, {
+        create: (name, options) =>
+          gate.promise.then(() => store.create(name, options)),
+      }),
+    );
+    await worker.close();
+    gate.resolve();
+    await serving;
+    const workers = await store.create("ssh_workers");
+    assertEquals(await workers.get("w1"), null);
+    assertEquals(worker.shards, []);
+  },
+);
+
+testNats("a watch that comes too late is stopped", async () => {
+  await using fleet = await site();
+  const { worker, bus } = await fleet.newWorker("w1");
+  const store = new Kvm(bus);
+  const gate = Promise.withResolvers<void>();
+  let opened = 0;
+  let stopped = 0;
+  const leases = new Leases(bus, {
+    async create(...args) {
+      const bucket = await store.create(...args);
+      return {
+        put: (key, value) => bucket.put(key, value),
+        create: (key, value) => bucket.create(key, value),
+        update: (key, value, revision) => bucket.update(key, value, revision),
+        delete: (key, options) => bucket.delete(key, options),
+        async watch() {
+          // The first two are those that nobody waits for any more.
+          if (++opened <= 2) await gate.promise;
+          const watch = await bucket.watch();
+          const stop = watch.stop.bind(watch);
+          return Object.assign(watch, { stop: () => (stopped++, stop()) });
+        },
+      };
+    },
+  }, { ttlMs: TTL_MS });
+  await worker.serve(leases);
+  await until(() => areDealt([worker]));
+  assertEquals([opened, stopped], [4, 0]);
+  gate.resolve();
+  await until(() => stopped === 2);
+});
