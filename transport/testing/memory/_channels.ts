@@ -160,7 +160,7 @@ export class MemoryChannels {
   /** Rejects as the server refuses, when it is its turn. */
   async refuse(): Promise<never> {
     for (let i = 0; i < REFUSAL_TURNS; i++) await TURN;
-    throw refused(this.name);
+    throw refused(this.name, { ...STEPS.open, reason: 2 }, "open failed");
   }
 
   /** Waits until a channel that was taken is open; without one it is refused. */

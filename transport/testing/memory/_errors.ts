@@ -14,37 +14,26 @@ export function explain(what: string, message: string): string {
   return /^(Cannot|Lost) /.test(message) ? message : `${what}: ${message}`;
 }
 
-/** The server has no session left. */
-export function refused(host: string): ChannelOpenError {
-  return new ChannelOpenError(
-    `Cannot open a session channel on "${host}": open failed`,
-    { reason: 2, host },
-  );
+/** What was asked for, and the reason that a server gives when it refuses. */
+export interface Step {
+  readonly what: string;
+  readonly reason: number;
 }
 
-/** The server does not have a subsystem. */
-export function noSubsystem(
-  host: string,
-  name: string,
-  what: string,
-): ChannelOpenError {
-  const shown = JSON.stringify(name);
-  return new ChannelOpenError(
-    `Cannot start ${what} on "${host}": the server refused the subsystem ${shown}`,
-    { reason: 0, host },
-  );
-}
+/** The steps that a script can stop. */
+export const STEPS = {
+  open: { what: "Cannot open a session channel", reason: 1 },
+  exec: { what: "Cannot run the command", reason: 0 },
+  forward: { what: "Cannot open a forward", reason: 1 },
+} as const;
 
-/** Nothing listens at the target of a forward. */
-export function unreachable(
+/** The server refuses a channel, or what was asked for on it. */
+export function refused(
   host: string,
-  target: string,
+  { what, reason }: Step,
   why: string,
 ): ChannelOpenError {
-  return new ChannelOpenError(
-    `Cannot open a forward to "${target}" on "${host}": connect failed${why}`,
-    { reason: 2, host },
-  );
+  return new ChannelOpenError(`${what} on "${host}": ${why}`, { reason, host });
 }
 
 /** The server does not listen. */
@@ -78,13 +67,6 @@ export function envRefused(
   );
 }
 
-/** The steps that a script can stop, and the reasons that a server gives. */
-export const STEPS = {
-  open: { what: "Cannot open a session channel", reason: 1 },
-  exec: { what: "Cannot run the command", reason: 0 },
-  forward: { what: "Cannot open a forward", reason: 1 },
-} as const;
-
 /**
  * Lets a step go on when its outcome says so.
  *
@@ -94,13 +76,12 @@ export async function passOrRefuse(
   outcome: Outcome,
   signal: AbortSignal,
   host: string,
-  step: { readonly what: string; readonly reason: number },
+  { what, reason }: Step,
 ): Promise<void> {
   try {
     await pass(outcome, signal);
   } catch (error) {
     if (signal.aborted || error instanceof SshError) throw error;
-    const { what, reason } = step;
     const cause = error as Error;
     const message = explain(`${what} on "${host}"`, cause.message);
     throw new ChannelOpenError(message, { reason, host, cause });

@@ -5,7 +5,7 @@ import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
 import { type MemoryChannels, once } from "./_channels.ts";
-import { notListening, passOrRefuse, STEPS, unreachable } from "./_errors.ts";
+import { notListening, passOrRefuse, refused, STEPS } from "./_errors.ts";
 import type { MemoryHost, TakeConnection } from "./_host.ts";
 import { MemoryTunnel, tunnelPair } from "./_tunnel.ts";
 import { ByteQueue } from "../scripts/byte_queue.ts";
@@ -114,11 +114,12 @@ export class MemoryForwards {
     const isTable = typeof targets !== "function";
     const handler = isTable ? own(targets, target) : targets(target, name);
     if (handler !== undefined) return (far) => void this.#serve(handler, far);
+    const what = `Cannot open a forward to "${target}"`;
     const why = isTable
       ? ": it is not in the option `targets`" +
         didYouMean(target, Object.keys(targets))
       : "";
-    throw unreachable(name, target, why);
+    throw refused(name, { what, reason: 2 }, `connect failed${why}`);
   }
 
   async #serve(handler: TargetHandler, far: MemoryTunnel): Promise<void> {

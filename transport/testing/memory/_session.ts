@@ -197,21 +197,24 @@ export class MemorySession implements RemoteSession {
     const outcome = options.onExec?.(this.#line, connection);
     await passOrRefuse(outcome, signal, name, STEPS.exec);
     const { line } = this.#request;
-    if (line !== undefined) return requireScript(line, options.commands, name);
-    return options.shell;
+    return line === undefined ? options.shell : this.#find(line);
   }
+
+  readonly #find = (line: string): CommandScript => {
+    const { name, options } = this.#channels;
+    return requireScript(line, options.commands, name);
+  };
 
   #play(
     script: CommandScript | undefined,
     env: Record<string, string>,
   ): Promise<CommandResult> {
-    const { name: host, options: { commands } } = this.#channels;
     const parts: RunParts = {
-      host,
+      host: this.#channels.name,
       env,
       process: this.#process,
       terminal: this.#terminal,
-      find: (line) => requireScript(line, commands, host),
+      find: this.#find,
       input: this.#input,
       write: (stream, bytes) => this.#output.write(stream, bytes),
     };

@@ -41,7 +41,7 @@ import { requireScript } from "../scripts/commands.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/outcome.ts";
 import { MemoryChannels, type MemoryChannelsParts } from "./_channels.ts";
-import { noSubsystem } from "./_errors.ts";
+import { refused } from "./_errors.ts";
 import { MemoryForwards } from "./_forwards.ts";
 import type { MemoryHost } from "./_host.ts";
 import { type MemoryRequest, requestOf, resultOf } from "./_request.ts";
@@ -284,8 +284,13 @@ export class MemoryConnection implements ScriptedConnection {
   ): Promise<SftpPipe> {
     return openSftpPipe(this.#channels, () => {
       const files = name === "sftp" ? this.#parts.files() : undefined;
-      if (files === undefined) throw noSubsystem(this.#name, name, what);
-      return files;
+      if (files !== undefined) return files;
+      const why = `the server refused the subsystem ${JSON.stringify(name)}`;
+      throw refused(
+        this.#name,
+        { what: `Cannot start ${what}`, reason: 0 },
+        why,
+      );
     }, signal);
   }
 

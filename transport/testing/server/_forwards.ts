@@ -1,13 +1,7 @@
 /** The forwards of one connection of the embedded server. */
 
 import { chmod, unlink } from "node:fs/promises";
-import {
-  type AddressInfo,
-  connect,
-  createServer,
-  type Server as NetServer,
-  type Socket,
-} from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 // @ts-types="@types/ssh2"
 import type {
   Connection,
@@ -93,13 +87,18 @@ export class ServerForwards {
       this.#own(socket);
       this.#admit(given, socket);
     });
+    // Connections that were taken stay.
+    const close = async () => {
+      // Its callback waits for the connections; the port is free at once.
+      net.close();
+      // Node has removed the socket.
+      if ("path" in given) await unlink(given.path).catch(() => {});
+    };
     const listening = async () => {
       if ("path" in address) await chmod(address.path, 0o600);
       else given = { ...address, port: (net.address() as AddressInfo).port };
-      if (this.#hasEnded) return await closeListener(net, given);
-      this.#listeners.set(JSON.stringify(given), () => {
-        return closeListener(net, given);
-      });
+      if (this.#hasEnded) return await close();
+      this.#listeners.set(JSON.stringify(given), close);
       accept?.("port" in given ? given.port : undefined);
     };
     net.once("error", () => reject?.());
@@ -148,20 +147,27 @@ export class ServerForwards {
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
+  /** Joins them until both have ended. Each direction ends by itself. */
   #join(channel: ServerChannel, socket: Socket): void {
     this.#onOpen();
-    joinChannel(channel, socket);
+    // A socket that dies under a channel is no error of the server.
+    channel.on("error", () => {});
+    // The end of the client is an end of file for the socket, and no more.
+    channel.pipe(socket);
+    // ssh2's server closes a channel with its `end()`, in both directions.
+    socket.pipe(channel, { end: false });
+    socket.once("end", () => {
+      if (!channel.writableEnded) channel.write("", () => channel.eof());
+    });
+    // After all that was written.
+    socket.once("close", () => channel.end());
+    channel.once("close", () => {
+      if (socket.destroyed) return;
+      if (socket.writableFinished) return void socket.destroy();
+      socket.once("finish", () => socket.destroy());
+      socket.end();
+    });
   }
-}
-
-/** Stops listening; connections that were taken stay. */
-async function closeListener(
-  net: NetServer,
-  address: ForwardTarget,
-): Promise<void> {
-  // Its callback waits for the connections; the port is free at once.
-  net.close();
-  if ("path" in address) await unlink(address.path).catch(() => {}); // Node has done it.
 }
 
 /** As sshd does without `GatewayPorts`: never an address that others reach. */
@@ -173,30 +179,4 @@ function addressOf(info: TcpipBindInfo | SocketBindInfo): ForwardTarget {
   return "socketPath" in info
     ? { path: info.socketPath }
     : { hostname: info.bindAddr, port: info.bindPort };
-}
-
-/**
- * Joins a channel with a socket until both have ended. Each direction ends by itself.
- *
- * @param channel The channel.
- * @param socket The socket; made with `allowHalfOpen`.
- */
-function joinChannel(channel: ServerChannel, socket: Socket): void {
-  // A socket that dies under a channel is no error of the server.
-  channel.on("error", () => {});
-  // The end of the client is an end of file for the socket, and no more.
-  channel.pipe(socket);
-  // ssh2's server closes a channel with its `end()`, in both directions.
-  socket.pipe(channel, { end: false });
-  socket.once("end", () => {
-    if (!channel.writableEnded) channel.write("", () => channel.eof());
-  });
-  // After all that was written.
-  socket.once("close", () => channel.end());
-  channel.once("close", () => {
-    if (socket.destroyed) return;
-    if (socket.writableFinished) return void socket.destroy();
-    socket.once("finish", () => socket.destroy());
-    socket.end();
-  });
 }
