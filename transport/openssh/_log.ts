@@ -235,6 +235,10 @@ export class DialLog {
     if (/^connect to host /.test(last)) {
       return new DialError("tcp", message, options);
     }
+    // Its own clock has the same deadline as ours, and may be the first.
+    if (/^Connection (to \S+ port \d+ )?timed out/.test(last)) {
+      return new DialError("timeout", message, options);
+    }
     // Not what speaks another protocol: waiting does not make it an sshd.
     const throttled = this.#phase === "banner" &&
       !/invalid format|unexpected|banner line/i.test(last) &&

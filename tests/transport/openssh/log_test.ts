@@ -112,6 +112,25 @@ const failures: readonly [
     false,
   ],
   [
+    "a server that is silent for as long as ssh waits",
+    [
+      ...TO_BANNER,
+      "Connection timed out during banner exchange",
+      "Connection to 10.0.0.1 port 22 timed out",
+    ],
+    "timeout",
+    false,
+  ],
+  [
+    "a server that is silent in the key exchange",
+    [
+      ...TO_KEX,
+      "Connection to 10.0.0.1 port 22 timed out",
+    ],
+    "timeout",
+    false,
+  ],
+  [
     "a connection that ends while its host key is judged",
     [
       ...TO_KEY,
