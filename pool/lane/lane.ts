@@ -9,6 +9,7 @@ import type { ClosedReason, Connection } from "../../transport/connector.ts";
 import { hostLabel, type ResolvedHost } from "../../transport/host/host.ts";
 import { Backoff } from "./backoff.ts";
 import { ConnectionSet } from "./connection_set.ts";
+import { Demand } from "./demand.ts";
 import { Dialer, type DialerListener, type Dialled } from "./dialer.ts";
 import type { Permit, PermitRequester } from "../limits/permits.ts";
 import type { PoolContext } from "./context.ts";
@@ -76,6 +77,7 @@ export class Lane
   readonly #scaleOut = new ScaleOut();
   readonly #learned: LearnedLimits;
   readonly #maxConnections: number;
+  readonly #demand: Demand;
   readonly #tick = new EarliestTimer(() => this.#onTick(), { isUnref: false });
   #isPumping = false;
 
@@ -99,6 +101,14 @@ export class Lane
     this.#maxConnections = host.keyboardInteractive === undefined
       ? limits.maxConnectionsPerHost
       : limits.maxInteractiveConnectionsPerHost;
+    this.#demand = new Demand({
+      context,
+      maxConnections: this.#maxConnections,
+      queue: this.#queue,
+      connections: this.#connections,
+      learned: this.#learned,
+      scaleOut: this.#scaleOut,
+    });
   }
 
   /** Slots of each connection. */
@@ -135,7 +145,7 @@ export class Lane
   /** Takes a slot if there is one and nobody waits for it. */
   tryTake(kind: SlotKind): PooledConnection | undefined {
     if (this.#queue.hasWaitersBefore(kind)) return undefined;
-    if (kind === "stream" && !this.#mayStream()) return undefined;
+    if (kind === "stream" && !this.#demand.mayStream) return undefined;
     const pooled = this.#connections.leastLoaded(this.sessionLimit);
     pooled?.takeSlot(kind);
     return pooled;
@@ -188,7 +198,7 @@ export class Lane
 
   /** Permits.serve(): this lane's turn to dial has come. */
   startDial(permit: Permit): void {
-    if (this.#dialsWanted() <= 0) permit.release();
+    if (this.#demand.dials(this.dialing) <= 0) permit.release();
     else this.#dialer.begin(permit, this.#queue.oldest?.operation);
     this.#pump();
   }
@@ -312,7 +322,7 @@ export class Lane
         this.#connections.reclaimSlot();
         return;
       }
-      const waiter = this.#queue.takeSlotWaiter(this.#mayStream());
+      const waiter = this.#queue.takeSlotWaiter(this.#demand.mayStream);
       if (waiter === undefined) return;
       waiter.grant(pooled);
     }
@@ -320,7 +330,7 @@ export class Lane
 
   #dialMore(): void {
     const { permits } = this.#context;
-    while (this.#dialsWanted() > 0) {
+    while (this.#demand.dials(this.dialing) > 0) {
       // A hop is dialled beyond the cap: its target has a permit already, and
       // would otherwise wait for itself.
       const permit = this.#queue.hasPin
@@ -330,54 +340,6 @@ export class Lane
       this.#dialer.begin(permit, this.#queue.oldest?.operation);
     }
     permits.withdraw(this);
-  }
-
-  /** Returns how many more dials the waiters justify. */
-  #dialsWanted(): number {
-    const { limits, isClosing } = this.#context;
-    if (isClosing || this.waiting === 0) return 0;
-    const room = this.#maxConnections - this.#connections.counted -
-      this.dialing;
-    const most = Math.min(
-      room,
-      limits.maxConcurrentDialsPerHost - this.dialing,
-    );
-    const due = this.#scaleOut.isQuiet ? 0 : Math.min(this.#dialsDue(), most);
-    if (this.open.length + this.dialing === 0) {
-      // The connection that a hop's tunnel is on may wait for this very dial.
-      return room > 0 || this.#queue.hasPin ? Math.max(1, due) : 0;
-    }
-    const { slotsWanted } = this.#queue;
-    if (this.open.length === 0 || slotsWanted === 0) return due;
-    // However long they take: no more than give a slot to everybody. Where some
-    // are refused for the moment, those that there are will soon have room.
-    const demand = this.#connections.load + slotsWanted;
-    const needed = Math.ceil(demand / this.#learned.sessionsOfNew);
-    return Math.max(
-      due,
-      Math.min(
-        this.#scaleOut.wanted - this.dialing,
-        needed - this.open.length - this.dialing,
-        most,
-      ),
-    );
-  }
-
-  /**
-   * Returns how many dials the waiters will need in any case: a connection may
-   * carry only so many sessions in its life.
-   */
-  #dialsDue(): number {
-    const { sessionsInLife } = this.#learned;
-    if (sessionsInLife === Infinity) return 0;
-    const waiting = this.#queue.slotsWanted - this.#connections.sessionsLeft;
-    return Math.ceil(waiting / sessionsInLife) - this.dialing;
-  }
-
-  /** Returns whether one more slot may be taken that may be held for long. */
-  #mayStream(): boolean {
-    const most = this.#learned.streamsOf(this.#maxConnections);
-    return this.#connections.streams < most;
   }
 
   #add({ connection, hop }: Dialled, permit: Permit): void {

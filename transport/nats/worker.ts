@@ -266,21 +266,17 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     try {
       await this.#source?.stop();
     } finally {
-      await this.#end(drainMs);
-    }
-  }
-
-  async #end(drainMs: number): Promise<void> {
-    for (const shard of this.shards) this.give(shard);
-    if (drainMs > 0) await this.#drained(drainMs);
-    for (const held of [...this.#held.values()]) held.end();
-    this.#peer.close();
-    this.#clock.stop();
-    try {
-      this.#presence.unsubscribe();
-      await this.#bus.flush();
-    } catch {
-      // The bus was closed.
+      for (const shard of this.shards) this.give(shard);
+      if (drainMs > 0) await this.#drained(drainMs);
+      for (const held of [...this.#held.values()]) held.end();
+      this.#peer.close();
+      this.#clock.stop();
+      try {
+        this.#presence.unsubscribe();
+        await this.#bus.flush();
+      } catch {
+        // The bus was closed.
+      }
     }
   }
 
