@@ -4,7 +4,7 @@ import type { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { Connection, ServerChannel, Session } from "ssh2";
 import { matchPatterns } from "../../host/pattern.ts";
-import { abortable, onAbort } from "../../abort.ts";
+import { onAbort } from "../../abort.ts";
 import type { MemoryTree } from "../files/memory_tree.ts";
 import {
   serverInternalsOf,
@@ -122,7 +122,6 @@ async function runOnChannel(
   const { commands, shell, exitWithoutStatus } = options;
   const input = new ByteQueue();
   feed(channel, (bytes) => input.push(bytes), () => input.end());
-  const closed = closedSignal(channel);
   const find = (line: string) => findScript(line, commands, run.host);
   const { code, signal } = await play(
     {
@@ -131,10 +130,10 @@ async function runOnChannel(
       input,
       write: (stream, bytes) => {
         const sink = stream === "stdout" ? channel : channel.stderr;
-        const written = new Promise<void>((resolve, reject) => {
+        // Where the channel closes it never settles; a handler has its signal.
+        return new Promise((resolve, reject) => {
           sink.write(bytes, (error) => error ? reject(error) : resolve());
         });
-        return abortable(written, closed);
       },
     },
     line === undefined ? shell || undefined : find(line),
@@ -171,13 +170,6 @@ function feed(
   channel.once("end", ended);
 }
 
-/** Makes a signal that aborts with the channel: ssh2 then calls nobody back. */
-function closedSignal(channel: ServerChannel): AbortSignal {
-  const closed = new AbortController();
-  channel.once("close", () => closed.abort());
-  return closed.signal;
-}
-
 /** What OpenSSH's sftp-server ends with at something that it cannot read. */
 const BAD_MESSAGE_CODE = 11;
 
@@ -194,16 +186,12 @@ function serveSftp(
     // What still comes is not read any more.
     channel.resume();
   };
-  const closed = closedSignal(channel);
   const server = new SftpServer({
     files,
-    send: (bytes) => {
-      if (channel.write(bytes)) return undefined;
-      const drained = new Promise<void>((resolve) => {
-        channel.once("drain", resolve);
-      });
-      return abortable(drained, closed);
-    },
+    send: (bytes) =>
+      channel.write(bytes)
+        ? undefined
+        : new Promise((resolve) => channel.once("drain", resolve)),
     end: () => finish(BAD_MESSAGE_CODE),
     gate: (request) => passAtOnce(options.onSftpRequest?.(request), signal),
   });
