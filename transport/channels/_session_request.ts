@@ -6,10 +6,10 @@
 
 import {
   type CheckedCall,
-  checkLength,
   shellTerminal,
   terminalOf,
 } from "../command/call_options.ts";
+import { checkLength } from "../command/line_length.ts";
 import { remoteCommand } from "../command/remote_command.ts";
 import { loginShellLine } from "../command/shell_line.ts";
 import type { SudoCommand } from "../command/sudo_command.ts";

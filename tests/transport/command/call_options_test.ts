@@ -4,10 +4,10 @@ import { remoteCommand } from "../../../transport/command/remote_command.ts";
 import { shellLine } from "../../../transport/command/shell_line.ts";
 import {
   checkExec,
-  checkLength,
   checkShellOptions,
   checkSpawn,
 } from "../../../transport/command/call_options.ts";
+import { checkLength } from "../../../transport/command/line_length.ts";
 
 /** Checks an option of `exec()`. */
 function exec(options: unknown) {
