@@ -384,6 +384,14 @@ Deno.test("the pool has at most 18 rooms on 10 floors, and no import runs up", (
   assertEquals(upward, []);
 });
 
+Deno.test("no file of the library has more than 300 lines of code", () => {
+  const long = library.flatMap(({ path, code }) => {
+    const lines = code.split("\n").filter((line) => line.trim() !== "").length;
+    return lines > 300 ? [`${path}: ${lines}`] : [];
+  });
+  assertEquals(long, []);
+});
+
 Deno.test("a name that a file exports occurs once in the library", () => {
   const files = new Map<string, string[]>();
   for (const { path, code } of library) {
