@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Deadline, sleep } from "../abort.ts";
+import { Deadline, onAbort, settledWithin, sleep } from "../abort.ts";
 import { CONNECT_OPTIONS } from "../connect_options.ts";
 import type { Connection, ConnectOptions, Connector } from "../connector.ts";
 import { DialError } from "../errors.ts";
@@ -27,10 +27,14 @@ import { Peer } from "./_peer.ts";
 import { NobodyThere } from "./_questions.ts";
 
 /**
- * How long the owner of a host has to say that it is there, in milliseconds: at
- * first, when half of those asked may be a worker that is frozen, and at most.
+ * How long the owner of a host has to say that it is there before it is asked
+ * again, in milliseconds: at first, so often, and then twice as long each time
+ * up to the most. Of two owners one may be frozen, and then each question is
+ * lost with a chance of a half: of eight hosts one loses four in a row often.
  */
-const ANSWER_MS = { first: 150, most: 1_000 };
+const PAUSE_MS = { first: 150, times: 8, most: 1_000 };
+/** How late an answer counts, in milliseconds, beside those to later questions. */
+const ANSWER_MS = 5_000;
 /** How long a worker is left alone that cannot answer now, in milliseconds. */
 const BUSY_MS = 50;
 /** Longer names are no names of hosts. */
@@ -152,39 +156,49 @@ export class NatsConnector implements Connector {
   async #ask(name: string, signal: AbortSignal): Promise<Offer> {
     const token = tokenOf(name);
     const subject = `${this.#prefix}.dial.${this.#group}.${token}`;
-    const refused = deferred<never>();
-    refused.promise.catch(() => {});
+    const offered = deferred<Offer>();
+    offered.promise.catch(() => {});
     const stop = this.#peer.whenRefused((at) => {
       // The server names the subject that it has mapped this one to.
       const isOurs = at === subject ||
         at.endsWith(`.${this.#group}.${token}`);
-      if (isOurs) refused.reject(this.#notAllowed(name));
+      if (isOurs) offered.reject(this.#notAllowed(name));
     });
+    const over = new AbortController();
+    const unwatch = onAbort(signal, () => over.abort(signal.reason));
     try {
-      for (let ms = ANSWER_MS.first;; ms = Math.min(2 * ms, ANSWER_MS.most)) {
+      for (let times = 0, ms = PAUSE_MS.first;; times++) {
         signal.throwIfAborted();
         if (this.#peer.fault !== undefined) throw this.#notAllowed(name);
         if (this.#peer.isDown) throw this.#noBus(name);
-        const answer = this.#request(subject, name, ms, signal);
-        answer.catch(() => {});
-        const offer = await Promise.race([answer, refused.promise]);
-        if (offer !== undefined) return offer;
+        const answer = this.#request(subject, name, over.signal);
+        // One that comes after the next question is as good.
+        answer.then((offer) => {
+          if (offer !== undefined) offered.resolve(offer);
+        }, offered.reject);
+        if (times > PAUSE_MS.times) ms = Math.min(2 * ms, PAUSE_MS.most);
+        const offer = await Promise.race([
+          offered.promise,
+          settledWithin(ms, answer),
+        ]);
+        if (offer) return offer;
       }
     } finally {
       stop();
+      unwatch();
+      over.abort();
     }
   }
 
   async #request(
     subject: string,
     name: string,
-    timeoutMs: number,
     signal: AbortSignal,
   ): Promise<Offer | undefined> {
     const request = jsonBytes({ from: this.#peer.subject });
     let data: Uint8Array | undefined;
     try {
-      data = await this.#peer.ask(subject, request, timeoutMs, signal);
+      data = await this.#peer.ask(subject, request, ANSWER_MS, signal);
     } catch (error) {
       if (!(error instanceof NobodyThere)) throw error;
       throw failed("tcp", name, "no worker serves it at the moment", true);

@@ -17,7 +17,7 @@ import {
   DialError,
 } from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
-import { SHARDS } from "../../kit/nats.ts";
+import { type NatsConnection, SHARDS } from "../../kit/nats.ts";
 import { PING_MS, quietly, site, testNats, until } from "./_kit.ts";
 
 const HOST = "ops@web-1";
@@ -343,6 +343,55 @@ testNats("a client with too much open waits with the rest of it", async () => {
   );
   assertEquals((await Promise.all(all)).length, 30);
   assert(fleet.worker.stats().refused > 0);
+});
+
+/** A bus of a client that decides what becomes of its questions for a host. */
+function withQuestions(
+  bus: NatsConnection,
+  send: (nth: number, ask: () => void) => void,
+): NatsConnection {
+  let asked = 0;
+  return new Proxy(bus, {
+    get(target, key) {
+      const value = Reflect.get(target, key, target);
+      if (typeof value !== "function") return value;
+      if (key !== "publish") return value.bind(target);
+      return (...args: Parameters<typeof bus.publish>) => {
+        const ask = () => target.publish(...args);
+        if (args[0].startsWith("ssh.dial.")) send(++asked, ask);
+        else ask();
+      };
+    },
+  });
+}
+
+testNats(
+  "questions that a frozen worker gets are asked again soon",
+  async () => {
+    await using fleet = await site();
+    const bus = withQuestions(
+      fleet.clientBus,
+      (nth, ask) => nth > 8 ? ask() : undefined,
+    );
+    const connector = new NatsConnector(bus, { pingMs: PING_MS });
+    // One that waits twice as long each time takes 6 s.
+    const connection = await connector.connect(RESOLVED, { timeoutMs: 4_000 });
+    await connection.close();
+    connector.close();
+  },
+);
+
+testNats("an answer counts that comes after the next question", async () => {
+  await using fleet = await site();
+  let late: ReturnType<typeof setTimeout> | undefined;
+  const bus = withQuestions(fleet.clientBus, (nth, ask) => {
+    if (nth === 1) late = setTimeout(ask, 400);
+  });
+  const connector = new NatsConnector(bus, { pingMs: PING_MS });
+  const connection = await connector.connect(RESOLVED, { timeoutMs: 4_000 });
+  await connection.close();
+  connector.close();
+  clearTimeout(late);
 });
 
 testNats("nothing is begun by a worker that may have been asleep", async () => {
