@@ -26,7 +26,11 @@ if (mode === "dial") {
 } else {
   const connection = await connector.connect(JSON.parse(host));
   await connection.exec("true");
+  if (mode === "hold") {
+    await connection.exec("echo; exec sleep 60", {
+      onStdout: () => void say("connected"),
+    });
+  }
   say("connected");
-  if (mode === "hold") await connection.exec("sleep 60");
   if (mode === "stay") setInterval(() => {}, 1000);
 }
