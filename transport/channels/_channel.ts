@@ -101,6 +101,7 @@ export class Channel {
   /** Nobody is to hear of it any more. */
   #abandoned = false;
   #eofIsDue = false;
+  #windowIsDue = false;
   #sentEof = false;
   #sentClose = false;
   #sawEof = false;
@@ -341,14 +342,29 @@ export class Channel {
     if (!this.#abandoned) this.#observer.eof();
   }
 
+  /** The server opened its window. */
   onWindow(bytes: number): void {
     this.#outbound?.open(bytes);
-    if (this.#eofIsDue) this.eof();
+    if (this.#outbound?.isFull !== true || this.#windowIsDue) return;
+    // Several come at once, each for a few packets: sent in one piece.
+    this.#windowIsDue = true;
+    queueMicrotask(() => {
+      this.#windowIsDue = false;
+      try {
+        this.#retry(false);
+      } catch (error) {
+        this.#context.transport.destroy(error as Error);
+      }
+    });
   }
 
   /** What was sent is with the system: others on the link had their turn. */
   onDrain(): void {
-    this.#outbound?.onDrain();
+    this.#retry(true);
+  }
+
+  #retry(isTurn: boolean): void {
+    this.#outbound?.retry(isTurn);
     if (this.#eofIsDue) this.eof();
   }
 

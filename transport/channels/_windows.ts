@@ -92,7 +92,8 @@ export class OutboundWindow {
     this.#transport = transport;
     this.#remoteId = remoteId;
     this.#bytes = bytes;
-    this.#maxPacket = Math.min(maxPacket, PACKET_BYTES);
+    const most = transport.maxDataBytes ?? PACKET_BYTES;
+    this.#maxPacket = Math.min(maxPacket, most);
   }
 
   /** Whether a write waits for the window. */
@@ -113,7 +114,7 @@ export class OutboundWindow {
   }
 
   /**
-   * The server opens the window.
+   * The server opens the window: `retry()` is due.
    *
    * @throws {ProtocolViolation} If it opens it further than there are numbers.
    */
@@ -122,16 +123,14 @@ export class OutboundWindow {
     if (this.#bytes > MAX_WINDOW_BYTES) {
       throw new ProtocolViolation("the server opened a window too far");
     }
-    this.#retry(false);
   }
 
-  /** What was sent is with the system. */
-  onDrain(): void {
-    this.#retry(true);
-  }
-
-  /** @param isTurn Whether a packet may go although much is unsent again. */
-  #retry(isTurn: boolean): void {
+  /**
+   * Sends what waits and may be sent.
+   *
+   * @param isTurn Whether a packet may go although much is unsent again.
+   */
+  retry(isTurn: boolean): void {
     if (this.#rest === undefined) return;
     this.#rest = this.#push(this.#rest, isTurn);
     if (this.#rest === undefined) this.drop();

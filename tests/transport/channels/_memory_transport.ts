@@ -41,6 +41,8 @@ export class MemoryTransport implements PacketTransport {
   lendsData = false;
   /** As a test sets it. */
   unsentBytes = 0;
+  /** As a test sets it. */
+  maxDataBytes?: number;
   /** The payloads that were sent. */
   readonly sent: Uint8Array[] = [];
   /** Called with each, after it was written down. */

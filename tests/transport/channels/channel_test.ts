@@ -3,6 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   CHANNEL_CLOSE,
+  CHANNEL_DATA,
   CHANNEL_EOF,
   CHANNEL_FAILURE,
   CHANNEL_OPEN_CONFIRMATION,
@@ -11,6 +12,9 @@ import {
   CHANNEL_WINDOW_ADJUST,
 } from "../../../transport/channels/_wire.ts";
 import { fieldsOf, memoryTable, recorder } from "./_memory_transport.ts";
+
+/** Bytes of a DATA message before its data: type, channel, length. */
+const DATA_HEAD = 9;
 
 Deno.test("Channel.request() throws what a bad value causes, ends nothing, and waits for no answer to it", () => {
   const { transport, say, broken, openChannel } = memoryTable();
@@ -88,6 +92,51 @@ Deno.test("Channel holds data back while much is unsent, whatever the window say
   assertEquals(turn(), [100, 100, 101, 101]);
   await Promise.all(writes);
   assertEquals(turn(), []);
+});
+
+Deno.test("Channel sends in one piece what windows that are opened in one turn allow, and then its end of file", async () => {
+  const { transport, table, say } = memoryTable();
+  const channel = table.open(recorder());
+  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
+  transport.taken();
+  const written = channel.write(new Uint8Array(50_000));
+  channel.eof();
+  for (let i = 0; i < 3; i++) {
+    say(CHANNEL_WINDOW_ADJUST, channel.id, 10_000);
+  }
+  await Promise.resolve();
+  assertEquals(transport.sent.map((it) => it.length), [DATA_HEAD + 30_000]);
+  transport.taken();
+  say(CHANNEL_WINDOW_ADJUST, channel.id, 40_000);
+  await written;
+  assertEquals(transport.taken(), [CHANNEL_DATA, CHANNEL_EOF]);
+});
+
+Deno.test("Channel ends its transport when it cannot send what a window allows", async () => {
+  const { transport, table, say } = memoryTable();
+  const channel = table.open(recorder());
+  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
+  channel.write(new Uint8Array(10));
+  const error = new Error("no memory");
+  transport.alloc = () => {
+    throw error;
+  };
+  say(CHANNEL_WINDOW_ADJUST, channel.id, 10);
+  await Promise.resolve();
+  assertEquals(transport.destroyedWith, error);
+});
+
+Deno.test("Channel cuts its data into pieces as its transport asks for", () => {
+  const { transport, table, say } = memoryTable();
+  transport.maxDataBytes = 1_000;
+  const channel = table.open(recorder());
+  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 2 ** 21, 2 ** 15);
+  transport.taken();
+  channel.write(new Uint8Array(2_500));
+  assertEquals(
+    transport.sent.map((it) => it.length - DATA_HEAD),
+    [1_000, 1_000, 500],
+  );
 });
 
 Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once", () => {
