@@ -3,8 +3,7 @@ import type { Handle, SftpCall } from "./_call.ts";
 import { diagnosed, lookForFolder } from "./_diagnose.ts";
 import { OpenFlag } from "./packets.ts";
 
-/** What is asked for ahead of the reader at most, in bytes. */
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** What is asked for ahead of the reader at most, however small it is. */
 const MAX_REQUESTS = 128;
 
 /** Options of {@linkcode readAhead}. */
@@ -42,16 +41,17 @@ export async function* readAhead(
     : AbortSignal.any([call.signal, stop.signal]);
   const reading = call.withSignal(signal);
   const inFlight: Promise<Slot>[] = [];
-  let requests = end === Infinity ? 2 : MAX_REQUESTS;
+  let count = end === Infinity ? 2 : MAX_REQUESTS;
   let chunk = call.protocol.maxReadBytes;
   let next = offset;
-  const { buffers } = call.protocol.requests;
+  const { requests } = call.protocol;
+  const { buffers } = requests;
   const asked = () => {
     if (next >= end && call.protocol.keepsOrder) onSent?.();
   };
   const ask = () => {
     if (next >= end) return;
-    const most = Math.min(requests, Math.ceil(WINDOW_BYTES / chunk));
+    const most = Math.min(count, Math.ceil(requests.windowBytes / chunk));
     while (inFlight.length < most && next < end) {
       const length = Math.min(chunk, end - next);
       const range = { offset: next, length, asked };
@@ -74,7 +74,7 @@ export async function* readAhead(
         if (reuse) buffers.giveBack(piece);
       }
       if (isLast) return;
-      requests = Math.min(requests * 2, MAX_REQUESTS);
+      count = Math.min(count * 2, MAX_REQUESTS);
       // A server that answers with less than it is asked for has its own limit.
       chunk = Math.min(call.protocol.maxReadBytes, Math.max(largest, 4096));
     }

@@ -14,8 +14,14 @@ import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */
 const SMALL_BYTES = 16 * 1024;
-/** What a channel sends in one message. */
-const MESSAGE_BYTES = 32 * 1024;
+/** What a channel sends in one message: 32 KiB, less what carries it may need. */
+const MESSAGE_BYTES = 32 * 1024 - 64;
+/** What is under way at once at least, in bytes: enough for four large requests. */
+const MIN_WINDOW_BYTES = 1024 * 1024;
+/** And at most. */
+const MAX_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Faster than a cipher: what a link carries in a millisecond at most. */
+const BYTES_PER_MS = 512 * 1024;
 const NOTHING = new Uint8Array();
 
 interface Outgoing {
@@ -55,6 +61,8 @@ interface Pending {
   readonly effects: Effects;
   readonly onLateAnswer: ((answer: PacketReader) => void) | undefined;
   isSent: boolean;
+  /** When it was sent, if no other was under way. */
+  readonly aloneSince: number | undefined;
 }
 
 interface Settle {
@@ -81,6 +89,7 @@ export class Requests {
   #isBlocked = false;
   #isPumping = false;
   #nextId = 0;
+  #roundTripMs = Infinity;
   #end: { readonly error: Error | undefined } | undefined;
   #hasVersion = false;
   /** What came instead of the first packet. */
@@ -154,6 +163,15 @@ export class Requests {
   }
 
   /**
+   * The bytes to read or write ahead: as many as fill the link. More would wait
+   * for their turn, and leave the caches of the processors meanwhile.
+   */
+  get windowBytes(): number {
+    const bytes = this.#roundTripMs * BYTES_PER_MS;
+    return Math.min(MAX_WINDOW_BYTES, Math.max(MIN_WINDOW_BYTES, bytes));
+  }
+
+  /**
    * Sends a request.
    *
    * @returns The answer, whatever its type.
@@ -172,14 +190,16 @@ export class Requests {
     }
     return new Promise((resolve, reject) => {
       const id = this.#freeId();
+      const isAlone = this.#pending.size === 0;
       const pending: Pending = {
         settle: { resolve, reject },
         changes,
         effects,
         onLateAnswer,
         isSent: false,
+        aloneSince: isAlone ? performance.now() : undefined,
       };
-      if (this.#pending.size === 0) this.#transport.ref?.();
+      if (isAlone) this.#transport.ref?.();
       this.#pending.set(id, pending);
       if (signal !== undefined) this.#watch(id, pending, signal);
       const packet = writer.finish(id, payload?.length);
@@ -301,6 +321,10 @@ export class Requests {
       throw protocolError(`an answer to request ${id}, which was not sent`);
     }
     this.#forget(id);
+    if (pending.aloneSince !== undefined) {
+      const ms = performance.now() - pending.aloneSince;
+      this.#roundTripMs = Math.min(this.#roundTripMs, ms);
+    }
     if (pending.settle !== undefined) pending.settle.resolve(answer);
     else pending.onLateAnswer?.(answer);
   }

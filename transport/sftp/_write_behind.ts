@@ -3,8 +3,7 @@ import { abortable, onAbort } from "../abort.ts";
 import { diagnosed, lookForSpace } from "./_diagnose.ts";
 import type { Handle, SftpCall } from "./_call.ts";
 
-/** What is sent ahead of the answers at most, in bytes. */
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** What is sent ahead of the answers at most, however small it is. */
 const MAX_REQUESTS = 128;
 
 /**
@@ -83,8 +82,9 @@ export class WriteBehind {
   }
 
   get #isFull(): boolean {
+    const { requests } = this.#call.protocol;
     return this.#failure === undefined &&
-      (this.#bytes >= WINDOW_BYTES || this.#requests >= MAX_REQUESTS);
+      (this.#bytes >= requests.windowBytes || this.#requests >= MAX_REQUESTS);
   }
 
   #check(): void {
