@@ -111,12 +111,16 @@ const GRAIN_BYTES = 16 * 1024;
  */
 export class PacketBuffers {
   readonly #free: ArrayBuffer[] = [];
-  /** What is out and may come back. */
-  readonly #lent = new WeakSet<ArrayBufferLike>();
+  /** What is out and may come back, in so many parts. */
+  readonly #lent = new WeakMap<ArrayBufferLike, number>();
   #users = 0;
 
-  /** Returns memory for a packet; what is in it is of no meaning. */
-  take(length: number): Uint8Array {
+  /**
+   * Returns memory for a packet; what is in it is of no meaning.
+   *
+   * @param parts How many views of it are to come back.
+   */
+  take(length: number, parts = 1): Uint8Array {
     if (this.#users === 0 || length <= SMALL_BYTES) {
       return new Uint8Array(length);
     }
@@ -124,7 +128,7 @@ export class PacketBuffers {
     const buffer = free !== undefined && free.byteLength >= length
       ? free
       : new ArrayBuffer(Math.ceil(length / GRAIN_BYTES) * GRAIN_BYTES);
-    this.#lent.add(buffer);
+    this.#lent.set(buffer, parts);
     return new Uint8Array(buffer, 0, length);
   }
 
@@ -133,8 +137,11 @@ export class PacketBuffers {
    * A view of other memory is ignored.
    */
   giveBack({ buffer }: Uint8Array): void {
-    if (!this.#lent.delete(buffer) || this.#users === 0) return;
-    this.#free.push(buffer as ArrayBuffer);
+    const parts = this.#lent.get(buffer);
+    if (parts === undefined) return;
+    if (parts > 1) return void this.#lent.set(buffer, parts - 1);
+    this.#lent.delete(buffer);
+    if (this.#users > 0) this.#free.push(buffer as ArrayBuffer);
   }
 
   /** Somebody begins to read who will give back. */

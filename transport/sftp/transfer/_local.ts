@@ -24,8 +24,10 @@ import type {
   Target,
 } from "./_plan.ts";
 
-/** How much is read from a local file at once, at most. */
-const CHUNK_BYTES = 256 * 1024;
+/** How large a piece of a local file is, at most. */
+const PIECE_BYTES = 256 * 1024;
+/** How many are read at once: for each read a thread has to be woken. */
+const PIECES = 4;
 
 /** Looks at a path that the caller named: links are followed. */
 export async function lookAt(path: string): Promise<Entry> {
@@ -92,21 +94,24 @@ export interface LocalRange {
 }
 
 /**
- * Reads an open file. A piece is read while the one before it is used.
+ * Reads an open file. What comes next is read while pieces are used.
  *
  * @param path What an error is to call the file.
  */
 export async function* readLocal(
   file: FileHandle,
   path: string,
-  { start, end, unitBytes = CHUNK_BYTES, memory }: LocalRange,
+  { start, end, unitBytes = PIECE_BYTES, memory }: LocalRange,
 ): AsyncGenerator<Uint8Array> {
-  const units = Math.max(1, Math.floor(CHUNK_BYTES / unitBytes));
+  const units = Math.max(1, Math.floor(PIECE_BYTES / unitBytes));
   const size = units * unitBytes;
+  // One that does not say how long it is may well be empty.
+  const pieces = end === Infinity ? 1 : PIECES;
   let offset = start;
   const read = async () => {
-    const most = Math.min(size, end - offset);
-    const buffer = memory?.take(most) ?? new Uint8Array(most);
+    const most = Math.min(pieces * size, end - offset);
+    const parts = Math.ceil(most / size);
+    const buffer = memory?.take(most, parts) ?? new Uint8Array(most);
     if (most === 0) return buffer;
     const { bytesRead } = await file.read(buffer, 0, most, offset);
     return buffer.subarray(0, bytesRead);
@@ -121,7 +126,9 @@ export async function* readLocal(
       offset += chunk.length;
       next = read();
       next.catch(() => {}); // seen when its turn comes, if it comes
-      yield chunk;
+      for (let at = 0; at < chunk.length; at += size) {
+        yield chunk.subarray(at, at + size);
+      }
     }
   } finally {
     // Not under way any more when the file is closed.
