@@ -66,6 +66,8 @@ export class OutboundWindow {
   readonly #transport: PacketTransport;
   readonly #remoteId: number;
   readonly #maxPacket: number;
+  /** What its transport likes best. */
+  readonly #usualPacket: number;
   #bytes: number;
   #rest: Uint8Array | undefined;
   #onSent: (() => void) | undefined;
@@ -92,8 +94,9 @@ export class OutboundWindow {
     this.#transport = transport;
     this.#remoteId = remoteId;
     this.#bytes = bytes;
-    const most = transport.maxDataBytes ?? PACKET_BYTES;
-    this.#maxPacket = Math.min(maxPacket, most);
+    this.#maxPacket = Math.min(maxPacket, PACKET_BYTES);
+    const usual = transport.usualDataBytes ?? PACKET_BYTES;
+    this.#usualPacket = Math.min(maxPacket, usual);
   }
 
   /** Whether a write waits for the window. */
@@ -108,6 +111,8 @@ export class OutboundWindow {
    * when it was, or after `drop()`.
    */
   write(chunk: Uint8Array): Promise<void> | undefined {
+    // One that waits may have been given room in this turn.
+    this.retry(false);
     this.#rest = this.#push(chunk);
     if (this.#rest === undefined) return undefined;
     return new Promise((resolve) => this.#onSent = resolve);
@@ -144,6 +149,12 @@ export class OutboundWindow {
     onSent?.();
   }
 
+  /** The usual size, unless that takes one packet more. */
+  #packetFor(bytes: number): number {
+    const [usual, most] = [this.#usualPacket, this.#maxPacket];
+    return Math.ceil(bytes / usual) > Math.ceil(bytes / most) ? most : usual;
+  }
+
   /** Sends what may be sent, and returns the rest. */
   #push(chunk: Uint8Array, isTurn = false): Uint8Array | undefined {
     let at = 0;
@@ -154,7 +165,7 @@ export class OutboundWindow {
       const size = Math.min(
         chunk.length - at,
         this.#bytes,
-        this.#maxPacket,
+        this.#packetFor(chunk.length - at),
       );
       if (size === 0) return chunk.subarray(at);
       this.#bytes -= size;

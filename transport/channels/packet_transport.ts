@@ -60,8 +60,8 @@ export interface PacketTransport {
   readonly hasGlobalRequests: boolean;
   /** Whether the memory of data is used again, once the listener has had it. */
   readonly lendsData?: boolean;
-  /** The most data that a message should carry. Default: 32 KiB. */
-  readonly maxDataBytes?: number;
+  /** How much data a message is best to carry, if there is more. Default: 32 KiB. */
+  readonly usualDataBytes?: number;
   /** Begins to report what arrives; what came before is reported first. */
   start(listener: TransportListener): void;
   /** Returns a packet for a payload of so many bytes, which begins at `HEAD`. */

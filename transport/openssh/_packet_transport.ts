@@ -43,7 +43,7 @@ export class MuxTransport implements PacketTransport {
   readonly hasGlobalRequests = false;
   readonly lendsData = true;
   /** `ssh` reads 16 KiB a turn, so this is two of them and not three. */
-  readonly maxDataBytes = 32 * 1024 - DATA_HEAD;
+  readonly usualDataBytes = 32 * 1024 - DATA_HEAD;
   readonly software: string;
   readonly algorithms: ConnectionAlgorithms | undefined;
   readonly #master: Master;

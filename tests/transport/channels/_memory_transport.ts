@@ -42,7 +42,7 @@ export class MemoryTransport implements PacketTransport {
   /** As a test sets it. */
   unsentBytes = 0;
   /** As a test sets it. */
-  maxDataBytes?: number;
+  usualDataBytes?: number;
   /** The payloads that were sent. */
   readonly sent: Uint8Array[] = [];
   /** Called with each, after it was written down. */

@@ -126,17 +126,39 @@ Deno.test("Channel ends its transport when it cannot send what a window allows",
   assertEquals(transport.destroyedWith, error);
 });
 
-Deno.test("Channel cuts its data into pieces as its transport asks for", () => {
+Deno.test("Channel cuts its data into packets as its transport likes best, but for one more packet", () => {
   const { transport, table, say } = memoryTable();
-  transport.maxDataBytes = 1_000;
+  transport.usualDataBytes = 2 ** 15 - 10;
   const channel = table.open(recorder());
   say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 2 ** 21, 2 ** 15);
   transport.taken();
-  channel.write(new Uint8Array(2_500));
-  assertEquals(
-    transport.sent.map((it) => it.length - DATA_HEAD),
-    [1_000, 1_000, 500],
-  );
+  const [usual, most] = [2 ** 15 - 10, 2 ** 15];
+  for (
+    const [bytes, ...packets] of [
+      [10, 10],
+      [2 ** 15, most],
+      [2 ** 16, most, most],
+      [2 ** 15 + 1, usual, 11],
+      [228_445, ...Array(6).fill(usual), 228_445 - 6 * usual],
+    ]
+  ) {
+    channel.write(new Uint8Array(bytes!));
+    const sent = transport.sent.splice(0).map((it) => it.length - DATA_HEAD);
+    assertEquals(sent, packets, `${bytes} bytes`);
+  }
+});
+
+Deno.test("Channel sends what waits before what is written when a window was just opened", async () => {
+  const { transport, table, say } = memoryTable();
+  const channel = table.open(recorder());
+  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
+  transport.taken();
+  const first = channel.write(new Uint8Array(10));
+  say(CHANNEL_WINDOW_ADJUST, channel.id, 100);
+  assertEquals(channel.write(new Uint8Array(20)), undefined);
+  await first;
+  const sizes = transport.sent.map((it) => it.length - DATA_HEAD);
+  assertEquals(sizes, [10, 20]);
 });
 
 Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once", () => {
