@@ -16,7 +16,7 @@ import type { SftpTransport } from "./transport.ts";
 const SMALL_BYTES = 16 * 1024;
 /** What a channel sends in one message: 32 KiB, less what carries it may need. */
 const MESSAGE_BYTES = 32 * 1024 - 64;
-/** What is under way at once at least, in bytes: enough for four large requests. */
+/** What is under way at once at least, in bytes: four or five large requests. */
 const MIN_WINDOW_BYTES = 1024 * 1024;
 /** And at most. */
 const MAX_WINDOW_BYTES = 4 * 1024 * 1024;
@@ -321,12 +321,15 @@ export class Requests {
       throw protocolError(`an answer to request ${id}, which was not sent`);
     }
     this.#forget(id);
-    if (pending.aloneSince !== undefined) {
-      const ms = performance.now() - pending.aloneSince;
-      this.#roundTripMs = Math.min(this.#roundTripMs, ms);
-    }
+    if (pending.aloneSince !== undefined) this.#timed(pending.aloneSince);
     if (pending.settle !== undefined) pending.settle.resolve(answer);
     else pending.onLateAnswer?.(answer);
+  }
+
+  /** The least counts: one side may have been busy. But a way can grow longer. */
+  #timed(since: number): void {
+    const ms = performance.now() - since;
+    this.#roundTripMs = Math.min(ms, 2 * this.#roundTripMs);
   }
 
   #onText(bytes: Uint8Array): void {

@@ -133,8 +133,8 @@ export class PacketBuffers {
   }
 
   /**
-   * Takes back the memory that a view is of. Nobody may look at it from now on.
-   * A view of other memory is ignored.
+   * Takes back a view, at which nobody may look from now on. Parts are counted:
+   * each comes back once. A view of other memory is ignored.
    */
   giveBack({ buffer }: Uint8Array): void {
     const parts = this.#lent.get(buffer);

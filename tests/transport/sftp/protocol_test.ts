@@ -11,6 +11,7 @@ import {
   PacketType,
 } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
+import { protocolOf } from "../../../transport/sftp/_protocol.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import { Random } from "../../kit/random.ts";
@@ -379,6 +380,40 @@ Deno.test("Sftp has as much of a file in flight as fills the link, 1 to 4 MiB in
   assertEquals(await sentAhead(8), [128, 128]);
   const [writes, reads] = await sentAhead(4);
   assertEquals(writes >= 64 && writes === reads, true, `${writes}, ${reads}`);
+});
+
+Deno.test("Sftp takes for the link the answer to what is asked alone, the fastest, and believes a longer way slowly", async () => {
+  let busyMs = 0;
+  const held: number[] = [];
+  const server = new FakeServer(({ id, body }, server) => {
+    const until = performance.now() + busyMs;
+    while (performance.now() < until);
+    const path = new TextDecoder().decode(body.bytes());
+    if (path === "held") held.push(id);
+    else server.status(id, 2);
+  });
+  const sftp = await startSftp(server.transport);
+  const window = () => protocolOf(sftp)!.requests.windowBytes / 2 ** 20;
+  const ask = (path = "f") => sftp.stat(path).catch(() => {});
+  assertEquals(window(), 4);
+  busyMs = 8;
+  await ask();
+  assertEquals(window(), 4);
+  busyMs = 0;
+  const never = ask("held");
+  await ask();
+  // It was answered at once, behind another.
+  assertEquals(window(), 4);
+  server.status(held[0]!, 2);
+  await never;
+  for (let i = 0; i < 20; i++) await ask();
+  assertEquals(window(), 1);
+  busyMs = 8;
+  await ask();
+  assertEquals(window() < 4, true);
+  for (let i = 0; i < 20; i++) await ask();
+  assertEquals(window(), 4);
+  sftp.close();
 });
 
 Deno.test("SftpFile.writeFrom() tells of a piece when the server has all of it, and of none that it refuses", async () => {

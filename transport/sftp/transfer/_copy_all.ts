@@ -21,7 +21,8 @@ export interface Context {
 
 /** Data that files in flight may have in memory, all together. */
 const BUDGET_BYTES = 32 * 1024 * 1024;
-const MOST_BYTES_OF_A_FILE = 4 * 1024 * 1024;
+/** The largest window, and what is read ahead of it. */
+const MOST_BYTES_OF_A_FILE = 6 * 1024 * 1024;
 
 /**
  * Copies all files, some at a time. A failure stops the others, and is thrown

@@ -114,6 +114,10 @@ export async function* readLocal(
     const buffer = memory?.take(most, parts) ?? new Uint8Array(most);
     if (most === 0) return buffer;
     const { bytesRead } = await file.read(buffer, 0, most, offset);
+    // The parts that there are not.
+    for (let n = Math.ceil(bytesRead / size); n < parts; n++) {
+      memory?.giveBack(buffer);
+    }
     return buffer.subarray(0, bytesRead);
   };
   let next = read();
