@@ -38,6 +38,8 @@ export class OutputStream {
   #isDropping = false;
   #dropped = 0;
   #stall: ReturnType<typeof setTimeout> | undefined;
+  /** All that the stream was given, in bytes. */
+  #given = 0;
   /** The error that the reader gets after all that was kept. */
   #lastError: Error | undefined;
 
@@ -127,6 +129,7 @@ export class OutputStream {
     }
     // Copied: it may be a small window on a large packet.
     const copy = new Uint8Array(chunk);
+    this.#given += copy.length;
     if (this.#stream === undefined) {
       this.#early.push(copy);
       this.#earlyBytes += copy.length;
@@ -186,7 +189,19 @@ export class OutputStream {
 
   #dropSoon(): void {
     if (this.#stream?.locked !== true) return this.#drop();
-    this.#stall ??= setTimeout(() => this.#drop(), this.#stallMs);
+    if (this.#stall !== undefined) return;
+    const before = this.#taken;
+    this.#stall = setTimeout(() => {
+      this.#stall = undefined;
+      // A slow one may need longer until there is room again.
+      if (this.#taken > before) this.#dropSoon();
+      else this.#drop();
+    }, this.#stallMs);
+  }
+
+  /** What was read of the stream, in bytes. */
+  get #taken(): number {
+    return this.#given - (HIGH_WATER_MARK_BYTES - this.#room);
   }
 
   /** For good: nobody would see a gap in the middle. */

@@ -1,6 +1,7 @@
 // What one output of a process keeps of the packets that it comes in.
 
 import { assertEquals } from "@std/assert";
+import { mock } from "node:test";
 import { OutputStream } from "../../../transport/session/_output_stream.ts";
 
 const NOBODY = { onRoom() {}, onCancelled() {} };
@@ -48,4 +49,37 @@ Deno.test("OutputStream that drops what nobody reads says how much is missing, a
   assertEquals((await reader.read()).value?.length, chunk.length);
   const error = await reader.read().then(() => undefined, (error) => error);
   assertEquals(error.message.includes("262144 bytes came after kill()"), true);
+});
+
+Deno.test("OutputStream that may drop keeps all for a reader that is slow, and not for one that has stopped", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
+  try {
+    const output = new OutputStream(NOBODY, 1_000);
+    const reader = output.stream.getReader();
+    // A window is under way when it becomes full.
+    const chunk = new Uint8Array(32 * 1024);
+    for (let i = 0; i < 64; i++) output.push(chunk);
+    output.dropUnread();
+    for (let i = 0; i < 40; i++) {
+      mock.timers.tick(600);
+      await reader.read();
+      output.push(chunk);
+    }
+    assertEquals(output.isFull, true);
+    mock.timers.tick(2_000);
+    // From here on it drops, and asks for more.
+    assertEquals(output.push(chunk), true);
+    output.end();
+    let [bytes, error] = [40 * chunk.length, undefined as Error | undefined];
+    while (error === undefined) {
+      await reader.read().then(
+        ({ value }) => void (bytes += value!.length),
+        (reason) => void (error = reason),
+      );
+    }
+    assertEquals(bytes, (64 + 40) * chunk.length);
+    assertEquals(error.message.includes(" 32768 bytes came"), true);
+  } finally {
+    mock.timers.reset();
+  }
 });
