@@ -86,7 +86,10 @@ const COMMAND = `head -c ${BYTES} /dev/zero`;
 const bulk = {
   ignore: noSshd,
   group: `${BYTES / 1e6} MB of output, ${CIPHER}${sshdHint}`,
-  n: size(4, 1),
+  // Each over a connection of its own: where the system puts the processes of
+  // one on two cores stays so, and decides by a third.
+  fresh: true,
+  n: size(7, 1),
   bytes: BYTES,
 };
 
@@ -180,9 +183,7 @@ function copies(
       group: `${verb} of ${FILE_BYTES / 1e6} MB, ${CIPHER}${sshdHint}`,
       baseline: i === 0,
       ignore: noSshd,
-      // Each over a connection of its own: where the system puts the four
-      // processes of one on two cores stays so, and decides by a third.
-      fresh: true,
+      fresh: true, // as above
       n: size(7, 1),
       bytes: FILE_BYTES,
       async open() {
