@@ -4,10 +4,24 @@
  * @module
  */
 
-/** Returns a port of 127.0.0.1 on which nobody listens. */
+/** Below those that a system gives to whoever asks for any. */
+const [FIRST, COUNT] = [20_000, 12_000];
+
+/**
+ * Returns a port of 127.0.0.1 on which nobody listens. Nor does another test
+ * get it by chance before the server that it is for has it.
+ */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+    const port = FIRST + random % COUNT;
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
 
 /**
