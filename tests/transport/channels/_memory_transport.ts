@@ -144,13 +144,16 @@ export function memoryTable(timeouts: {
     broken,
     say,
     /** Opens a session channel, which the server knows by its number plus 100. */
-    openChannel(observer: ChannelObserver = recorder()): Channel {
+    openChannel(
+      observer: ChannelObserver = recorder(),
+      windowBytes = 2 ** 21,
+    ): Channel {
       const channel = table.open(observer);
       say(
         wire.CHANNEL_OPEN_CONFIRMATION,
         channel.id,
         channel.id + 100,
-        2 ** 21,
+        windowBytes,
         2 ** 15,
       );
       transport.sent.length = 0;

@@ -95,10 +95,8 @@ Deno.test("Channel holds data back while much is unsent, whatever the window say
 });
 
 Deno.test("Channel sends in one piece what windows that are opened in one turn allow, and then its end of file", async () => {
-  const { transport, table, say } = memoryTable();
-  const channel = table.open(recorder());
-  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
-  transport.taken();
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel(recorder(), 0);
   const written = channel.write(new Uint8Array(50_000));
   channel.eof();
   for (let i = 0; i < 3; i++) {
@@ -113,9 +111,8 @@ Deno.test("Channel sends in one piece what windows that are opened in one turn a
 });
 
 Deno.test("Channel ends its transport when it cannot send what a window allows", async () => {
-  const { transport, table, say } = memoryTable();
-  const channel = table.open(recorder());
-  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel(recorder(), 0);
   channel.write(new Uint8Array(10));
   const error = new Error("no memory");
   transport.alloc = () => {
@@ -127,11 +124,9 @@ Deno.test("Channel ends its transport when it cannot send what a window allows",
 });
 
 Deno.test("Channel cuts its data into packets as its transport likes best, but for one more packet", () => {
-  const { transport, table, say } = memoryTable();
+  const { transport, openChannel } = memoryTable();
   transport.usualDataBytes = 2 ** 15 - 10;
-  const channel = table.open(recorder());
-  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 2 ** 21, 2 ** 15);
-  transport.taken();
+  const channel = openChannel();
   const [usual, most] = [2 ** 15 - 10, 2 ** 15];
   for (
     const [bytes, ...packets] of [
@@ -149,10 +144,8 @@ Deno.test("Channel cuts its data into packets as its transport likes best, but f
 });
 
 Deno.test("Channel sends what waits before what is written when a window was just opened", async () => {
-  const { transport, table, say } = memoryTable();
-  const channel = table.open(recorder());
-  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, 0, 2 ** 15);
-  transport.taken();
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel(recorder(), 0);
   const first = channel.write(new Uint8Array(10));
   say(CHANNEL_WINDOW_ADJUST, channel.id, 100);
   assertEquals(channel.write(new Uint8Array(20)), undefined);
