@@ -14,8 +14,8 @@ import type { SftpTransport } from "./transport.ts";
 
 /** Packets up to this size, all together, are sent as one piece. */
 const SMALL_BYTES = 16 * 1024;
-/** What a channel sends in one message: 32 KiB, less what carries it may need. */
-const MESSAGE_BYTES = 32 * 1024 - 64;
+/** What a channel sends in one message. */
+const MESSAGE_BYTES = 32 * 1024;
 /** What is under way at once at least, in bytes: four or five large requests. */
 const MIN_WINDOW_BYTES = 1024 * 1024;
 /** And at most. */
