@@ -21,11 +21,11 @@ import { type Cut, FaultProxy } from "../../kit/fault_proxy.ts";
 import { afterCooldown, until } from "../../pool/_faults_kit.ts";
 import type { Site } from "./_site.ts";
 
-/** By when a call has to settle: dial, keepalive and retries, on a slow machine. */
-const SETTLE_MS = { ssh2: 20_000, openssh: 30_000 };
-
 /** How long a call waits for a connection: the default of the pool. */
 const ACQUIRE_MS = 30_000;
+
+/** By when it has to settle: the first try and the last one come on top. */
+const SETTLE_MS = ACQUIRE_MS + 20_000;
 
 /** What a verb is given. */
 export interface Cell {
@@ -115,9 +115,9 @@ function newPool(
   });
 }
 
-/** By when a call has to settle. */
-function settleMs({ transport, slowness }: Site): number {
-  return slowness * SETTLE_MS[transport];
+/** By when a call has to settle, on this machine. */
+function settleMs({ slowness }: Site): number {
+  return slowness * SETTLE_MS;
 }
 
 /** Runs a verb uncut, and counts. */
