@@ -210,7 +210,9 @@ Deno.test("upload() has no more files open than the server allows, and copies th
       names.map((name) => files.readTextFile(`/to/${name}`)),
       names,
     );
-    assertEquals([most, open], [2, 0]);
+    // Whether two are open at once is up to the machine.
+    assert(most <= 2, `${most} open at once`);
+    assertEquals(open, 0);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
