@@ -31,3 +31,14 @@ export const TIMES: Times = {
   answerMs: 20_000,
   stallMs: 1_000,
 };
+
+/**
+ * Returns the times of a connection.
+ *
+ * @param openMs `channelOpenTimeoutMs`. What is asked on a channel has as much
+ *   time, where that is more than usual, and no deadline where an open has none.
+ */
+export function timesFor(openMs: number = TIMES.openMs): Times {
+  const answerMs = openMs && Math.max(openMs, TIMES.answerMs);
+  return { ...TIMES, openMs, answerMs };
+}

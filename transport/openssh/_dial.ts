@@ -5,7 +5,7 @@
  */
 
 import { ChannelConnection } from "../channels/connection.ts";
-import { TIMES } from "../channels/times.ts";
+import { timesFor } from "../channels/times.ts";
 import { DIAL_STEPS } from "../connect_options.ts";
 import type { Connection, ConnectOptions } from "../connector.ts";
 import type { DialPhase } from "../errors.ts";
@@ -60,13 +60,12 @@ export class Dialler {
       signal,
       ({ log }) => onStart(() => stepOf(log.phase)),
     );
-    const { channelOpenTimeoutMs: openMs = TIMES.openMs } = options;
     return new ChannelConnection({
       host,
       transport: new MuxTransport(master, control),
       // ssh asks the server itself.
       keepalive: { intervalMs: 0, countMax: 0 },
-      times: { ...TIMES, openMs },
+      times: timesFor(options.channelOpenTimeoutMs),
       // The channels to it are served by ssh.
       agent: host.agentForward === true ? {} : undefined,
       onNotice: options.onNotice,

@@ -10,6 +10,7 @@ import type { ClosedReason, Connection } from "../../../transport/connector.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import { Random } from "../../kit/random.ts";
+import { startScriptedServer } from "../ssh2/_scripted_server.ts";
 import {
   openSshTest,
   processesOf,
@@ -257,5 +258,22 @@ sshdTest(
     const connection = await connect(sshd.host());
     await connection.close();
     assertEquals([processesOf(`${folder}/`), readdirSync(folder)], [[], []]);
+  },
+);
+
+openSshTest(
+  "channelOpenTimeoutMs is how long a server may take to open a channel",
+  async (site) => {
+    await using server = await startScriptedServer({ onOpen() {} });
+    const { password: _, ...host } = server.host;
+    const connection = await site.connect(host, { channelOpenTimeoutMs: 50 });
+    const error = await rejection(connection.exec("true"));
+    assertInstanceOf(error, ConnectionLostError);
+    const reason = await endOf(connection);
+    assert(
+      reason.kind === "lost" && reason.message.endsWith("channel in 50 ms"),
+      JSON.stringify(reason),
+    );
+    await connection.close();
   },
 );

@@ -30,7 +30,7 @@ import type { KeyCache } from "../auth/key_cache.ts";
 import { Authenticator } from "../auth/authenticator.ts";
 import { Greeting, parseHostKey } from "./_greeting.ts";
 import { ChannelConnection } from "../../channels/connection.ts";
-import { TIMES, type Times } from "../../channels/times.ts";
+import { type Times, timesFor } from "../../channels/times.ts";
 import { Ssh2Transport } from "../_packet_transport.ts";
 import { KeyExchangeGuard } from "./_key_exchange.ts";
 import { REKEY_LIMITS, Rekeying, type RekeyLimits } from "./_rekey.ts";
@@ -164,7 +164,7 @@ export class Dial {
     const {
       keepaliveIntervalMs = 15_000,
       keepaliveCountMax = 3,
-      channelOpenTimeoutMs: openMs = TIMES.openMs,
+      channelOpenTimeoutMs,
     } = this.#options;
     return new ChannelConnection({
       host: this.#host,
@@ -174,12 +174,7 @@ export class Dial {
         countMax: keepaliveCountMax,
       },
       agent: this.#auth.forwardedAgent,
-      times: {
-        ...TIMES,
-        openMs,
-        answerMs: openMs && Math.max(openMs, TIMES.answerMs),
-        ...this.#tuning.times,
-      },
+      times: { ...timesFor(channelOpenTimeoutMs), ...this.#tuning.times },
       onNotice: this.#options.onNotice,
     });
   }
