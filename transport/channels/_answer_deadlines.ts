@@ -6,7 +6,6 @@
 
 // The functions of node:timers give objects with `unref()` in every runtime.
 import { clearTimeout, setTimeout } from "node:timers";
-import { MAX_TIMER_MS } from "../abort.ts";
 
 /** With a timer that is so late this process was busy: it reads first. */
 const BUSY_MS = 100;
@@ -27,7 +26,7 @@ export class AnswerDeadlines<T> {
    * @param onLate Told of each that had none in time; it waits no more.
    */
   constructor(timeoutMs: number, onLate: (waiting: T) => void) {
-    this.#timeoutMs = Math.min(timeoutMs, MAX_TIMER_MS);
+    this.#timeoutMs = timeoutMs;
     this.#onLate = onLate;
   }
 
