@@ -171,6 +171,49 @@ Deno.test("Channel sends nothing but its CLOSE once it is closed, and that once"
   assertEquals(transport.taken(), [CHANNEL_CLOSE]);
 });
 
+Deno.test("Channel.close() ends a write that waits for the window, and sends none of it", async () => {
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel(recorder(), 0);
+  const written = channel.write(new Uint8Array(10));
+  channel.close();
+  await written;
+  say(CHANNEL_WINDOW_ADJUST, channel.id, 100);
+  await Promise.resolve();
+  assertEquals(transport.taken(), [CHANNEL_CLOSE]);
+});
+
+Deno.test("Channel gives nobody an answer that comes after its close()", () => {
+  const { say, openChannel } = memoryTable();
+  const channel = openChannel();
+  const answers: boolean[] = [];
+  channel.request("env", ["A", "b"], (granted) => answers.push(granted));
+  channel.request("exec", ["true"], (granted) => answers.push(granted));
+  say(CHANNEL_SUCCESS, channel.id);
+  channel.close();
+  say(CHANNEL_SUCCESS, channel.id);
+  assertEquals(answers, [true]);
+});
+
+Deno.test("Channel.ref() holds no process for a channel that has ended", () => {
+  const { transport, say, openChannel } = memoryTable();
+  const channel = openChannel();
+  channel.unref();
+  say(CHANNEL_CLOSE, channel.id);
+  channel.ref();
+  assertEquals(transport.isRef, false);
+});
+
+Deno.test("Channel sends no packet of more than 32 KiB, whatever the server says that it takes", () => {
+  const { transport, table, say } = memoryTable();
+  const channel = table.open(recorder());
+  const most = 2 ** 32 - 1;
+  say(CHANNEL_OPEN_CONFIRMATION, channel.id, 100, most, most);
+  transport.taken();
+  channel.write(new Uint8Array(80_000));
+  const sizes = transport.sent.map((it) => it.length - DATA_HEAD);
+  assertEquals(sizes, [2 ** 15, 2 ** 15, 80_000 - 2 ** 16]);
+});
+
 Deno.test("Channel copies data that is only lent for who keeps it, and for no other", () => {
   for (const lendsData of [false, true]) {
     for (const copies of [false, true]) {

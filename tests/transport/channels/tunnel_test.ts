@@ -2,6 +2,8 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { Duplex, PassThrough } from "node:stream";
+import { setImmediate } from "node:timers";
 import type {
   Channel,
   ChannelObserver,
@@ -9,6 +11,9 @@ import type {
 import type { ChannelTable } from "../../../transport/channels/_channel_table.ts";
 import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
 import { openTunnel } from "../../../transport/channels/_tunnel.ts";
+import { webStreamsOf } from "../../../transport/channels/_web_streams.ts";
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** The channels of a hop that tells of its channel's end when it is told to. */
 function losableHop(): { table: ChannelTable; lose(): void } {
@@ -136,4 +141,39 @@ Deno.test("Tunnel.close() and a lost connection are errors of both streams, and 
       assertEquals((await assertRejects(call) as Error).name, name);
     }
   }
+});
+
+Deno.test("Tunnel.readable holds its sender back while nobody reads, and gives every byte then", async () => {
+  const stream = new PassThrough();
+  const { readable } = webStreamsOf(stream);
+  const all = new Uint8Array(2 ** 20).map((_, at) => at);
+  const piece = 2 ** 14;
+  for (let at = 0; at < all.length; at += piece) {
+    stream.write(all.subarray(at, at + piece));
+  }
+  stream.end();
+  for (let i = 0; i < 10; i++) await turn();
+  const waiting = stream.readableLength + stream.writableLength;
+  assertEquals(waiting >= all.length - 2 ** 17, true, `${waiting} bytes wait`);
+  const read = new Uint8Array(await new Response(readable).arrayBuffer());
+  assertEquals(Buffer.compare(read, all), 0);
+});
+
+Deno.test("Tunnel.writable makes a writer wait for its stream", async () => {
+  const taken: (() => void)[] = [];
+  const stream = new Duplex({
+    read() {},
+    write: (_chunk, _encoding, done) => void taken.push(done),
+  });
+  const { writable } = webStreamsOf(stream);
+  const writer = writable.getWriter();
+  let isWritten = false;
+  const written = writer.write(new Uint8Array(2 ** 20))
+    .then(() => isWritten = true);
+  for (let i = 0; i < 10; i++) await turn();
+  assertEquals([isWritten, taken.length], [false, 1]);
+  taken[0]!();
+  await written;
+  stream.destroy();
+  await writer.closed.catch(() => {});
 });

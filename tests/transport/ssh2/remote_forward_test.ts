@@ -17,6 +17,7 @@ import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
 import type { GlobalAnswer } from "../../../transport/channels/_global_requests.ts";
 import { MessageReader } from "../../../transport/channels/_wire.ts";
 import { RemoteForwards } from "../../../transport/channels/_remote_forward.ts";
+import * as wire from "../../../transport/channels/_wire.ts";
 import type { TcpTarget } from "../../../transport/host/target.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
@@ -27,6 +28,7 @@ import {
   exchange,
   TestServer,
 } from "../forward/_kit.ts";
+import { memoryTable } from "../channels/_memory_transport.ts";
 import { connect, sshdTest } from "./_kit.ts";
 import { CountedPromise } from "../../kit/counted_promise.ts";
 
@@ -283,13 +285,19 @@ Deno.test({
   },
 });
 
-Deno.test("Connection.forwardIn() leaves nothing on the connection for a listener that was closed", async () => {
+Deno.test("Connection.forwardIn() leaves nothing on the connection for a listener that was closed, refused or given up", async () => {
   let held = 0;
   const closed = new CountedPromise();
   // REQUEST_SUCCESS with port 4000.
   const granted = new Uint8Array([81, 0, 0, 0x0f, 0xa0]);
-  const ask = (_name: string, _fields: unknown, onAnswer: GlobalAnswer) =>
-    queueMicrotask(() => onAnswer(new MessageReader(granted)));
+  let isGranted = true;
+  const asked: string[] = [];
+  const ask = (name: string, _fields: unknown, onAnswer: GlobalAnswer) => {
+    asked.push(name);
+    queueMicrotask(() =>
+      onAnswer(isGranted ? new MessageReader(granted) : undefined)
+    );
+  };
   const forwards = new RemoteForwards(
     {
       table: {
@@ -303,12 +311,56 @@ Deno.test("Connection.forwardIn() leaves nothing on the connection for a listene
     } as unknown as ConstructorParameters<typeof RemoteForwards>[0],
   );
   const listen = () => forwards.listen(ANY, () => {}, undefined);
-  for (let i = 0; i < 20; i++) await (await listen()).close();
+  for (let i = 0; i < 20; i++) {
+    const listener = await listen();
+    await Promise.all([listener.close(), listener.close()]);
+    assertEquals(asked.splice(0), ["tcpip-forward", "cancel-tcpip-forward"]);
+  }
   assertEquals([closed.waiting, held], [1, 0]);
+  isGranted = false;
+  await assertRejects(listen, ForwardError, "the server refused");
+  const stop = new AbortController();
+  const given = forwards.listen(ANY, () => {}, stop.signal);
+  stop.abort(new RangeError("enough"));
+  await assertRejects(() => given, RangeError);
+  assertEquals([closed.waiting, held], [1, 0]);
+  isGranted = true;
   const last = await listen();
   closed.resolve();
   await last.closed;
   assertEquals(held, 0);
+});
+
+Deno.test("Connection.forwardIn() takes no connection that crosses the close() of its listener", async () => {
+  const { transport, table, say } = memoryTable();
+  const forwards = new RemoteForwards({
+    table,
+    host: "ops@gate:22",
+    lost: (doing) => new ConnectionLostError(doing, { host: "ops@gate:22" }),
+    closed: new Promise(() => {}),
+  });
+  let taken = 0;
+  const listening = forwards.listen(ANY, () => void taken++, undefined);
+  await Promise.resolve();
+  say(wire.REQUEST_SUCCESS, 4000);
+  const listener = await listening;
+  const client = (id: number) =>
+    say(
+      wire.CHANNEL_OPEN,
+      "forwarded-tcpip",
+      ...[id, 2 ** 21, 2 ** 15, "127.0.0.1", 4000, "127.0.0.1", 5000],
+    );
+  transport.taken();
+  client(7);
+  const closing = listener.close();
+  client(8);
+  assertEquals([taken, transport.taken()], [1, [
+    wire.CHANNEL_OPEN_CONFIRMATION,
+    wire.GLOBAL_REQUEST,
+    wire.CHANNEL_OPEN_FAILURE,
+  ]]);
+  say(wire.REQUEST_SUCCESS);
+  await closing;
 });
 
 async function curl(...args: string[]) {
