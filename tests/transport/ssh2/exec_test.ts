@@ -10,7 +10,14 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../../transport/errors.ts";
-import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import {
+  connect,
+  embeddedTest,
+  rejection,
+  resolved,
+  sshdTest,
+  until,
+} from "./_kit.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
@@ -218,6 +225,38 @@ embeddedTest(
     await connection.exec("true", { signal });
     await rejection(connection.exec("sleep 9", { signal, timeoutMs: 20 }));
     assertEquals(listeners, 0);
+  },
+);
+
+embeddedTest(
+  "Connection leaves no listener on the signal of a dial, a tunnel, a subsystem, an SFTP session or a process that goes on",
+  {},
+  async (_, server) => {
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: unknown[]) => {
+      listeners++;
+      Reflect.apply(addEventListener, signal, args);
+    };
+    signal.removeEventListener = (...args: unknown[]) => {
+      listeners--;
+      Reflect.apply(removeEventListener, signal, args);
+    };
+    await using connection = await connect(server.host(), { signal });
+    assertEquals(listeners, 0, "dial");
+    const { port } = resolved(server.host());
+    const target = { hostname: "127.0.0.1", port };
+    const tunnel = await connection.forwardOut!(target, { signal });
+    assertEquals(listeners, 0, "tunnel");
+    const subsystem = await connection.subsystem!("sftp", { signal });
+    assertEquals(listeners, 0, "subsystem");
+    await using _sftp = await connection.sftp!({ signal });
+    assertEquals(listeners, 0, "SFTP");
+    for (const it of [tunnel, subsystem]) it.close();
+    const process = await connection.spawn("true", { signal });
+    await process.status;
+    assertEquals(listeners, 0, "process");
   },
 );
 

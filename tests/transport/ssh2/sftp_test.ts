@@ -13,10 +13,11 @@ import { SftpError } from "../../../transport/sftp/errors.ts";
 import { download } from "../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import type { Connection } from "../../../transport/connector.ts";
+import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
 import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
-import { scriptedTest } from "./_scripted_server.ts";
+import { connectWithin, scriptedTest } from "./_scripted_server.ts";
 
 const content = (length: number) =>
   new Uint8Array(length).map((_, index) => index * 31 + (index >> 8));
@@ -70,6 +71,17 @@ sshdTest(
     assertEquals(await Deno.readFile(`${dir.local}/b`), content(20_000_000));
   },
 );
+
+Deno.test("Connection.sftp() has a deadline for its first word alone, however long it is used", async () => {
+  await using server = await EmbeddedServer.start();
+  await using connection = await connectWithin(server.host(), {
+    answerMs: 150,
+  });
+  await using sftp = await connection.sftp();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  assertEquals((await sftp.stat("/")).isDirectory, true);
+  assertEquals(connection.isFailing, false);
+});
 
 sshdTest(
   "Connection.sftp() is given up by its signal, at whatever point, and gives the slot back",

@@ -13,6 +13,7 @@ import {
   HostKeyError,
 } from "../../../../transport/errors.ts";
 import type { ResolvedHost, SshHost } from "../../../../transport/host/host.ts";
+import { Dial } from "../../../../transport/ssh2/dial/dial.ts";
 import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { startBlackHole } from "../../../kit/black_hole.ts";
@@ -112,6 +113,17 @@ Deno.test("Ssh2Connector.connect() names the phase tcp for a refused port", asyn
   const error = await failure(peer.host);
   assertEquals([error.phase, error.throttled], ["tcp", false]);
   assertMatch(error.message, /ECONNREFUSED/);
+});
+
+Deno.test("Dial.run() ends when its time is up, of which a part was spent before", async () => {
+  await using peer = await startPeer(() => {});
+  const started = performance.now();
+  const dial = new Dial(peer.host, { timeoutMs: 20_000 });
+  const error = await dial.run(19_900).catch((error) => error);
+  assert(performance.now() - started < 15_000);
+  assertEquals(error.phase, "timeout");
+  assertMatch(error.message, /no success within 20000 ms/);
+  await peer.left();
 });
 
 Deno.test("Ssh2Connector.connect() names the phase tcp for a local address that is not ours", async () => {

@@ -57,6 +57,19 @@ unixTest(
   },
 );
 
+unixTest(
+  "openProxyCommand() makes a writer wait for a command that does not read",
+  async () => {
+    const deaf = open("sleep 600");
+    const isOpen = deaf.write(new Uint8Array(10_000_000));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals([isOpen, deaf.writableLength], [false, 10_000_000]);
+    const closed = new Promise((resolve) => deaf.once("close", resolve));
+    deaf.destroy();
+    await closed;
+  },
+);
+
 unixTest("openProxyCommand() replaces tokens", async () => {
   const host = { hostname: "10.0.0.1", port: 2222, user: "ops", alias: "db1" };
   const { text } = await outcome(open("echo %h %p %r %n %% %z", host));
