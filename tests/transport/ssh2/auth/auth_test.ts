@@ -22,6 +22,7 @@ import type { SshHost } from "../../../../transport/host/host.ts";
 import { Authenticator } from "../../../../transport/ssh2/auth/authenticator.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
+import { keyPair } from "../../../../transport/testing/server/_keys.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
@@ -351,6 +352,57 @@ for (const method of ["password", "keyboard-interactive"] as const) {
     assertEquals(await methods(), [other]);
   });
 }
+
+Deno.test("a connector tries a key before the password, although it knows that the host takes one", async () => {
+  let takesKeys = false;
+  await using server = await startServer((context) =>
+    context.method === (takesKeys ? "publickey" : "password")
+      ? context.accept()
+      : context.reject(["publickey", "password"])
+  );
+  const connector = new Ssh2Connector();
+  const host = resolved({
+    ...server.host,
+    privateKey: keyPair("before a password").privateKey,
+    password: "right",
+    hostKey: "insecure-accept-any",
+  });
+  const methods = async () => {
+    await (await connector.connect(host)).close();
+    return server.methods.splice(0);
+  };
+  assertEquals(await methods(), ["publickey", "password"]);
+  takesKeys = true;
+  assertEquals(await methods(), ["publickey"]);
+});
+
+Deno.test("a connector remembers how a host takes a first password, and not what it wants after it", async () => {
+  await using server = await startServer((context) =>
+    context.method === "password"
+      ? context.reject(["keyboard-interactive"], true)
+      : context.reject([
+        server.methods.at(-2) === "password"
+          ? "keyboard-interactive"
+          : "password",
+      ])
+  );
+  const connector = new Ssh2Connector();
+  const host = resolved({
+    ...server.host,
+    authMethods: ["keyboard-interactive", "password"],
+    keyboardInteractive: () => [],
+    password: "right",
+    hostKey: "insecure-accept-any",
+  });
+  const methods = async () => {
+    await connector.connect(host).catch(() => {});
+    return server.methods.splice(0);
+  };
+  assertEquals(await methods(), ["keyboard-interactive", "password"]);
+  for (let i = 0; i < 2; i++) {
+    assertEquals(await methods(), ["password", "keyboard-interactive"]);
+  }
+});
 
 Deno.test("Authenticator does not try what the server does not offer", async () => {
   await using server = await startServer((context) =>
@@ -730,6 +782,48 @@ Deno.test({
     const { ok } = await login({ ...server.host, agent: path }, { signal });
     assertFalse(ok);
     await gone.promise;
+    await new Promise((resolve) => agent.close(resolve));
+  },
+});
+
+Deno.test({
+  name:
+    "Authenticator counts no key as refused that the agent did not sign with",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using dir = await tempDir();
+    const path = join(dir.path, "agent");
+    const blob = Buffer.concat([
+      string("ssh-ed25519"),
+      string(Buffer.alloc(32)),
+    ]);
+    const list = Buffer.concat([
+      Buffer.of(12),
+      uint32(1),
+      string(blob),
+      string("key"),
+    ]);
+    const agent = createServer((socket) => {
+      socket.on(
+        "data",
+        (request: Buffer) =>
+          socket.write(string(request[4] === 11 ? list : Buffer.of(5))),
+      );
+    });
+    await new Promise<void>((resolve) => agent.listen(path, resolve));
+    await using server = await startServer((context) =>
+      context.method === "publickey" && context.signature === undefined
+        ? context.accept()
+        : context.reject(["publickey"])
+    );
+    const { tried, error } = await login({
+      ...server.host,
+      privateKey: keyPair("refused").privateKey,
+      agent: path,
+    });
+    assertEquals(tried.map((it) => it.split(" ")[1]), ["privateKey"]);
+    assertMatch(error.message, /refused publickey \(privateKey [^)]*\);/);
+    assertMatch(error.message, /The agent refused/);
     await new Promise((resolve) => agent.close(resolve));
   },
 });

@@ -191,3 +191,30 @@ Deno.test("a question is quoted in a form that a terminal takes for text", async
   const { error } = await login({ ...server.host, password: "right" });
   assert(!error.message.includes("\x1b"), error.message);
 });
+
+Deno.test("a password function is asked once, although two methods send the password", async () => {
+  await using server = await startAsking({
+    first: "password",
+    rounds: [[hidden("Password: ")]],
+    expected: [["right"]],
+  });
+  let asked = 0;
+  const { ok } = await login({
+    ...server.host,
+    password: () => `${asked++ === 0 ? "right" : "wrong"}`,
+  });
+  assertEquals([ok, server.answers, asked], [true, [["right"]], 1]);
+});
+
+Deno.test("an error has four questions of a server that asks without end, and sixteen of its methods", async () => {
+  const rounds = Array.from({ length: 20 }, (_, i) => [hidden(`Code ${i}: `)]);
+  await using asking = await startAsking({ rounds });
+  const { error } = await login({ ...asking.host, password: "right" });
+  assertEquals(error.message.match(/Code \d+/g)?.length, 4);
+  const methods = Array.from({ length: 100 }, (_, i) => `method-${i}`);
+  await using offering = await startServer((context) =>
+    context.reject(methods as never)
+  );
+  const failed = await login({ ...offering.host, password: "right" });
+  assertEquals(failed.error.offered, methods.slice(0, 16));
+});

@@ -17,6 +17,7 @@ import {
   textIdentity,
 } from "../../../../transport/ssh2/auth/_keys.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
+import { keyPair } from "../../../../transport/testing/server/_keys.ts";
 import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import {
   fingerprintOf,
@@ -223,6 +224,22 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "readIdentity() leaves the mode of a file to its owner, as ssh does",
+  // Only root can give a file away.
+  ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
+  async fn() {
+    await using dir = await tempDir();
+    const path = join(dir.path, "id");
+    await Deno.writeTextFile(path, keyPair("of another").privateKey);
+    await Deno.chmod(path, 0o644);
+    const load = async () => await (await readIdentity(path)).load(options());
+    await assertRejects(load, KeyError, "its mode is 0644");
+    await Deno.chown(path, 65_534, null);
+    await load();
+  },
+});
+
 Deno.test("readIdentity() names a file that is missing, or no key", async () => {
   await using dir = await tempDir();
   const missing = join(dir.path, "none");
@@ -331,6 +348,9 @@ Deno.test("KeyCache holds the last hundred keys, and how the last hundred hosts 
   assertEquals(loaded, ["key 0"]);
   assertEquals(cache.methodsOf("host 0"), undefined);
   assertEquals(cache.methodsOf("host 1"), ["password"]);
+  // One that takes none any more is forgotten.
+  cache.keepMethods("host 1", ["publickey"]);
+  assertEquals(cache.methodsOf("host 1"), undefined);
 });
 
 Deno.test({

@@ -7,10 +7,13 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import type { SshHost } from "../../../../transport/host/host.ts";
 import { authorize, bare, sshdTest } from "../../../integration/_kit.ts";
 import { startSshd } from "../../../kit/sshd.ts";
+import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 import { AgentClient } from "../../../../transport/ssh2/auth/_agent.ts";
 import { planCredentials } from "../../../../transport/ssh2/auth/_plan.ts";
 import { keyPair } from "../../../../transport/testing/server/_keys.ts";
@@ -271,6 +274,47 @@ Deno.test({
       listener.close();
       await accepting;
       for (const socket of sockets) socket.close();
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "AgentClient reads as long a list of keys as OpenSSH's agent sends, and no longer one",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const dir = await Deno.makeTempDir({ prefix: "sshpool-auth-" });
+    const path = `${dir}/agent`;
+    const blob = Buffer.concat([string("ssh-rsa"), Buffer.alloc(989)]);
+    const key = Buffer.concat([string(blob), string("")]);
+    const most = 256 * 1024;
+    const count = Math.floor((most - 5) / key.length);
+    const list = Buffer.concat([
+      Buffer.of(12),
+      uint32(count),
+      ...Array.from({ length: count }, () => key),
+    ]);
+    let answer = string(list);
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.write(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const agent = new AgentClient(path);
+    try {
+      assertEquals((await agent.list(60_000)).length, count);
+      for (const bytes of [0, most + 1, 2 ** 32 - 1]) {
+        answer = uint32(bytes);
+        const error = await agent.list(60_000).catch((error) => error);
+        assertEquals(
+          error.message,
+          `The agent sent a message of ${bytes} bytes`,
+        );
+      }
+    } finally {
+      agent.dispose();
+      await new Promise((resolve) => server.close(resolve));
       await Deno.remove(dir, { recursive: true });
     }
   },
