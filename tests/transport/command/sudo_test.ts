@@ -133,6 +133,24 @@ Deno.test("SudoTalk sends variables before the input of the caller", () => {
   assertEquals(it.told, [`write ${command.preamble}`, "started"]);
 });
 
+Deno.test("SudoTalk lets the input of the caller follow once all variables are written", async () => {
+  const command = sudoCommand("id", { sudo: true, env: { A: "x" } });
+  const room = Promise.withResolvers<void>();
+  let isStarted = false;
+  const it = new SudoTalk(command, "ops@db1:22", {
+    write: () => room.promise,
+    started: () => isStarted = true,
+    failed() {},
+  });
+  it.stdout(Buffer.from(command.start));
+  it.stderr(Buffer.from(command.begin + command.start));
+  await Promise.resolve();
+  assertEquals(isStarted, false);
+  room.resolve();
+  await room.promise;
+  assertEquals(isStarted, true);
+});
+
 Deno.test("SudoTalk finds its marks wherever the output is split, and strips nothing else", () => {
   const random = new Random(seed);
   for (let round = 0; round < 200; round++) {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { runCommand } from "../../../transport/session/exec.ts";
 import { OutputCollector } from "../../../transport/session/_output_collector.ts";
 
 Deno.test('exec() with "inherit" writes both outputs to those of the program, byte for byte', async () => {
@@ -63,5 +64,33 @@ Deno.test("OutputCollector.result() decodes all as one text, wherever it was cut
     const { stdout, stderr } = collector.result();
     assertEquals(stdout === whole, true, `pieces of ${size} bytes`);
     assertEquals(stderr, "");
+  }
+});
+
+Deno.test("exec() tells who watches its output that it has ended, in whatever way", async () => {
+  for (const reason of [undefined, new RangeError("lost")]) {
+    let ended: Promise<void> | undefined;
+    const running = runCommand("ops@web-1:22", {
+      onStdout: (_chunk, source) => ended = source.ended,
+    }, (listener) => ({
+      isOver: false,
+      mayHaveRun: true,
+      ended: Promise.resolve(),
+      open() {
+        listener.onStdout(encode("so far"));
+        if (reason !== undefined) return listener.onFailed(reason);
+        listener.onFinished({ success: true, code: 0, signal: null });
+      },
+      write: () => undefined,
+      endInput() {},
+      resume() {},
+      signal() {},
+      resize() {},
+      stop() {},
+      terminate() {},
+    }));
+    assertEquals(await running.then(() => {}, (error) => error), reason);
+    await ended;
+    assertEquals(ended instanceof Promise, true);
   }
 });

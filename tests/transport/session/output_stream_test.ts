@@ -83,3 +83,15 @@ Deno.test("OutputStream that may drop keeps all for a reader that is slow, and n
     mock.timers.reset();
   }
 });
+
+Deno.test("OutputStream leaves no timer when it ends while its reader has stopped", async () => {
+  for (const end of ["end", "fail", "cancel"] as const) {
+    const output = new OutputStream(NOBODY, 60_000);
+    const reader = output.stream.getReader();
+    reader.closed.catch(() => {});
+    output.push(new Uint8Array(256 * 1024));
+    output.dropUnread();
+    if (end === "cancel") await reader.cancel();
+    else output[end](new Error("over"));
+  }
+});

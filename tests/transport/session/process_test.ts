@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CommandError } from "../../../transport/command/errors.ts";
 import type { RemoteProcess } from "../../../transport/process.ts";
+import { openStdin } from "../../../transport/session/_byte_source.ts";
 import {
   type ProcessParts,
   startProcess,
@@ -203,6 +204,19 @@ Deno.test("RemoteProcess returns its source when it has ended before it read all
     assertEquals(returned, 1, end);
     assertEquals(session.told, [], "no end of input was sent");
   }
+});
+
+Deno.test("RemoteProcess whose output another command reads has its input closed, and its standard error read", async () => {
+  const [process, session] = await start();
+  const source = openStdin(process);
+  assert(!(source instanceof Uint8Array));
+  await Promise.resolve();
+  assertEquals(session.told, ["end of input"]);
+  assertEquals(process.stderr.locked, true);
+  session.listener.onStdout(encode("piece"));
+  assertEquals(await source.next(), encode("piece"));
+  session.finish(0);
+  assertEquals(await source.next(), undefined);
 });
 
 Deno.test("RemoteProcess.kill() and resize() name what they are given", async () => {
