@@ -184,6 +184,10 @@ Deno.test("retractLine() makes a comment of its line alone", () =>
     );
     await retractLine(path, "gone");
     assertEquals((await Deno.readTextFile(path)).length, 26);
+    // Of two that are alike, the later one is ours.
+    await Deno.writeTextFile(path, "db1 a b\ndb1 a b\n");
+    await retractLine(path, "db1 a b");
+    assertEquals(await Deno.readTextFile(path), "db1 a b\n#b1 a b\n");
   }));
 
 /** A process that accepts keys for 20 hosts as soon as the file `go` is there. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { DialError, HostKeyError } from "../../../transport/errors.ts";
@@ -185,6 +185,19 @@ Deno.test("prepareHostKeyCheck() shows both fingerprints, file and line of a cha
   });
 });
 
+Deno.test("prepareHostKeyCheck() says how many other keys are known beside the one that it shows", async () => {
+  for (
+    const [count, more] of [[1, ""], [2, " and 1 more"], [3, " and 2 more"]]
+  ) {
+    const known = Array.from({ length: Number(count) }, shown);
+    const text = known.map((key) => line("db1", key)).join("");
+    await withFile(text, async (path) => {
+      const error = await verdict({ knownHostsFiles: [path] });
+      assert(error?.message.includes(`${path}:1${more}. `), error?.message);
+    });
+  }
+});
+
 Deno.test("prepareHostKeyCheck() refuses a revoked key, also if it is listed as good", async () => {
   const text = line("db1", ours) + line("@revoked *", ours);
   await withFile(text, async (path) => {
@@ -218,8 +231,11 @@ Deno.test("prepareHostKeyCheck() takes a certificate authority for no host key",
 Deno.test("prepareHostKeyCheck() sees a file that changed since the last dial", async () => {
   await withFile(line("db1", other), async (path) => {
     const options = { knownHostsFiles: [path] };
+    const now = new Date();
+    await Deno.utime(path, now, now);
     assertEquals((await verdict(options))?.reason, "mismatch");
     await Deno.writeTextFile(path, line("db1", ours)); // Same size, same tick.
+    await Deno.utime(path, now, now);
     assertEquals(await verdict(options), undefined);
     await Deno.remove(path);
     assertEquals((await verdict(options))?.reason, "unknown");
@@ -252,6 +268,21 @@ Deno.test("prepareHostKeyCheck() refuses a file that it cannot read, and names i
       dir,
     );
     assertEquals(error.phase, "hostkey");
+    assertMatch(error.message, /the option knownHostsFiles$/);
+    await assertRejects(
+      () => prepareHostKeyCheck(host({ globalKnownHostsFiles: [dir] })),
+      DialError,
+      "the option globalKnownHostsFiles",
+    );
+    // It takes no room on the disk.
+    const large = `${dir}/large`;
+    await Deno.create(large).then((file) => file.close());
+    await Deno.truncate(large, 100 * 2 ** 20 + 1);
+    await assertRejects(
+      () => prepareHostKeyCheck(host({ knownHostsFiles: [large] })),
+      DialError,
+      "it has 104857601 bytes, must have at most 104857600",
+    );
     const below = `${dir}/none/known_hosts`;
     await prepareHostKeyCheck(host({ knownHostsFiles: [below] }));
   } finally {
