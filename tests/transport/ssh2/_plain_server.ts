@@ -15,6 +15,8 @@ export interface PlainServerOptions {
   readonly kex: string;
   /** What it sends before its banner, and as its banner. */
   readonly greeting?: string;
+  /** A message that it sends before its KEXINIT. */
+  readonly first?: Buffer;
   /** Given each message that is no KEXINIT; gives what to answer. */
   readonly answer?: (message: Buffer) => Buffer | Buffer[] | undefined;
 }
@@ -47,9 +49,10 @@ export async function startPlainServer(
 
 function serve(
   socket: Socket,
-  { kex, greeting = "SSH-2.0-plain\r\n", answer }: PlainServerOptions,
+  { kex, greeting = "SSH-2.0-plain\r\n", first, answer }: PlainServerOptions,
 ): void {
   socket.write(greeting);
+  if (first !== undefined) socket.write(packet(first));
   socket.write(packet(kexInit(kex)));
   let buffer = Buffer.alloc(0);
   let hasBanner = false;

@@ -176,7 +176,7 @@ function sendKey(request: KeyRequest): void {
       string(algorithm),
       string(key.blob),
     ]);
-  const data = Buffer.concat([string(protocol._kex.sessionID), head(true)]);
+  const data = Buffer.concat([string(protocol._kex!.sessionID), head(true)]);
   const finish = (signature: Buffer) =>
     send(request, Buffer.concat([head(true), string(signature)]));
   if (signer !== undefined) signer(data, finish);

@@ -115,8 +115,11 @@ export class Exchanges {
   }
 
   #check(payload: Uint8Array): void {
+    const exchange = this.#protocol._kex;
+    // Before the first KEXINIT: a server that is full says so with a DISCONNECT.
+    if (exchange === undefined) return;
     try {
-      checkNumbers(this.#protocol._kex, payload);
+      checkNumbers(exchange, payload);
     } catch (error) {
       // What still arrives is dropped.
       this.#protocol.parse = () => {};

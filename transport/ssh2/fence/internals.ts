@@ -196,8 +196,8 @@ export interface RawPoly1305 {
 export interface RawProtocol {
   authPK: RawAuthPublicKey;
   readonly _packetRW: { readonly write: RawPacketWriter };
-  /** Replaced at each KEXINIT of the server. */
-  readonly _kex: RawKeyExchange;
+  /** Replaced at each KEXINIT of the server; missing before the first. */
+  readonly _kex: RawKeyExchange | undefined;
   /** What each of our KEXINITs says. */
   _offer: RawOffer;
   /** Our offer, while keys are exchanged: nothing else may be sent then. */

@@ -6,6 +6,7 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import {
   AuthenticationError,
@@ -14,12 +15,14 @@ import {
 } from "../../../../transport/errors.ts";
 import type { ResolvedHost, SshHost } from "../../../../transport/host/host.ts";
 import { Dial } from "../../../../transport/ssh2/dial/dial.ts";
+import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { startBlackHole } from "../../../kit/black_hole.ts";
 import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import type { Tunnel } from "../../../../transport/connector.ts";
 import { connect, rejection, resolved as resolve, until } from "../_kit.ts";
+import { startPlainServer } from "../_plain_server.ts";
 
 const connector = new Ssh2Connector();
 const BANNER = "SSH-2.0-Peer_1.0\r\n";
@@ -167,6 +170,42 @@ Deno.test("Ssh2Connector.connect() names the phase kex when the server closes af
   const error = await failure(peer.host);
   assertEquals([error.phase, error.throttled], ["kex", false]);
 });
+
+Deno.test("Ssh2Connector.connect() says what a server says that hangs up before its KEXINIT", async () => {
+  await using server = await startPlainServer({
+    kex: "curve25519-sha256",
+    first: Buffer.concat([
+      ...[Buffer.of(1), uint32(12)],
+      ...[string("Too many connections"), string("")],
+    ]),
+  });
+  const error = await failure(resolved(server.host));
+  assertEquals(error.phase, "kex");
+  assertStringIncludes(error.message, "Too many connections");
+});
+
+for (
+  const [name, message] of [
+    ["an IGNORE", Buffer.concat([Buffer.of(2), string("")])],
+    ["a DEBUG", Buffer.concat([Buffer.of(4, 0), string("hi"), string("")])],
+  ] as const
+) {
+  Deno.test(`Ssh2Connector.connect() passes over ${name} before the KEXINIT`, async () => {
+    const wentOn = new AbortController();
+    await using server = await startPlainServer({
+      kex: "diffie-hellman-group14-sha256",
+      first: message,
+      answer: ([type]) => {
+        if (type === 30) wentOn.abort("it went on");
+        return undefined;
+      },
+    });
+    const dial = connector.connect(resolved(server.host), {
+      signal: wentOn.signal,
+    });
+    assertEquals(await rejection(dial), "it went on");
+  });
+}
 
 Deno.test("Ssh2Connector.connect() gives up on what is no SSH after the banner, though the peer stays", async () => {
   await using peer = await startPeer((socket) => {
