@@ -12,6 +12,9 @@ import { PacketType } from "./packets.ts";
 /** How many requests are in flight for one folder. */
 const REQUESTS = 4;
 
+/** How many answers in a row may name nothing: a server could have no end of them. */
+const MAX_EMPTY = 1000;
+
 /** Reads a folder; the handle is closed also if the reader stops early. */
 export async function* readDir(
   call: SftpCall,
@@ -28,6 +31,7 @@ export async function* readDir(
     : AbortSignal.any([call.signal, stop.signal]);
   const reading = call.withSignal(signal);
   const inFlight: Promise<SftpDirEntry[] | null>[] = [];
+  let empty = 0;
   try {
     for (;;) {
       while (inFlight.length < REQUESTS) {
@@ -37,6 +41,12 @@ export async function* readDir(
       }
       const entries = await inFlight.shift();
       if (entries === null || entries === undefined) return;
+      empty = entries.length === 0 ? empty + 1 : 0;
+      if (empty > MAX_EMPTY) {
+        throw call.protocol.broken(
+          `more than ${MAX_EMPTY} answers without a name to a READDIR`,
+        );
+      }
       yield* entries;
     }
   } finally {
@@ -99,6 +109,9 @@ function parent(path: string): string | undefined {
 /** How deep a tree may be: no path of a real system has that many folders. */
 export const MAX_DEPTH = 1000;
 
+/** How many folders one folder may have that is removed: they are kept in mind. */
+const MAX_FOLDERS = 100_000;
+
 /** How many entries of one folder are removed at a time. */
 const AT_A_TIME = 64;
 
@@ -120,7 +133,9 @@ export async function removeTree(
 }
 
 async function removeContent(call: SftpCall, depth = 0): Promise<void> {
-  if (depth >= MAX_DEPTH) throw tooDeep(call);
+  if (depth >= MAX_DEPTH) {
+    throw tooMany(call, `${MAX_DEPTH} folders in each other`);
+  }
   const folders: string[] = [];
   const removals: Promise<void>[] = [];
   try {
@@ -128,6 +143,9 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
       const path = `${call.path}/${entry.name}`;
       if (entry.isDirectory) folders.push(path);
       else removals.push(removeEntry(call.at(path)));
+      if (folders.length > MAX_FOLDERS) {
+        throw tooMany(call, `${MAX_FOLDERS} folders beside each other`);
+      }
       if (removals.length >= AT_A_TIME) await settled(removals);
     }
   } finally {
@@ -138,11 +156,11 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
   await removeFolder(call);
 }
 
-function tooDeep({ path, host }: SftpCall): SftpError {
+function tooMany({ path, host }: SftpCall, what: string): SftpError {
   return new SftpError(
     "SSH_SFTP_TRANSFER_REFUSED",
     `Cannot remove ${quotedPath(path.slice(0, 400))}: ` +
-      `the server says that it has more than ${MAX_DEPTH} folders in each other`,
+      `the server says that it has more than ${what}`,
     { host, path, mayHaveRun: true },
   );
 }

@@ -809,6 +809,63 @@ Deno.test("Sftp.remove() with recursive ends in a tree that has no end", async (
   sftp.close();
 });
 
+Deno.test("Sftp.remove() with recursive ends in a folder that has no end of folders", async () => {
+  const attributes = [...u32(4), ...u32(0o040755)];
+  const entry = [...string("d"), ...string(""), ...attributes];
+  const names = Array.from({ length: 10_000 }, () => entry).flat();
+  const head = [PacketType.NAME, ...u32(0), ...u32(10_000)];
+  const answer = Uint8Array.from([
+    ...u32(head.length + names.length),
+    ...head,
+    ...names,
+  ]);
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.LSTAT) {
+      server.packet(PacketType.ATTRS, ...u32(id), ...attributes);
+    } else if (type === PacketType.OPENDIR) server.handle(id);
+    else if (type === PacketType.READDIR) {
+      answer.set(u32(id), 5);
+      server.raw(answer);
+    } else server.status(id, 0);
+  });
+  const sftp = await startSftp(server.transport);
+  const error = await assertRejects(
+    () => sftp.remove("top", { recursive: true }),
+    SftpError,
+    "more than 100000 folders beside each other",
+  );
+  assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+  sftp.close();
+});
+
+for (
+  const [what, ...names] of [
+    ["nothing"],
+    ["the folder and the one above", ".", ".."],
+  ]
+) {
+  Deno.test(`Sftp.readDir() ends where each answer names ${what}`, async () => {
+    const entries = names.flatMap((name) => [
+      ...string(name),
+      ...string(""),
+      ...u32(0),
+    ]);
+    const server = new FakeServer(({ type, id }, server) => {
+      if (type === PacketType.OPENDIR) return server.handle(id);
+      if (type !== PacketType.READDIR) return server.status(id, 0);
+      const count = u32(names.length);
+      server.packet(PacketType.NAME, ...u32(id), ...count, ...entries);
+    });
+    const sftp = await startSftp(server.transport);
+    await assertRejects(
+      () => Array.fromAsync(sftp.readDir("d")),
+      SftpError,
+      "more than 1000 answers without a name",
+    );
+    await sftp.closed;
+  });
+}
+
 Deno.test("Sftp shows the beginning of what a server says, and does not decode the rest", async () => {
   const server = new FakeServer(({ id }, server) =>
     server.status(id, 4, "a".repeat(60_000))
