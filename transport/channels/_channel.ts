@@ -41,7 +41,7 @@ export interface ChannelContext {
   readonly transport: PacketTransport;
   /** Taken while somebody waits for the channel. */
   readonly socketRef: SocketRef;
-  /** We have sent our CLOSE, and wait for that of the server. */
+  /** The server is to send its CLOSE: we have sent ours, or all is said. */
   onClosing(channel: Channel): void;
   /** Something is to be answered in time. */
   onAsked(question: Question): void;
@@ -340,6 +340,7 @@ export class Channel {
     if (this.#sawEof) return;
     this.#sawEof = true;
     if (!this.#abandoned) this.#observer.eof();
+    this.#awaitClose();
   }
 
   /** The server opened its window. */
@@ -372,6 +373,26 @@ export class Channel {
     this.#hasStatus = true;
     this.#code = code;
     this.#signal = signal;
+    this.#awaitClose();
+  }
+
+  /** With its status and all its output a command has nothing left to say. */
+  #awaitClose(): void {
+    if (!this.#hasStatus || !this.#sawEof || this.#state !== "open") return;
+    this.#context.onClosing(this);
+  }
+
+  /**
+   * The server leaves it open although all is said: it is closed by us.
+   *
+   * @returns Whether that is so; `false` if it left our CLOSE unanswered.
+   */
+  onLeftOpen(): boolean {
+    if (this.#sentClose) return false;
+    const wasAbandoned = this.#abandoned;
+    this.close();
+    if (!wasAbandoned) this.#observer.closed();
+    return true;
   }
 
   /** The answer to the oldest request. */

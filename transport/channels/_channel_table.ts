@@ -324,6 +324,7 @@ export class ChannelTable implements ChannelContext {
 
   /** Its slot is free for us; what the server makes of it, nobody knows. */
   #onNotClosed(channel: Channel): void {
+    if (channel.onLeftOpen()) return;
     const { closeMs } = this.#options.timeouts;
     this.#failed(
       `it did not close a channel in ${closeMs} ms`,

@@ -8,7 +8,7 @@
 export interface ChannelTimeouts {
   /** To answer a request for a channel. */
   readonly openMs: number;
-  /** To answer our CLOSE with its own. */
+  /** To answer our CLOSE with its own, and to send it once all is said. */
   readonly closeMs: number;
   /**
    * To answer a request on a channel. Not the time for an open: a server

@@ -115,6 +115,50 @@ scriptedTest(
   { closeMs: 300 },
 );
 
+{
+  const ends = (channel: ScriptedChannel) => {
+    channel.succeed();
+    channel.say("all");
+    channel.status(3);
+    channel.eof();
+  };
+  const result = { success: false, code: 3, signal: null };
+
+  scriptedTest(
+    "Connection closes the channel of a command that has ended, if the server does not",
+    { onRequest: (channel, { type }) => type === "exec" && ends(channel) },
+    async (connection) => {
+      const { stderr: _, ...ended } = await connection.exec("true");
+      assertEquals(ended, { ...result, stdout: "all" });
+      const process = await connection.spawn("true");
+      assertEquals(await process.text(), "all");
+      assertEquals(await process.status, result);
+      // The server answers our CLOSE.
+      await until(() => connection.openChannels === 0);
+      assertEquals([connection.isFailing, connection.isClosed], [false, false]);
+    },
+    { closeMs: 100 },
+  );
+
+  scriptedTest(
+    "Connection ends when the server closes no channel, neither first nor second",
+    {
+      onRequest: (channel, { type }) => type === "exec" && ends(channel),
+      onClose() {},
+    },
+    async (connection) => {
+      assertEquals((await connection.exec("true")).code, 3);
+      assertEquals([connection.openChannels, connection.isFailing], [1, false]);
+      const reason = await connection.closed;
+      assert(
+        reason.kind === "lost" && reason.message.includes("close a channel"),
+      );
+      assertEquals(connection.openChannels, 0);
+    },
+    { closeMs: 100 },
+  );
+}
+
 scriptedTest(
   "Connection is not failing while the server answers, however long it is used",
   {
