@@ -16,12 +16,13 @@ import {
   SIGNAL_OPTIONS,
 } from "../../transport/connect_options.ts";
 import type { Tunnel } from "../../transport/connector.ts";
-import { isRepeatable } from "../../transport/command/stdin.ts";
+import { isProcess, isRepeatable } from "../../transport/command/stdin.ts";
 import type {
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
+  StdinSource,
 } from "../../transport/process.ts";
 import type {
   ExecOptions,
@@ -42,12 +43,14 @@ export function exec<
   command: Command,
   given: (ExecOptions<Encoding> & { readonly all?: All }) | undefined,
 ): Promise<ExecResultOf<Encoding, All>> {
+  let stdin: StdinSource | undefined;
   const result: Promise<ExecResult<Output<Encoding>>> = onSlot(target, () => {
     const { command: line, options, own } = checkExec(
       command,
       given,
       "pool",
     );
+    stdin = options.stdin;
     return {
       name: "exec",
       command: line,
@@ -61,7 +64,7 @@ export function exec<
     };
   });
   // It has `all` if the options say so.
-  return result as Promise<ExecResultOf<Encoding, All>>;
+  return endingPipe(stdin, result) as Promise<ExecResultOf<Encoding, All>>;
 }
 
 /** Starts a command, which keeps its slot until it has ended. */
@@ -71,12 +74,14 @@ export function spawn(
   given: SpawnOptions | undefined,
   kind: SlotKind = "stream",
 ): Promise<RemoteProcess> {
-  return onSlot(target, () => {
+  let stdin: StdinSource | undefined;
+  const started: Promise<RemoteProcess> = onSlot(target, () => {
     const { command: line, options, own } = checkSpawn(
       command,
       given,
       "pool",
     );
+    stdin = options.stdin;
     return {
       name: "spawn",
       command: line,
@@ -87,6 +92,23 @@ export function spawn(
         connection.spawn(line, whenOpened(options, opened)),
       hold: ({ status }) => status,
     };
+  });
+  return endingPipe(stdin, started);
+}
+
+/**
+ * Stops the process whose output a command was to read, if that fails before it
+ * reads: nobody else would, and it would keep its slot for ever.
+ */
+function endingPipe<T>(
+  stdin: StdinSource | undefined,
+  call: Promise<T>,
+): Promise<T> {
+  if (typeof stdin !== "object" || !isProcess(stdin)) return call;
+  return call.catch((error) => {
+    const { stdout } = stdin;
+    if (!stdout.locked) stdout.cancel(error).catch(() => {});
+    throw error;
   });
 }
 

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   CommandError,
   ConnectionPool,
+  DialError,
   type ExecOptions,
   type ExecResult,
 } from "../../pool/mod.ts";
@@ -112,5 +113,24 @@ for (
     await pool.exec(HOST, "work", { stdin: stdin(), idempotent: true })
       .catch(() => {});
     assertEquals(connector.calls.length, runs);
+  });
+}
+
+for (const verb of ["exec", "spawn"] as const) {
+  Deno.test(`ConnectionPool.${verb}() stops the process that it was to read when the command cannot be started`, async () => {
+    const connector = new MemoryConnector({
+      commands: { endless: () => new Promise(() => {}) },
+      onDial: ({ hostname }) =>
+        hostname === "db2" ? new Error("no route") : "ok",
+    });
+    await using pool = new ConnectionPool({ connector });
+    const source = await pool.spawn(HOST, "endless");
+    const reads = { stdin: source };
+    await assertRejects(() => pool[verb]("ops@db1", "", reads), TypeError);
+    assertEquals(pool.stats().slotsInUse, 1, "the call did not even begin");
+    await assertRejects(() => pool[verb]("ops@db2", "cat", reads), DialError);
+    const error = await assertRejects(() => source.status, DOMException);
+    assertEquals(error.name, "AbortError");
+    assertEquals(pool.stats().slotsInUse, 0);
   });
 }
