@@ -4,6 +4,8 @@
  * @module
  */
 
+import { SmallPieces } from "./small_pieces.ts";
+
 /** How much unread output is held before the sender is stopped, in bytes. */
 const HIGH_WATER_MARK_BYTES = 256 * 1024;
 
@@ -29,6 +31,8 @@ export class OutputStream {
   /** What came before anybody asked for the stream. */
   #early: Uint8Array[] = [];
   #earlyBytes = 0;
+  /** What came after what is still unread, piece by small piece. */
+  readonly #small = new SmallPieces();
   #sink: ((chunk: Uint8Array) => boolean) | undefined;
   #isSinkFull = false;
   #isOver = false;
@@ -62,6 +66,7 @@ export class OutputStream {
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
+        this.#flush();
         for (const chunk of this.#early) controller.enqueue(chunk);
         this.#early = [];
         if (this.#failure !== undefined) controller.error(this.#failure.reason);
@@ -87,6 +92,7 @@ export class OutputStream {
    */
   pourInto(sink: (chunk: Uint8Array) => boolean): void {
     this.#sink = sink;
+    this.#flush();
     for (const chunk of this.#early.splice(0)) {
       this.#isSinkFull = !sink(chunk);
     }
@@ -127,15 +133,30 @@ export class OutputStream {
       this.#dropped += chunk.length;
       return true;
     }
-    // Copied: it may be a small window on a large packet.
-    const copy = new Uint8Array(chunk);
-    this.#given += copy.length;
-    if (this.#stream === undefined) {
-      this.#early.push(copy);
-      this.#earlyBytes += copy.length;
-    } else this.#controller.enqueue(copy);
+    this.#given += chunk.length;
+    if (!this.#small.takes(chunk)) this.#flush();
+    // Copied in any case: it may be a small window on a large packet.
+    if (this.#small.takes(chunk) && this.#isUnread) this.#small.add(chunk);
+    else this.#keep(new Uint8Array(chunk));
     if (this.#mayDrop && this.isFull) this.#dropSoon();
     return !this.isFull;
+  }
+
+  /** Whether the reader has something to read. */
+  get #isUnread(): boolean {
+    return this.#room < HIGH_WATER_MARK_BYTES;
+  }
+
+  #keep(chunk: Uint8Array): void {
+    if (this.#stream === undefined) {
+      this.#early.push(chunk);
+      this.#earlyBytes += chunk.length;
+    } else this.#controller.enqueue(chunk);
+  }
+
+  #flush(): void {
+    const held = this.#small.take();
+    if (held !== undefined) this.#keep(held);
   }
 
   /**
@@ -154,6 +175,7 @@ export class OutputStream {
   }
 
   #finish(): void {
+    this.#flush();
     if (this.#lastError === undefined) this.#controller.close();
     else this.#failWhenRead();
   }
@@ -165,17 +187,21 @@ export class OutputStream {
     // An error of a stream takes back what is unread.
     this.#failure = { reason };
     this.#early = [];
+    this.#small.take();
   }
 
   get #room(): number {
+    const held = this.#small.length;
     if (this.#stream === undefined) {
-      return HIGH_WATER_MARK_BYTES - this.#earlyBytes;
+      return HIGH_WATER_MARK_BYTES - this.#earlyBytes - held;
     }
-    return this.#controller.desiredSize ?? 1;
+    const room = this.#controller.desiredSize;
+    return room === null ? 1 : room - held;
   }
 
   #onRead(): void {
     this.#endStall();
+    this.#flush();
     if (this.#lastError !== undefined) this.#failWhenRead();
     else this.#listener.onRoom();
   }

@@ -1,7 +1,8 @@
 // What one output of a process keeps of the packets that it comes in.
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { mock } from "node:test";
+import { joinBytes } from "../../../transport/bytes.ts";
 import { OutputStream } from "../../../transport/session/_output_stream.ts";
 
 const NOBODY = { onRoom() {}, onCancelled() {} };
@@ -94,4 +95,66 @@ Deno.test("OutputStream leaves no timer when it ends while its reader has stoppe
     if (end === "cancel") await reader.cancel();
     else output[end](new Error("over"));
   }
+});
+
+/** The numbers from 0 on, each as a byte. */
+const counted = (length: number) =>
+  Uint8Array.from({ length }, (_, index) => index % 251);
+
+/** Gives it byte by byte. */
+function pushAll(output: OutputStream, bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) output.push(bytes.subarray(i, i + 1));
+}
+
+for (const when of ["before", "after"] as const) {
+  Deno.test(`OutputStream keeps bytes that come one by one together, ${when} somebody asks for it`, async () => {
+    const output = new OutputStream(NOBODY, 1_000);
+    const all = counted(300_000);
+    if (when === "after") void output.stream;
+    pushAll(output, all);
+    assertEquals(output.isFull, true);
+    // A large one does not overtake them.
+    output.push(all);
+    output.end();
+    const chunks = await Array.fromAsync(output.stream);
+    assertEquals(joinBytes(chunks), joinBytes([all, all]));
+    assert(chunks.length < 100, `${chunks.length} chunks`);
+  });
+}
+
+Deno.test("OutputStream gives each byte at once to a reader that waits for it", async () => {
+  const output = new OutputStream(NOBODY, 1_000);
+  const reader = output.stream.getReader();
+  for (const byte of counted(300)) {
+    const read = reader.read();
+    output.push(Uint8Array.of(byte));
+    assertEquals((await read).value, Uint8Array.of(byte));
+  }
+  // And a few that waited, to one that comes late.
+  pushAll(output, counted(3));
+  const late = [await reader.read(), await reader.read()];
+  assertEquals(joinBytes(late.map(({ value }) => value!)), counted(3));
+  assertEquals(output.isFull, false);
+  output.end();
+  assertEquals((await reader.read()).done, true);
+});
+
+Deno.test("OutputStream gives a sink the bytes that came one by one before it", () => {
+  const output = new OutputStream(NOBODY, 1_000);
+  pushAll(output, counted(1000));
+  const taken: Uint8Array[] = [];
+  output.pourInto((chunk) => taken.push(chunk) > 0);
+  assertEquals(joinBytes(taken), counted(1000));
+});
+
+Deno.test("OutputStream that fails at its end gives all bytes that came one by one first", async () => {
+  const output = new OutputStream(NOBODY, 1_000);
+  const reader = output.stream.getReader();
+  pushAll(output, counted(10_000));
+  output.end(new Error("exit 3"));
+  let bytes = 0;
+  const error = await (async () => {
+    for (;;) bytes += (await reader.read()).value!.length;
+  })().catch((error) => error);
+  assertEquals([bytes, error.message], [10_000, "exit 3"]);
 });
