@@ -11,6 +11,7 @@ import type { Tunnel } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
+import { SmallPieces } from "../session/small_pieces.ts";
 import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { StreamTunnel } from "./stream_tunnel.ts";
@@ -161,6 +162,8 @@ function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
 class TunnelStream extends Duplex {
   channel: Channel | undefined;
   #ended = false;
+  /** What came after what is still unread, piece by small piece. */
+  readonly #small = new SmallPieces();
 
   constructor() {
     super({ allowHalfOpen: true });
@@ -181,7 +184,23 @@ class TunnelStream extends Duplex {
   override push(chunk: Uint8Array | null): boolean {
     if (this.#ended || this.destroyed) return true;
     this.#ended = chunk === null;
-    return super.push(chunk);
+    if (chunk === null || !this.#small.takes(chunk)) this.#flush();
+    if (chunk === null || !this.#small.takes(chunk)) return super.push(chunk);
+    if (this.readableLength === 0) return super.push(chunk);
+    this.#small.add(chunk);
+    const unread = this.readableLength + this.#small.length;
+    return unread < this.readableHighWaterMark;
+  }
+
+  /** What was held back is never behind an empty buffer. */
+  override read(size?: number): Buffer | null {
+    this.#flush();
+    return super.read(size);
+  }
+
+  #flush(): void {
+    const held = this.#small.take();
+    if (held !== undefined) super.push(held);
   }
 
   /** The far side has closed it: what it sent can still be read. */

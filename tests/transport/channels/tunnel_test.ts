@@ -1,9 +1,16 @@
 /** What a hop's tunnel does with what is written to it. */
 
-import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { Buffer } from "node:buffer";
 import { Duplex, PassThrough } from "node:stream";
 import { setImmediate } from "node:timers";
+import { joinBytes } from "../../../transport/bytes.ts";
+import type { Tunnel } from "../../../transport/connector.ts";
 import type {
   Channel,
   ChannelObserver,
@@ -16,7 +23,7 @@ import { webStreamsOf } from "../../../transport/channels/_web_streams.ts";
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** The channels of a hop that tells of its channel's end when it is told to. */
-function losableHop(): { table: ChannelTable; lose(): void } {
+function losableHop() {
   let observer: ChannelObserver | undefined;
   const channel = { resume() {}, close() {}, eof() {} } as unknown as Channel;
   const table = {
@@ -26,7 +33,15 @@ function losableHop(): { table: ChannelTable; lose(): void } {
       return channel;
     },
   } as unknown as ChannelTable;
-  return { table, lose: () => observer?.lost() };
+  return {
+    table,
+    lose: () => observer?.lost(),
+    /** Has the far side send it byte by byte, and end. */
+    say(bytes: Uint8Array): void {
+      for (const byte of bytes) observer?.stdout(Uint8Array.of(byte));
+      observer?.eof();
+    },
+  };
 }
 
 Deno.test("Tunnel.readable and writable fail with the loss, also if they are asked for after it", async () => {
@@ -177,3 +192,50 @@ Deno.test("Tunnel.writable makes a writer wait for its stream", async () => {
   stream.destroy();
   await writer.closed.catch(() => {});
 });
+for (
+  const [name, read] of [
+    ["a web stream", (it: Tunnel) => Array.fromAsync(it.readable)],
+    ["a loop", (it: Tunnel) => Array.fromAsync<Uint8Array>(streamOfTunnel(it))],
+    [
+      "read() on 'readable'",
+      (it: Tunnel) =>
+        new Promise<Uint8Array[]>((resolve) => {
+          const chunks: Uint8Array[] = [];
+          const stream = streamOfTunnel(it);
+          stream.on("readable", () => {
+            let chunk: Uint8Array | null;
+            while ((chunk = stream.read()) !== null) chunks.push(chunk);
+          });
+          stream.on("end", () => resolve(chunks));
+        }),
+    ],
+    [
+      "a reader that stops now and then",
+      async (it: Tunnel) => {
+        const chunks: Uint8Array[] = [];
+        const stream = streamOfTunnel(it);
+        stream.on("data", (chunk: Uint8Array) => {
+          chunks.push(chunk);
+          stream.pause();
+          queueMicrotask(() => stream.resume());
+        });
+        await new Promise((resolve) => stream.on("end", resolve));
+        return chunks;
+      },
+    ],
+  ] as const
+) {
+  Deno.test(`Tunnel gives ${name} all bytes that came one by one, in a few pieces`, async () => {
+    const hop = losableHop();
+    const tunnel = await openTunnel(
+      hop.table,
+      { hostname: "db1", port: 22 },
+      { host: "ops@gate:22", lost: () => new Error("lost") as never },
+    );
+    const all = Uint8Array.from({ length: 50_000 }, (_, index) => index % 251);
+    hop.say(all);
+    const chunks = await read(tunnel);
+    assertEquals(joinBytes(chunks), all);
+    assert(chunks.length < 50, `${chunks.length} pieces`);
+  });
+}
