@@ -5,7 +5,7 @@
  */
 
 import { connectTarget } from "../forward/connect_target.ts";
-import type { Lost } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { acceptTunnel } from "./_tunnel.ts";
 

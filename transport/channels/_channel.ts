@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { CommandStatus } from "../process.ts";
-import type { ChannelOpenError, ConnectionLostError } from "../errors.ts";
+import type { ChannelOpenError } from "../errors.ts";
 import { serverText } from "../session/server_text.ts";
 import { HeldSignals, SIGNAL_AFTER_MS } from "./_held_signals.ts";
 import type { SocketRef } from "./_socket_ref.ts";
@@ -19,22 +19,6 @@ import {
   sendMessage,
   type WireField,
 } from "./_wire.ts";
-
-/** Makes the error of an operation that the end of the connection broke. */
-export type Lost = (
-  doing: string,
-  details?: LostDetails,
-) => ConnectionLostError;
-
-/** What such an error says of a command. */
-export interface LostDetails extends
-  Pick<
-    NonNullable<ConstructorParameters<typeof ConnectionLostError>[1]>,
-    "mayHaveRun" | "output"
-  > {
-  /** What is wrong with a connection that has not ended. */
-  readonly why?: string;
-}
 
 /** What a channel needs of the table that it is in. */
 export interface ChannelContext {

@@ -12,9 +12,9 @@ import {
   Channel,
   type ChannelContext,
   type ChannelObserver,
-  type Lost,
   type Question,
 } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import { openFields, refusalOf } from "./_channel_open.ts";
 import { GlobalRequests } from "./_global_requests.ts";
 import type { SocketRef } from "./_socket_ref.ts";

@@ -7,7 +7,8 @@
 import { ChannelOpenError } from "../errors.ts";
 import { EnvironmentRefusedError } from "../session/errors.ts";
 import type { ForwardedAgent } from "./_agent_channels.ts";
-import type { Channel, Lost } from "./_channel.ts";
+import type { Channel } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import type { WireField } from "./_wire.ts";
 import type { SessionRequest } from "./_session_request.ts";

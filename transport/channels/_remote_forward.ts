@@ -8,7 +8,7 @@ import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
 import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
-import type { Lost } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import type { Admit, ChannelTable } from "./_channel_table.ts";
 import { ProtocolViolation } from "./packet_transport.ts";
 import { acceptTunnel } from "./_tunnel.ts";

@@ -9,7 +9,8 @@ import { ChannelOpenError } from "../errors.ts";
 import { lastWords, OutputTail } from "../session/check_exit.ts";
 import { type Sftp, startSftp } from "../sftp/mod.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
-import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
+import type { Channel, ChannelObserver } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 
 /** What an SFTP session needs of its connection. */

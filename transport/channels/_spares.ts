@@ -6,7 +6,8 @@
 
 import type { SpareChannels } from "../connector.ts";
 import type { ChannelOpenError } from "../errors.ts";
-import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
+import type { Channel, ChannelObserver } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 
 /** What the spares need of the table that they are in. */
 export interface SparesContext {

@@ -12,7 +12,8 @@ import type { ChannelOpenError } from "../errors.ts";
 import { ChannelOpenError as OpenError } from "../errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import { SmallPieces } from "../session/small_pieces.ts";
-import type { Channel, ChannelObserver, Lost } from "./_channel.ts";
+import type { Channel, ChannelObserver } from "./_channel.ts";
+import type { Lost } from "./_lost.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { StreamTunnel } from "./stream_tunnel.ts";
 

@@ -33,7 +33,7 @@ import { ConnectionLostError } from "../errors.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
-import type { LostDetails } from "./_channel.ts";
+import type { LostDetails } from "./_lost.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { SessionContext } from "./_command.ts";
 import { Session } from "./_session.ts";
