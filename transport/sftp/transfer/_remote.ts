@@ -1,4 +1,5 @@
 import { basename, resolve } from "node:path";
+import { abortable } from "../../abort.ts";
 import { type Protocol, protocolOf } from "../_protocol.ts";
 import { aboutPath, SftpError } from "../errors.ts";
 import type { SftpFile, SftpFileInfo } from "../file.ts";
@@ -59,8 +60,16 @@ export async function ifThere<T>(looking: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** A question for the umask, which all transfers of a session share. */
+interface Question {
+  readonly answer: Promise<number>;
+  /** Ends it when nobody waits any more. */
+  readonly stop: AbortController;
+  waiting: number;
+}
+
 /** What new files of a session do not get, by session. */
-const umasks = new WeakMap<object, Promise<number>>();
+const umasks = new WeakMap<object, Question>();
 
 /** A server that is copied to. */
 export class RemoteTarget implements Target {
@@ -72,6 +81,7 @@ export class RemoteTarget implements Target {
   /** Who owns what we make, once that is known. */
   owner: Entry["owner"];
   readonly #signal: AbortSignal | undefined;
+  #question: Question | undefined;
 
   /** Takes a session. */
   constructor(sftp: Sftp, signal: AbortSignal | undefined) {
@@ -114,8 +124,9 @@ export class RemoteTarget implements Target {
     await this.sftp.mkdir(path, { recursive, signal: this.#signal });
   }
 
-  remove(path: string): Promise<void> {
-    return this.sftp.remove(path, { recursive: true, signal: this.#signal });
+  async remove(path: string): Promise<void> {
+    const options = { recursive: true, signal: this.#signal };
+    await ifThere(this.sftp.remove(path, options));
   }
 
   removeFile(path: string): Promise<void> {
@@ -135,23 +146,30 @@ export class RemoteTarget implements Target {
   }
 
   /** Asks once for each session, by a file that may have all permissions. */
-  umask(folder: string, signal: AbortSignal | undefined): Promise<number> {
+  async umask(
+    folder: string,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     const key = this.protocol ?? this.sftp;
-    let asked = umasks.get(key);
-    if (asked === undefined) {
-      asked = this.#askUmask(folder, signal).catch((error) => {
-        umasks.delete(key);
-        throw error;
-      });
-      umasks.set(key, asked);
+    const question = umasks.get(key) ?? this.#ask(folder);
+    umasks.set(key, question);
+    this.#question = question;
+    question.waiting++;
+    try {
+      return await abortable(question.answer, signal);
+    } catch (error) {
+      // The end of one transfer is not that of the others.
+      if (--question.waiting === 0) {
+        if (umasks.get(key) === question) umasks.delete(key);
+        question.stop.abort(error);
+      }
+      throw error;
     }
-    return asked;
   }
 
   /** Waits until what it has begun for itself is over. */
   async settled(): Promise<void> {
-    const asked = umasks.get(this.protocol ?? this.sftp);
-    if (asked !== undefined) await cleanedUp(asked);
+    await cleanedUp(this.#question?.answer);
   }
 
   /** Opens a file that is not there yet, to be written and given a name. */
@@ -191,31 +209,34 @@ export class RemoteTarget implements Target {
     await cleanedUp(file?.close(), removing);
   }
 
-  async #askUmask(
-    folder: string,
-    signal: AbortSignal | undefined,
-  ): Promise<number> {
+  #ask(folder: string): Question {
+    const stop = new AbortController();
+    const answer = this.#askUmask(folder, stop.signal);
+    answer.catch(() => {}); // whoever waits is told
+    return { answer, stop, waiting: 0 };
+  }
+
+  async #askUmask(folder: string, signal: AbortSignal): Promise<number> {
     const name = unfinishedName("");
     const path = folder + name;
-    const opening = this.sftp.open(path, {
-      write: true,
-      createNew: true,
-      mode: 0o777,
-      signal,
-    });
+    let file: SftpFile | undefined;
     try {
-      const file = await opening;
+      file = await this.sftp.open(path, {
+        write: true,
+        createNew: true,
+        mode: 0o777,
+        signal,
+      });
       const { mode } = await file.stat({ signal });
-      await cleanedUp(file.close());
       return mode === null ? USUAL_UMASK : ~mode & 0o777;
     } catch (error) {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (error instanceof SftpError && error.status !== undefined) {
         return USUAL_UMASK;
       }
       throw error;
     } finally {
-      await this.discard(undefined, path);
+      await this.discard(file, path);
     }
   }
 }
