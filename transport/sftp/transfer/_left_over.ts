@@ -19,10 +19,12 @@ import type { CheckedTransferOptions } from "./options.ts";
 /**
  * Removes what earlier transfers have left in a folder, and notes for each file
  * what can be gone on with.
+ *
+ * @param entries What is in the folder. Neither of the two is in it afterwards.
  */
 export async function sweep(
   folder: string,
-  entries: ReadonlyMap<string, Entry>,
+  entries: Map<string, Entry>,
   { files }: Pick<Plan, "files">,
   target: Target,
   { resume = false }: CheckedTransferOptions,
@@ -41,6 +43,7 @@ export async function sweep(
         entry.info.size <= item.info.size;
       if (isActive(name) || isUsable) {
         item.unfinished = [...item.unfinished ?? [], name];
+        entries.delete(name);
         return false;
       }
     }
@@ -50,6 +53,7 @@ export async function sweep(
   });
   const removals = old.map(async (name) => {
     await target.removeFile(folder + name);
+    entries.delete(name);
     finished(name, folder, "gone");
   });
   await cleanedUp(...removals);

@@ -37,16 +37,13 @@ export async function uploadLink(
     const folder = folderOf(to);
     const name = unfinishedName(nameOf(to));
     const path = folder + name;
-    let fate: "gone" | "left" = "left";
     try {
-      await placeLink(sftp, says, path, signal);
+      await sftp.symlink(says, path, { signal });
       await sftp.rename(path, to, { signal });
-      fate = "gone";
+      finished(name, folder, "gone");
     } catch (error) {
-      await cleanedUp(sftp.remove(path).then(() => void (fate = "gone")));
+      await target.discard(undefined, path);
       throw error;
-    } finally {
-      finished(name, folder, fate);
     }
   } catch (error) {
     const isRefused = error instanceof SftpError && error.status !== undefined;
@@ -96,8 +93,8 @@ export async function downloadLink(
   }
   const folder = folderOf(to);
   const name = unfinishedName(nameOf(to));
-  await symlink(target, folder + name);
   try {
+    await symlink(target, folder + name);
     await rename(folder + name, to);
   } catch (error) {
     await rm(folder + name, { force: true });

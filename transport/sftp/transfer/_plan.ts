@@ -93,7 +93,7 @@ export interface Target {
   /** Reads a folder; `undefined` if that is not allowed. */
   list(path: string): Promise<Map<string, Entry> | undefined>;
   makeFolder(path: string, recursive: boolean): Promise<void>;
-  /** Removes a tree. */
+  /** Removes a tree, if it is there. */
   remove(path: string): Promise<void>;
   /** Removes a file or link, whatever it is. */
   removeFile(path: string): Promise<void>;

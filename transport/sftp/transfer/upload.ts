@@ -115,7 +115,7 @@ export async function uploadWith(
       await sftp.mkdir(folderOf(to), { recursive: true, signal });
       tally.hasChanged = true;
     }
-    if (top.kind === "file") await tidy(target, plan, options);
+    if (top.kind === "file" && !dryRun) await tidy(target, plan, options);
     const result = await copyPlan(sftp, plan, {
       target,
       make: {
@@ -126,7 +126,10 @@ export async function uploadWith(
         },
       },
     }, { options, tally, hash });
-    await removeLeft(target, top.kind === "file" ? folderOf(to) : `${to}/`);
+    if (!dryRun) {
+      const where = top.kind === "file" ? folderOf(to) : `${to}/`;
+      await removeLeft(target, leftBelow(where));
+    }
     return result;
   } catch (error) {
     throw tally.hasChanged ? afterChanges(error) : error;
@@ -136,8 +139,12 @@ export async function uploadWith(
 }
 
 /** A server may make what was asked for when its session has ended. */
-async function removeLeft(target: RemoteTarget, where: string): Promise<void> {
-  const removals = leftBelow(where).map(async ([name, folder]) => {
+async function removeLeft(
+  target: RemoteTarget,
+  left: readonly (readonly [name: string, folder: string])[],
+): Promise<void> {
+  // It may be on another host.
+  const removals = left.map(async ([name, folder]) => {
     await target.removeFile(folder + name);
     finished(name, folder, "gone");
   });
@@ -152,12 +159,9 @@ async function tidy(
 ): Promise<void> {
   const { to } = plan.files[0]!;
   const folder = folderOf(to);
-  for (const name of leftFor(nameOf(to), folder)) {
-    // It may be on another host.
-    await target.removeFile(folder + name)
-      .then(() => finished(name, folder, "gone"), () => {});
-  }
-  if (!options.resume || options.dryRun) return;
+  const left = leftFor(nameOf(to), folder);
+  await removeLeft(target, left.map((name) => [name, folder]));
+  if (!options.resume) return;
   const entries = await target.list(folder === "" ? "." : folder)
     .catch(() => undefined); // the copy tells what is wrong
   if (entries !== undefined) {
