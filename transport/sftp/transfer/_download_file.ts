@@ -102,17 +102,18 @@ class Download {
   }
 
   async run(): Promise<void> {
-    const { from } = this.#item;
     const { options, tally } = this.#context;
     const { there } = this.#aim;
     try {
+      // Never through a link: see `aimAt()`.
+      const isInPlace = options.write === "in-place" && there?.kind !== "link";
       if (there?.kind === "device") await this.#writeInPlace("it is a device");
-      else if (options.write === "in-place") await this.#writeInPlace("");
+      else if (isInPlace) await this.#writeInPlace("");
       else await this.#writeBeside();
     } finally {
       await this.#reading?.stop();
     }
-    tally.copied(from);
+    tally.copied(this.#item.from);
   }
 
   async #writeBeside(): Promise<void> {
@@ -174,17 +175,22 @@ class Download {
     const folder = folderOf(to);
     for (const name of unfinishedOf(this.#item, to, this.#context)) {
       const path = folder + name;
-      const local = await openNoLink(path);
-      const info = local === undefined ? undefined : await infoOf(local);
-      if (
-        local !== undefined && info !== undefined && info.size > 0 &&
-        info.size <= size &&
-        await this.#isSame(local, info.size)
-      ) return { name, local, bytes: info.size };
-      // Nothing was written to it: it may be what a stranger has put there.
-      await local?.close();
-      await rm(path, { force: true });
-      finished(name, folder, "gone");
+      let local: FileHandle | undefined;
+      try {
+        local = await openNoLink(path);
+        const bytes = local === undefined ? 0 : (await infoOf(local)).size;
+        const isUsable = bytes > 0 && bytes <= size &&
+          await this.#isSame(local!, bytes);
+        if (isUsable) return { name, local: local!, bytes };
+        // Nothing was written to it: it may be what a stranger has put there.
+        await local?.close();
+        await rm(path, { force: true });
+        finished(name, folder, "gone");
+      } catch (error) {
+        await local?.close().catch(() => {});
+        finished(name, folder, "kept");
+        throw error;
+      }
     }
     return undefined;
   }

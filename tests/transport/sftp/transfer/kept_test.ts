@@ -4,7 +4,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
-import { upload } from "../../../../transport/sftp/transfer/upload.ts";
+import { downloadWith } from "../../../../transport/sftp/transfer/download.ts";
+import {
+  upload,
+  uploadWith,
+} from "../../../../transport/sftp/transfer/upload.ts";
 import { isRoot, noServer, startServer } from "../_server.ts";
 import {
   content,
@@ -59,6 +63,20 @@ testCopies(
     assertEquals(await modeOf(`${target}/2/d`), 0o777);
     await copy(server.sftp, source, `${target}/3`, { preserve: false });
     assertEquals(await modeOf(`${target}/3/f`), 0o666 & ~umask());
+  },
+);
+
+testCopies(
+  "gives a file neither set-user-id nor a time before 1970",
+  async ({ copy, verb, server, source, target }) => {
+    await Deno.writeTextFile(source, "x");
+    await Deno.chmod(source, 0o4755);
+    await Deno.utime(source, -5, -5);
+    await copy(server.sftp, source, target, { preserve: true });
+    assertEquals(await modeOf(target), 0o755);
+    if (verb === "upload") {
+      assertEquals((await Deno.stat(target)).mtime!.getTime(), 0);
+    }
   },
 );
 
@@ -219,6 +237,43 @@ testCopies(
 );
 
 testCopies(
+  "with resume goes on with a file whose comparison was aborted",
+  async ({ copy, verb, server, dir, source, target }) => {
+    const bytes = content(6_000_000);
+    await Deno.writeFile(source, bytes);
+    const name = planted("target");
+    await Deno.writeFile(`${dir}/${name}`, bytes.subarray(0, 5_000_000));
+    const stop = new AbortController();
+    const copyWith = verb === "upload" ? uploadWith : downloadWith;
+    const options = { resume: true, signal: stop.signal };
+    await assertRejects(
+      () =>
+        copyWith(
+          server.sftp,
+          source,
+          target,
+          options,
+          (_path, _bytes, signal) => {
+            stop.abort(new Error("enough"));
+            return Promise.reject(signal.reason);
+          },
+        ),
+      Error,
+      "enough",
+    );
+    assertEquals(await names(dir), [name, "source"]);
+    const seen: number[] = [];
+    await copy(server.sftp, source, target, {
+      resume: true,
+      onProgress: ({ bytes }) => void seen.push(bytes),
+    });
+    assertEquals(seen[0], 5_000_000);
+    assertEquals(await Deno.readFile(target), bytes);
+    assertEquals(await names(dir), ["source", "target"]);
+  },
+);
+
+testCopies(
   "with resume says that another copy to the same target is under way",
   async ({ copy, server, dir, source, target }) => {
     await Deno.writeFile(source, content(9_000_000));
@@ -322,6 +377,24 @@ testCopy(
     assertEquals(skipped, [`${source}/l`]);
   },
   { args: ["-P", "symlink"] },
+);
+
+testCopy(
+  "download",
+  "writes through no link in a tree, also in place",
+  async ({ copy, server, dir, source, target }) => {
+    await write(source, { f: "new" });
+    await write(target, {});
+    await Deno.writeTextFile(`${dir}/victim`, "old");
+    for (const write of ["beside", "in-place"] as const) {
+      await Deno.symlink("../victim", `${target}/f`);
+      await copy(server.sftp, source, target, { write });
+      assertEquals(await Deno.readTextFile(`${dir}/victim`), "old");
+      assert((await Deno.lstat(`${target}/f`)).isFile);
+      assertEquals(await Deno.readTextFile(`${target}/f`), "new");
+      await Deno.remove(`${target}/f`);
+    }
+  },
 );
 
 testCopy(
