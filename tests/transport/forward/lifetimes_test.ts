@@ -7,7 +7,10 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import { getEventListeners } from "node:events";
 import { Server } from "node:net";
+import { Duplex } from "node:stream";
+import { mock } from "node:test";
 import type {
   Connection,
   RemoteListener,
@@ -20,7 +23,13 @@ import {
   type OpenTunnel,
 } from "../../../transport/forward/listen.ts";
 import { RemoteForward } from "../../../transport/forward/remote.ts";
-import { dial, dialForward, openPlain, TestServer } from "./_kit.ts";
+import {
+  setStreamOfTunnel,
+  socketOfTunnel,
+  streamOfTunnel,
+} from "../../../transport/forward/tunnel_stream.ts";
+import type { ForwardTarget } from "../../../transport/host/target.ts";
+import { dial, dialForward, ended, openPlain, TestServer } from "./_kit.ts";
 
 const NOWHERE = { listen: 0, to: "127.0.0.1:1" };
 
@@ -57,6 +66,42 @@ function countedTunnel(): Tunnel & { closings: number } {
       end();
     },
   };
+}
+
+/** A tunnel over a stream that ends when the test says so. */
+function slowTunnel() {
+  const tunnel = countedTunnel();
+  const { promise: end, resolve: release } = Promise.withResolvers<void>();
+  let destroys = 0;
+  const stream = new Duplex({
+    read() {},
+    write: (_chunk, _encoding, done) => done(),
+    destroy: (error, done) => void end.then(() => done(error)),
+  });
+  const destroy = stream.destroy.bind(stream);
+  stream.destroy = (error) => {
+    destroys++;
+    return destroy(error);
+  };
+  const close = tunnel.close.bind(tunnel);
+  tunnel.close = () => {
+    close();
+    stream.destroy();
+  };
+  setStreamOfTunnel(tunnel, () => stream);
+  return { tunnel, stream, release, destroys: () => destroys };
+}
+
+const turns = async () => {
+  for (let turn = 0; turn < 20; turn++) await null;
+};
+
+/** Waits until something holds, at most 10 s. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; !holds() && i < 1000; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert(holds());
 }
 
 /** A port of 127.0.0.1 at which nobody listens. */
@@ -110,6 +155,50 @@ Deno.test("close() of a listener waits for what its clients have begun", async (
   assertEquals(forward.connections, 0);
 });
 
+Deno.test("a listener closes the tunnel that comes for a client that has hung up", async () => {
+  const tunnel = countedTunnel();
+  const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>();
+  const { promise: left, resolve: onLeft } = Promise.withResolvers<void>();
+  const { promise: told, resolve: onTold } = Promise.withResolvers<void>();
+  await using forward = await listenLocal(async (_to, { signal }) => {
+    signal.addEventListener("abort", () => onLeft());
+    onAsked();
+    await left;
+    return tunnel;
+  }, { ...NOWHERE, onError: () => onTold() });
+  const client = await dialForward(forward);
+  await asked;
+  client.resetAndDestroy();
+  await told;
+  assertEquals(tunnel.closings, 1);
+});
+
+Deno.test("a listener has nothing more to do with a connection that has ended", async () => {
+  const { tunnel, stream, release, destroys } = slowTunnel();
+  release();
+  const signals: AbortSignal[] = [];
+  await using forward = await listenLocal((_to, { signal }) => {
+    signals.push(signal);
+    return Promise.resolve(tunnel);
+  }, NOWHERE);
+  const client = await dialForward(forward);
+  client.end();
+  stream.push(null);
+  await ended(client);
+  await until(() => forward.connections === 0);
+  const before = destroys();
+  await forward.close();
+  assertEquals(destroys(), before);
+  assertEquals(signals.map(({ aborted }) => aborted), [false]);
+});
+
+Deno.test("listenLocal() leaves nothing on its signal once it is closed", async () => {
+  const { signal } = new AbortController();
+  const forward = await listenLocal(openPlain, { ...NOWHERE, signal });
+  await forward.close();
+  assertEquals(getEventListeners(signal, "abort"), []);
+});
+
 Deno.test("listenLocal() rejects with the reason of a signal that aborts while it starts", async () => {
   const controller = new AbortController();
   const reason = new EvalError("changed my mind");
@@ -127,15 +216,54 @@ Deno.test("connectTarget() closes its tunnel when the target cannot be reached",
   assertEquals(tunnel.closings, 1);
 });
 
+Deno.test("the node stream of a tunnel that is destroyed lets go of all of it", async () => {
+  const gone: string[] = [];
+  const tunnel = {
+    ...countedTunnel(),
+    readable: new ReadableStream<Uint8Array>({
+      cancel: () => void gone.push("readable"),
+    }),
+    writable: new WritableStream<Uint8Array>({
+      abort: () => void gone.push("writable"),
+    }),
+  };
+  const stream = streamOfTunnel(tunnel);
+  stream.destroy();
+  await new Promise((resolve) => stream.once("close", resolve));
+  await turns();
+  assertEquals([gone.toSorted(), tunnel.closings], [
+    ["readable", "writable"],
+    1,
+  ]);
+});
+
+Deno.test("socketOfTunnel() tells of its connection after connect(), to whom listens by then", async () => {
+  const { tunnel, release } = slowTunnel();
+  release();
+  const socket = socketOfTunnel(tunnel) as Duplex & { connect(): Duplex };
+  const connected = new Promise<void>((resolve) =>
+    void socket.connect().once("connect", resolve)
+  );
+  await connected;
+  assertStrictEquals(socketOfTunnel(tunnel), socket);
+  socket.destroy();
+});
+
 /** A host that lets the test answer each request to listen. */
 class Host {
   readonly asked: PromiseWithResolvers<RemoteListener>[] = [];
+  readonly signals: (AbortSignal | undefined)[] = [];
   onAsk: () => void = () => {};
   handOver: (tunnel: Tunnel) => void = () => {};
 
   readonly connection = {
-    forwardIn: (_listen: unknown, onConnection: (tunnel: Tunnel) => void) => {
+    forwardIn: (
+      _listen: unknown,
+      onConnection: (tunnel: Tunnel) => void,
+      { signal }: { signal?: AbortSignal },
+    ) => {
       this.handOver = onConnection;
+      this.signals.push(signal);
       const answer = Promise.withResolvers<RemoteListener>();
       this.asked.push(answer);
       this.onAsk();
@@ -144,13 +272,16 @@ class Host {
   } as unknown as Connection;
 
   /** Starts a forward through the host, which listens. */
-  async start() {
+  async start(
+    to: ForwardTarget = { hostname: "127.0.0.1", port: 1 },
+    signal?: AbortSignal,
+  ) {
     const first = new HostListener();
     const starting = RemoteForward.start({
       get: () => Promise.resolve(this.connection),
       listen: first.address,
-      to: { hostname: "127.0.0.1", port: 1 },
-      options: {},
+      to,
+      options: signal ? { signal } : {},
       isFinal: () => false,
     });
     await this.untilAsked(1);
@@ -189,7 +320,9 @@ Deno.test("RemoteForward closes a listener that the host grants after close()", 
   const { forward, first } = await host.start();
   first.lose();
   await host.untilAsked(2);
+  assertEquals(host.signals[1]!.aborted, false);
   await forward.close();
+  assertEquals(host.signals[1]!.aborted, true);
   const late = new HostListener();
   host.asked[1]!.resolve(late);
   for (let turn = 0; turn < 20; turn++) await null;
@@ -204,4 +337,68 @@ Deno.test("RemoteForward closes a tunnel that the host hands over after close()"
   const tunnel = countedTunnel();
   host.handOver(tunnel);
   assertEquals([tunnel.closings, forward.connections], [1, 0]);
+});
+
+Deno.test("RemoteForward gives the host its signal as it starts, and leaves nothing on it", async () => {
+  const host = new Host();
+  const { signal } = new AbortController();
+  const { forward } = await host.start(undefined, signal);
+  assertEquals(host.signals, [signal]);
+  await forward.close();
+  assertEquals(getEventListeners(signal, "abort"), []);
+});
+
+Deno.test("RemoteForward counts its tunnels while they last, and close() waits for them", async () => {
+  await using echo = await TestServer.start();
+  const host = new Host();
+  const { forward } = await host.start(echo.target);
+  const [first, second] = [slowTunnel(), slowTunnel()];
+  host.handOver(first.tunnel);
+  host.handOver(second.tunnel);
+  assertEquals(forward.connections, 2);
+  first.release();
+  first.tunnel.close();
+  await until(() => forward.connections === 1);
+  let isClosed = false;
+  const closing = forward.close().then(() => isClosed = true);
+  await turns();
+  assertEquals([isClosed, second.tunnel.closings], [false, 1]);
+  second.release();
+  await closing;
+  assertEquals(forward.connections, 0);
+});
+
+Deno.test("RemoteForward asks the host again after twice as long each time, at most after 30 s", async () => {
+  const host = new Host();
+  const { forward, first } = await host.start();
+  mock.timers.enable({ apis: ["setTimeout"] } as never);
+  try {
+    first.lose();
+    await host.untilAsked(2);
+    for (const seconds of [0.5, 1, 2, 4, 8, 16, 30, 30]) {
+      const asked = host.asked.length;
+      host.asked.at(-1)!.reject(new Error("not yet"));
+      await turns();
+      mock.timers.tick(1000 * seconds - 1);
+      await turns();
+      assertEquals(host.asked.length, asked, `before ${seconds} s`);
+      mock.timers.tick(1);
+      await turns();
+      assertEquals(host.asked.length, asked + 1, `after ${seconds} s`);
+    }
+  } finally {
+    mock.timers.reset();
+  }
+  await forward.close();
+});
+
+// A timer that is left is seen by the sanitizer.
+Deno.test("RemoteForward waits no more for its next attempt once it is closed", async () => {
+  const host = new Host();
+  const { forward, first } = await host.start();
+  first.lose();
+  await host.untilAsked(2);
+  host.asked[1]!.reject(new Error("not yet"));
+  await turns();
+  await forward.close();
 });
