@@ -9,6 +9,7 @@ import { SftpError } from "../../../transport/sftp/errors.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { PacketType, Status } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
+import { download } from "../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import {
   MemoryConnector,
@@ -175,6 +176,65 @@ Deno.test("OpenHandles lends as many as are allowed, and the next when one is gi
   handles.giveBack();
   await third;
   assertEquals(lent, ["third"]);
+});
+
+Deno.test("OpenHandles lends one at least, also where all that may be open is a folder", async () => {
+  const handles = new OpenHandles();
+  handles.allow(0);
+  await handles.borrow(new AbortController().signal);
+  assertEquals(handles.allowFewer(), false);
+});
+
+Deno.test("upload() and download() that compare close each file that they have opened", async () => {
+  const files = new MemoryFiles();
+  let [opened, closed] = [0, 0];
+  const connector = new MemoryConnector({
+    files,
+    onSftpRequest: ({ operation }) => {
+      if (operation === "open" || operation === "opendir") opened++;
+      if (operation === "close") closed++;
+      return "ok";
+    },
+  });
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-handles-" });
+  try {
+    const path = `${folder}/f`;
+    await Deno.writeTextFile(path, "content");
+    await using connection = await connector.connect({
+      hostname: "db1",
+      port: 22,
+      user: "ops",
+    });
+    await using sftp = await connection.sftp();
+    await upload(sftp, path, "/f", { verify: true });
+    await upload(sftp, path, "/f", { resume: true });
+    await upload(sftp, path, "/f", { changedOnly: true, checksum: true });
+    await download(sftp, "/f", path, { verify: true });
+    await download(sftp, "/f", path, { resume: true });
+    while (sftp.requestsInFlight > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    assertEquals([opened, closed], [8, 8]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("upload() closes the device that it has written to", async () => {
+  const device = 0o020666;
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPEN) return server.handle(id);
+    if (type !== PacketType.LSTAT) return server.status(id, Status.OK);
+    server.packet(PacketType.ATTRS, ...u32(id), ...u32(4), ...u32(device));
+  });
+  const sftp = await startSftp(server.transport);
+  const file = await Deno.makeTempFile({ prefix: "sshpool-handles-" });
+  await Deno.writeTextFile(file, "content");
+  await upload(sftp, file, "/dev/null");
+  await Deno.remove(file);
+  const { opened, closed } = handlesOf(server);
+  assertEquals([opened.at(-1), closed], ["h2", ["h1", "h2"]]);
+  sftp.close();
 });
 
 Deno.test("upload() has no more files open than the server allows, and copies them all", async () => {

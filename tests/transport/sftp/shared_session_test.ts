@@ -31,3 +31,14 @@ Deno.test("shareSftp() ends every open handle with the session, and one that com
   await shareSftp(session.sftp, () => {}).closed;
   assertEquals(handles.map(({ isClosed }) => isClosed), [true, true]);
 });
+
+Deno.test("shareSftp() tells once that a handle was closed, however often it is", async () => {
+  const session = countingSession();
+  let closings = 0;
+  const handle = shareSftp(session.sftp, () => void closings++);
+  handle.close();
+  handle.close();
+  await handle[Symbol.asyncDispose]();
+  session.end();
+  assertEquals(closings, 1);
+});

@@ -1,10 +1,14 @@
 /** A local file in pieces, in memory that is used again. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
 import { PacketBuffers } from "../../../../transport/sftp/splitter.ts";
-import { readLocal } from "../../../../transport/sftp/transfer/_local.ts";
+import {
+  readLocal,
+  writeLocal,
+} from "../../../../transport/sftp/transfer/_local.ts";
+import { mapSome } from "../../../../transport/sftp/transfer/_plan.ts";
 
 const UNIT = 255 * 1024;
 
@@ -68,4 +72,34 @@ Deno.test("readLocal() uses memory again also where reads are short", async () =
   assertEquals(bytes, 40 * UNIT);
   assertEquals(used.size <= 3, true, `${used.size} buffers`);
   memory.leave();
+});
+
+Deno.test("writeLocal() writes all, also where the system takes less at a time", async () => {
+  const written: [number, number][] = [];
+  const file = {
+    write: (data: Uint8Array, at: number, length: number, offset: number) => {
+      const bytesWritten = Math.min(length, 3);
+      for (const byte of data.subarray(at, at + bytesWritten)) {
+        written.push([offset++, byte]);
+      }
+      return Promise.resolve({ bytesWritten });
+    },
+  };
+  const data = Uint8Array.of(5, 6, 7, 8, 9, 10, 11);
+  await writeLocal(file as unknown as FileHandle, data, 100, "f");
+  assertEquals(written, [...data].map((byte, i) => [100 + i, byte]));
+});
+
+Deno.test("mapSome() begins nothing more once one has failed, and waits for what runs", async () => {
+  const begun: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const mapping = mapSome([1, 2, 3, 4], 2, async (value) => {
+    begun.push(value);
+    if (value === 1) throw new Error("no");
+    await promise;
+    begun.push(-value);
+  });
+  setTimeout(resolve, 0);
+  await assertRejects(() => mapping, Error, "no");
+  assertEquals(begun, [1, 2, -2]);
 });

@@ -212,6 +212,7 @@ testCopies(
     assertEquals(files, 2);
     assertEquals(await Deno.readLink(`${target}/link`), "a");
     assertEquals(await Deno.readTextFile(`${target}/ok/f`), "4");
+    assertEquals(await names(target), ["a", "d", "link", "ok", "taken"]);
     await assertRejects(() => copy(server.sftp, source, target));
   },
 );
