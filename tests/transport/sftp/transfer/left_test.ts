@@ -3,7 +3,6 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { mock } from "node:test";
-import { join } from "node:path";
 import {
   finished,
   isActive,
@@ -26,7 +25,7 @@ import {
 } from "../../../../transport/testing/mod.ts";
 import type { SftpRequest } from "../../../../transport/testing/sftp_server/request.ts";
 import { FakeServer } from "../_fake_server.ts";
-import { names, write } from "./_copies.ts";
+import { names, testCopy, write } from "./_copies.ts";
 
 interface Site {
   readonly sftp: Sftp;
@@ -99,16 +98,19 @@ Deno.test("upload() that is aborted waits 5 s at most for a server that does not
   }
 });
 
-Deno.test("upload() does not look again for a link that was not made since the server refused it", async () => {
-  await withSite(async ({ sftp, files, dir }) => {
-    await Deno.symlink("new", join(dir, "link"));
-    files.writeFile("/to/link", { link: "old" });
-    await assertRejects(() => upload(sftp, dir, "/to"), Error, "the link");
-    assertEquals(leftBelow("/to/"), []);
-  }, ({ operation }) => {
-    return operation === "symlink" ? new FileError("EACCES", "no") : "ok";
-  });
-});
+testCopy(
+  "upload",
+  "does not look again for a link that was not made since the server refused it",
+  async ({ copy, server, source, target }) => {
+    for (const folder of [source, target]) {
+      await Deno.mkdir(folder);
+      await Deno.symlink(folder, `${folder}/link`);
+    }
+    await assertRejects(() => copy(server.sftp, source, target));
+    assertEquals(leftBelow(`${target}/`), []);
+  },
+  { args: ["-P", "symlink"] },
+);
 
 Deno.test("a copy notes no more that a file is under way once it has ended, however it ends", async () => {
   for (const refused of ["none", "posix-rename", "symlink"]) {
