@@ -8,6 +8,7 @@ import process from "node:process";
 import { flag } from "../transport/options/rules.ts";
 import { OptionTable } from "../transport/options/table.ts";
 import type { OutputSource } from "../transport/process.ts";
+import { LineSplitter } from "../transport/session/process_reads.ts";
 
 /** Options for {@linkcode prefixOutput}. */
 export interface PrefixOutputOptions {
@@ -75,17 +76,20 @@ function colorOf(host: string): number {
   return COLORS[sum % COLORS.length]!;
 }
 
-/** A line of one command that has no end yet. */
-interface OpenLine {
+/** What is printed of a line, if it goes on and on. */
+const MAX_LINE_LENGTH = 64 * 1024;
+
+/** One output of one command. */
+interface Lines {
   readonly decoder: TextDecoder;
-  text: string;
+  readonly splitter: LineSplitter;
 }
 
 /** Prints one output of any number of commands. */
 class Prefixer {
   readonly #print: (line: string) => void;
   readonly #hasColor: boolean;
-  readonly #open = new Map<OutputSource, OpenLine>();
+  readonly #outputs = new Map<OutputSource, Lines>();
 
   constructor(name: "stdout" | "stderr", color: boolean | undefined) {
     // By the console: terminalProgress() makes room for what that prints.
@@ -99,34 +103,36 @@ class Prefixer {
   }
 
   add(chunk: string | Uint8Array, source: OutputSource): void {
-    const line = this.#lineOf(source);
-    line.text += typeof chunk === "string"
+    const { decoder, splitter } = this.#linesOf(source);
+    const text = typeof chunk === "string"
       ? chunk
-      : line.decoder.decode(chunk, { stream: true });
-    const lines = line.text.split("\n");
-    line.text = lines.pop()!;
-    for (const text of lines) this.#show(text, source);
+      : decoder.decode(chunk, { stream: true });
+    this.#show(splitter.push(text), source);
+    if (splitter.openLength > MAX_LINE_LENGTH) {
+      this.#show(splitter.end(), source);
+    }
   }
 
-  #lineOf(source: OutputSource): OpenLine {
-    const known = this.#open.get(source);
+  #linesOf(source: OutputSource): Lines {
+    const known = this.#outputs.get(source);
     if (known !== undefined) return known;
-    const line = { decoder: new TextDecoder(), text: "" };
-    this.#open.set(source, line);
+    const decoder = new TextDecoder();
+    const splitter = new LineSplitter();
+    this.#outputs.set(source, { decoder, splitter });
     source.ended.then(() => {
-      this.#open.delete(source);
-      const rest = line.text + line.decoder.decode();
-      if (rest !== "") this.#show(rest, source);
+      this.#outputs.delete(source);
+      this.#show(splitter.push(decoder.decode()), source);
+      this.#show(splitter.end(), source);
     });
-    return line;
+    return { decoder, splitter };
   }
 
-  #show(line: string, { host }: OutputSource): void {
-    const text = line.replace(/\r$/, "");
-    const shown = text.slice(text.lastIndexOf("\r") + 1);
+  #show(lines: Iterable<string>, { host }: OutputSource): void {
     const name = this.#hasColor
       ? `\x1b[${colorOf(host)}m${host} |\x1b[39m`
       : `${host} |`;
-    this.#print(`${name} ${shown}`);
+    for (const line of lines) {
+      this.#print(`${name} ${line.slice(line.lastIndexOf("\r") + 1)}`);
+    }
   }
 }

@@ -345,6 +345,7 @@ export interface RemoteProcess extends AsyncDisposable {
    *
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
+   * @throws {OutputLimitError} If a line has more than 64 MiB.
    */
   lines(): AsyncIterable<string>;
   /**

@@ -87,3 +87,20 @@ Deno.test("prefixOutput() gives both outputs of a host one colour, if there are 
   // deno-lint-ignore no-control-regex
   assertEquals(/^\x1b\[\d+mops@a:22 $/.test([...colors][0]!), true);
 });
+
+Deno.test("prefixOutput() prints a line that has no end piece by piece", async () => {
+  const connector = new MemoryConnector({
+    commands: {
+      async endless({ write }) {
+        for (let i = 0; i < 100; i++) await write("x".repeat(10_000));
+      },
+    },
+  });
+  await using pool = new ConnectionPool({ connector, config: false });
+  const lines = await printed(() =>
+    pool.exec("ops@a", "endless", prefixOutput({ color: false }))
+  );
+  const texts = lines.map((line) => line.slice("out ops@a:22 | ".length));
+  assertEquals(texts.join(""), "x".repeat(1_000_000));
+  assertEquals(texts.every(({ length }) => length < 100_000), true);
+});

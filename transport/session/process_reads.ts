@@ -5,6 +5,7 @@
  */
 
 import { collectBytes } from "../bytes.ts";
+import { OutputLimitError } from "../errors.ts";
 import type { ExecResult, RemoteProcess } from "../process.ts";
 
 type Outputs = Pick<RemoteProcess, "stdin" | "stdout" | "stderr" | "status">;
@@ -24,13 +25,26 @@ export async function collectOutput(
   return { ...status, stdout, stderr };
 }
 
+/** Longer lines are none: as much as exec() collects, by default. */
+const MAX_LINE_LENGTH = 64 * 1024 * 1024;
+
 /** Reads standard output line by line; leaving the loop stops the process. */
 export async function* linesOf(
   process: Outputs,
 ): AsyncGenerator<string, void, undefined> {
   discardErrors(process);
+  const decoder = newDecoder();
   const splitter = new LineSplitter();
-  for await (const chunk of process.stdout) yield* splitter.push(chunk);
+  for await (const chunk of process.stdout) {
+    yield* splitter.push(decoder.decode(chunk, { stream: true }));
+    if (splitter.openLength > MAX_LINE_LENGTH) {
+      throw new OutputLimitError(
+        `Cannot read a line of more than ${MAX_LINE_LENGTH} characters`,
+        { hint: "read `stdout`, which has no lines" },
+      );
+    }
+  }
+  yield* splitter.push(decoder.decode());
   yield* splitter.end();
 }
 
@@ -45,14 +59,19 @@ function newDecoder(): TextDecoder {
   return new TextDecoder("utf-8", { ignoreBOM: true });
 }
 
-/** Makes lines of pieces of UTF-8, which may end anywhere. */
-class LineSplitter {
-  readonly #decoder = newDecoder();
+/** Makes lines of text that comes in pieces. */
+export class LineSplitter {
   /** The pieces of a line that has no end yet: joined once, at its end. */
   #open: string[] = [];
+  #openLength = 0;
 
-  *push(chunk: Uint8Array): Generator<string, void, undefined> {
-    const text = this.#decoder.decode(chunk, { stream: true });
+  /** How much there is of a line that has no end yet. */
+  get openLength(): number {
+    return this.#openLength;
+  }
+
+  /** Takes the next piece, and gives the lines that it ends, without their ends. */
+  *push(text: string): Generator<string, void, undefined> {
     let from = 0;
     for (;;) {
       const end = text.indexOf("\n", from);
@@ -61,18 +80,20 @@ class LineSplitter {
       yield this.#line();
       from = end + 1;
     }
-    if (from < text.length) this.#open.push(text.slice(from));
+    if (from === text.length) return;
+    this.#open.push(text.slice(from));
+    this.#openLength += text.length - from;
   }
 
+  /** Gives what has no end, if there is anything. */
   *end(): Generator<string, void, undefined> {
-    const rest = this.#decoder.decode();
-    if (rest !== "") this.#open.push(rest);
     if (this.#open.length > 0) yield this.#line();
   }
 
   #line(): string {
     const line = this.#open.join("");
     this.#open = [];
+    this.#openLength = 0;
     return line.endsWith("\r") ? line.slice(0, -1) : line;
   }
 }

@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { OutputLimitError } from "../../../transport/errors.ts";
 import type { RemoteProcess } from "../../../transport/process.ts";
 import {
   collectOutput,
@@ -50,6 +51,29 @@ Deno.test("RemoteProcess.lines() gives lines without their ends, and the last on
   assertEquals(await lines(), []);
   assertEquals(await lines("\n"), [""]);
   assertEquals(await lines("\ufeffa\n"), ["\ufeffa"]);
+});
+
+Deno.test("RemoteProcess.lines() stops a process that writes a line without an end", async () => {
+  const mebibyte = new Uint8Array(1024 * 1024);
+  let given = 0;
+  const whole = written();
+  const stopped = Promise.withResolvers<unknown>();
+  const stdout = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      controller.enqueue(given++ === 0 ? Uint8Array.of(10) : mebibyte);
+    },
+    cancel: stopped.resolve,
+  });
+  const got: string[] = [];
+  await assertRejects(
+    async () => {
+      for await (const line of linesOf({ ...whole, stdout })) got.push(line);
+    },
+    OutputLimitError,
+    "a line of more than 67108864 characters",
+  );
+  await stopped.promise;
+  assertEquals(got, [""]);
 });
 
 Deno.test("RemoteProcess.lines() and text() decode a character that is split at any byte", async () => {
