@@ -119,6 +119,27 @@ Deno.test("AcquireTimeoutError says cooling-down when a host lost its connection
   );
 });
 
+Deno.test("AcquireTimeoutError has no failure as its cause from before the last success", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({
+    onDial: (_host, attempt) =>
+      attempt === 1 ? new DialError("tcp", "refused", { hint: "up?" }) : "ok",
+  }, {
+    maxConnectionsPerHost: 1,
+    maxSessionsPerConnection: 1,
+    backoff: { initialMs: 0 },
+  });
+  await errorOf(kit.pool.acquire("ops@db1"));
+  using _held = await kit.pool.acquire("ops@db1");
+  const waiting = errorOf(
+    kit.pool.acquire("ops@db1", { acquireTimeoutMs: 5_000 }),
+  );
+  await time.advance(5_000);
+  const error = await waiting;
+  assert(error instanceof AcquireTimeoutError);
+  assertEquals([error.cause, error.hint], [undefined, undefined]);
+});
+
 Deno.test("ConnectionPool waits for ever with an acquireTimeoutMs of 0", async () => {
   using time = new FakeTime();
   await using kit = new Kit({}, {
@@ -131,6 +152,29 @@ Deno.test("ConnectionPool waits for ever with an acquireTimeoutMs of 0", async (
   await time.advance(60_000); // twice the default
   held.release();
   assertEquals((await waiter).stdout, "at last\n");
+});
+
+Deno.test("each call of a pool that waits keeps to an acquireTimeoutMs of its own", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ onDial: () => "never" });
+  const { pool } = kit;
+  const options = { acquireTimeoutMs: 500 };
+  const calls = [
+    pool.acquire("ops@db1", options),
+    pool.connect("ops@db1", "db:5432", options),
+    pool.exec("ops@db1", "true", options),
+    pool.getConnection("ops@db1", options),
+    pool.route("ops@db1", options),
+    pool.sftp("ops@db1", options),
+    pool.shell("ops@db1", options),
+    pool.spawn("ops@db1", "true", options),
+    pool.upload("ops@db1", "deno.json", "/tmp/x", options),
+    pool.download("ops@db1", "/tmp/x", "/no/such/folder/x", options),
+  ].map(errorOf);
+  await time.advance(500);
+  for (const error of await Promise.all(calls)) {
+    assert(error instanceof AcquireTimeoutError, String(error));
+  }
 });
 
 Deno.test("ConnectionPool leaves no timer of a wait that was served", async () => {

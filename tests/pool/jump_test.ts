@@ -94,6 +94,23 @@ Deno.test("ConnectionPool closes a tunnel that its hop opens after the dial was 
   assertEquals(pool.stats().busy, 0);
 });
 
+Deno.test("ConnectionPool takes the time that a tunnel took off the deadline of the dial through it", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ onForward: () => ({ delayMs: 600 }) });
+  const deadlines: (number | undefined)[] = [];
+  const connector: Connector = {
+    connect(host, options) {
+      deadlines.push(options?.timeoutMs);
+      return kit.connector.connect(host, options);
+    },
+  };
+  await using pool = new ConnectionPool({ connector, dialTimeoutMs: 1_000 });
+  const running = pool.exec(via("db", "gate"), "true");
+  await time.advance(600);
+  await running;
+  assertEquals(deadlines, [1_000, 400]);
+});
+
 Deno.test("ConnectionPool goes through a chain of hops in order", async () => {
   await using kit = new Kit();
   await kit.pool.exec(via("db", "outer", "middle", "inner"), "true");

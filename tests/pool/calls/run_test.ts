@@ -194,6 +194,25 @@ Deno.test("ConnectionPool.exec() keeps its place in the queue when it is tried a
   assertEquals(order, ["first", "second", "third"]);
 });
 
+Deno.test("ConnectionPool.exec() that is tried again goes before a stream that waits", async () => {
+  await using kit = new Kit({ dialMs: 1 }, {
+    maxConnectionsPerHost: 1,
+    maxSessionsPerConnection: 1,
+  });
+  const order: string[] = [];
+  kit.connector.options.onOpen = (connection) => {
+    if (connection === kit.connection(0)) connection.drop();
+  };
+  await Promise.all([
+    kit.pool.exec(host, "true").then(() => order.push("command")),
+    kit.pool.spawn(host, "true").then((process) => {
+      order.push("stream");
+      return process.output();
+    }),
+  ]);
+  assertEquals(order, ["command", "stream"]);
+});
+
 Deno.test("ConnectionPool.exec() on a frozen link fails when the keepalive does, and the next caller gets a fresh connection", async () => {
   using time = new FakeTime();
   await using kit = new Kit({

@@ -1,5 +1,12 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  AcquireTimeoutError,
   ConnectionPool,
   type PoolEvent,
   type PoolStats,
@@ -241,6 +248,20 @@ Deno.test("ConnectionPool.warm() dials every host, and says which failed", async
   assertStringIncludes(`${results[1]?.error}`, "refused");
   await kit.pool.exec(host, "true");
   assertEquals(kit.connector.dials, 2);
+});
+
+Deno.test("ConnectionPool.warm() keeps to its signal and its time limit", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ onDial: () => "never" });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const left = kit.pool.warm([host], { signal });
+  const late = kit.pool.warm(["ops@db2"], { acquireTimeoutMs: 500 });
+  await time.advance(500);
+  assertInstanceOf((await late)[0]?.error, AcquireTimeoutError);
+  const reason = new Error("enough");
+  controller.abort(reason);
+  assertStrictEquals((await left)[0]?.error, reason);
 });
 
 Deno.test("stats() has the option maxConnections, and 0 once the pool is closed", async () => {
