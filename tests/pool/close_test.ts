@@ -215,3 +215,13 @@ Deno.test("ConnectionPool looks no host up once it is closed", async () => {
   await assertRejects(() => pool.getConnection("db1"), PoolClosedError);
   assertEquals(lookups, 0);
 });
+
+Deno.test("ConnectionPool.removeConnection() waits until the host's connections have ended", async () => {
+  const ended = gate();
+  await using kit = new Kit({ onClose: () => ended.promise });
+  await kit.pool.exec(host, "true");
+  const removed = kit.pool.removeConnection(host);
+  assertEquals(await stateOf(removed), "pending");
+  ended.open();
+  await removed;
+});

@@ -121,6 +121,33 @@ Deno.test("ConnectionPool does not evict another host's connection for a host th
   assertEquals(kit.pool.stats().counters.closed.lru, 0);
 });
 
+Deno.test("ConnectionPool does not evict a connection for a caller that has left", async () => {
+  await using kit = new Kit({}, { maxConnections: 1 });
+  const held = await kit.pool.acquire("ops@a");
+  const controller = new AbortController();
+  const { signal } = controller;
+  const left = errorOf(kit.pool.acquire("ops@b", { signal }));
+  await flush();
+  controller.abort();
+  await left;
+  held.release();
+  await flush();
+  assertEquals(open(kit), ["ops@a:22"]);
+});
+
+Deno.test("ConnectionPool does not evict a hop, whose end makes no room", async () => {
+  await using kit = new Kit({}, { maxConnections: 1 });
+  const target = { hostname: "db", user: "ops", jump: "ops@gate" };
+  await kit.pool.exec(target, "true");
+  await kit.pool.removeConnection(target);
+  const held = await kit.pool.acquire("ops@a");
+  const waiter = kit.pool.exec("ops@b", "echo b");
+  assertEquals(await stateOf(waiter), "pending");
+  assertEquals(open(kit), ["ops@a:22", "ops@gate:22"]);
+  held.release();
+  assertEquals((await waiter).stdout, "b\n");
+});
+
 Deno.test("ConnectionPool evicts when a lease is released before the channel on it has ended", async () => {
   using time = new FakeTime();
   const end = gate();

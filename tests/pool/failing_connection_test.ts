@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { FakeTime, flush, gate, Kit, stateOf } from "./_kit.ts";
+import { FakeTime, flush, gate, Kit, range, stateOf } from "./_kit.ts";
 
 const host = "ops@db1";
 
@@ -65,6 +65,38 @@ Deno.test("ConnectionPool forgets a learned session limit when the server has en
   await flush();
   await kit.pool.exec(host, "true");
   assertEquals(kit.pool.stats().hosts[0]?.sessionLimit, 10);
+});
+
+Deno.test("ConnectionPool keeps a learned session limit while the host has another connection", async () => {
+  using time = new FakeTime();
+  const end = gate();
+  await using kit = new Kit({
+    maxSessions: 2,
+    commands: { wait: () => end.promise },
+  }, { maxConnectionsPerHost: 2 });
+  const running = range(4).map(() => kit.pool.exec(host, "wait"));
+  await time.advance(1_000);
+  assertEquals([kit.pool.size, kit.pool.stats().slotsInUse], [2, 4]);
+  end.open();
+  await Promise.all(running);
+  kit.connection(0).drop();
+  await flush();
+  assertEquals(kit.pool.stats().hosts[0]?.sessionLimit, 2);
+});
+
+Deno.test("ConnectionPool closes a connection that has ended by itself, too: its adapter may have something to let go", async () => {
+  await using kit = new Kit();
+  await kit.pool.exec(host, "true");
+  const connection = kit.connection(0);
+  const close = connection.close.bind(connection);
+  let closes = 0;
+  connection.close = () => {
+    closes++;
+    return close();
+  };
+  connection.drop();
+  await flush();
+  assertEquals([kit.pool.size, closes], [0, 1]);
 });
 
 function pause(ms: number): Promise<void> {

@@ -95,6 +95,25 @@ Deno.test("ConnectionPool.close() ends the forwards and their connections", asyn
   );
 });
 
+Deno.test("ConnectionPool.close() ends a forward that was being set up", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const pool = new ConnectionPool({ connector: new MemoryConnector() });
+    const listen = `${dir}/socket`;
+    const started = pool.forward("ops@gate", {
+      type: "local",
+      listen,
+      to: "db:1",
+    });
+    const closed = pool.close();
+    await assertRejects(() => started, PoolClosedError);
+    await closed;
+    await assertRejects(() => Deno.lstat(listen), Deno.errors.NotFound);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 Deno.test({
   name:
     "ConnectionPool.forward() of the host's port is set up again when the SSH connection was lost",

@@ -69,6 +69,21 @@ Deno.test("ConnectionPool lets go of the hop of a connection that arrives after 
   }
 });
 
+Deno.test("ConnectionPool.close() waits for a connection that arrives while it closes, at whatever moment", async () => {
+  for (const turns of range(30)) {
+    const connector = new GatedConnector("db1");
+    const pool = new ConnectionPool({ connector });
+    const left = pool.getConnection("ops@db1").catch(() => {});
+    await flush();
+    connector.gate.open();
+    for (let i = 0; i < turns; i++) await null;
+    await pool.close();
+    const { opened, closed } = connector.memory;
+    assertEquals([opened, closed], [1, 1], `after ${turns} turns`);
+    await left;
+  }
+});
+
 Deno.test("ConnectionPool lets go of the hop of a dial that is left while it waits for its turn", async () => {
   await using kit = new Kit({
     onDial: ({ hostname }) => hostname === "slow" ? "never" : "ok",

@@ -68,6 +68,17 @@ Deno.test("ConnectionPool's acquireTimeoutMs covers the wait for a resolver", as
   assertEquals((await never).code, 0);
 });
 
+Deno.test("ConnectionPool asks a resolver again that has failed", async () => {
+  const resolver = new SlowResolver();
+  await using kit = new Kit({}, { resolver });
+  const first = errorOf(kit.pool.exec("db1", "true"));
+  resolver.answers[0]!.reject(new Error("the file is locked"));
+  assertEquals((await first).message, "the file is locked");
+  const second = kit.pool.exec("db1", "echo found");
+  resolver.answers[1]?.resolve(db1);
+  assertEquals((await second).stdout, "found\n");
+});
+
 Deno.test("ConnectionPool.close() frees callers that wait for a resolver, and tells the resolver", async () => {
   const resolver = new SlowResolver();
   const kit = new Kit({}, { resolver });

@@ -81,3 +81,15 @@ Deno.test("a subsystem takes a slot of the pool until its bytes are closed", asy
   await assertRejects(() => connection.subsystem!("none"), ChannelOpenError);
   assertEquals(pool.stats().slotsInUse, 0);
 });
+
+Deno.test("a subsystem that is aborted while it is started is left at once, and its slot is free", async () => {
+  const memory = new MemoryConnector({ onOpen: () => "never" });
+  await using pool = new ConnectionPool({ connector: memory });
+  const connection = await pool.getConnection(HOST);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const started = connection.subsystem!("sftp", { signal });
+  controller.abort(new Error("left"));
+  await assertRejects(() => started, Error, "left");
+  assertEquals(pool.stats().slotsInUse, 0);
+});

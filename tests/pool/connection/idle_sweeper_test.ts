@@ -112,6 +112,16 @@ Deno.test("ConnectionPool keeps one unref'd timer for all idle connections, and 
   assertEquals([kit.pool.size, time.pending], [0, 0]);
 });
 
+Deno.test("ConnectionPool ends an idle connection also where the one before it was gone early", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, { idleTimeoutMs: 8_000 });
+  await kit.pool.exec(host, "true");
+  await kit.pool.removeConnection(host);
+  await kit.pool.exec(host, "true");
+  await time.advance(10_000);
+  assertEquals([kit.connector.dials, kit.pool.size], [2, 0]);
+});
+
 Deno.test("ConnectionPool keeps connections for ever with an idleTimeoutMs of 0, without a timer", async () => {
   using time = new FakeTime();
   await using kit = new Kit({}, { idleTimeoutMs: 0 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { FakeTime, flush, Kit } from "../_kit.ts";
 
 const host = "ops@db1";
@@ -37,6 +38,21 @@ Deno.test("ConnectionPool reports the stack of an acquire that had to wait", asy
   assert(leak?.type === "leak");
   assertStringIncludes(leak.stack, "acquireInHere");
   lease.release();
+});
+
+Deno.test("ConnectionPool reports no lease that was released, also while acquire() is traced", async () => {
+  using time = new FakeTime();
+  const name = "tracing:sshpool:acquire:start";
+  const listener = () => {};
+  subscribe(name, listener);
+  try {
+    await using kit = new Kit({}, { leakDetectionMs: 1_000 });
+    (await kit.pool.acquire(host)).release();
+    await time.advance(1_000);
+    assertEquals(await kit.told("leak"), []);
+  } finally {
+    unsubscribe(name, listener);
+  }
 });
 
 Deno.test("ConnectionPool reports no lease by default, and arms no timer for it", async () => {
