@@ -1,7 +1,10 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import { ConnectionPool } from "../../../pool/mod.ts";
+import type { PooledConnection } from "../../../pool/connection/pooled_connection.ts";
 import { SessionLimit } from "../../../pool/connection/session_limit.ts";
+import { LearnedLimits } from "../../../pool/lane/learned_limits.ts";
+import { limitsOf } from "../../../pool/options.ts";
 import {
   MemoryConnector,
   type MemoryConnectorOptions,
@@ -328,6 +331,16 @@ Deno.test("maxLifetimeSessions gives a connection so many sessions, and no more"
   await time.advance(10_000);
   await all;
   assertEquals(kit.connector.maxChannels, 3);
+});
+
+Deno.test("LearnedLimits holds the connections that are open to what it has learned, too", () => {
+  const learned = new LearnedLimits(limitsOf({}));
+  const open = [{ sessionsInLife: Infinity }, { sessionsInLife: Infinity }];
+  const notes = [3, 2, 2].map((sessions) => {
+    learned.noteSpent(sessions, open as PooledConnection[]);
+    return open.map(({ sessionsInLife }) => sessionsInLife);
+  });
+  assertEquals(notes, [[Infinity, Infinity], [Infinity, Infinity], [2, 2]]);
 });
 
 Deno.test("ConnectionPool dials several at once where a connection carries one session in its life", async () => {
