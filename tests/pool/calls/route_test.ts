@@ -2,10 +2,14 @@
 // not about the end of one connection, and what is different.
 
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { getEventListeners } from "node:events";
 import {
   ConnectionPool,
   type ConnectionPoolOptions,
 } from "../../../pool/mod.ts";
+import { CallTarget } from "../../../pool/calls/call.ts";
+import { route } from "../../../pool/calls/route.ts";
+import { PoolCore } from "../../../pool/core/pool_core.ts";
 import { ConnectionLostError, DialError } from "../../../transport/errors.ts";
 import { markCollected } from "../../../transport/command/call_options.ts";
 import type { Connector } from "../../../transport/connector.ts";
@@ -160,4 +164,27 @@ Deno.test("a process whose output is collected takes a slot of a route as a comm
   const collecting = await route.spawn("cat", markCollected({}));
   await collecting.output();
   await Promise.all(all.map(async (it) => await (await it).output()));
+});
+
+Deno.test("a route leaves nothing on the signal of a call that has ended", async () => {
+  await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+  const route = await pool.route(HOST);
+  const { signal } = new AbortController();
+  await route.exec("true", { signal });
+  await (await route.spawn("true", { signal })).output();
+  assertEquals(getEventListeners(signal, "abort"), []);
+});
+
+Deno.test("a route that is closed is not kept by its pool", async () => {
+  const core: PoolCore = new PoolCore({
+    name: "pool",
+    stats: () => core.stats(),
+  }, {
+    connector: new MemoryConnector(),
+  });
+  const made = await route(new CallTarget(core, HOST));
+  assertEquals(getEventListeners(core.closingSignal, "abort").length, 1);
+  await made.close();
+  assertEquals(getEventListeners(core.closingSignal, "abort"), []);
+  await core.close();
 });
