@@ -164,10 +164,10 @@ const TYPE: [unknown, string][] = [
   [{ sudo: ["hunter2"] }, "sudo is an array, must be"],
   [{ sudo: { password: 5 } }, "sudo.password is a number, must be a string"],
   [{ sudo: { password: "" } }, "sudo.password is an empty string"],
-  [
-    { sudo: { password: "hunter2\n" } },
+  ...["\n", "\r", "\0"].map((end): [unknown, string] => [
+    { sudo: { password: `hunter2${end}` } },
     "with a line break or NUL, must be one",
-  ],
+  ]),
   [{ sudo: { user: "" } }, 'sudo.user is "", must be'],
   [
     { sudo: { pass: "hunter2" } },

@@ -555,7 +555,8 @@ for (const shell of shells) {
       await Deno.symlink(shell, `${dir}/sh`);
       const value = 'it\'s\n\n"two" $lines\\ é\n';
       const command = sudoCommand(
-        'printf "%s." "$VALUE"; pwd; cat; echo "$LC_ALL" >&2; exit 7',
+        'printf "%s." "$VALUE"; pwd; cat; (: <&3) 2>/dev/null && echo "fd 3"; ' +
+          'echo "$LC_ALL" >&2; exit 7',
         {
           sudo: { password: PASSWORD },
           env: { VALUE: value, OTHER: "" },
