@@ -215,7 +215,7 @@ export function checkedHost(host: SshHost): SshHost {
     throw new TypeError(
       `Cannot use the host: it is ${
         showType(host)
-      }, must be a string or an object`,
+      }, must be a string or a plain object`,
     );
   }
   const { hostname } = host as { hostname?: unknown };

@@ -240,6 +240,8 @@ Deno.test("PlainResolver.resolve() refuses what is neither a string nor a plain 
   ) {
     assertThrows(() => resolve(value), TypeError);
   }
+  const message = "it is an object, must be a string or a plain object";
+  assertThrows(() => resolve(Object.create(H)), TypeError, message);
   assertThrows(
     () => resolve({ user: "ops" }),
     TypeError,
