@@ -26,6 +26,7 @@ import type {
   Setting,
 } from "./_parser.ts";
 import { expand, type TokenSource } from "./_tokens.ts";
+import { hostOfHop } from "./_values.ts";
 
 /** What is asked. */
 export interface Query {
@@ -114,14 +115,16 @@ export class Evaluation {
 
   /** Returns what tokens stand for, as far as it is known by now. */
   tokens(): TokenSource {
-    const jump = this.get("proxyjump")?.values.at(-1) ?? "none";
+    const jump = this.get("proxyjump")?.values.at(-1);
     return {
       hostname: this.#target(),
       originalHost: this.#query.name,
       port: this.port,
       user: this.user ?? this.#world.localUser() ?? "",
       hostKeyAlias: this.get("hostkeyalias")?.values[0]?.toLowerCase(),
-      jumpHost: jump === "none" ? "" : jump,
+      jumpHost: jump === undefined || jump === "none"
+        ? ""
+        : hostOfHop(jump) ?? "",
       localUser: this.#world.localUser,
       home: this.#world.home,
     };

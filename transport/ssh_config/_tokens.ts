@@ -17,7 +17,7 @@ export interface TokenSource {
   readonly port: number;
   readonly user: string;
   readonly hostKeyAlias: string | undefined;
-  /** The last hop, for `%j`. */
+  /** The host of the last hop, for `%j`; empty without one. */
   readonly jumpHost: string;
   /** Asked only if a token needs them. */
   readonly localUser: () => string | undefined;

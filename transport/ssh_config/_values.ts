@@ -187,7 +187,7 @@ function checkJump(text: string, place: SourceLine): readonly string[] {
   if (list.toLowerCase() === "none") return ["none"];
   const hops = list.split(",");
   for (const hop of hops) {
-    if (!isHop(hop)) {
+    if (hostOfHop(hop) === undefined) {
       throw errorAt(
         place,
         `ProxyJump has ${JSON.stringify(hop.slice(0, 60))}, must be ` +
@@ -198,19 +198,24 @@ function checkJump(text: string, place: SourceLine): readonly string[] {
   return hops;
 }
 
-// Looser than a host string: tokens such as %h may stand in it, and what they
-// expand to is checked when the hop is resolved.
-function isHop(hop: string): boolean {
+/**
+ * The host of a hop of `ProxyJump`, without its user and port; `undefined` if it
+ * is malformed. Looser than a host string: tokens such as %h may stand in it, and
+ * what they expand to is checked when the hop is resolved.
+ */
+export function hostOfHop(hop: string): string | undefined {
   const uri = /^ssh:\/\//i.test(hop);
   const rest = uri ? hop.slice(6).replace(/\/$/, "") : hop;
   const address = rest.slice(rest.lastIndexOf("@") + 1);
   const user = rest.slice(0, Math.max(0, rest.lastIndexOf("@")));
-  if (rest.includes("@") && user === "") return false;
-  if (uri && user.includes(":")) return false;
+  if (rest.includes("@") && user === "") return undefined;
+  if (uri && user.includes(":")) return undefined;
   const match = /^(?:\[([^\[\]\s]+)\]|([^\s:\[\]/]+))(?::(\d+))?$/.exec(
     address,
   );
-  if (match === null) return false;
-  const port = match[3];
-  return port === undefined || (Number(port) >= 1 && Number(port) <= 65535);
+  if (match === null) return undefined;
+  const [, bracketed, plain, port] = match;
+  const isPort = port === undefined ||
+    (Number(port) >= 1 && Number(port) <= 65535);
+  return isPort ? bracketed ?? plain : undefined;
 }

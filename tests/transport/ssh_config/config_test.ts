@@ -144,6 +144,20 @@ Deno.test("SshConfigResolver.resolve() expands tokens in ProxyJump", async () =>
   assertEquals(host.jump, [{ hostname: "j-h", user: "u", port: 8 }]);
 });
 
+Deno.test("SshConfigResolver.resolve() takes %j from the host of the last hop alone", async () => {
+  const text = "Host h\nIdentityFile /k/%j\nProxyJump ";
+  for (
+    const [hops, name] of [
+      ["a,u@gate:2222", "gate"],
+      ["u@[::1]:2222", "::1"],
+      ["none", ""],
+    ]
+  ) {
+    const { host } = await hostOf(text + hops, "u@h");
+    assertEquals(host.identityFile, [`/k/${name}`]);
+  }
+});
+
 Deno.test("SshConfigResolver.resolve() refuses a jump that leads back", async () => {
   await using home = await Home.with({
     config: "Host a\nProxyJump b\nHost b\nProxyJump a\nHost *\nUser u\n",
@@ -374,6 +388,47 @@ Deno.test("loadSshConfig() refuses a user's file that others can write to", asyn
     () => loadSshConfig(home.options()),
     SshConfigError,
     "others can write",
+  );
+});
+
+Deno.test({
+  name: "loadSshConfig() refuses an included file of another user",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using home = await Home.with({
+      config: "Include more",
+      more: "Port 5",
+    });
+    await Deno.chown(home.file("more"), 65534, null);
+    const error = await assertRejects(
+      () => loadSshConfig(home.options()),
+      SshConfigError,
+      "belongs to another user",
+    );
+    assertEquals(error.file, home.file("more"));
+  },
+});
+
+Deno.test("loadSshConfig() includes a file whose name begins with a dot only where the pattern does", async () => {
+  await using home = await Home.with({
+    config: "Include conf.d/* conf.d/.c*",
+    "conf.d/a": "Host in-a",
+    "conf.d/.b": "Host in-b",
+    "conf.d/.c": "Host in-c",
+  });
+  const hosts = (await loadSshConfig(home.options())).hosts();
+  assertEquals(hosts, ["in-a", "in-c"]);
+});
+
+Deno.test("SshConfig.compute() takes 100 identity files, as ssh does, and not one more", async () => {
+  const files = (count: number) =>
+    Array.from({ length: count }, (_, i) => `IdentityFile /k/${i}`).join("\n");
+  const { host } = await hostOf(files(100), "u@h");
+  assertEquals(host.identityFile?.length, 100);
+  await assertRejects(
+    () => hostOf(files(101), "u@h"),
+    SshConfigError,
+    "config:101: more than 100 IdentityFiles",
   );
 });
 

@@ -1,5 +1,6 @@
 import { casesOfRun, Random, replay, seed } from "../../kit/random.ts";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openssh10, openssh10Hint } from "../../kit/sshd.ts";
 import type { ResolvedHost } from "../../../transport/host/host.ts";
 import {
   loadSshConfig,
@@ -29,8 +30,9 @@ async function sshVersion(): Promise<string | undefined> {
 async function askSsh(
   file: string,
   { name, user, port }: GeneratedQuery,
+  program = SSH,
 ): Promise<Printed | string> {
-  const { success, stdout, stderr } = await new Deno.Command(SSH, {
+  const { success, stdout, stderr } = await new Deno.Command(program, {
     args: [
       "-G",
       "-F",
@@ -418,3 +420,62 @@ const CORPUS: readonly (readonly [string, boolean])[] = [
   ["\ufeffUser a", false],
   ["Us\u00e9r a", false],
 ];
+
+/** What a value becomes for ssh, and here, in a configuration with these lines. */
+async function expandedBy(
+  program: string,
+  lines: string,
+  text: string,
+): Promise<[unknown, unknown]> {
+  const file = await Deno.makeTempFile({ prefix: "sshpool-config-" });
+  try {
+    await Deno.writeTextFile(
+      file,
+      `${lines}\nControlPath "${text}"\nIdentityFile "${text}"\n`,
+    );
+    const query = { name: "web-1", user: "ops", port: 2222 };
+    const theirs = await askSsh(file, query, program);
+    if (typeof theirs === "string") throw new Error(theirs);
+    const config = await loadSshConfig({ files: [file] });
+    const { host } = config.compute("web-1", { user: "ops", port: 2222 });
+    return [theirs.get("controlpath"), host.identityFile];
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test({
+  name: "SshConfig.compute() expands tokens to what ssh expands them to",
+  ignore: !hasSsh,
+  fn: async () => {
+    const lines = "HostName 10.0.0.7\nHostKeyAlias Web";
+    const all = "/%h/%n/%p/%r/%u/%k/%i/%l/%L/%C%%";
+    const [theirs, ours] = await expandedBy(SSH, lines, all);
+    assertEquals(ours, theirs);
+  },
+});
+
+Deno.test({
+  name:
+    "SshConfig.compute() takes %j, and its part of %C, from the host of the last hop" +
+    (openssh10 === undefined ? ` (${openssh10Hint})` : ""),
+  ignore: openssh10 === undefined,
+  fn: async () => {
+    for (
+      const hops of [
+        "gate",
+        "a,ops@gate:2222",
+        "ssh://ops@gate:2222",
+        "ops@[::1]:2222",
+        "none",
+      ]
+    ) {
+      const [theirs, ours] = await expandedBy(
+        `${openssh10}/usr/bin/ssh`,
+        `ProxyJump ${hops}`,
+        "/%j/%C",
+      );
+      assertEquals(ours, theirs, hops);
+    }
+  },
+});
