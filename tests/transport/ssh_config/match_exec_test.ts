@@ -72,6 +72,36 @@ Deno.test("SshConfigResolver.resolve() runs no Match exec behind a criterion tha
   assertEquals(await lines(log), ["before", "outside"]);
 });
 
+Deno.test("SshConfigResolver.resolve() runs no Match exec in which a token would end a word of the shell", async () => {
+  await using home = await Home.with({});
+  const log = home.file("log");
+  await home.write("config", `Match exec "echo %r >> ${log}"\nPort 5\n`);
+  const resolver = home.resolver({ allowMatchExec: true });
+  await assertRejects(
+    async () => await resolver.resolve("a;id@h"),
+    SshConfigError,
+    "not safe in a shell command",
+  );
+  assertEquals(await lines(log), []);
+});
+
+Deno.test("SshConfigResolver.resolve() leaves alone what a Match exec has started in the background", async () => {
+  await using home = await Home.with({});
+  const [go, log] = [home.file("go"), home.file("log")];
+  await home.write(
+    "config",
+    `Match exec "(until test -e ${go}; do sleep 0.02; done; echo on > ${log}) &"\n` +
+      "Port 5\n",
+  );
+  const resolver = home.resolver({ allowMatchExec: true });
+  assertEquals((await resolver.resolve("u@h")).port, 5);
+  await home.write("go", "");
+  for (let looks = 1; (await lines(log)).length === 0; looks++) {
+    assert(looks < 2_000, "it was ended");
+    await pause();
+  }
+});
+
 Deno.test("SshConfigResolver.resolve() gives no notice of a criterion behind one that failed", async () => {
   await using home = await Home.with({
     config: "Match host other localnetwork 10.0.0.0/8\nPort 5\n" +
