@@ -141,7 +141,8 @@ export class MuxTransport implements PacketTransport {
       tunnelOf: (socket) => new StreamTunnel(socket),
       onEnd: (end) => {
         this.#forwards.add(end);
-        if (this.#isOver) end();
+        // Not in this turn: the listener has not got its way back yet.
+        if (this.#isOver) queueMicrotask(end);
         return () => void this.#forwards.delete(end);
       },
     });
