@@ -39,7 +39,7 @@ const fields: readonly [Partial<SshHost>, Record<string, string>][] = [
   [{ proxyCommand: "nc '%h' %p" }, { ProxyCommand: "nc '%h' %p" }],
   [{ agentForward: true }, { ForwardAgent: "yes" }],
   [{ identityFile: "/a b%c" }, { IdentityFile: '"/a b%%c"' }],
-  [{ certificateFile: "/c" }, { CertificateFile: '"/c"' }],
+  [{ certificateFile: "/c%d" }, { CertificateFile: '"/c%%d"' }],
   [{ identitiesOnly: true }, { IdentitiesOnly: "yes" }],
   [{ agent: false }, { IdentityAgent: "none" }],
   [{ agent: true }, { IdentityAgent: "SSH_AUTH_SOCK" }],
@@ -102,6 +102,14 @@ Deno.test("argumentsFor() rounds times up to whole seconds", () => {
   assertEquals(
     args({}, { keepaliveIntervalMs: 0 }).options.ServerAliveInterval,
     "0",
+  );
+});
+
+Deno.test("argumentsFor() lets ssh notice by itself that a connection is dead", () => {
+  const { options } = args({});
+  assertEquals(
+    [options.ServerAliveInterval, options.ServerAliveCountMax],
+    ["15", "3"],
   );
 });
 

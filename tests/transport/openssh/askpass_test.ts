@@ -191,3 +191,16 @@ for (const [question, answer] of words) {
     assertEquals(await questions.answer(question), answer);
   });
 }
+
+Deno.test("ssh gets the password once, whoever asks for it", async () => {
+  const { host, ...by } = {
+    host: resolved(PASSPHRASE_HOST),
+    ssh: "ops@db1's password: ",
+    server: "(ops@db1) Password: ",
+  };
+  for (const first of [by.ssh, by.server]) {
+    const questions = new Questions(host, []);
+    assertEquals(await questions.answer(first), "the password");
+    assertEquals(await questions.answer(by.server), undefined);
+  }
+});

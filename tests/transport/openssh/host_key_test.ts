@@ -132,8 +132,25 @@ sshdTest(
       sshd.hostKeyFingerprint,
       [OTHER],
     ]);
+    // Nor are the files of the whole system.
+    const configFile = join(sshd.dir, "ssh_config");
+    await Deno.writeTextFile(
+      configFile,
+      `GlobalKnownHostsFile "${file}"\nUserKnownHostsFile "${file}"\n`,
+    );
+    const {
+      hostKey: _,
+      knownHostsFiles: _1,
+      globalKnownHostsFiles: _2,
+      ...bare
+    } = host;
+    const still = await rejection(
+      site.connect({ ...bare, hostKey: [OTHER] }, {}, { configFile }),
+    );
+    assertInstanceOf(still, HostKeyError);
     await Deno.writeTextFile(file, "");
-    const pins = [OTHER, sshd.hostKeyFingerprint as `SHA256:${string}`];
+    // With the padding that some tools print.
+    const pins = [OTHER, `${sshd.hostKeyFingerprint}=` as `SHA256:${string}`];
     await using connection = await site.connect({ ...host, hostKey: pins });
     assertEquals((await connection.exec("true")).code, 0);
     assertEquals(await Deno.readTextFile(file), "");

@@ -252,6 +252,29 @@ openSshTest(
   },
 );
 
+if (hasProc) {
+  sshdTest(
+    "close() does not wait long for an ssh that does not answer",
+    async ({ connect, folder }, sshd) => {
+      const connection = await connect(sshd.host());
+      const [line] = processesOf(`${folder}/`);
+      const pid = Number(line!.split(" ")[0]);
+      Deno.kill(pid, "SIGSTOP");
+      const from = performance.now();
+      try {
+        await connection.close();
+      } finally {
+        Deno.kill(pid, "SIGCONT");
+      }
+      const took = performance.now() - from;
+      assert(took < 8_000, `${took} ms`);
+      assertEquals(readdirSync(folder), []);
+      // It has been told by then.
+      await until(() => processesOf(`${folder}/`).length === 0);
+    },
+  );
+}
+
 sshdTest(
   "close() ends the ssh, and is over when it has ended",
   async ({ connect, folder }, sshd) => {

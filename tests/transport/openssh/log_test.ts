@@ -245,6 +245,12 @@ Deno.test("DialLog makes what a server says safe to print", () => {
   );
 });
 
+Deno.test("DialLog keeps the last 50 lines of what ssh says", () => {
+  const lines = Array.from({ length: 200 }, (_, i) => `line ${i}`);
+  const { cause } = read(lines).log.failure(255);
+  assertEquals((cause as Error).message, lines.slice(150).join("\n"));
+});
+
 Deno.test("DialLog says so where ssh ended without a word", () => {
   assertEquals(
     new DialLog("db1").failure(255).message,

@@ -65,6 +65,23 @@ Deno.test("PacketMemory uses memory again when all of it is written, and not bef
   assertEquals(memory.owns(before), true);
 });
 
+Deno.test("PacketMemory keeps no more memory for later than a server takes at once", async () => {
+  const { memory, take, writes } = setUp();
+  /** The memory of so many packets as fill twenty pieces. */
+  const fill = () =>
+    new Set(Array.from({ length: 160 }, () => {
+      const packet = take(0);
+      memory.send(packet);
+      return packet.buffer;
+    }));
+  const first = fill();
+  await Promise.resolve();
+  for (const { done } of writes) done();
+  const again = [...fill()].filter((it) => first.has(it));
+  // And the piece that was begun last.
+  assertEquals([first.size, again.length], [20, 9]);
+});
+
 Deno.test("PacketMemory does not write over a packet that is being written", async () => {
   const { send, take, writes } = setUp();
   send(1);

@@ -1,6 +1,12 @@
 /** `ssh` beside ssh2 in one pool, by one option of a host. */
 
-import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
   ConnectionPool,
@@ -11,6 +17,7 @@ import {
 } from "../../../mod.ts";
 import { OpenSshConnector } from "../../../transport/openssh/mod.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import { freePort } from "../../kit/ports.ts";
 import { startSshd } from "../../kit/sshd.ts";
 import { openSshTest, processesOf, rejection, sshdTest } from "./_kit.ts";
 
@@ -160,6 +167,38 @@ sshdTest(
     });
     assertEquals((await pool.exec("bastion", "echo in")).stdout, "in\n");
     assertEquals(sshs(folder), 1);
+  },
+);
+
+sshdTest(
+  "what a configuration would have ssh do besides is not done",
+  async ({ connect, folder }, sshd) => {
+    const port = freePort();
+    const configFile = join(sshd.dir, "ssh_config");
+    const ran = join(sshd.dir, "ran");
+    await Deno.writeTextFile(
+      configFile,
+      [
+        `LocalForward ${port} 127.0.0.1:${sshd.port}`,
+        "PermitLocalCommand yes",
+        `LocalCommand touch ${ran}`,
+        "RemoteCommand false",
+        "RequestTTY force",
+        "ForwardX11 yes",
+        "ControlMaster auto",
+        `ControlPath ${folder}/shared`,
+        "",
+      ].join("\n"),
+    );
+    await using connection = await connect(sshd.host(), {}, { configFile });
+    const { stdout } = await connection.exec("echo $DISPLAY; tty");
+    assertEquals(stdout, "\nnot a tty\n");
+    await assertRejects(
+      () => Deno.connect({ hostname: "127.0.0.1", port }),
+      Deno.errors.ConnectionRefused,
+    );
+    assertEquals(existsSync(ran), false);
+    assertEquals(existsSync(join(folder, "shared")), false);
   },
 );
 
