@@ -34,21 +34,28 @@ export function countOf(audit: Uint8Array): number {
 }
 
 /**
- * Compares the audit of the other side with what was received here, and loses
- * the streams that are not complete.
+ * Compares the audit of one peer with what was received here, and loses the
+ * streams with it that are not complete.
  *
  * @returns The verdict: the streams that are not known here, or not complete.
  */
-export function verdictOn(audit: Uint8Array, streams: Streams): Uint8Array {
+export function verdictOn(
+  audit: Uint8Array,
+  streams: Streams,
+  remote: string,
+): Uint8Array {
   const bad: string[] = [];
   const end = Math.min(audit.length, AUDITED * AUDIT_BYTES);
   for (let at = 0; at + AUDIT_BYTES <= end; at += AUDIT_BYTES) {
     const id = readId(audit, at);
     const stream = streams.get(id);
-    if (stream?.received === wordAt(audit, at + ID_BYTES)) continue;
+    const isOurs = stream?.remote === remote;
+    if (isOurs && stream.received === wordAt(audit, at + ID_BYTES)) continue;
     bad.push(id);
+    // Whoever else has learnt the name of a stream does not disturb it.
+    if (!isOurs) continue;
     const message = "frames were lost on the bus";
-    stream?.lose({ message, isUndelivered: false });
+    stream.lose({ message, isUndelivered: false });
   }
   const bytes = new Uint8Array(bad.length * ID_BYTES);
   bad.forEach((id, index) => writeId(bytes, index * ID_BYTES, id));

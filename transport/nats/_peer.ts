@@ -285,7 +285,8 @@ export class Peer implements StreamPeer {
 
   #onPing(message: BusMessage): void {
     const { data, reply = "" } = message;
-    const remote = this.#remotes.get(reply.slice(0, reply.lastIndexOf(".")));
+    const subject = reply.slice(0, reply.lastIndexOf("."));
+    const remote = this.#remotes.get(subject);
     const count = 1 + countOf(data);
     if (remote !== undefined) remote.audited += count;
     else {
@@ -295,7 +296,7 @@ export class Peer implements StreamPeer {
     const audited = remote?.audited ?? this.#auditedOfStrangers;
     if (audited > MAX_AUDITED || reply === "") return;
     // In its order: what ends a stream, and is on its way, has to come first.
-    this.#mailbox.send(reply, verdictOn(data, this.#streams));
+    this.#mailbox.send(reply, verdictOn(data, this.#streams, subject));
   }
 
   #sendReset(to: string): void {

@@ -176,7 +176,7 @@ async function serveListener(
     const { signal } = abort;
     const listener = await connection.forwardIn(listen, take, { signal });
     close = () => void listener.close();
-    if (stream.isOver) close();
+    if (signal.aborted) close();
     stream.sendJson(Frame.started, listener.address);
     await listener.closed;
     stream.sendJson(Frame.exit, null);

@@ -1,0 +1,229 @@
+// Peers and their streams over a bus in memory: what becomes of those that have
+// gone, and what a stranger can do.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { StreamBytes, tunnelOf } from "../../../transport/nats/_bytes.ts";
+import {
+  busFrame,
+  Frame,
+  newId,
+  wordBytes,
+} from "../../../transport/nats/_frames.ts";
+import { Peer, type PeerParts } from "../../../transport/nats/_peer.ts";
+import { Stream, type StreamPeer } from "../../../transport/nats/_stream.ts";
+import { NatsConnector } from "../../../transport/nats/mod.ts";
+import { DialError } from "../../../transport/errors.ts";
+import { MemoryBus } from "./_memory_bus.ts";
+import { until } from "./_kit.ts";
+
+const REMOTE = `ssh.c.a.${"0".repeat(32)}`;
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+
+/** A peer over a bus in memory. */
+function startPeer(parts: Partial<PeerParts> = {}) {
+  const bus = new MemoryBus();
+  const peer = new Peer({
+    bus,
+    base: "ssh.w.w1",
+    remote: /^ssh\.c\.[a-z]+\.[0-9a-f]{32}$/,
+    pingMs: 20,
+    maxMisses: 3,
+    idleEvery: 1,
+    ...parts,
+  });
+  const lost: string[] = [];
+  const open = () => {
+    const id = newId();
+    const stream = new Stream(peer, REMOTE, id, {
+      frame: () => {},
+      lost: ({ message }) => void lost.push(message),
+    });
+    return stream;
+  };
+  /** Frames of a type that were sent to a subject. */
+  const sent = (type: number, to: string) =>
+    bus.sent.filter(({ subject, payload }) =>
+      subject === to && payload[0] === type
+    ).length;
+  return {
+    bus,
+    peer,
+    lost,
+    open,
+    sent,
+    [Symbol.dispose]() {
+      peer.close();
+      bus.close();
+    },
+  };
+}
+
+Deno.test("a peer that answers no ping is given up, and told of each stream in case it lives", async () => {
+  using site = startPeer();
+  const { bus, lost, open, sent } = site;
+  bus.subscribe(`${REMOTE}.*`, { callback: () => {} });
+  const streams = [open(), open()];
+  for (const stream of streams) stream.noteOpened();
+  await until(() => lost.length === 2);
+  assertEquals(lost[0], "no answer to 3 pings");
+  await turn();
+  for (const { id } of streams) {
+    assertEquals(sent(Frame.reset, `${REMOTE}.${id}`), 1);
+  }
+});
+
+Deno.test("what was just opened is spared once when its peer has left, and not for ever", async () => {
+  using site = startPeer();
+  const { bus, lost, open } = site;
+  const stream = open();
+  // Its first frame arrives, and then nobody is there any more.
+  bus.subscribe(`${REMOTE}.${stream.id}`, { callback: () => {} });
+  stream.sendJson(Frame.open, {});
+  await until(() => lost.length === 1);
+  assertEquals(lost, ["the other side has left the bus"]);
+  assertEquals(stream.wasSpared, true);
+});
+
+Deno.test("strangers are told so often in a second that there is no such stream, and not more often", async () => {
+  using site = startPeer({ pingMs: 60_000 });
+  const { bus, peer } = site;
+  for (let i = 0; i < 700; i++) {
+    const id = newId();
+    const frame = busFrame(Frame.out, 3);
+    bus.publish(`${peer.subject}.${id}`, frame, { reply: `${REMOTE}.${id}` });
+  }
+  await turn();
+  await turn();
+  const resets = bus.sent.filter(({ payload }) => payload[0] === Frame.reset);
+  assertEquals(resets.length, 500);
+});
+
+Deno.test("a ping of a stranger that names a stream does not disturb it", async () => {
+  using site = startPeer({ pingMs: 60_000 });
+  const { bus, peer, lost, open } = site;
+  const stream = open();
+  const other = `ssh.c.b.${"1".repeat(32)}`;
+  const audit = new Uint8Array(20);
+  for (let i = 0; i < 16; i++) {
+    audit[i] = parseInt(stream.id.slice(2 * i, 2 * i + 2), 16);
+  }
+  audit[19] = 99;
+  bus.publish(`${peer.subject}.ping`, audit, { reply: `${other}.x` });
+  await until(() => bus.sent.some(({ subject }) => subject === `${other}.x`));
+  // For who has it no more than for others: it is not known.
+  const verdict = bus.sent.find(({ subject }) => subject === `${other}.x`)!;
+  assertEquals([...verdict.payload], [...audit.subarray(0, 16)]);
+  assertEquals([lost, stream.isOver], [[], false]);
+  // Its own peer says the same, and there it counts.
+  bus.publish(`${peer.subject}.ping`, audit, { reply: `${REMOTE}.x` });
+  await until(() => lost.length === 1);
+  assertEquals(lost, ["frames were lost on the bus"]);
+});
+
+Deno.test("a connector that the server has refused asks again once the bus is back", async () => {
+  const bus = new MemoryBus();
+  const connector = new NatsConnector(bus);
+  const connect = () =>
+    assertRejects(
+      () => connector.connect({ hostname: "web-1", port: 22, user: "ops" }),
+      DialError,
+    );
+  bus.refuse();
+  assertEquals((await connect()).phase, "auth");
+  bus.tell("disconnect");
+  bus.tell("reconnect");
+  await turn();
+  const { phase, message } = await connect();
+  assertEquals(phase, "tcp", message);
+  connector.close();
+  assertEquals(bus.subscriptions, 0);
+  bus.close();
+});
+
+Deno.test("a connector sends nothing to what is no worker, whoever says that it is one", async () => {
+  const bus = new MemoryBus();
+  const connector = new NatsConnector(bus);
+  const evil = `ssh.c.evil.${"2".repeat(32)}`;
+  let asked = 0;
+  bus.subscribe("ssh.dial.default.*", {
+    callback(_error, message) {
+      asked++;
+      const answer = { worker: evil, ticket: newId() };
+      message.respond(new TextEncoder().encode(JSON.stringify(answer)));
+    },
+  });
+  const host = { hostname: "web-1", port: 22, user: "ops" };
+  const error = await assertRejects(
+    () => connector.connect(host, { timeoutMs: 300 }),
+    DialError,
+    "no worker answered",
+  );
+  assertEquals(error.phase, "timeout");
+  assert(asked > 0);
+  assertEquals(bus.sent.filter((it) => it.subject.startsWith(evil)), []);
+  connector.close();
+  bus.close();
+});
+
+/** A stream whose frames go nowhere but into a list. */
+function looseStream() {
+  const sent: Uint8Array[] = [];
+  const lost: string[] = [];
+  const peer: StreamPeer = {
+    subject: "me",
+    publish: (_subject, payload) => void sent.push(payload),
+    add: () => {},
+    remove: () => {},
+    reserve: () => false,
+    release: () => {},
+    reset: () => {},
+  };
+  const bytes = new StreamBytes("client", (message) => new Error(message));
+  const stream = new Stream(peer, "you", newId(), {
+    frame: (type, payload) => void bytes.frame(type, payload),
+    lost: ({ message }) => void lost.push(message),
+  });
+  bytes.attach(stream);
+  let seq = 0;
+  const receive = (type: number, payload?: Uint8Array) =>
+    stream.receive(busFrame(type, seq++, payload));
+  return { stream, bytes, sent, lost, receive };
+}
+
+Deno.test("credit for more than a window ends the stream", () => {
+  const { stream, lost, receive } = looseStream();
+  receive(Frame.credit, wordBytes(512 * 1024));
+  assertEquals(stream.isOver, false);
+  receive(Frame.credit, wordBytes(600 * 1024));
+  assertEquals(lost, ["the peer sent nonsense: a wrong credit"]);
+});
+
+Deno.test("who waits for room goes on when the stream ends", async () => {
+  const { stream, sent } = looseStream();
+  const writing = stream.write(Frame.input, new Uint8Array(100_000));
+  await turn();
+  assertEquals(sent.length, 1);
+  stream.end();
+  await writing;
+  assertEquals(sent.length, 1);
+});
+
+Deno.test("a tunnel whose reader has stopped gives its peer no more credit", async () => {
+  const { bytes, sent, lost, receive } = looseStream();
+  const { readable } = tunnelOf(bytes);
+  const credits = () => sent.filter(([type]) => type === Frame.credit).length;
+  const chunk = new Uint8Array(8 * 1024);
+  for (let i = 0; i < 8; i++) receive(Frame.out, chunk);
+  const before = credits();
+  // From here on it is full.
+  receive(Frame.out, chunk);
+  receive(Frame.out, chunk);
+  assertEquals([credits(), lost], [before, []]);
+  const reader = readable.getReader();
+  for (let i = 0; i < 10; i++) {
+    assertEquals((await reader.read()).value?.length, chunk.length);
+  }
+  await turn();
+  assert(credits() > before);
+  bytes.close();
+});
