@@ -15,6 +15,7 @@ import {
   ChannelOpenError,
   ConnectionLostError,
   DialError,
+  HostKeyError,
 } from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
 import { type NatsConnection, SHARDS } from "../../kit/nats.ts";
@@ -223,11 +224,18 @@ testNats(
         tried: [`publickey ${secret}`],
         cause: new Error(secret),
       }),
+      new HostKeyError("Cannot trust the key of root@10.9.8.6:22", {
+        host: "root@10.9.8.6:22",
+        fingerprint: "SHA256:x",
+        reason: "mismatch",
+        location: `/etc/${secret}/known_hosts:3`,
+      }),
     ];
     await using fleet = await site({ onDial: () => failures.shift() ?? "ok" }, {
       host({ name }) {
         if (name === "broken") throw new TypeError(`no file ${secret}`);
-        return { hostname: "10.9.8.7", user: "root", alias: name };
+        const hostname = name === HOST ? "10.9.8.7" : "10.9.8.6";
+        return { hostname, user: "root", alias: name };
       },
       worker: { onError: (error) => seen.push(error) },
     });
@@ -241,16 +249,20 @@ testNats(
     );
     assertEquals(refused.tried, ["publickey"]);
     assertEquals(refused.host, HOST);
+    const untrusted = await assertRejects(
+      () => pool.exec("web-3", "true"),
+      HostKeyError,
+    );
     const broken = await assertRejects(
       () => pool.exec("broken", "true"),
       DialError,
     );
     assertEquals([broken.phase, broken.hint], ["config", undefined]);
-    for (const error of [refused, broken]) {
+    for (const error of [refused, untrusted, broken]) {
       const text = Deno.inspect(error) + JSON.stringify(error);
-      assert(!text.includes(secret) && !text.includes("10.9.8.7"), text);
+      assert(!text.includes(secret) && !text.includes("10.9.8."), text);
     }
-    assertEquals(seen.length, 2);
+    assertEquals(seen.length, 3);
     assert(Deno.inspect(seen).includes(secret));
   },
 );
@@ -445,6 +457,8 @@ testNats("the trace of a caller crosses the bus with its command", async () => {
   const connection = await fleet.connector.connect(RESOLVED);
   await connection.exec("true");
   sent = { a: "x".repeat(2_000) };
+  await connection.exec("true");
+  sent = Object.fromEntries("abcdefghi".split("").map((it) => [it, it]));
   await connection.exec("true");
   sent = undefined;
   await connection.exec("true");

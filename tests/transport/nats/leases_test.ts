@@ -139,6 +139,9 @@ testNats("a worker that ends gives its shards back in order", async () => {
   await until(() => areDealt([one.worker, two.worker]));
   await one.worker.close();
   assertEquals(one.worker.shards, []);
+  // It is not counted any more, so that the other may have all of them.
+  const workers = await new Kvm(two.bus).create("ssh_workers");
+  assertEquals((await workers.get("w1"))?.operation, "DEL");
   await until(() => areDealt([two.worker]));
   await assertRejects(
     () => one.worker.serve({ index: 0, of: 1 }),
@@ -304,3 +307,34 @@ testNats("a watch that comes too late is stopped", async () => {
   gate.resolve();
   await until(() => stopped === 2);
 });
+
+testNats(
+  "a lease that another has taken is not given back by who had it before",
+  async () => {
+    await using fleet = await site();
+    const { worker, bus } = await fleet.newWorker("w1");
+    const store = new Kvm(bus);
+    const leases = new Leases(bus, {
+      async create(name, options) {
+        const bucket = await store.create(name, options);
+        return {
+          put: (key, value) => bucket.put(key, value),
+          create: (key, value) => bucket.create(key, value),
+          update: (key, value, revision) => bucket.update(key, value, revision),
+          watch: () => bucket.watch(),
+          async delete(key, options) {
+            if (name === "ssh_shards") await bucket.put(key, "w2");
+            await bucket.delete(key, options);
+          },
+        };
+      },
+    }, { ttlMs: TTL_MS });
+    await worker.serve(leases);
+    await until(() => areDealt([worker]));
+    await worker.close();
+    const owners = await store.create("ssh_shards");
+    for (let shard = 0; shard < SHARDS; shard++) {
+      assertEquals((await owners.get(`${shard}`))?.string(), "w2");
+    }
+  },
+);
