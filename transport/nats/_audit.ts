@@ -10,7 +10,7 @@ import type { Stream } from "./_stream.ts";
 /** The name of a stream. */
 const ID_BYTES = 16;
 /** One stream in a ping: its name, and how many frames were sent. */
-const AUDIT_BYTES = ID_BYTES + 4;
+export const AUDIT_BYTES = ID_BYTES + 4;
 /** Streams that one ping audits: the rest has its turn with the next. */
 export const AUDITED = 4_000;
 

@@ -29,13 +29,18 @@ export class Mailbox {
     this.#bus = bus;
   }
 
+  /** The most bytes that a message may have. */
+  get maxBytes(): number {
+    return this.#bus.info?.max_payload ?? Infinity;
+  }
+
   /**
    * Sends a message, at the end of this turn and in order.
    *
    * @throws {RangeError} If it is longer than the bus takes.
    */
   send(subject: string, payload: Uint8Array, reply?: string): void {
-    const most = this.#bus.info?.max_payload ?? Infinity;
+    const most = this.maxBytes;
     if (payload.length > most) {
       throw new RangeError(
         `Cannot send to the bus: the message has ${payload.length} bytes, ` +

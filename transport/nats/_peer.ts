@@ -5,9 +5,23 @@
  * @module
  */
 
-import { AUDITED, auditOf, countOf, heed, verdictOn } from "./_audit.ts";
+import {
+  AUDIT_BYTES,
+  AUDITED,
+  auditOf,
+  countOf,
+  heed,
+  verdictOn,
+} from "./_audit.ts";
 import { type Bus, type BusMessage, watchBus } from "./bus.ts";
-import { busFrame, Frame, HEADER_BYTES, newId, wordAt } from "./_frames.ts";
+import {
+  busFrame,
+  CHUNK_BYTES,
+  Frame,
+  HEADER_BYTES,
+  newId,
+  wordAt,
+} from "./_frames.ts";
 import { Mailbox } from "./_mailbox.ts";
 import { PeerQuestions } from "./_questions.ts";
 import type { Stream, StreamPeer } from "./_stream.ts";
@@ -95,6 +109,10 @@ export class Peer implements StreamPeer {
    */
   get subject(): string {
     return this.#subject;
+  }
+
+  get chunkBytes(): number {
+    return Math.min(CHUNK_BYTES, this.#mailbox.maxBytes - HEADER_BYTES);
   }
 
   /** Whether the bus is not there. */
@@ -356,7 +374,8 @@ export class Peer implements StreamPeer {
   #due(remote: Remote): Stream[] {
     const all = [...remote.streams];
     const start = remote.auditAt < all.length ? remote.auditAt : 0;
-    remote.auditAt = start + AUDITED;
+    const fitting = Math.floor(this.#mailbox.maxBytes / AUDIT_BYTES);
+    remote.auditAt = start + Math.min(AUDITED, fitting);
     return all.slice(start, remote.auditAt);
   }
 

@@ -6,7 +6,6 @@
 
 import {
   busFrame,
-  CHUNK_BYTES,
   deferred,
   Frame,
   HEADER_BYTES,
@@ -31,6 +30,8 @@ export interface Loss {
 /** What a stream needs of the peer that it is one of. */
 export interface StreamPeer {
   readonly subject: string;
+  /** The most bytes of data that a frame may have. */
+  readonly chunkBytes: number;
   publish(subject: string, payload: Uint8Array, reply: string): void;
   add(stream: Stream): void;
   remove(stream: Stream): void;
@@ -140,7 +141,7 @@ export class Stream {
    * @returns A promise if the writer has to wait; `undefined` if there is room.
    */
   write(type: number, bytes: Uint8Array): Promise<void> | undefined {
-    if (bytes.length > CHUNK_BYTES || bytes.length > this.#credit) {
+    if (bytes.length > Math.min(this.#peer.chunkBytes, this.#credit)) {
       return this.#writeInParts(type, bytes);
     }
     if (bytes.length === 0) return undefined;
@@ -158,7 +159,7 @@ export class Stream {
         await this.#waitForRoom();
       }
       if (this.#isOver) return;
-      const size = Math.min(CHUNK_BYTES, this.#credit, rest.length);
+      const size = Math.min(this.#peer.chunkBytes, this.#credit, rest.length);
       this.#credit -= size;
       this.send(type, rest.subarray(0, size));
       rest = rest.subarray(size);

@@ -22,6 +22,7 @@ import {
   type NatsConnection,
   natsHint,
   NatsServer,
+  type NatsServerOptions,
   noNats,
   SHARDS,
 } from "../../kit/nats.ts";
@@ -49,6 +50,7 @@ export interface FleetOptions {
   readonly host?: FleetWorkerOptions["host"];
   readonly worker?: Partial<FleetWorkerOptions>;
   readonly client?: NatsConnectorOptions;
+  readonly server?: NatsServerOptions;
 }
 
 const EXIT = 6;
@@ -139,7 +141,7 @@ export async function startFleet(
 ) {
   const ends = new Ends();
   const server = ends.add(
-    await NatsServer.start(),
+    await NatsServer.start(options.server),
     (it) => it[Symbol.asyncDispose](),
   );
   const workerBus = await server.connect();

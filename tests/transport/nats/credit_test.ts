@@ -106,3 +106,26 @@ testNats(
     assertEquals((await slow.status).success, true);
   },
 );
+
+testNats(
+  "output, input and files cross a server that takes small messages alone",
+  async () => {
+    await using fleet = await site({}, {
+      server: { config: "max_payload: 16KB" },
+    });
+    const connection = await fleet.connector.connect(RESOLVED);
+    const bytes = new Uint8Array(100_000).fill(120);
+    const text = "x".repeat(bytes.length);
+    assertEquals(
+      (await connection.exec(`bulk ${bytes.length}`)).stdout.length,
+      bytes.length,
+    );
+    assertEquals(
+      (await connection.exec("cat", { stdin: bytes })).stdout,
+      text,
+    );
+    await using sftp = await connection.sftp();
+    await sftp.writeFile("/file", bytes);
+    assertEquals(await sftp.readTextFile("/file"), text);
+  },
+);
