@@ -290,19 +290,23 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
   const shards = isLeased
     ? undefined
     : { index: indexOf(settings), of: numberOf(settings, "of", 1) };
+  const shardCount = numberOf(settings, "shards", 1_024);
+  const replicas = numberOf(settings, "replicas", 1);
+  const maxConnections = numberOf(settings, "max-connections", 5_000);
+  const drainTimeoutMs = numberOf(settings, "drain-ms", 30_000);
   const say = (event: string, more: object = {}) =>
     log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
   const bus = await connectBus(settings, env);
   const file = settings["ssh-config"];
   const pool = new ConnectionPool({
-    maxConnections: numberOf(settings, "max-connections", 5_000),
+    maxConnections,
     config: file === undefined ? false : { files: [file] },
   });
   const { id, prefix } = settings;
   const worker = new FleetWorker(bus, {
     pool,
     ...hosts,
-    shards: numberOf(settings, "shards", 1_024),
+    shards: shardCount,
     ...id !== undefined && { id },
     ...prefix !== undefined && { prefix },
     onError: (error, { name, group }) =>
@@ -317,7 +321,7 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
     await worker.serve(
       new Leases(bus, new Kvm(bus), {
         ...prefix !== undefined && { prefix },
-        replicas: numberOf(settings, "replicas", 1),
+        replicas,
         onError: (error) => say("lease-failed", { error: String(error) }),
       }),
     );
@@ -325,10 +329,10 @@ export async function main(program: WorkerProgram = {}): Promise<void> {
   say("serving", { id: worker.id, shards: worker.shards.length });
   await ended;
   say("ending", worker.stats());
-  const drainTimeoutMs = numberOf(settings, "drain-ms", 30_000);
   await worker.close({ drainTimeoutMs });
   await pool.close();
-  await bus.drain();
+  // A bus that is away has nothing of ours to send on.
+  await bus.drain().catch(() => bus.close());
   say("ended", worker.stats());
 }
 

@@ -39,6 +39,16 @@ Deno.test("the worker says which flag is wrong, and shows no text of a file", as
       ],
       '--of is "two"',
     ],
+    // Also those that count at the end alone.
+    ...["drain-ms", "max-connections", "replicas", "shards"].map((
+      name,
+    ): [string[], string] => [
+      [
+        ...["--ssh-config", "x", "--group", "a", "--allow", "*"],
+        ...["--index", "0", `--${name}`, "5s"],
+      ],
+      `--${name} is "5s"`,
+    ]),
   ];
   for (const [args, text] of bad) {
     const error = await assertRejects(
@@ -98,6 +108,24 @@ testNats(
     await writer.close();
     assertEquals(await running.text(), "last");
     assertEquals(await code, 0);
+    assert(worker.log.includes('"ended"'), worker.log);
+  },
+);
+
+testNats(
+  "a worker that is told to end while the bus is away ends in order",
+  async () => {
+    await using server = await NatsServer.start();
+    const folder = await Deno.makeTempDir();
+    await using ends = new Ends();
+    ends.add(folder, (it) => Deno.remove(it, { recursive: true }));
+    const inventory = await writeInventory(folder, { teama: {} });
+    await using worker = await WorkerProcess.start([
+      ...["--servers", `127.0.0.1:${server.port}`, "--inventory", inventory],
+      ...["--index", "0"],
+    ]);
+    await server.kill();
+    assertEquals(await worker.end("SIGTERM"), 0);
     assert(worker.log.includes('"ended"'), worker.log);
   },
 );
