@@ -133,6 +133,11 @@ export class FleetConnection implements Connection, SessionOwner {
     }
   }
 
+  /** Says why it will not be dialled. */
+  refuse(error: DialError): void {
+    this.#ready.reject(error);
+  }
+
   exec<Encoding extends OutputEncoding = "text">(
     command: Command,
     given?: ConnectionExecOptions<Encoding>,

@@ -138,7 +138,14 @@ export class NatsConnector implements Connector {
         sendsPasswords: this.#options.sendSudoPasswords ?? false,
         trace: () => this.#options.trace?.(),
       });
-      return await connection.dialled(deadline.signal);
+      const stop = this.#peer.whenRefused((at) => {
+        if (at.startsWith(`${worker}.`)) connection.refuse(notAllowed(name));
+      });
+      try {
+        return await connection.dialled(deadline.signal);
+      } finally {
+        stop();
+      }
     } finally {
       deadline.cancel();
     }
@@ -232,6 +239,15 @@ export class NatsConnector implements Connector {
       }`,
     );
   }
+}
+
+/** The server lets this program ask for the host, and not write to its worker. */
+function notAllowed(name: string): DialError {
+  return failed(
+    "auth",
+    name,
+    "the bus does not let this program write to the worker of the host",
+  );
 }
 
 function failed(

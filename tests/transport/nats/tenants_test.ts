@@ -114,6 +114,37 @@ testTenants(
   },
 );
 
+testNats(
+  "a client that may ask for a host, and not write to its worker, is told so",
+  async () => {
+    await using server = await NatsServer.start({
+      config: `authorization { users = [
+        { user: w, password: w }
+        { user: a, password: a, permissions: {
+          publish: ["ssh.shard.>"], subscribe: ["ssh.c.>"] } } ] }`,
+    });
+    await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+    const bus = await server.connect({ user: "w", pass: "w" });
+    await using worker = new FleetWorker(bus, {
+      pool,
+      host: ({ name }) => name,
+      shards: SHARDS,
+      freshMs: 60_000,
+    });
+    await worker.serve({ index: 0, of: 1 });
+    await using client = fleetPool(
+      await server.connect({ user: "a", pass: "a" }),
+    );
+    const error = await assertRejects(
+      () => client.exec("web-1", "true"),
+      DialError,
+      "does not let this program write to the worker",
+    );
+    assertEquals(error.phase, "auth");
+    await worker.close({ drainTimeoutMs: 0 });
+  },
+);
+
 testTenants(
   "a client that asks for hosts of another group is told that it may not",
   async () => {
