@@ -185,12 +185,22 @@ class TunnelStream extends Duplex {
   override push(chunk: Uint8Array | null): boolean {
     if (this.#ended || this.destroyed) return true;
     this.#ended = chunk === null;
-    if (chunk === null || !this.#small.takes(chunk)) this.#flush();
-    if (chunk === null || !this.#small.takes(chunk)) return super.push(chunk);
-    if (this.readableLength === 0) return super.push(chunk);
+    if (chunk === null || !this.#mayHold(chunk)) {
+      this.#flush();
+      return super.push(chunk);
+    }
     this.#small.add(chunk);
     const unread = this.readableLength + this.#small.length;
     return unread < this.readableHighWaterMark;
+  }
+
+  /** Whether nobody is waiting for it. */
+  #mayHold(chunk: Uint8Array): boolean {
+    const unread = this.readableLength;
+    // A reader by `readable` may want more than there is, and is told of each.
+    const isTold = this.listenerCount("readable") > 0 &&
+      unread <= this.readableHighWaterMark;
+    return unread > 0 && !isTold && this.#small.takes(chunk);
   }
 
   /** What was held back is never behind an empty buffer. */

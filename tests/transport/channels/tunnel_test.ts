@@ -16,7 +16,10 @@ import type {
   ChannelObserver,
 } from "../../../transport/channels/_channel.ts";
 import type { ChannelTable } from "../../../transport/channels/_channel_table.ts";
-import { streamOfTunnel } from "../../../transport/forward/tunnel_stream.ts";
+import {
+  socketOfTunnel,
+  streamOfTunnel,
+} from "../../../transport/forward/tunnel_stream.ts";
 import { openTunnel } from "../../../transport/channels/_tunnel.ts";
 import { webStreamsOf } from "../../../transport/channels/_web_streams.ts";
 
@@ -36,6 +39,8 @@ function losableHop() {
   return {
     table,
     lose: () => observer?.lost(),
+    /** Has the far side send a piece. */
+    send: (bytes: Uint8Array) => void observer?.stdout(bytes),
     /** Has the far side send it byte by byte, and end. */
     say(bytes: Uint8Array): void {
       for (const byte of bytes) observer?.stdout(Uint8Array.of(byte));
@@ -192,6 +197,31 @@ Deno.test("Tunnel.writable makes a writer wait for its stream", async () => {
   stream.destroy();
   await writer.closed.catch(() => {});
 });
+
+Deno.test("socketOfTunnel() tells a reader who wants more than there is of each piece that comes", async () => {
+  const hop = losableHop();
+  const tunnel = await openTunnel(
+    hop.table,
+    { hostname: "db1", port: 5432 },
+    { host: "ops@gate:22", lost: () => new Error("lost") as never },
+  );
+  const socket = socketOfTunnel(tunnel);
+  const frames: string[] = [];
+  socket.on("readable", () => {
+    let frame: Uint8Array | null;
+    while ((frame = socket.read(4)) !== null) frames.push(String(frame));
+  });
+  await turn();
+  for (const letter of "abcdefgh") {
+    hop.send(Buffer.from(letter));
+    await turn();
+  }
+  await turn();
+  assertEquals(frames, ["abcd", "efgh"]);
+  tunnel.close();
+  await tunnel.closed;
+});
+
 for (
   const [name, read] of [
     ["a web stream", (it: Tunnel) => Array.fromAsync(it.readable)],
