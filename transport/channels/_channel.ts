@@ -25,7 +25,7 @@ export interface ChannelContext {
   readonly transport: PacketTransport;
   /** Taken while somebody waits for the channel. */
   readonly socketRef: SocketRef;
-  /** The server is to send its CLOSE: we have sent ours, or all is said. */
+  /** The server is to send its CLOSE from now on: we send ours, or all is said. */
   onClosing(channel: Channel): void;
   /** Something is to be answered in time. */
   onAsked(question: Question): void;
@@ -354,16 +354,17 @@ export class Channel {
   }
 
   onExit(code: number | undefined, signal: string | undefined): void {
+    const isFirst = !this.#hasStatus;
     this.#hasStatus = true;
     this.#code = code;
     this.#signal = signal;
-    this.#awaitClose();
+    if (isFirst) this.#awaitClose();
   }
 
   /** With its status and all its output a command has nothing left to say. */
   #awaitClose(): void {
-    if (!this.#hasStatus || !this.#sawEof || this.#state !== "open") return;
-    this.#context.onClosing(this);
+    if (!this.#hasStatus || !this.#sawEof || this.#sentClose) return;
+    if (this.#state === "open") this.#context.onClosing(this);
   }
 
   /**

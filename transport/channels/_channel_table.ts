@@ -166,6 +166,8 @@ export class ChannelTable implements ChannelContext {
   }
 
   onClosing(channel: Channel): void {
+    // Our CLOSE has a time of its own, also if that of the server was due.
+    this.#closing.delete(channel);
     this.#closing.add(channel);
   }
 

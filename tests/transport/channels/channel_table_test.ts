@@ -156,6 +156,38 @@ Deno.test("ChannelTable expects no CLOSE any more for a channel that has ended",
   table.end();
 });
 
+Deno.test("ChannelTable gives the answer to our CLOSE its whole time, although that of the server was due", async () => {
+  const closeMs = 200;
+  const { transport, table, say, openChannel } = memoryTable({ closeMs });
+  const channel = openChannel();
+  let closedAt = NaN;
+  transport.onSend = ([type]) => {
+    if (type === wire.CHANNEL_CLOSE) closedAt = performance.now();
+  };
+  say(wire.CHANNEL_REQUEST, channel.id, "exit-status", false, 0);
+  say(wire.CHANNEL_EOF, channel.id);
+  await new Promise((resolve) => setTimeout(resolve, closeMs / 2));
+  channel.close();
+  await until(() => table.isFailing);
+  // A timer may fire a moment early.
+  assert(performance.now() - closedAt >= closeMs - 2);
+});
+
+Deno.test("ChannelTable waits no longer for a CLOSE of the server that says its status again", async () => {
+  const { transport, table, say, openChannel } = memoryTable({ closeMs: 50 });
+  const observer = recorder();
+  const channel = openChannel(observer);
+  say(wire.CHANNEL_EOF, channel.id);
+  const repeating = setInterval(
+    () => say(wire.CHANNEL_REQUEST, channel.id, "exit-status", false, 0),
+    5,
+  );
+  await until(() => observer.heard.includes("closed"));
+  clearInterval(repeating);
+  assertEquals(transport.taken(), [wire.CHANNEL_CLOSE]);
+  table.end();
+});
+
 Deno.test("ChannelTable expects no answer any more on a channel that has ended, whoever ended it", async () => {
   for (const end of ["close()", "CLOSE", "answer"]) {
     const { table, say, openChannel } = memoryTable({ answerMs: 20 });
