@@ -142,7 +142,7 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
     for await (const entry of readDir(call)) {
       const path = `${call.path}/${entry.name}`;
       if (entry.isDirectory) folders.push(path);
-      else removals.push(removeEntry(call.at(path)));
+      else removals.push(unlessGone(call.at(path).entry(PacketType.REMOVE)));
       if (folders.length > MAX_FOLDERS) {
         throw tooMany(call, `${MAX_FOLDERS} folders beside each other`);
       }
@@ -152,7 +152,9 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
     // Also if the folder cannot be read on: they would reject with nobody there.
     await settled(removals);
   }
-  for (const path of folders) await removeContent(call.at(path), depth + 1);
+  for (const path of folders) {
+    await unlessGone(removeContent(call.at(path), depth + 1));
+  }
   await removeFolder(call);
 }
 
@@ -172,10 +174,10 @@ async function settled(removals: Promise<void>[]): Promise<void> {
   if (failed?.status === "rejected") throw failed.reason;
 }
 
-/** Removes an entry; one that is gone meanwhile is no failure. */
-async function removeEntry(call: SftpCall): Promise<void> {
+/** Waits for the end of an entry; one that is gone meanwhile is no failure. */
+async function unlessGone(removal: Promise<void>): Promise<void> {
   try {
-    await call.entry(PacketType.REMOVE);
+    await removal;
   } catch (error) {
     if (error instanceof SftpError && error.code === "SSH_SFTP_NOT_FOUND") {
       return;

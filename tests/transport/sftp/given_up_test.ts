@@ -338,6 +338,33 @@ Deno.test("Sftp.remove() of a tree takes an entry that another has removed for r
   sftp.close();
 });
 
+Deno.test("Sftp.remove() of a tree takes a folder that another has removed for removed, and goes on", async () => {
+  let isListed = false;
+  const removed: string[] = [];
+  const { sftp } = await serve(({ type, id, body }, server) => {
+    if (type === PacketType.LSTAT) {
+      return attributes(server, id, ...u32(4), ...u32(0o040755));
+    }
+    if (type === PacketType.RMDIR) {
+      const path = text(body.bytes());
+      removed.push(path);
+      return server.status(id, path === "d/1" ? 2 : 0);
+    }
+    if (type !== PacketType.READDIR) return server.status(id, 0);
+    // The top has three folders, and they have nothing.
+    if (isListed) return server.status(id, 1);
+    isListed = true;
+    const names = [0, 1, 2].flatMap((i) => [
+      ...[...string(`${i}`), ...string("")],
+      ...[...u32(4), ...u32(0o040755)],
+    ]);
+    server.packet(PacketType.NAME, ...u32(id), ...u32(3), ...names);
+  });
+  await sftp.remove("d", { recursive: true });
+  assertEquals(removed, ["d/0", "d/1", "d/2", "d"]);
+  sftp.close();
+});
+
 Deno.test("Sftp.walk() and glob() wait no longer than their signal for a server that does not answer", async () => {
   const runs: ((sftp: Sftp, signal: AbortSignal) => AsyncIterable<unknown>)[] =
     [
