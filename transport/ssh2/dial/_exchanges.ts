@@ -22,7 +22,7 @@ const LAST_KEX_MESSAGE = 49;
 
 /** What {@linkcode Exchanges} tells of, before the connection ends. */
 export interface ExchangeObserver {
-  /** The server sent a number that it must not. */
+  /** The server sent a number, or a message, that it must not. */
   readonly onViolation: (violation: ProtocolViolation) => void;
   /** What the server offers. */
   readonly onOffer: (offer: KexOffer) => void;
@@ -116,10 +116,9 @@ export class Exchanges {
 
   #check(payload: Uint8Array): void {
     const exchange = this.#protocol._kex;
-    // Before the first KEXINIT: a server that is full says so with a DISCONNECT.
-    if (exchange === undefined) return;
     try {
-      checkNumbers(exchange, payload);
+      if (exchange === undefined) checkFirst(payload);
+      else checkNumbers(exchange, payload);
     } catch (error) {
       // What still arrives is dropped.
       this.#protocol.parse = () => {};
@@ -127,4 +126,12 @@ export class Exchanges {
       throw error;
     }
   }
+}
+
+/** Before its first KEXINIT: a server that is full says so with a DISCONNECT. */
+function checkFirst([type = 0]: Uint8Array): void {
+  if (type < KEXINIT || type > LAST_KEX_MESSAGE) return;
+  throw new ProtocolViolation(
+    `the server sent message ${type} before its KEXINIT`,
+  );
 }

@@ -184,6 +184,16 @@ Deno.test("Ssh2Connector.connect() says what a server says that hangs up before 
   assertStringIncludes(error.message, "Too many connections");
 });
 
+Deno.test("Ssh2Connector.connect() says so when a server begins a key exchange without a KEXINIT", async () => {
+  await using server = await startPlainServer({
+    kex: "curve25519-sha256",
+    first: Buffer.concat([Buffer.of(31), string("key")]),
+  });
+  const error = await failure(resolved(server.host));
+  assertEquals(error.phase, "kex");
+  assertStringIncludes(error.message, "sent message 31 before its KEXINIT");
+});
+
 for (
   const [name, message] of [
     ["an IGNORE", Buffer.concat([Buffer.of(2), string("")])],
