@@ -124,7 +124,7 @@ testNats(
       (await connection.exec("cat", { stdin: bytes })).stdout,
       text,
     );
-    await using sftp = await connection.sftp();
+    await using sftp = await connection.sftp!();
     await sftp.writeFile("/file", bytes);
     assertEquals(await sftp.readTextFile("/file"), text);
   },

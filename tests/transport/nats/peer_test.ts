@@ -171,6 +171,7 @@ function looseStream() {
   const lost: string[] = [];
   const peer: StreamPeer = {
     subject: "me",
+    chunkBytes: 1024,
     publish: (_subject, payload) => void sent.push(payload),
     add: () => {},
     remove: () => {},

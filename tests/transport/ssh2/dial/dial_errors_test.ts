@@ -275,7 +275,8 @@ Deno.test("Ssh2Connector.connect() says that it verifies the host key while a ca
   await using server = await EmbeddedServer.start();
   const answer = Promise.withResolvers<boolean>();
   const host = resolved(server.host({ hostKey: () => answer.promise }));
-  const error = await failure(host, { timeoutMs: 300 });
+  // The key exchange has to be over by then.
+  const error = await failure(host, { timeoutMs: 3_000 });
   assertMatch(error.message, /verifying the host key/);
   // Too late, and nobody is harmed: an unhandled rejection would fail this.
   answer.resolve(true);
