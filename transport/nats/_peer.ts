@@ -24,6 +24,7 @@ import {
 } from "./_frames.ts";
 import { Mailbox } from "./_mailbox.ts";
 import { PeerQuestions } from "./_questions.ts";
+import { Remote } from "./_remote.ts";
 import type { Stream, StreamPeer } from "./_stream.ts";
 
 /** What windows may grow to beyond their first size, all together, in bytes. */
@@ -53,20 +54,6 @@ export interface PeerParts {
   onOpen?(id: string, payload: Uint8Array, remote: string): void;
   /** Called with each tick. */
   onTick?(): void;
-}
-
-/** Somebody that there are streams with. */
-interface Remote {
-  readonly streams: Set<Stream>;
-  /** Streams that are in use. */
-  busy: number;
-  misses: number;
-  ticks: number;
-  isAsked: boolean;
-  /** Where the next audit begins. */
-  auditAt: number;
-  /** Streams that its pings have named since the last tick. */
-  audited: number;
 }
 
 /** This process on the bus. */
@@ -166,15 +153,7 @@ export class Peer implements StreamPeer {
     this.#streams.set(stream.id, stream);
     let remote = this.#remotes.get(stream.remote);
     if (remote === undefined) {
-      remote = {
-        streams: new Set(),
-        busy: 0,
-        misses: 0,
-        ticks: 0,
-        isAsked: false,
-        auditAt: 0,
-        audited: 0,
-      };
+      remote = new Remote();
       this.#remotes.set(stream.remote, remote);
     }
     remote.streams.add(stream);

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { StreamBytes, tunnelOf } from "../../../transport/nats/_bytes.ts";
 import {
   busFrame,
+  CHUNK_BYTES,
   Frame,
   newId,
   wordBytes,
@@ -171,7 +172,7 @@ function looseStream() {
   const lost: string[] = [];
   const peer: StreamPeer = {
     subject: "me",
-    chunkBytes: 1024,
+    chunkBytes: CHUNK_BYTES,
     publish: (_subject, payload) => void sent.push(payload),
     add: () => {},
     remove: () => {},
