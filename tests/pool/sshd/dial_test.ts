@@ -105,7 +105,8 @@ const NETWORK_FAULTS: {
 }[] = [
   {
     name: "a refused port",
-    phases: ["tcp"],
+    // The system may let one in while it closes the port, and then resets it.
+    phases: ["tcp", "banner"],
     host: (server) => server.host(),
     prepare: (server) => server.refuse(),
   },

@@ -3,6 +3,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertNotEquals,
   assertRejects,
 } from "@std/assert";
@@ -232,7 +233,8 @@ Deno.test("EmbeddedServer stops listening with the connection, and with close()"
       held.resume();
       await closed;
       const to = { host: "127.0.0.1", port: ports[i]! };
-      await assertRejects(() => ask(to, "a"), Error, "ECONNREFUSED");
+      const error = await assertRejects(() => ask(to, "a"), Error);
+      assertMatch(error.message, /ECONNREFUSED|ECONNRESET/);
     }
   }));
 

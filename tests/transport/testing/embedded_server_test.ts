@@ -180,7 +180,9 @@ Deno.test("EmbeddedServer.refuse() refuses dials until listen()", async () => {
   await using server = await EmbeddedServer.start();
   const { port } = server;
   server.refuse();
-  await assertRejects(() => login(server), Error, "ECONNREFUSED");
+  const error = await assertRejects(() => login(server), Error);
+  // The system may let one in while it closes the port, and then resets it.
+  assertMatch(error.message, /ECONNREFUSED|ECONNRESET/);
   await server.listen();
   await using _peer = await login(server);
   assertEquals(server.port, port);

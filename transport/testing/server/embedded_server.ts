@@ -184,7 +184,10 @@ export class EmbeddedServer implements AsyncDisposable {
     this.#port = (net.address() as AddressInfo).port;
   }
 
-  /** Stops listening: new dials are refused, open connections stay. */
+  /**
+   * Stops listening: new dials are refused, open connections stay. One that
+   * comes in the same moment may be reset instead.
+   */
   refuse(): void {
     // Its callback waits for the open connections; the port is free at once.
     this.#net?.close();
