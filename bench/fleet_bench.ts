@@ -161,7 +161,7 @@ function assertEchoes(results: readonly string[]): void {
 
 // One in fifty never answers, one in fifty refuses.
 const DEAD = HOSTS / 50;
-const DIAL_TIMEOUT_MS = size(5000, 1000);
+const DIAL_TIMEOUT_MS = 5000;
 /** A dial may wait for its turn before its time begins to run. */
 const DEADLINE_MS = DIAL_TIMEOUT_MS + 5000;
 
