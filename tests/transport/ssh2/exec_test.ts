@@ -207,24 +207,30 @@ embeddedTest(
   },
 );
 
+/** Counts the listeners that a signal gets from now on, and still has. */
+function listenersOf(signal: AbortSignal): () => number {
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: unknown[]) => {
+    listeners++;
+    Reflect.apply(addEventListener, signal, args);
+  };
+  signal.removeEventListener = (...args: unknown[]) => {
+    listeners--;
+    Reflect.apply(removeEventListener, signal, args);
+  };
+  return () => listeners;
+}
+
 embeddedTest(
   "Connection.exec() leaves no listener on its signal",
   {},
   async (connection) => {
     const { signal } = new AbortController();
-    let listeners = 0;
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: unknown[]) => {
-      listeners++;
-      Reflect.apply(addEventListener, signal, args);
-    };
-    signal.removeEventListener = (...args: unknown[]) => {
-      listeners--;
-      Reflect.apply(removeEventListener, signal, args);
-    };
+    const listeners = listenersOf(signal);
     await connection.exec("true", { signal });
     await rejection(connection.exec("sleep 9", { signal, timeoutMs: 20 }));
-    assertEquals(listeners, 0);
+    assertEquals(listeners(), 0);
   },
 );
 
@@ -233,30 +239,21 @@ embeddedTest(
   {},
   async (_, server) => {
     const { signal } = new AbortController();
-    let listeners = 0;
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: unknown[]) => {
-      listeners++;
-      Reflect.apply(addEventListener, signal, args);
-    };
-    signal.removeEventListener = (...args: unknown[]) => {
-      listeners--;
-      Reflect.apply(removeEventListener, signal, args);
-    };
+    const listeners = listenersOf(signal);
     await using connection = await connect(server.host(), { signal });
-    assertEquals(listeners, 0, "dial");
+    assertEquals(listeners(), 0, "dial");
     const { port } = resolved(server.host());
     const target = { hostname: "127.0.0.1", port };
     const tunnel = await connection.forwardOut!(target, { signal });
-    assertEquals(listeners, 0, "tunnel");
+    assertEquals(listeners(), 0, "tunnel");
     const subsystem = await connection.subsystem!("sftp", { signal });
-    assertEquals(listeners, 0, "subsystem");
+    assertEquals(listeners(), 0, "subsystem");
     await using _sftp = await connection.sftp!({ signal });
-    assertEquals(listeners, 0, "SFTP");
+    assertEquals(listeners(), 0, "SFTP");
     for (const it of [tunnel, subsystem]) it.close();
     const process = await connection.spawn("true", { signal });
     await process.status;
-    assertEquals(listeners, 0, "process");
+    assertEquals(listeners(), 0, "process");
   },
 );
 

@@ -750,6 +750,15 @@ Deno.test({
   },
 });
 
+/** What an agent answers that has one key. */
+const ONE_KEY = Buffer.concat([
+  ...[Buffer.of(12), uint32(1)],
+  string(
+    Buffer.concat([string("ssh-ed25519"), string(Buffer.alloc(32))]),
+  ),
+  string("key"),
+]);
+
 Deno.test({
   name: "Authenticator leaves an agent that waits for its owner, on abort",
   ignore: Deno.build.os === "windows",
@@ -758,19 +767,9 @@ Deno.test({
     const path = join(dir.path, "agent");
     const controller = new AbortController();
     const gone = Promise.withResolvers<void>();
-    const blob = Buffer.concat([
-      string("ssh-ed25519"),
-      string(Buffer.alloc(32)),
-    ]);
-    const list = Buffer.concat([
-      Buffer.of(12),
-      uint32(1),
-      string(blob),
-      string("key"),
-    ]);
     const agent = createServer((socket) => {
       socket.on("data", (request: Buffer) => {
-        if (request[4] === 11) return socket.write(string(list));
+        if (request[4] === 11) return socket.write(string(ONE_KEY));
         // It would wait here for as long as its owner is away.
         socket.on("close", () => gone.resolve());
         controller.abort();
@@ -793,21 +792,11 @@ Deno.test({
   async fn() {
     await using dir = await tempDir();
     const path = join(dir.path, "agent");
-    const blob = Buffer.concat([
-      string("ssh-ed25519"),
-      string(Buffer.alloc(32)),
-    ]);
-    const list = Buffer.concat([
-      Buffer.of(12),
-      uint32(1),
-      string(blob),
-      string("key"),
-    ]);
     const agent = createServer((socket) => {
       socket.on(
         "data",
         (request: Buffer) =>
-          socket.write(string(request[4] === 11 ? list : Buffer.of(5))),
+          socket.write(string(request[4] === 11 ? ONE_KEY : Buffer.of(5))),
       );
     });
     await new Promise<void>((resolve) => agent.listen(path, resolve));
