@@ -54,6 +54,8 @@ export interface PeerParts {
   onOpen?(id: string, payload: Uint8Array, remote: string): void;
   /** Called with each tick. */
   onTick?(): void;
+  /** The server refuses what it sends, or where it listens. */
+  onFault?(error: Error): void;
 }
 
 /** This process on the bus. */
@@ -84,8 +86,9 @@ export class Peer implements StreamPeer {
     this.#unwatch = watchBus(parts.bus, {
       onDown: () => this.#onDown(),
       onUp: () => this.#onUp(),
-      onRefused: (subject) => {
+      onRefused: (subject, error) => {
         for (const told of [...this.#onRefused]) told(subject);
+        parts.onFault?.(error);
       },
     });
   }
@@ -215,8 +218,9 @@ export class Peer implements StreamPeer {
     this.#subject = `${this.#parts.base}.${newId()}`;
     this.#subscription = this.#parts.bus.subscribe(`${this.#subject}.*`, {
       callback: (error, message) => {
-        if (error !== null) this.#fault = error;
-        else this.#receive(message);
+        if (error === null) return this.#receive(message);
+        this.#fault = error;
+        this.#parts.onFault?.(error);
       },
     });
   }

@@ -66,7 +66,7 @@ export interface BusListener {
   /** It is there again. */
   onUp(): void;
   /** The server refuses a message to a subject. */
-  onRefused(subject: string): void;
+  onRefused(subject: string, error: Error): void;
 }
 
 /** One watch for each bus, however many listen: its end is that of the bus. */
@@ -106,8 +106,20 @@ async function watch(bus: Bus, listeners: Set<BusListener>): Promise<void> {
 function tellRefused(error: Error | undefined, listener: BusListener): void {
   const { operation, subject } = (error ?? {}) as Record<string, unknown>;
   if (operation === "publish" && typeof subject === "string") {
-    listener.onRefused(subject);
+    listener.onRefused(subject, error!);
   }
+}
+
+/** Tells the first refusal of each kind of operation: there are as many as messages. */
+export function oncePerOperation(
+  told: (error: Error) => void,
+): (error: Error) => void {
+  const seen = new Set<unknown>();
+  return (error) => {
+    const { operation } = error as { operation?: unknown };
+    if (!seen.has(operation)) told(error);
+    seen.add(operation);
+  };
 }
 
 /** Whether a request failed because nobody listens: it reached no one. */

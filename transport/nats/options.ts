@@ -151,7 +151,11 @@ export interface FleetWorkerOptions {
     trace: Readonly<Record<string, string>>,
     run: () => T,
   ) => T;
-  /** Told of failures whose text stays here: clients see less. Must not throw. */
+  /**
+   * Told of failures whose text stays here: clients see less. And, with a request
+   * without a name, that the bus lets the worker not listen or not send: once for
+   * either. Must not throw.
+   */
   readonly onError?: (error: unknown, request: FleetRequest) => void;
 }
 

@@ -8,7 +8,7 @@ import { ConnectionLostError, type SshError } from "../errors.ts";
 import { errorToJson } from "../error_json.ts";
 import { duration } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
-import type { Bus, BusMessage } from "./bus.ts";
+import { type Bus, type BusMessage, oncePerOperation } from "./bus.ts";
 import { type Client, Clients } from "./_clients.ts";
 import {
   busFrame,
@@ -104,6 +104,10 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
   readonly #shards = new Map<number, { unsubscribe(): void }>();
   readonly #offers = new Offers();
   readonly #held = new Map<string, Held>();
+  /** The bus lets it not listen or not send: told once, not for each shard. */
+  readonly #onFault = oncePerOperation((error) =>
+    this.#tell(error, { name: "", group: "" })
+  );
   readonly #owner: HeldOwner;
   readonly #presence: { unsubscribe(): void };
   #source: ShardSource | undefined;
@@ -155,6 +159,7 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       idleEvery: 15,
       onOpen: (id, payload, remote) => this.#onOpen(id, payload, remote),
       onTick: () => this.#onTick(),
+      onFault: this.#onFault,
     });
     this.#peer.keepTicking();
     this.#owner = {
@@ -227,10 +232,8 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       shard,
       this.#bus.subscribe(subject, {
         queue: "owner",
-        callback: (error, message) => {
-          if (error === null) this.#onAsk(shard, message);
-          else this.#tell(error, { name: "", group: "" });
-        },
+        callback: (error, message) =>
+          error === null ? this.#onAsk(shard, message) : this.#onFault(error),
       }),
     );
   }

@@ -12,6 +12,7 @@ import { ConnectionPool } from "../../../pool/mod.ts";
 import { fleetPool, FleetWorker } from "../../../pool/nats.ts";
 import { main } from "../../../pool/nats_worker.ts";
 import { DialError } from "../../../transport/errors.ts";
+import { NatsConnector } from "../../../transport/nats/mod.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 import { makeCertificates, noOpenssl } from "../../kit/certificates.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
@@ -144,6 +145,49 @@ testNats(
     await worker.close({ drainTimeoutMs: 0 });
   },
 );
+
+for (
+  const [operation, rights] of [
+    ["subscription", `subscribe: ["_INBOX.>"]`],
+    ["publish", `publish: ["_INBOX.>"]`],
+  ]
+) {
+  testNats(
+    `a worker whose ${operation} the bus refuses is told so, once`,
+    async () => {
+      await using server = await NatsServer.start({
+        config: `authorization { users = [
+          { user: w, password: w, permissions: { ${rights} } }
+          { user: a, password: a } ] }`,
+      });
+      await using pool = new ConnectionPool({
+        connector: new MemoryConnector(),
+      });
+      const told: unknown[] = [];
+      const bus = await server.connect({ user: "w", pass: "w" });
+      await using worker = new FleetWorker(bus, {
+        pool,
+        host: ({ name }) => name,
+        shards: SHARDS,
+        freshMs: 60_000,
+        onError: (error, { name }) =>
+          told.push([name, (error as { operation?: string }).operation]),
+      });
+      await worker.serve({ index: 0, of: 1 });
+      const client = await server.connect({ user: "a", pass: "a" });
+      const connector = new NatsConnector(client, { pingMs: PING_MS });
+      const dials = [1, 2].map(() =>
+        connector.connect({ hostname: "web-1", port: 22, user: "ops" })
+          .then(() => "connected", () => "refused")
+      );
+      await until(() => told.length > 0);
+      connector.close();
+      assertEquals(await Promise.all(dials), ["refused", "refused"]);
+      assertEquals(told, [["", operation]]);
+      await worker.close({ drainTimeoutMs: 0 });
+    },
+  );
+}
 
 testTenants(
   "a client that asks for hosts of another group is told that it may not",
