@@ -60,9 +60,23 @@ export class DialError extends SshError {
       readonly throttled?: boolean;
     } = {},
   ) {
-    super(message, options);
+    const { hint = hintOfLimit(options.cause) } = options;
+    super(message, { ...options, hint });
     this.phase = phase;
     this.throttled = options.throttled ?? false;
+  }
+}
+
+/** What can be done where the process, or the machine, has no descriptor left. */
+function hintOfLimit(cause: unknown): string | undefined {
+  let error = cause;
+  for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
+    const { code } = error as { code?: unknown };
+    if (code === "EMFILE" || code === "ENFILE") {
+      return "No more files can be open here: raise the limit (ulimit -n), or " +
+        "lower maxConnections";
+    }
+    error = error.cause;
   }
 }
 

@@ -511,6 +511,51 @@ if (!noSshd) {
   );
 }
 
+const MANY_HOSTS = `
+  import { ConnectionPool } from "@sshpool/sshpool";
+  import { OpenSshConnector } from "@sshpool/sshpool/openssh";
+
+  const { host, folder } = JSON.parse(process.argv[2]);
+  const connector = new OpenSshConnector({ configFile: false, folder });
+  const pool = new ConnectionPool({ config: false, connector });
+  const hosts = Array.from({ length: 80 }, (_, i) => {
+    return { ...host, hostKeyAlias: "web-" + i };
+  });
+  const ends = await Promise.all(hosts.map((host) =>
+    pool.exec(host, "true").then(() => "ok", (it) => [it.name, it.hint])
+  ));
+  await pool.close();
+  console.log(JSON.stringify(ends.filter((it) => it !== "ok")));
+`;
+
+if (!noSshd && !noSsh) {
+  packageTest(
+    "where too few files can be open a dial says so, and leaves no key in a file",
+    async () => {
+      await using sshd = await startSshd();
+      const program = await folder.write("many_hosts.mjs", MANY_HOSTS);
+      const keys = await Deno.makeTempDir({ dir: "/tmp", prefix: "keys-" });
+      try {
+        const host = sshd.host({ transport: "openssh" });
+        const task = JSON.stringify({ host, folder: keys });
+        const limited = `ulimit -n 60; exec node "$@"`;
+        const printed = await folder.succeed(
+          ...["sh", "-c", limited, "sh", program, task],
+        );
+        const failed: string[][] = JSON.parse(printed);
+        assert(failed.length > 0, "There were enough");
+        for (const [name, hint = ""] of failed) {
+          assertEquals(name, "DialError");
+          assert(hint.includes("ulimit -n"), hint);
+        }
+        assertEquals(await Array.fromAsync(filesBelow(keys)), []);
+      } finally {
+        await Deno.remove(keys, { recursive: true });
+      }
+    },
+  );
+}
+
 /** How the test runner of a runtime is started. */
 function runnerOf(command: readonly string[], isBun: boolean) {
   return isBun

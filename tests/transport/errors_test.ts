@@ -1,4 +1,4 @@
-import { assertEquals, assertFalse } from "@std/assert";
+import { assertEquals, assertFalse, assertMatch } from "@std/assert";
 import {
   AcquireTimeoutError,
   AuthenticationError,
@@ -36,6 +36,16 @@ Deno.test("SshError.toJSON() gives name, code, message, host, phase, mayHaveRun 
     "mayHaveRun",
   ]);
   assertFalse("hint" in bare);
+});
+
+Deno.test("DialError says what to do where no file can be opened, unless it has a better hint", () => {
+  const files = Object.assign(new Error("too many files"), { code: "EMFILE" });
+  const cause = new Error("cannot run ssh", { cause: files });
+  assertMatch(new DialError("config", "x", { cause }).hint!, /ulimit -n/);
+  const hint = "set x";
+  assertEquals(new DialError("config", "x", { cause, hint }).hint, hint);
+  const other = Object.assign(new Error("no"), { code: "ECONNREFUSED" });
+  assertEquals(new DialError("tcp", "x", { cause: other }).hint, undefined);
 });
 
 Deno.test("SshError.toJSON() leaves out output and causes", () => {

@@ -82,12 +82,14 @@ function faultOf(base: string): string | undefined {
 }
 
 /**
- * Removes a folder and all in it.
+ * Removes a folder and all in it. Again, for a second, where the process may open
+ * no more files: to read a folder takes one.
  *
  * @returns Settles when it is gone. Never rejects.
  */
 export async function removeFolder(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch(() => {});
+  const again = { maxRetries: 10, retryDelay: 20 };
+  await rm(path, { recursive: true, force: true, ...again }).catch(() => {});
 }
 
 /**

@@ -67,6 +67,7 @@ export class Master {
   #folder: string | undefined;
   #helper: Helper | undefined;
   #questions: Questions | undefined;
+  #keyFiles: string[] = [];
   #plan: HostKeyPlan | undefined;
   #child: ChildProcess | undefined;
   #hasExited = false;
@@ -223,6 +224,7 @@ export class Master {
       : [privateKey as string | Uint8Array];
     return await Promise.all(keys.map(async (key, index) => {
       const path = join(this.#folder!, `k${index}`);
+      this.#keyFiles.push(path);
       const text = typeof key === "string" ? `${key.trimEnd()}\n` : key;
       await writeFile(path, text, { mode: 0o600 });
       return path;
@@ -303,7 +305,11 @@ export class Master {
     this.log.forgetLogin();
     this.#helper?.rest();
     await this.#plan?.accepted?.(this.log);
-    for (const path of this.#questions?.keyFiles ?? []) {
+    await this.#removeKeys();
+  }
+
+  async #removeKeys(): Promise<void> {
+    for (const path of this.#keyFiles.splice(0)) {
       await rm(path, { force: true });
     }
   }
@@ -350,6 +356,8 @@ export class Master {
 
   async #stop(): Promise<void> {
     this.#helper?.close();
+    // First, and alone: this takes no descriptor, of which none may be left.
+    await this.#removeKeys().catch(() => {});
     const child = this.#child;
     if (child !== undefined) {
       if (!this.#hasExited) killGroup(child);
