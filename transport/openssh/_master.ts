@@ -217,11 +217,7 @@ export class Master {
   /** ssh takes keys from files alone. They are gone when the dial is over. */
   async #writeKeys(): Promise<string[]> {
     const { privateKey } = this.#parts.host;
-    const keys = privateKey === undefined
-      ? []
-      : Array.isArray(privateKey)
-      ? privateKey as readonly (string | Uint8Array)[]
-      : [privateKey as string | Uint8Array];
+    const keys = [privateKey ?? []].flat() as (string | Uint8Array)[];
     return await Promise.all(keys.map(async (key, index) => {
       const path = join(this.#folder!, `k${index}`);
       this.#keyFiles.push(path);
@@ -309,9 +305,8 @@ export class Master {
   }
 
   async #removeKeys(): Promise<void> {
-    for (const path of this.#keyFiles.splice(0)) {
-      await rm(path, { force: true });
-    }
+    const paths = this.#keyFiles.splice(0);
+    await Promise.all(paths.map((path) => rm(path, { force: true })));
   }
 
   #failure(code: number | null): DialError {
