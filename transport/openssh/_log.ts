@@ -172,6 +172,13 @@ export class DialLog {
         message: `ssh added the host key ${added[2]} ${this.#fingerprint} of ` +
           `${JSON.stringify(added[1])} to known_hosts`,
       });
+    } else if (/^Failed to add the host to the list of known/.test(line)) {
+      this.#onNotice({
+        code: "host-key-not-stored",
+        message: `${serverText(line, MAX_LINE)} The host key ` +
+          `${this.#fingerprint} of ${JSON.stringify(this.#host)} was ` +
+          "accepted, and will be new at the next dial",
+      });
     } else if (/^Confirm user presence for key /.test(line)) {
       this.#onNotice({
         code: "touch-security-key",

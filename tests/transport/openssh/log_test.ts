@@ -220,21 +220,24 @@ Deno.test("DialLog knows the server's software and what the key exchange agreed 
   assertEquals(read(TO_KEX).log.algorithms, undefined);
 });
 
-Deno.test("DialLog gives a notice of an added key, of a touch that is waited for, and of a key that others may read", () => {
+Deno.test("DialLog gives a notice of an added key, of one that was not stored, of a touch that is waited for, and of a key that others may read", () => {
   const { notices } = read([
     ...TO_KEY,
     "Warning: Permanently added 'db1' (ED25519) to the list of known hosts.",
+    "Failed to add the host to the list of known hosts (/k/known_hosts).",
     "Confirm user presence for key ED25519-SK SHA256:k",
     "Permissions 0644 for '/k' are too open.",
     "This private key will be ignored.",
   ]);
   assertEquals(notices.map(({ code }) => code), [
     "host-key-accepted",
+    "host-key-not-stored",
     "touch-security-key",
     "key-not-used",
   ]);
   assertEquals(notices[0]!.message.includes("SHA256:abc"), true);
-  assertEquals(notices[2]!.message.includes("'/k' are too open"), true);
+  assertEquals(notices[1]!.message.includes("(/k/known_hosts)"), true);
+  assertEquals(notices[3]!.message.includes("'/k' are too open"), true);
 });
 
 Deno.test("DialLog makes what a server says safe to print", () => {
