@@ -133,3 +133,36 @@ console.log(JSON.stringify([
     assertEquals(sums, [1, 50, 50]);
   },
 );
+
+nodeTest(
+  "Ssh2Connector that was kept from running sets no timer that Node warns of",
+  false,
+  async (run) => {
+    // A warning would be on standard error, which has to be empty.
+    const codes = await run(`
+import { ConnectionPool } from "@sshpool/sshpool";
+import { Ssh2Connector } from "@sshpool/sshpool/ssh2";
+
+const ssh2 = new Ssh2Connector();
+const timeoutMs = 20;
+const connector = {
+  connect(host, options) {
+    const dial = ssh2.connect(host, { ...options, timeoutMs });
+    const end = performance.now() + 2 * timeoutMs;
+    while (performance.now() < end);
+    return dial;
+  },
+};
+const codes = [];
+// The first one loads ssh2.
+for (const port of [1, 2]) {
+  const pool = new ConnectionPool({ config: false, connector });
+  await pool.exec("ops@127.0.0.1:" + port, "true")
+    .catch(({ code }) => codes.push(code));
+  await pool.close();
+}
+console.log(JSON.stringify(codes));
+`);
+    assertEquals(codes, ["SSH_DIAL", "SSH_DIAL"]);
+  },
+);

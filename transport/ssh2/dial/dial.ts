@@ -109,7 +109,8 @@ export class Dial {
       stop = onAbort(signal, () => reject(signal?.reason));
       timer = setTimeout(
         () => reject(this.#progress.timedOut(timeoutMs)),
-        timeoutMs - spentMs,
+        // A negative one is warned of by Node.
+        Math.max(0, timeoutMs - spentMs),
       );
     });
     try {
