@@ -201,7 +201,7 @@ function commonJsOf(path: string): string {
 /**
  * What each entry point is for `import` and for `require()`. Where Node can
  * `require()` an ES module, both get the same one ("module-sync"), so that there
- * is one class of each name in the process.
+ * is one class of each name in the process. Bun can, and does not know that name.
  */
 function conditionsOf(made: PackageJson): Record<string, unknown> {
   return Object.fromEntries(
@@ -214,6 +214,7 @@ function conditionsOf(made: PackageJson): Record<string, unknown> {
       return [name, {
         import: module,
         "module-sync": module,
+        bun: module,
         require: commonJs,
         default: js,
       }];

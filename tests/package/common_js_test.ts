@@ -39,6 +39,33 @@ for (const { name, command, hint } of packageRuntimes) {
   });
 }
 
+for (const { name, command, hint } of packageRuntimes) {
+  const isMissing = command === undefined || noNpm;
+  Deno.test({
+    name: `the npm package is one for require() and import, in ${name}` +
+      (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
+    ignore: isMissing,
+    fn: async () => {
+      // Before 20.19 Node has none of require() for an ES module.
+      const program = await folder.write(
+        "both.cjs",
+        `
+const { SshError } = require("@sshpool/sshpool");
+const canBeOne = process.versions.bun !== undefined ||
+  process.features.require_module === true;
+import("@sshpool/sshpool").then((module) =>
+  console.log(JSON.stringify(module.SshError === SshError || !canBeOne))
+);
+`,
+      );
+      assertEquals(
+        JSON.parse(await folder.succeed(...command!, program)),
+        true,
+      );
+    },
+  });
+}
+
 Deno.test({
   name: "the npm package is loaded by Jest in its default mode",
   ignore,

@@ -123,6 +123,7 @@ packageTest(
       assertEquals(made.exports[name], {
         import: module,
         "module-sync": module,
+        bun: module,
         require: { types: cjs(types), default: cjs(js) },
         default: js,
       });
