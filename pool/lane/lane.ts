@@ -317,14 +317,14 @@ export class Lane
     }
     while (this.#queue.slotsWanted > 0) {
       const pooled = this.#connections.leastLoaded(this.sessionLimit);
-      if (pooled === undefined) {
-        // Its end comes back to this pump.
+      const waiter = pooled &&
+        this.#queue.takeSlotWaiter(this.#demand.mayStream);
+      if (waiter === undefined) {
+        // A parked slot is one of a stream, too. Its end comes back to this pump.
         this.#connections.reclaimSlot();
         return;
       }
-      const waiter = this.#queue.takeSlotWaiter(this.#demand.mayStream);
-      if (waiter === undefined) return;
-      waiter.grant(pooled);
+      waiter.grant(pooled!);
     }
   }
 

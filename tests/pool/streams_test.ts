@@ -47,6 +47,18 @@ Deno.test("ConnectionPool.spawn() takes every slot where there are few", async (
   for (const process of both) await process.output();
 });
 
+Deno.test("ConnectionPool.spawn() takes the slot of a kept SFTP session that nobody uses", async () => {
+  const end = gate();
+  await using kit = new Kit({ commands: { tail: () => end.promise } }, one);
+  (await kit.pool.sftp(host)).close();
+  const nine = await Promise.all(
+    range(9).map(() => kit.pool.spawn(host, "tail")),
+  );
+  assertEquals(kit.pool.stats().slotsInUse, 9, "one stays free for a command");
+  end.open();
+  for (const process of nine) await process.output();
+});
+
 Deno.test("ConnectionPool serves a command before a stream that must wait, and both in the order of arrival otherwise", async () => {
   using time = new FakeTime();
   const [tails, commands] = [gate(), gate()];
