@@ -175,6 +175,11 @@ export class PooledConnection implements LeaseOwner {
     return Math.max(0, this.sessionsInLife - this.#taken);
   }
 
+  /** Whether it has carried all its sessions, and nothing is on it any more. */
+  get isSpent(): boolean {
+    return this.#state === "open" && this.#isUnused && this.sessionsLeft === 0;
+  }
+
   /**
    * Channels that count against the limit: slots, or, where a lease was given
    * back with its channel still open, the channels.
@@ -405,9 +410,7 @@ export class PooledConnection implements LeaseOwner {
     if (hadSession) this.#limit.sessionEnded();
     else this.#taken--;
     if (this.#state === "gone") return;
-    const isSpent = this.#state === "open" && this.#isUnused &&
-      this.#taken >= this.sessionsInLife;
-    if (isSpent) this.drain("lifetime");
+    if (this.isSpent) this.drain("lifetime");
     else if (this.#isUnused) this.#becomeIdle();
     else this.#listener.onSlotFreed();
   }

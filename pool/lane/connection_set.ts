@@ -94,7 +94,7 @@ export class ConnectionSet {
     let best: PooledConnection | undefined;
     let unusable: PooledConnection | undefined;
     for (const pooled of this.#open) {
-      if (!pooled.isUsable) unusable = pooled;
+      if (!pooled.isUsable || pooled.isSpent) unusable = pooled;
       else if (
         pooled.hasRoom(sessionLimit) &&
         (best === undefined || pooled.load < best.load)
@@ -134,8 +134,8 @@ export class ConnectionSet {
   }
 }
 
-/** What runs on a failing connection runs on; nothing new goes there. */
+/** What runs on a failing or spent connection runs on; nothing new goes there. */
 function retire(pooled: PooledConnection): void {
   if (pooled.connection.isClosed) pooled.end("ended");
-  else pooled.drain("discarded");
+  else pooled.drain(pooled.isUsable ? "lifetime" : "discarded");
 }

@@ -333,6 +333,24 @@ Deno.test("maxLifetimeSessions gives a connection so many sessions, and no more"
   assertEquals(kit.connector.maxChannels, 3);
 });
 
+Deno.test("ConnectionPool replaces a hop that has carried all its sessions once no tunnel is on it", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({}, {
+    maxLifetimeSessions: 1,
+    maxConnectionsPerHost: 1,
+    idleTimeoutMs: 0,
+  });
+  const tunnel = await kit.pool.connect(host, "db:5432");
+  await kit.pool.exec(host, "true");
+  const next = kit.pool.exec(host, "true");
+  await time.advance(1_000);
+  assertEquals(await stateOf(next), "pending", "the tunnel is still on it");
+  tunnel.close();
+  await time.advance(1_000);
+  assertEquals(kit.connector.dials, 2);
+  await next;
+});
+
 Deno.test("LearnedLimits holds the connections that are open to what it has learned, too", () => {
   const learned = new LearnedLimits(limitsOf({}));
   const open = [{ sessionsInLife: Infinity }, { sessionsInLife: Infinity }];
