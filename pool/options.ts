@@ -139,8 +139,8 @@ export interface ConnectionPoolOptions {
   /**
    * How long a connection is used, in milliseconds, give or take a tenth;
    * then it gets no new channels and closes when its last one ends; 0 for ever.
-   * Where the host has as many connections as it may, one with a stream or a
-   * tunnel on it stays in use until there is room for another.
+   * Where the host or the pool has as many connections as it may, one with a
+   * stream or a tunnel on it stays in use until there is room for another.
    *
    * @default {0}
    */

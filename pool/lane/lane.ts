@@ -222,10 +222,15 @@ export class Lane
   }
 
   onExpired(pooled: PooledConnection): void {
-    // At the cap there is no room for a successor. One that ends soon makes
+    // At a cap there is no room for a successor. One that ends soon makes
     // room; one with a stream or a tunnel would keep callers waiting.
-    const isReplaceable = this.#connections.counted < this.#maxConnections;
-    if (isReplaceable || !pooled.isHeld) pooled.drain("lifetime");
+    if (!pooled.isHeld || this.#hasRoomForAnother) pooled.drain("lifetime");
+  }
+
+  get #hasRoomForAnother(): boolean {
+    const { permits, sweeper } = this.#context;
+    return this.#connections.counted < this.#maxConnections &&
+      (!permits.isExhausted || sweeper.leastRecent() !== undefined);
   }
 
   onDraining(pooled: PooledConnection): void {

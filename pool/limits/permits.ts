@@ -54,6 +54,11 @@ export class Permits {
     return this.#starved.size > 0;
   }
 
+  /** Whether every permit is out. */
+  get isExhausted(): boolean {
+    return this.#inUse >= this.#max;
+  }
+
   /** Returns a permit, or puts the lane in line: `startDial()` is called then. */
   request(lane: PermitRequester): Permit | undefined {
     // While the line is served, or room is made for a caller, newcomers go to

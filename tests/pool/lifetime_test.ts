@@ -79,6 +79,28 @@ Deno.test("ConnectionPool keeps an old connection with a stream on it in use whi
   assertEquals(kit.connector.live.size, 0, "it ends as soon as it can");
 });
 
+Deno.test("ConnectionPool keeps an old connection with a stream on it in use while the pool has no room for another", async () => {
+  using time = new FakeTime();
+  const ends = [gate(), gate()];
+  await using kit = new Kit({
+    commands: { one: () => ends[0]!.promise, two: () => ends[1]!.promise },
+  }, { maxLifetimeMs: 1_000, maxConnections: 2 });
+  const one = await kit.pool.spawn(host, "one");
+  const two = await kit.pool.spawn("ops@db2", "two");
+  await time.advance(2_000);
+  const beside = kit.pool.exec(host, "true");
+  await time.advance(100);
+  assertEquals(kit.connector.dials, 2);
+  await beside;
+  ends[1]!.open();
+  await two.status;
+  await time.advance(100);
+  await kit.pool.exec(host, "true");
+  assertEquals(kit.connector.dials, 3, "now there is room");
+  ends[0]!.open();
+  await one.status;
+});
+
 Deno.test("ConnectionPool keeps an old hop in use while tunnels are on it and there is no room for another", async () => {
   using time = new FakeTime();
   await using kit = new Kit({}, {
