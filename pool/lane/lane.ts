@@ -336,9 +336,9 @@ export class Lane
   #dialMore(): void {
     const { permits } = this.#context;
     while (this.#demand.dials(this.dialing) > 0) {
-      // A hop is dialled beyond the cap: its target has a permit already, and
-      // would otherwise wait for itself.
-      const permit = this.#queue.hasPin
+      // A hop is dialled beyond the cap, and once: its target has a permit
+      // already, and would otherwise wait for itself.
+      const permit = this.#queue.hasPin && this.dialing === 0
         ? permits.uncounted()
         : permits.request(this);
       if (permit === undefined) return; // startDial() comes when it is our turn

@@ -163,6 +163,26 @@ Deno.test("ConnectionPool cannot be deadlocked by chains at a cap of 1", async (
   assertEquals(kit.connector.dialsByHost.get("ops@outer:22"), 1);
 });
 
+Deno.test("ConnectionPool dials one hop beyond the cap, however many calls the hop has of its own", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ dialMs: 10 }, {
+    maxConnections: 1,
+    // Each call needs a connection.
+    maxLifetimeSessions: 1,
+  });
+  const all = Promise.all([
+    kit.pool.exec(via("db", "gate"), "true"),
+    ...range(4).map(() => kit.pool.exec("ops@gate", "sleep 0.1")),
+  ]);
+  let most = 0;
+  for (const _ of range(200)) {
+    await time.advance(5);
+    most = Math.max(most, kit.connector.live.size);
+  }
+  await all;
+  assertEquals(most, 2);
+});
+
 Deno.test("ConnectionPool fails the targets of a dead hop with a chain of causes that names it", async () => {
   const refused = new DialError("tcp", "Connection refused");
   await using kit = new Kit({
