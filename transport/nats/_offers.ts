@@ -40,6 +40,8 @@ export function askedFor(
   try {
     const { from } = parseObject(message.data);
     if (typeof from !== "string" || !clients.test(from)) return undefined;
+    // The answer goes to where the client listens, and nowhere else.
+    if (message.reply?.startsWith(`${from}.`) !== true) return undefined;
     return { request: { name, group }, remote: from, shard };
   } catch {
     return undefined;

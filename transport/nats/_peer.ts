@@ -288,6 +288,8 @@ export class Peer implements StreamPeer {
     const { data, reply = "" } = message;
     const subject = reply.slice(0, reply.lastIndexOf("."));
     const remote = this.#remotes.get(subject);
+    // What answers has more rights on the bus than who asks.
+    if (remote === undefined && !this.#parts.remote.test(subject)) return;
     const count = 1 + countOf(data);
     if (remote !== undefined) remote.audited += count;
     else {
@@ -295,7 +297,7 @@ export class Peer implements StreamPeer {
       this.keepTicking();
     }
     const audited = remote?.audited ?? this.#auditedOfStrangers;
-    if (audited > MAX_AUDITED || reply === "") return;
+    if (audited > MAX_AUDITED) return;
     // In its order: what ends a stream, and is on its way, has to come first.
     this.#mailbox.send(reply, verdictOn(data, this.#streams, subject));
   }

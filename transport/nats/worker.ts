@@ -174,9 +174,12 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
         this.#tellIdle();
       },
     };
-    // Other workers ask whether it is there.
+    // Other workers ask whether it is there, and wait for no answer elsewhere.
     this.#presence = bus.subscribe(`${this.#prefix}.w.${this.id}.ping`, {
-      callback: (error, message) => void (error ?? message.respond()),
+      callback: (error, message) => {
+        const isAsked = error === null && message.reply?.startsWith("_INBOX");
+        if (isAsked) message.respond();
+      },
     });
   }
 

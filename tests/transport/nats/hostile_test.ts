@@ -55,8 +55,8 @@ function nonsense(random: Random): Uint8Array {
 testNats("a worker serves on, whatever a client sends it", async () => {
   await using fleet = await site();
   const random = new Random(seed);
-  const bus = await fleet.server.connect();
   const from = `ssh.c.evil.${id(random)}`;
+  const bus = await fleet.server.connect({ inboxPrefix: from });
   const connection = await fleet.connector.connect(RESOLVED);
   const process = await connection.spawn("cat");
   // A client that has a connection of its own, and then sends anything on it.
@@ -146,10 +146,10 @@ testNats(
   async () => {
     await using fleet = await site();
     const random = new Random(seed);
-    const bus = await fleet.server.connect();
+    const from = `ssh.c.evil.${id(random)}`;
+    const bus = await fleet.server.connect({ inboxPrefix: from });
     const connection = await fleet.connector.connect(RESOLVED);
     const process = await connection.spawn("cat");
-    const from = `ssh.c.evil.${id(random)}`;
     const answer = await bus.request(
       "ssh.dial.default.web-2",
       encoder.encode(JSON.stringify({ from })),
@@ -170,6 +170,50 @@ testNats(
     await bus.flush();
     // Five at a time, and the next ones a second later.
     assert(answers > 0 && answers < 100, `${answers} answers`);
+  },
+);
+
+testNats(
+  "a worker answers to where the client listens, and writes nowhere else for it",
+  async () => {
+    await using fleet = await site({}, { worker: { id: "w1" } });
+    const random = new Random(seed);
+    const from = `ssh.c.evil.${id(random)}`;
+    const bus = await fleet.server.connect({ inboxPrefix: from });
+    const heard: string[] = [];
+    const watch = await fleet.server.connect();
+    const callback = (_error: Error | null, { subject }: { subject: string }) =>
+      void heard.push(subject);
+    for (const subject of ["$KV.>", "$JS.>", "orders.>", `${from}.end`]) {
+      watch.subscribe(subject, { callback });
+    }
+    await watch.flush();
+    const question = encoder.encode(JSON.stringify({ from }));
+    const dial = "ssh.dial.default.web-2";
+    const answer = await bus.request(dial, question, { timeout: 5_000 });
+    const { worker } = answer.json<{ worker: string }>();
+    // The worker may write to the store of leases, and a client may not.
+    for (
+      const reply of [
+        "$KV.ssh_shards.5",
+        "$JS.API.STREAM.DELETE.KV_ssh_shards",
+        "orders.cancel",
+        "orders.cancel.x",
+      ]
+    ) {
+      bus.publish(dial, question, { reply });
+      bus.publish("ssh.w.w1.ping", undefined, { reply });
+      bus.publish(`${worker}.ping`, undefined, { reply });
+      bus.publish(`${worker}.ping`, random.bytes(20), { reply });
+    }
+    bus.publish(`${worker}.ping`, undefined, { reply: `${from}.end` });
+    await until(() => heard.includes(`${from}.end`));
+    assertEquals(heard, [`${from}.end`]);
+    // Other workers are answered.
+    const present = await fleet.clientBus.request("ssh.w.w1.ping", undefined, {
+      timeout: 5_000,
+    });
+    assertEquals(present.data.length, 0);
   },
 );
 
