@@ -5,6 +5,7 @@
  */
 
 import { ChannelOpenError, DialError } from "../errors.ts";
+import { peersOf } from "./_frames.ts";
 
 /** How much of a second's requests may come at once. */
 const BURST = 4;
@@ -85,7 +86,7 @@ export class Clients {
   readonly #clients = new Map<string, Client>();
 
   constructor(prefix: string, limits: ClientLimits) {
-    this.subjects = new RegExp(`^${prefix}\\.c\\.[^.*> ]+\\.[0-9a-f]{32}$`);
+    this.subjects = peersOf(prefix, "c");
     this.#limits = limits;
   }
 

@@ -138,6 +138,13 @@ export function isToken(value: unknown): value is string {
   return typeof value === "string" && TOKEN.test(value);
 }
 
+/** What the subjects of peers look like: workers, or clients. */
+export function peersOf(prefix: string, kind: "w" | "c"): RegExp {
+  return new RegExp(
+    `^${prefix}\\.${kind}\\.[A-Za-z0-9_-]{1,255}\\.[0-9a-f]{32}$`,
+  );
+}
+
 /** A name of a host as one part of a subject. */
 export function tokenOf(name: string): string {
   return encodeURIComponent(name).replace(

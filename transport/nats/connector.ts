@@ -17,6 +17,7 @@ import {
   jsonBytes,
   newId,
   parseObject,
+  peersOf,
   tokenOf,
 } from "./_frames.ts";
 import {
@@ -72,6 +73,8 @@ export class NatsConnector implements Connector {
   readonly #options: NatsConnectorOptions;
   readonly #prefix: string;
   readonly #group: string;
+  /** What the subjects of workers look like. */
+  readonly #workers: RegExp;
   readonly #peer: Peer;
 
   /**
@@ -88,10 +91,11 @@ export class NatsConnector implements Connector {
     this.#options = given;
     this.#prefix = prefix;
     this.#group = group;
+    this.#workers = peersOf(prefix, "w");
     this.#peer = new Peer({
       bus,
       base: `${prefix}.c.${clientId}`,
-      remote: new RegExp(`^${prefix}\\.w\\.[^.*> ]+\\.[0-9a-f]{32}$`),
+      remote: this.#workers,
       pingMs: given.pingMs ?? 1_000,
       maxMisses: 4,
       idleEvery: 5,
@@ -213,9 +217,7 @@ export class NatsConnector implements Connector {
     if (data === undefined) return undefined;
     try {
       const { worker, ticket } = parseObject(data);
-      const start = `${this.#prefix}.w.`;
-      const isWorker = typeof worker === "string" && worker.startsWith(start) &&
-        /^[^*> ]+\.[0-9a-f]{32}$/.test(worker);
+      const isWorker = typeof worker === "string" && this.#workers.test(worker);
       if (isWorker && isId(ticket)) return { worker, ticket };
     } catch {
       // An answer that is none.
