@@ -6,6 +6,7 @@
 
 import { onAbort } from "../abort.ts";
 import { mayHold } from "../command/call_options.ts";
+import { SudoError } from "../command/errors.ts";
 import { errorFromJson } from "../error_json.ts";
 import {
   ConnectionLostError,
@@ -84,6 +85,8 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   /** Whether the worker runs it after `go` alone. */
   #isHeld: boolean;
   #wasOpened = false;
+  /** Whether the worker has said that it runs, or sent its output. */
+  #hasRun = false;
   #isOver = false;
   #isPaused = false;
   /** Bytes of output for which the worker has no credit yet. */
@@ -200,13 +203,16 @@ export class FleetSession implements RemoteSession, ConnectionPart {
       case Frame.err:
         return this.#onOutput(type, payload);
       case Frame.queued:
+        if (this.#wasOpened) throw new Violation("it waits, and was opened");
         this.#connection.isCrowded = true;
         this.#isHeld = true;
         return;
       case Frame.opened:
         return this.#onOpened(payload);
       case Frame.started:
+        this.#noteRuns();
         if (this.#isOver) return;
+        this.#hasRun = true;
         this.#listener.onStarted();
         return this.#listener.onSent();
       case Frame.exit:
@@ -225,7 +231,11 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   #onOpened(payload: Uint8Array): void {
     if (this.#isOver) return;
     const isHeld = payload[0] === 1;
-    if (isHeld !== this.#isHeld) throw new Violation("another way to open");
+    if (isHeld !== this.#isHeld || this.#wasOpened) {
+      // Whatever it says next: it may have run unasked.
+      this.#isHeld = false;
+      throw new Violation("another way to open");
+    }
     this.#wasOpened = true;
     const waited = performance.now() - this.#sentAt;
     if (waited < CALM_MS) this.#connection.isCrowded = false;
@@ -246,13 +256,14 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   }
 
   /** A command that is collected is not said to be open: its output says so. */
-  #noteOpened(): void {
-    if (!this.#wasOpened) this.#onOpened(NOT_HELD);
+  #noteRuns(): void {
+    if (!this.#wasOpened || this.#isHeld) this.#onOpened(NOT_HELD);
   }
 
   #onOutput(type: number, payload: Uint8Array): void {
     const size = payload.length;
-    this.#noteOpened();
+    this.#noteRuns();
+    this.#hasRun = true;
     if (this.#isOver) return this.#stream?.consumed(size);
     const goesOn = type === Frame.out
       ? this.#listener.onStdout(payload)
@@ -263,7 +274,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   }
 
   #onExit(status: CommandStatus): void {
-    this.#noteOpened();
+    this.#noteRuns();
     if (this.#isOver) return this.#end();
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
     this.#release();
@@ -278,9 +289,16 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     const said = errorFromJson(json);
     const isKnown = said instanceof SshError || said instanceof TypeError ||
       said instanceof RangeError;
-    const error = isKnown
+    let error = isKnown
       ? said
       : new RemoteError(said.message, { mayHaveRun: this.mayHaveRun });
+    // Of what was seen to run nobody can say that it has not, but sudo.
+    const isDenied = error instanceof SshError && !error.mayHaveRun &&
+      !(error instanceof SudoError);
+    if (this.#hasRun && isDenied) {
+      const details = { mayHaveRun: true };
+      error = this.#connection.lost("go on", error.message, details);
+    }
     if (error instanceof ConnectionLostError && error.mayHaveRun) {
       const value = this.#listener.output();
       Object.defineProperty(error, "output", { value, enumerable: false });
@@ -323,7 +341,7 @@ function statusOf(payload: Uint8Array): CommandStatus {
     (typeof signal === "string" && /^[A-Za-z0-9@.+-]{1,64}$/.test(signal));
   if (!isCode || !isSignal) throw new Violation("a wrong exit status");
   return {
-    success: code === 0,
+    success: code === 0 && signal === null,
     code: code as number | null,
     signal: signal as string | null,
   };

@@ -1,0 +1,65 @@
+/** A worker over a bus in memory that answers with whatever a test says. */
+
+import { busFrame, Frame, newId } from "../../../transport/nats/_frames.ts";
+import type { BusMessage } from "../../../transport/nats/mod.ts";
+import { fleetPool, type FleetPoolOptions } from "../../../pool/nats.ts";
+import { MemoryBus } from "./_memory_bus.ts";
+
+/** A frame that it sends: its type, and what it holds. */
+export type FakeFrame = readonly [type: number, payload?: Uint8Array];
+
+const encoder = new TextEncoder();
+
+/** Text as bytes; anything else as JSON. */
+export function bytesOf(value: unknown): Uint8Array {
+  return encoder.encode(
+    typeof value === "string" ? value : JSON.stringify(value),
+  );
+}
+
+/** Answers questions, dials and pings as a worker does, and the rest as it is told. */
+export class FakeWorker {
+  readonly bus = new MemoryBus();
+  /** What it answers to a dial. */
+  dial: readonly FakeFrame[] = [[Frame.started, bytesOf({})]];
+  /** What it answers to anything else that is opened. */
+  answer: readonly FakeFrame[] = [];
+  /** The kinds of what was opened, but for connections. */
+  readonly opened: string[] = [];
+  readonly #subject = `ssh.w.fake.${newId()}`;
+  readonly #sent = new Map<string, number>();
+
+  constructor() {
+    this.bus.subscribe("ssh.dial.default.*", {
+      callback: (_error, { respond }) => {
+        const offer = { worker: this.#subject, ticket: newId() };
+        respond(bytesOf(offer));
+      },
+    });
+    this.bus.subscribe(`${this.#subject}.*`, {
+      callback: (_error, message) => this.#take(message),
+    });
+  }
+
+  /** The pool of a client of it. */
+  pool(options: FleetPoolOptions = {}) {
+    return fleetPool(this.bus, { dialTimeoutMs: 5_000, ...options });
+  }
+
+  #take({ subject, data, reply = "", respond }: BusMessage): void {
+    if (subject.endsWith(".ping")) return void respond();
+    if (data[0] !== Frame.open) return;
+    const { kind } = JSON.parse(new TextDecoder().decode(data.subarray(5)));
+    if (kind !== "connection") this.opened.push(kind);
+    const frames = kind === "connection" ? this.dial : this.answer;
+    for (const [type, payload] of frames) this.send(reply, type, payload);
+  }
+
+  /** Sends a frame to a stream of the client, with the number that comes next. */
+  send(to: string, type: number, payload?: Uint8Array): void {
+    const seq = this.#sent.get(to) ?? 0;
+    this.#sent.set(to, seq + 1);
+    const reply = `${this.#subject}.${to.split(".").at(-1)}`;
+    this.bus.publish(to, busFrame(type, seq, payload), { reply });
+  }
+}

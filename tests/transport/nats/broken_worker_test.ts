@@ -1,0 +1,98 @@
+// What a client makes of a worker that breaks the protocol: each call ends, with
+// an error of this library, and nothing is said of it that is not so.
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { Frame, wordBytes } from "../../../transport/nats/_frames.ts";
+import { ConnectionLostError } from "../../../transport/errors.ts";
+import { SudoError } from "../../../transport/command/errors.ts";
+import { bytesOf, type FakeFrame, FakeWorker } from "./_fake_worker.ts";
+
+const OUT: FakeFrame = [Frame.out, bytesOf("half")];
+const EXIT: FakeFrame = [Frame.exit, wordBytes(0)];
+const QUEUED: FakeFrame = [Frame.queued];
+const CLOSED: FakeFrame = [Frame.closed];
+const opened = (how: number): FakeFrame => [Frame.opened, Uint8Array.of(how)];
+const failed = (json: unknown): FakeFrame => [Frame.fail, bytesOf(json)];
+
+/** A pool over a worker that answers commands like this. */
+function siteOf(...answer: FakeFrame[]) {
+  const worker = new FakeWorker();
+  worker.answer = answer;
+  const pool = worker.pool();
+  return {
+    worker,
+    pool,
+    async [Symbol.asyncDispose]() {
+      await pool.close({ drainTimeoutMs: 0 });
+      worker.bus.close();
+    },
+  };
+}
+
+const UNASKED: Record<string, FakeFrame[]> = {
+  "has output": [QUEUED, OUT, EXIT],
+  "has an end": [QUEUED, EXIT],
+  "has started": [QUEUED, [Frame.started], CLOSED],
+  "was opened": [QUEUED, opened(0), CLOSED],
+  "was opened, and has output": [QUEUED, opened(1), OUT, CLOSED],
+  "waits after its output": [OUT, QUEUED, CLOSED],
+  "waits after it was opened": [opened(0), QUEUED, CLOSED],
+};
+
+for (const [what, answer] of Object.entries(UNASKED)) {
+  Deno.test(`a command that waits, and ${what}, may have run, and is not run again`, async () => {
+    await using site = siteOf(...answer);
+    const { pool, worker } = site;
+    const onOpen = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+    const error = await assertRejects(
+      () => pool.exec("web-1", "true", { onOpen }),
+      ConnectionLostError,
+      "nonsense",
+    );
+    assertEquals([error.mayHaveRun, worker.opened], [true, ["command"]]);
+  });
+}
+
+const DENIALS: Record<string, object> = {
+  "was lost before": { name: "ConnectionLostError", mayHaveRun: false },
+  "had no channel": { name: "ChannelOpenError", reason: 2 },
+  "was not dialled": { name: "DialError", phase: "tcp", throttled: true },
+  "failed in a new way": { name: "New", code: "SSH_NEW", mayHaveRun: false },
+};
+
+for (const [what, json] of Object.entries(DENIALS)) {
+  Deno.test(`a command whose output came may have run, though its worker says that it ${what}`, async () => {
+    await using site = siteOf(OUT, failed({ message: "no", ...json }));
+    const { pool, worker } = site;
+    const error = await assertRejects(
+      () => pool.exec("web-1", "true"),
+      ConnectionLostError,
+    );
+    assertEquals([error.mayHaveRun, worker.opened], [true, ["command"]]);
+    assertEquals(error.output?.stdout, bytesOf("half"));
+    const failure = await assertRejects(
+      () => pool.spawn("web-1", "true"),
+      ConnectionLostError,
+    );
+    assertEquals([failure.mayHaveRun, worker.opened.length], [true, 2]);
+  });
+}
+
+Deno.test("what sudo denies has not run, though it has written", async () => {
+  const json = { name: "SudoError", reason: "not-allowed", user: "root" };
+  await using site = siteOf(OUT, failed({ message: "no", ...json }));
+  const error = await assertRejects(
+    () => site.pool.exec("web-1", "true", { sudo: true }),
+    SudoError,
+  );
+  assertEquals(error.mayHaveRun, false);
+});
+
+Deno.test("a command that a signal ended has not succeeded, whatever its code", async () => {
+  await using site = siteOf([
+    Frame.exit,
+    bytesOf({ code: 0, signal: "KILL" }),
+  ]);
+  const { success, signal } = await site.pool.exec("web-1", "true");
+  assertEquals([success, signal], [false, "KILL"]);
+});
