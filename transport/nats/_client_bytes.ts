@@ -7,20 +7,13 @@
 
 import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
-import { errorFromJson } from "../error_json.ts";
 import { type ForwardTarget, parseTarget } from "../host/target.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
-import {
-  deferred,
-  Frame,
-  newId,
-  parseJson,
-  parseObject,
-  Violation,
-} from "./_frames.ts";
+import { deferred, Frame, newId, parseJson, Violation } from "./_frames.ts";
 import type { StreamRequest } from "./_requests.ts";
 import {
   type ConnectionPart,
+  failureOf,
   incomingId,
   type SessionOwner,
 } from "./_session.ts";
@@ -96,7 +89,7 @@ function attach(
       } else if (type === Frame.incoming && onIncoming !== undefined) {
         onIncoming(incomingId(payload));
       } else if (type === Frame.fail) {
-        bytes.finish(errorFromJson(parseObject(payload)));
+        bytes.finish(failureOf(payload, false));
       } else if (ENDS.has(type)) {
         bytes.finish(undefined);
       } else throw new Violation(`a frame of type ${type} for bytes`);

@@ -19,7 +19,7 @@ import type {
   Tunnel,
 } from "../connector.ts";
 import { errorFromJson } from "../error_json.ts";
-import { ConnectionLostError, DialError } from "../errors.ts";
+import { ConnectionLostError, DialError, SshError } from "../errors.ts";
 import type { ResolvedHost } from "../host/host.ts";
 import { redacted } from "../host/redacted.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
@@ -290,7 +290,9 @@ export class FleetConnection implements Connection, SessionOwner {
         return this.#ready.resolve();
       }
       case Frame.fail:
-        this.#ready.reject(errorFromJson(parseObject(payload)));
+        this.#ready.reject(
+          this.#dialError(errorFromJson(parseObject(payload))),
+        );
         return this.#finish({ kind: "remote", message: "the dial has failed" });
       case Frame.drain:
         this.isFailing = true;
@@ -307,6 +309,14 @@ export class FleetConnection implements Connection, SessionOwner {
       }
     }
     throw new Violation(`a frame of type ${type} for a connection`);
+  }
+
+  /** By a dial nothing of the caller's has run, or was wrong. */
+  #dialError(error: Error): Error {
+    if (error instanceof SshError && !error.mayHaveRun) return error;
+    const host = this.#name;
+    const failure = `Cannot connect to ${JSON.stringify(host)}`;
+    return new DialError("tcp", `${failure}: ${error.message}`, { host });
   }
 
   #onLost(message: string): void {

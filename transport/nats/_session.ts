@@ -218,7 +218,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
       case Frame.exit:
         return this.#onExit(statusOf(payload));
       case Frame.fail:
-        return this.#onFail(parseObject(payload));
+        return this.#onFail(payload);
       case Frame.closed:
         return this.lost({
           message: "the worker ended it",
@@ -283,15 +283,10 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     this.#listener.onFinished(status);
   }
 
-  #onFail(json: Record<string, unknown>): void {
+  #onFail(payload: Uint8Array): void {
     if (this.#isOver) return this.#end();
     if (this.#stopping !== undefined) return this.#fail(this.#stopping());
-    const said = errorFromJson(json);
-    const isKnown = said instanceof SshError || said instanceof TypeError ||
-      said instanceof RangeError;
-    let error = isKnown
-      ? said
-      : new RemoteError(said.message, { mayHaveRun: this.mayHaveRun });
+    let error = failureOf(payload, this.mayHaveRun);
     // Of what was seen to run nobody can say that it has not, but sudo.
     const isDenied = error instanceof SshError && !error.mayHaveRun &&
       !(error instanceof SudoError);
@@ -327,6 +322,17 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     this.#connection.remove(this, true);
     this.#tellEnded();
   }
+}
+
+/**
+ * Makes the error that a worker sends. What is no error of this library is none
+ * of the caller's, such as an abort.
+ */
+export function failureOf(payload: Uint8Array, mayHaveRun: boolean): Error {
+  const said = errorFromJson(parseObject(payload));
+  const isKnown = said instanceof SshError || said instanceof TypeError ||
+    said instanceof RangeError;
+  return isKnown ? said : new RemoteError(said.message, { mayHaveRun });
 }
 
 function statusOf(payload: Uint8Array): CommandStatus {

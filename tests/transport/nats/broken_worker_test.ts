@@ -1,9 +1,13 @@
 // What a client makes of a worker that breaks the protocol: each call ends, with
 // an error of this library, and nothing is said of it that is not so.
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Frame, wordBytes } from "../../../transport/nats/_frames.ts";
-import { ConnectionLostError } from "../../../transport/errors.ts";
+import {
+  ConnectionLostError,
+  DialError,
+  SshError,
+} from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
 import { bytesOf, type FakeFrame, FakeWorker } from "./_fake_worker.ts";
 
@@ -96,3 +100,49 @@ Deno.test("a command that a signal ended has not succeeded, whatever its code", 
   const { success, signal } = await site.pool.exec("web-1", "true");
   assertEquals([success, signal], [false, "KILL"]);
 });
+
+const STRANGE: Record<string, object> = {
+  "an error of JavaScript": { name: "Error", message: "odd\x1b[2J" },
+  "an abort": { name: "AbortError", message: "odd" },
+  "a timeout": { name: "TimeoutError", message: "odd" },
+  "no error": {},
+};
+
+for (const [what, json] of Object.entries(STRANGE)) {
+  Deno.test(`a worker that says that ${what} has failed a call is no abort of the caller`, async () => {
+    await using site = siteOf(failed(json));
+    const { pool } = site;
+    const calls = [
+      () => pool.exec("web-1", "true"),
+      () => pool.spawn("web-1", "true"),
+      () => pool.shell("web-1"),
+      () => pool.sftp("web-1"),
+      () => pool.connect("web-1", "db:5432"),
+    ];
+    for (const call of calls) {
+      const error = await assertRejects(call, SshError);
+      assertEquals(error.code, "SSH_REMOTE");
+      assert(!error.message.includes("\x1b"));
+    }
+  });
+}
+
+const NO_DIALS: Record<string, object> = {
+  ...STRANGE,
+  "a mistake of the caller": { name: "TypeError", message: "Cannot" },
+  "a command": { name: "CommandError", exitCode: 1, signal: null },
+  "a lost command": { name: "ConnectionLostError", mayHaveRun: true },
+};
+
+for (const [what, json] of Object.entries(NO_DIALS)) {
+  Deno.test(`a worker that says that ${what} has failed a dial is a dial that fails`, async () => {
+    await using site = siteOf();
+    site.worker.dial = [failed(json)];
+    const error = await assertRejects(
+      () => site.pool.exec("web-1", "true"),
+      DialError,
+    );
+    assertEquals([error.mayHaveRun, error.phase], [false, "tcp"]);
+    assertEquals(site.worker.opened, []);
+  });
+}
