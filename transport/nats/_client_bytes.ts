@@ -19,13 +19,6 @@ import {
 } from "./_session.ts";
 import { type Loss, Stream } from "./_stream.ts";
 
-/** Frames that end bytes in order. */
-const ENDS: ReadonlySet<number> = new Set([
-  Frame.exit,
-  Frame.closed,
-  Frame.stop,
-]);
-
 interface BytesOptions {
   /** What is asked for; absent if the worker has opened it. */
   readonly request?: StreamRequest;
@@ -90,7 +83,7 @@ function attach(
         onIncoming(incomingId(payload));
       } else if (type === Frame.fail) {
         bytes.finish(failureOf(payload, false));
-      } else if (ENDS.has(type)) {
+      } else if (type === Frame.exit) {
         bytes.finish(undefined);
       } else throw new Violation(`a frame of type ${type} for bytes`);
     },

@@ -20,6 +20,7 @@ import {
   Frame,
   HEADER_BYTES,
   newId,
+  Violation,
   wordAt,
 } from "./_frames.ts";
 import { Mailbox } from "./_mailbox.ts";
@@ -153,6 +154,7 @@ export class Peer implements StreamPeer {
   }
 
   add(stream: Stream): void {
+    if (this.#streams.has(stream.id)) throw new Violation("a name is in use");
     this.#streams.set(stream.id, stream);
     let remote = this.#remotes.get(stream.remote);
     if (remote === undefined) {

@@ -229,6 +229,8 @@ export class Stream {
     const payload = data.subarray(HEADER_BYTES);
     if (type === Frame.credit) return this.#addCredit(payload);
     if (isData(type)) {
+      // It would be taken for the end, and needs no credit.
+      if (payload.length === 0) throw new Violation("data without a byte");
       if (payload.length > this.#granted) {
         throw new Violation("more data than was granted");
       }

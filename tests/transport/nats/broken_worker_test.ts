@@ -9,6 +9,8 @@ import {
   SshError,
 } from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
+import type { Tunnel } from "../../../transport/connector.ts";
+import { NatsConnector } from "../../../transport/nats/mod.ts";
 import { bytesOf, type FakeFrame, FakeWorker } from "./_fake_worker.ts";
 
 const OUT: FakeFrame = [Frame.out, bytesOf("half")];
@@ -146,3 +148,52 @@ for (const [what, json] of Object.entries(NO_DIALS)) {
     assertEquals(site.worker.opened, []);
   });
 }
+
+const STARTED: FakeFrame = [Frame.started, bytesOf(null)];
+const HALVES: Record<string, FakeFrame[]> = {
+  "has data without a byte": [[Frame.out], OUT, [Frame.eof], [Frame.exit]],
+  "is ended as a command": [CLOSED],
+  "is stopped": [[Frame.stop]],
+  "ends twice": [[Frame.eof], [Frame.eof]],
+  "goes on after its end": [[Frame.eof], OUT],
+};
+
+for (const [what, rest] of Object.entries(HALVES)) {
+  Deno.test(`a tunnel that ${what} is lost, and not at its end`, async () => {
+    await using site = siteOf(STARTED, OUT, ...rest);
+    const tunnel = await site.pool.connect("web-1", "db:5432");
+    await tunnel.closed;
+    // The end that came first is one; what came then is an error of the writer.
+    const outcome = rest[0]![0] === Frame.eof
+      ? tunnel.writable.getWriter().closed
+      : new Response(tunnel.readable).text();
+    await assertRejects(() => outcome, ConnectionLostError, "nonsense");
+  });
+}
+
+Deno.test("a worker that names what a host has taken like another stream loses what it listens with", async () => {
+  const taken: FakeFrame = [
+    Frame.incoming,
+    bytesOf(JSON.stringify("a".repeat(32))),
+  ];
+  const address = bytesOf({ hostname: "127.0.0.1", port: 8080 });
+  await using site = siteOf(
+    [Frame.started, address],
+    taken,
+    taken,
+  );
+  const connector = new NatsConnector(site.worker.bus);
+  const host = { hostname: "web-1", port: 22, user: "ops" };
+  const connection = await connector.connect(host);
+  const tunnels: Tunnel[] = [];
+  const listener = await connection.forwardIn!(
+    { hostname: "127.0.0.1", port: 0 },
+    (tunnel) => void tunnels.push(tunnel),
+  );
+  await listener.closed;
+  assertEquals(tunnels.length, 1);
+  // The first is as it was.
+  await connection.close();
+  await tunnels[0]!.closed;
+  connector.close();
+});
