@@ -140,11 +140,11 @@ export class Leases implements ShardSource {
     const { replicas = 1 } = this.#options;
     const ttlMs = this.#ttlMs;
     const prefix = this.#prefix;
-    this.#presence = await this.#store.create(`${prefix}_workers`, {
-      ttl: ttlMs,
-      replicas,
-    });
-    this.#owners = await this.#store.create(`${prefix}_shards`, { replicas });
+    const bucket = (name: string, options: { readonly ttl?: number }) =>
+      this.#store.create(`${prefix}_${name}`, { ...options, replicas })
+        .catch(explain);
+    this.#presence = await bucket("workers", { ttl: ttlMs });
+    this.#owners = await bucket("shards", {});
     if (this.#isOver) return;
     this.#news = new LeaseNews({
       worker,
@@ -324,6 +324,17 @@ export class Leases implements ShardSource {
       deadline.cancel();
     }
   }
+}
+
+/** Says what a server lacks that has no store. */
+function explain(error: unknown): never {
+  const { message } = error as Error;
+  if (!/jetstream.* not enabled/i.test(message)) throw error;
+  throw new Error(
+    `Cannot serve by leases: ${message}; they need JetStream, which the line ` +
+      "'jetstream { store_dir: \"/var/lib/nats\" }' of nats.conf turns on",
+    { cause: error },
+  );
 }
 
 /**

@@ -245,7 +245,7 @@ testNats(
     await assertRejects(
       () => worker.serve(new Leases(bus, { create: why })),
       Error,
-      "JetStream is not enabled",
+      "JetStream is not enabled; they need JetStream, which the line 'jetstream",
     );
     await worker.close();
     // It answers nobody any more.
