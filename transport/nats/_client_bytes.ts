@@ -9,11 +9,11 @@ import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
 import { type ForwardTarget, parseTarget } from "../host/target.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
+import { failureOf } from "./_failure.ts";
 import { deferred, Frame, newId, parseJson, Violation } from "./_frames.ts";
 import type { StreamRequest } from "./_requests.ts";
 import {
   type ConnectionPart,
-  failureOf,
   incomingId,
   type SessionOwner,
 } from "./_session.ts";

@@ -18,8 +18,7 @@ import type {
   RemoteListener,
   Tunnel,
 } from "../connector.ts";
-import { errorFromJson } from "../error_json.ts";
-import { ConnectionLostError, DialError, SshError } from "../errors.ts";
+import { ConnectionLostError, DialError } from "../errors.ts";
 import type { ResolvedHost } from "../host/host.ts";
 import { redacted } from "../host/redacted.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
@@ -40,6 +39,7 @@ import { startSftp } from "../sftp/open_session.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { sftpTransport, type StreamBytes, tunnelOf } from "./_bytes.ts";
 import { listenThere, openBytes } from "./_client_bytes.ts";
+import { dialFailureOf } from "./_failure.ts";
 import { deferred, Frame, parseObject, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
 import {
@@ -290,9 +290,7 @@ export class FleetConnection implements Connection, SessionOwner {
         return this.#ready.resolve();
       }
       case Frame.fail:
-        this.#ready.reject(
-          this.#dialError(errorFromJson(parseObject(payload))),
-        );
+        this.#ready.reject(dialFailureOf(payload, this.#name));
         return this.#finish({ kind: "remote", message: "the dial has failed" });
       case Frame.drain:
         this.isFailing = true;
@@ -309,14 +307,6 @@ export class FleetConnection implements Connection, SessionOwner {
       }
     }
     throw new Violation(`a frame of type ${type} for a connection`);
-  }
-
-  /** By a dial nothing of the caller's has run, or was wrong. */
-  #dialError(error: Error): Error {
-    if (error instanceof SshError && !error.mayHaveRun) return error;
-    const host = this.#name;
-    const failure = `Cannot connect to ${JSON.stringify(host)}`;
-    return new DialError("tcp", `${failure}: ${error.message}`, { host });
   }
 
   #onLost(message: string): void {

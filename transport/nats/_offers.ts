@@ -48,6 +48,11 @@ export function askedFor(
   }
 }
 
+/** Tells another worker that this one is there: they wait for no answer elsewhere. */
+export function sayPresent(message: BusMessage): void {
+  if (message.reply?.startsWith("_INBOX")) message.respond();
+}
+
 /** Offers by their tickets, each of which is used once, soon, and by its client. */
 export class Offers {
   /** In the order of their ends. */

@@ -156,11 +156,8 @@ export class Peer implements StreamPeer {
   add(stream: Stream): void {
     if (this.#streams.has(stream.id)) throw new Violation("a name is in use");
     this.#streams.set(stream.id, stream);
-    let remote = this.#remotes.get(stream.remote);
-    if (remote === undefined) {
-      remote = new Remote();
-      this.#remotes.set(stream.remote, remote);
-    }
+    const remote = this.#remotes.get(stream.remote) ?? new Remote();
+    this.#remotes.set(stream.remote, remote);
     remote.streams.add(stream);
     if (!stream.isIdle) remote.busy++;
     this.keepTicking();

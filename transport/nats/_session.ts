@@ -7,11 +7,9 @@
 import { onAbort } from "../abort.ts";
 import { mayHold } from "../command/call_options.ts";
 import { SudoError } from "../command/errors.ts";
-import { errorFromJson } from "../error_json.ts";
 import {
   ConnectionLostError,
   type PartialOutput,
-  RemoteError,
   SshError,
 } from "../errors.ts";
 import type { CommandStatus, SessionOptions } from "../process.ts";
@@ -19,6 +17,7 @@ import type {
   RemoteSession,
   SessionListener,
 } from "../session/remote_session.ts";
+import { failureOf } from "./_failure.ts";
 import {
   Frame,
   isId,
@@ -322,17 +321,6 @@ export class FleetSession implements RemoteSession, ConnectionPart {
     this.#connection.remove(this, true);
     this.#tellEnded();
   }
-}
-
-/**
- * Makes the error that a worker sends. What is no error of this library is none
- * of the caller's, such as an abort.
- */
-export function failureOf(payload: Uint8Array, mayHaveRun: boolean): Error {
-  const said = errorFromJson(parseObject(payload));
-  const isKnown = said instanceof SshError || said instanceof TypeError ||
-    said instanceof RangeError;
-  return isKnown ? said : new RemoteError(said.message, { mayHaveRun });
 }
 
 function statusOf(payload: Uint8Array): CommandStatus {

@@ -20,7 +20,7 @@ import {
 } from "./_frames.ts";
 import { Freshness } from "./_freshness.ts";
 import { Held, type HeldOwner } from "./_held.ts";
-import { askedFor, Offers } from "./_offers.ts";
+import { askedFor, Offers, sayPresent } from "./_offers.ts";
 import {
   FLEET_WORKER_OPTIONS,
   type FleetRequest,
@@ -174,12 +174,9 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
         this.#tellIdle();
       },
     };
-    // Other workers ask whether it is there, and wait for no answer elsewhere.
+    // Other workers ask whether it is there.
     this.#presence = bus.subscribe(`${this.#prefix}.w.${this.id}.ping`, {
-      callback: (error, message) => {
-        const isAsked = error === null && message.reply?.startsWith("_INBOX");
-        if (isAsked) message.respond();
-      },
+      callback: (error, message) => void (error ?? sayPresent(message)),
     });
   }
 
