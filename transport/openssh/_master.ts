@@ -114,9 +114,8 @@ export class Master {
     this.log = new DialLog(this.name, (notice) => {
       const { hostKey } = parts.host;
       // With any other policy nothing is stored.
-      if (notice.code === "host-key-accepted" && hostKey !== "accept-new") {
-        return;
-      }
+      const isOfStore = notice.code.startsWith("host-key-");
+      if (isOfStore && hostKey !== "accept-new") return;
       parts.options.onNotice?.(notice);
     });
   }
