@@ -237,6 +237,7 @@ testTenants(
     const published = [
       "ssh.c.b1.x.y",
       "ssh.shard.1.teamb.web-1",
+      "ssh.w.worker-0.ping",
       "$KV.ssh_shards.1",
     ];
     for (const subject of published) bus.publish(subject, "x");
