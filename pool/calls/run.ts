@@ -11,6 +11,7 @@ import {
   SshError,
 } from "../../transport/errors.ts";
 import { hostLabel } from "../../transport/host/host.ts";
+import { isCallersError } from "../../transport/session/callers_error.ts";
 import { ChannelClosedError } from "../../transport/session/errors.ts";
 import type { Lane } from "../lane/lane.ts";
 import type { WaitOptions } from "../lane/wait_queue.ts";
@@ -168,7 +169,7 @@ class Retries {
     }
     const { signal, idempotent } = this.#job;
     if (this.#pool.isClosing || signal?.aborted) return undefined;
-    if (!isLoss(error)) return undefined;
+    if (!isLoss(error) || isCallersError(error)) return undefined;
     // TinySSH hangs up when its one session ends, on all that wait for another.
     if (!error.mayHaveRun) {
       return this.#losses < MAX_LOSSES ? "not-sent" : undefined;

@@ -11,6 +11,7 @@ import {
   OutputLimitError,
   SshError,
 } from "../../transport/errors.ts";
+import { isCallersError } from "../../transport/session/callers_error.ts";
 import type {
   PooledConnection,
   SessionEnd,
@@ -144,8 +145,8 @@ async function waitForSlot(
 
 /** A command that we stopped may live on in the server, and keep its session. */
 function endOf(error: unknown): SessionEnd {
-  if (error instanceof ConnectionLostError) return "lost";
-  const isOrphan = !(error instanceof SshError) ||
+  const isOrphan = isCallersError(error) || !(error instanceof SshError) ||
     error instanceof ExecTimeoutError || error instanceof OutputLimitError;
-  return isOrphan ? "orphaned" : "ended";
+  if (isOrphan) return "orphaned";
+  return error instanceof ConnectionLostError ? "lost" : "ended";
 }

@@ -17,6 +17,7 @@ import {
 } from "../command/stdin.ts";
 import { showType } from "../options/show_value.ts";
 import type { RemoteProcess, StdinSource } from "../process.ts";
+import { callersError } from "./callers_error.ts";
 import { exitError } from "./check_exit.ts";
 import { readAlong } from "./process_reads.ts";
 import type { RemoteSession } from "./remote_session.ts";
@@ -133,7 +134,9 @@ class Pieces implements ByteSource {
 
   async next(): Promise<Uint8Array | undefined> {
     if (this.#isOver) return undefined;
-    const { done, value } = await this.#raw.next();
+    const { done, value } = await this.#raw.next().catch((error) => {
+      throw callersError(error);
+    });
     if (this.#isOver) return undefined;
     if (done === true) return this.#last();
     if (typeof value === "string") return this.#encode(value);

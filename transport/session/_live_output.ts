@@ -6,6 +6,7 @@
 
 import process from "node:process";
 import type { ConnectionExecOptions, OutputSource } from "../process.ts";
+import { callersError } from "./callers_error.ts";
 
 type Name = "stdout" | "stderr";
 type Listener = (chunk: string & Uint8Array, source: OutputSource) => void;
@@ -93,7 +94,11 @@ class LiveStream {
 
   #tell(chunk: string | Uint8Array): void {
     if (chunk.length === 0) return;
-    // It is what `encoding` says.
-    this.#listener?.(chunk as string & Uint8Array, this.#source);
+    try {
+      // It is what `encoding` says.
+      this.#listener?.(chunk as string & Uint8Array, this.#source);
+    } catch (error) {
+      throw callersError(error);
+    }
   }
 }

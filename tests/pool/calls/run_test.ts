@@ -3,7 +3,9 @@ import {
   assertEquals,
   assertInstanceOf,
   assertMatch,
+  assertStrictEquals,
 } from "@std/assert";
+import type { ConnectionExecOptions } from "../../../transport/process.ts";
 import {
   ConnectionLostError,
   DialError,
@@ -137,6 +139,28 @@ Deno.test("ConnectionPool.exec() does not repeat a command that reads a stream",
     stdin: "input",
   });
   assertEquals(stdout, "input", "a string can be sent twice");
+});
+
+Deno.test("ConnectionPool.exec() runs a command once that ends with an error of the caller's, of another host", async () => {
+  const reason = new ConnectionLostError("it has ended", { host: "ops@db2" });
+  assertEquals(reason.mayHaveRun, false);
+  const throws = () => {
+    throw reason;
+  };
+  const calls: [string, ConnectionExecOptions][] = [
+    ["echo hi", { onStdout: throws }],
+    ["cat", { stdin: new ReadableStream({ pull: throws }) }],
+    ["cat", {
+      stdin: { [Symbol.asyncIterator]: () => ({ next: throws }) },
+    }],
+  ];
+  for (const [command, options] of calls) {
+    let runs = 0;
+    await using kit = new Kit({ onExec: () => void runs++ });
+    const error = await errorOf(kit.pool.exec(host, command, options));
+    assertStrictEquals(error, reason);
+    assertEquals(runs, 1, command);
+  }
 });
 
 Deno.test("ConnectionPool.exec() gives a lost command's output so far, and never exit 0", async () => {
