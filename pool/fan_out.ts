@@ -33,8 +33,9 @@ export interface FanOutOptions<Entry = HostLike> {
   readonly signal?: AbortSignal;
   /**
    * Told whenever work on a host begins or ends, and once more at the end.
-   * What it throws ends the fan-out. A display for terminals is
-   * `terminalProgress()` of `@sshpool/sshpool/progress`.
+   * What it throws ends the fan-out. A promise that it returns is not waited
+   * for. A display for terminals is `terminalProgress()` of
+   * `@sshpool/sshpool/progress`.
    */
   readonly onProgress?: (progress: FanOutProgress) => void;
 }

@@ -215,7 +215,8 @@ export interface ConnectionExecOptions<
   /**
    * Called with each piece of standard output as it comes, text or bytes as
    * `encoding` says. The result has all of it as ever. What the callback throws
-   * stops the command, and the call rejects with it.
+   * stops the command, and the call rejects with it. A promise that it returns
+   * is not waited for: if it may reject, handle that in the callback.
    *
    * @param chunk A piece; where it ends says nothing about lines.
    * @param source The host, and when the command has ended.

@@ -134,7 +134,7 @@ export interface TransferOptions {
   readonly maxEntries?: number;
   /**
    * Called with each piece that was copied, and at the end. What it throws ends
-   * the transfer.
+   * the transfer. A promise that it returns is not waited for.
    */
   readonly onProgress?: (progress: TransferProgress) => void;
 }
