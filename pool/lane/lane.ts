@@ -324,12 +324,12 @@ export class Lane
       const pooled = this.#connections.leastLoaded(this.sessionLimit);
       const waiter = pooled &&
         this.#queue.takeSlotWaiter(this.#demand.mayStream);
-      if (waiter === undefined) {
+      if (pooled === undefined || waiter === undefined) {
         // A parked slot is one of a stream, too. Its end comes back to this pump.
         this.#connections.reclaimSlot();
         return;
       }
-      waiter.grant(pooled!);
+      waiter.grant(pooled);
     }
   }
 

@@ -84,7 +84,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   /** Whether the worker runs it after `go` alone. */
   #isHeld: boolean;
   #wasOpened = false;
-  /** Whether the worker has said that it runs, or sent its output. */
+  /** Whether the worker has said that it runs or has ended, or sent its output. */
   #hasRun = false;
   #isOver = false;
   #isPaused = false;
@@ -211,7 +211,6 @@ export class FleetSession implements RemoteSession, ConnectionPart {
       case Frame.started:
         this.#noteRuns();
         if (this.#isOver) return;
-        this.#hasRun = true;
         this.#listener.onStarted();
         return this.#listener.onSent();
       case Frame.exit:
@@ -257,12 +256,12 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   /** A command that is collected is not said to be open: its output says so. */
   #noteRuns(): void {
     if (!this.#wasOpened || this.#isHeld) this.#onOpened(NOT_HELD);
+    this.#hasRun = true;
   }
 
   #onOutput(type: number, payload: Uint8Array): void {
     const size = payload.length;
     this.#noteRuns();
-    this.#hasRun = true;
     if (this.#isOver) return this.#stream?.consumed(size);
     const goesOn = type === Frame.out
       ? this.#listener.onStdout(payload)

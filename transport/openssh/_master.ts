@@ -67,7 +67,7 @@ export class Master {
   #folder: string | undefined;
   #helper: Helper | undefined;
   #questions: Questions | undefined;
-  #keyFiles: string[] = [];
+  #keyFiles: readonly string[] = [];
   #plan: HostKeyPlan | undefined;
   #child: ChildProcess | undefined;
   #hasExited = false;
@@ -175,7 +175,8 @@ export class Master {
           } is ${version.major}.${version.minor}`,
       );
     }
-    const keyFiles = await this.#writeKeys();
+    await this.#writeKeys();
+    const keyFiles = this.#keyFiles;
     const questions = this.#questions = new Questions(host, keyFiles);
     await helper.start({
       ask: (question) => questions.answer(question),
@@ -214,15 +215,13 @@ export class Master {
   }
 
   /** ssh takes keys from files alone. They are gone when the dial is over. */
-  async #writeKeys(): Promise<string[]> {
+  async #writeKeys(): Promise<void> {
     const { privateKey } = this.#parts.host;
     const keys = [privateKey ?? []].flat() as (string | Uint8Array)[];
-    return await Promise.all(keys.map(async (key, index) => {
-      const path = join(this.#folder!, `k${index}`);
-      this.#keyFiles.push(path);
+    this.#keyFiles = keys.map((_, index) => join(this.#folder!, `k${index}`));
+    await Promise.all(keys.map((key, index) => {
       const text = typeof key === "string" ? `${key.trimEnd()}\n` : key;
-      await writeFile(path, text, { mode: 0o600 });
-      return path;
+      return writeFile(this.#keyFiles[index]!, text, { mode: 0o600 });
     }));
   }
 
@@ -304,8 +303,8 @@ export class Master {
   }
 
   async #removeKeys(): Promise<void> {
-    const paths = this.#keyFiles.splice(0);
-    await Promise.all(paths.map((path) => rm(path, { force: true })));
+    const removals = this.#keyFiles.map((path) => rm(path, { force: true }));
+    await Promise.all(removals);
   }
 
   #failure(code: number | null): DialError {

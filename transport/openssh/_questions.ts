@@ -22,7 +22,7 @@ const PASSWORD = /'s password: ?$/;
 export class Questions {
   readonly #host: ResolvedHost;
   /** The names by which the host's keys that are given as text are asked for. */
-  readonly keyFiles: readonly string[];
+  readonly #keyFiles: readonly string[];
   #failure: Error | undefined;
   #passwordGiven = false;
 
@@ -32,7 +32,7 @@ export class Questions {
    */
   constructor(host: ResolvedHost, keyFiles: readonly string[]) {
     this.#host = host;
-    this.keyFiles = keyFiles;
+    this.#keyFiles = keyFiles;
   }
 
   /** Why a question could not be answered, though there was a function to ask. */
@@ -69,7 +69,7 @@ export class Questions {
   async #passphrase(key: string): Promise<string | undefined> {
     const { passphrase } = this.#host;
     if (typeof passphrase !== "function") return passphrase;
-    const name = this.keyFiles.includes(key) ? "privateKey" : key;
+    const name = this.#keyFiles.includes(key) ? "privateKey" : key;
     const request = { key: name, host: hostLabel(this.#host) };
     return await asked("passphrase", () => passphrase(request));
   }
