@@ -59,6 +59,22 @@ export const packageRuntimes: readonly PackageRuntime[] = [
 /** Whether there is no npm, without which nothing is packed and installed. */
 export const noNpm: boolean = find("npm") === undefined;
 
+/** Registers a test in each runtime, marked ignored where that is missing. */
+export function runtimeTest(
+  what: string,
+  fn: (command: readonly string[]) => Promise<void>,
+): void {
+  for (const { name, command, hint } of packageRuntimes) {
+    const isMissing = command === undefined || noNpm;
+    Deno.test({
+      name: `the npm package ${what}, in ${name}` +
+        (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
+      ignore: isMissing,
+      fn: () => fn(command!),
+    });
+  }
+}
+
 /** For what has much to do, on a machine that is busy, in milliseconds. */
 export const LONG_MS = 300_000;
 

@@ -2,7 +2,13 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
+import {
+  LONG_MS,
+  noNpm,
+  PackageFolder,
+  packageRuntimes,
+  runtimeTest,
+} from "./_kit.ts";
 
 const JUDGES = ["publint@0.3.25", "@arethetypeswrong/cli@0.18.5"];
 const JEST = "jest@30.5.2";
@@ -26,45 +32,26 @@ const oldest = packageRuntimes.find(({ name, command }) =>
 
 const ignore = noNpm || oldest === undefined;
 
-for (const { name, command, hint } of packageRuntimes) {
-  const isMissing = command === undefined || noNpm;
-  Deno.test({
-    name: `the npm package is loaded by require(), in ${name}` +
-      (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
-    ignore: isMissing,
-    fn: async () => {
-      const printed = await folder.succeed(...command!, "common.test.cjs");
-      assertEquals(JSON.parse(printed), ["up 3 days\n", true, "me"]);
-    },
-  });
-}
+runtimeTest("is loaded by require()", async (command) => {
+  const printed = await folder.succeed(...command, "common.test.cjs");
+  assertEquals(JSON.parse(printed), ["up 3 days\n", true, "me"]);
+});
 
-for (const { name, command, hint } of packageRuntimes) {
-  const isMissing = command === undefined || noNpm;
-  Deno.test({
-    name: `the npm package is one for require() and import, in ${name}` +
-      (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
-    ignore: isMissing,
-    fn: async () => {
-      // Before 20.19 Node has none of require() for an ES module.
-      const program = await folder.write(
-        "both.cjs",
-        `
+// Before 20.19 Node has none of require() for an ES module.
+const BOTH = `
 const { SshError } = require("@sshpool/sshpool");
 const canBeOne = process.versions.bun !== undefined ||
   process.features.require_module === true;
 import("@sshpool/sshpool").then((module) =>
   console.log(JSON.stringify(module.SshError === SshError || !canBeOne))
 );
-`,
-      );
-      assertEquals(
-        JSON.parse(await folder.succeed(...command!, program)),
-        true,
-      );
-    },
-  });
-}
+`;
+
+runtimeTest("is one for require() and import", async (command) => {
+  const program = await folder.write("both.cjs", BOTH);
+  const printed = await folder.succeed(...command, program);
+  assertEquals(JSON.parse(printed), true);
+});
 
 Deno.test({
   name: "the npm package is loaded by Jest in its default mode",

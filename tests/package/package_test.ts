@@ -7,7 +7,7 @@ import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
 import { startHybridServer } from "../transport/ssh2/_hybrid_server.ts";
-import { LONG_MS, noNpm, PackageFolder, packageRuntimes } from "./_kit.ts";
+import { LONG_MS, noNpm, PackageFolder, runtimeTest } from "./_kit.ts";
 import { serveSshd } from "./_sshd_server.ts";
 
 const ESBUILD = "0.28.2";
@@ -39,21 +39,6 @@ function packageTest(name: string, fn: () => Promise<void>): void {
     ignore: isIgnored,
     fn,
   });
-}
-
-function runtimeTest(
-  what: string,
-  fn: (command: readonly string[]) => Promise<void>,
-): void {
-  for (const { name, command, hint } of packageRuntimes) {
-    const isMissing = command === undefined || noNpm;
-    Deno.test({
-      name: `the npm package ${what}, in ${name}` +
-        (isMissing ? ` (${noNpm ? "install npm" : hint})` : ""),
-      ignore: isMissing,
-      fn: () => fn(command!),
-    });
-  }
 }
 
 function installed(...names: string[]): string {

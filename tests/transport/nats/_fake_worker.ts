@@ -1,6 +1,11 @@
 /** A worker over a bus in memory that answers with whatever a test says. */
 
-import { busFrame, Frame, newId } from "../../../transport/nats/_frames.ts";
+import {
+  busFrame,
+  Frame,
+  jsonBytes,
+  newId,
+} from "../../../transport/nats/_frames.ts";
 import type { BusMessage } from "../../../transport/nats/mod.ts";
 import { fleetPool, type FleetPoolOptions } from "../../../pool/nats.ts";
 import { MemoryBus } from "./_memory_bus.ts";
@@ -8,20 +13,11 @@ import { MemoryBus } from "./_memory_bus.ts";
 /** A frame that it sends: its type, and what it holds. */
 export type FakeFrame = readonly [type: number, payload?: Uint8Array];
 
-const encoder = new TextEncoder();
-
-/** Text as bytes; anything else as JSON. */
-export function bytesOf(value: unknown): Uint8Array {
-  return encoder.encode(
-    typeof value === "string" ? value : JSON.stringify(value),
-  );
-}
-
 /** Answers questions, dials and pings as a worker does, and the rest as it is told. */
 export class FakeWorker {
   readonly bus = new MemoryBus();
   /** What it answers to a dial. */
-  dial: readonly FakeFrame[] = [[Frame.started, bytesOf({})]];
+  dial: readonly FakeFrame[] = [[Frame.started, jsonBytes({})]];
   /** What it answers to anything else that is opened. */
   answer: readonly FakeFrame[] = [];
   /** The kinds of what was opened, but for connections. */
@@ -33,7 +29,7 @@ export class FakeWorker {
     this.bus.subscribe("ssh.dial.default.*", {
       callback: (_error, { respond }) => {
         const offer = { worker: this.#subject, ticket: newId() };
-        respond(bytesOf(offer));
+        respond(jsonBytes(offer));
       },
     });
     this.bus.subscribe(`${this.#subject}.*`, {

@@ -2,7 +2,11 @@
 // an error of this library, and nothing is said of it that is not so.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Frame, wordBytes } from "../../../transport/nats/_frames.ts";
+import {
+  Frame,
+  jsonBytes,
+  wordBytes,
+} from "../../../transport/nats/_frames.ts";
 import {
   ConnectionLostError,
   DialError,
@@ -11,14 +15,15 @@ import {
 import { SudoError } from "../../../transport/command/errors.ts";
 import type { Tunnel } from "../../../transport/connector.ts";
 import { NatsConnector } from "../../../transport/nats/mod.ts";
-import { bytesOf, type FakeFrame, FakeWorker } from "./_fake_worker.ts";
+import { type FakeFrame, FakeWorker } from "./_fake_worker.ts";
 
-const OUT: FakeFrame = [Frame.out, bytesOf("half")];
+const HALF = new TextEncoder().encode("half");
+const OUT: FakeFrame = [Frame.out, HALF];
 const EXIT: FakeFrame = [Frame.exit, wordBytes(0)];
 const QUEUED: FakeFrame = [Frame.queued];
 const CLOSED: FakeFrame = [Frame.closed];
 const opened = (how: number): FakeFrame => [Frame.opened, Uint8Array.of(how)];
-const failed = (json: unknown): FakeFrame => [Frame.fail, bytesOf(json)];
+const failed = (json: unknown): FakeFrame => [Frame.fail, jsonBytes(json)];
 
 /** A pool over a worker that answers commands like this. */
 function siteOf(...answer: FakeFrame[]) {
@@ -75,7 +80,7 @@ for (const [what, json] of Object.entries(DENIALS)) {
       ConnectionLostError,
     );
     assertEquals([error.mayHaveRun, worker.opened], [true, ["command"]]);
-    assertEquals(error.output?.stdout, bytesOf("half"));
+    assertEquals(error.output?.stdout, HALF);
     const failure = await assertRejects(
       () => pool.spawn("web-1", "true"),
       ConnectionLostError,
@@ -97,7 +102,7 @@ Deno.test("what sudo denies has not run, though it has written", async () => {
 Deno.test("a command that a signal ended has not succeeded, whatever its code", async () => {
   await using site = siteOf([
     Frame.exit,
-    bytesOf({ code: 0, signal: "KILL" }),
+    jsonBytes({ code: 0, signal: "KILL" }),
   ]);
   const { success, signal } = await site.pool.exec("web-1", "true");
   assertEquals([success, signal], [false, "KILL"]);
@@ -149,7 +154,7 @@ for (const [what, json] of Object.entries(NO_DIALS)) {
   });
 }
 
-const STARTED: FakeFrame = [Frame.started, bytesOf(null)];
+const STARTED: FakeFrame = [Frame.started, jsonBytes(null)];
 const HALVES: Record<string, FakeFrame[]> = {
   "has data without a byte": [[Frame.out], OUT, [Frame.eof], [Frame.exit]],
   "is ended as a command": [CLOSED],
@@ -174,9 +179,9 @@ for (const [what, rest] of Object.entries(HALVES)) {
 Deno.test("a worker that names what a host has taken like another stream loses what it listens with", async () => {
   const taken: FakeFrame = [
     Frame.incoming,
-    bytesOf(JSON.stringify("a".repeat(32))),
+    jsonBytes("a".repeat(32)),
   ];
-  const address = bytesOf({ hostname: "127.0.0.1", port: 8080 });
+  const address = jsonBytes({ hostname: "127.0.0.1", port: 8080 });
   await using site = siteOf(
     [Frame.started, address],
     taken,

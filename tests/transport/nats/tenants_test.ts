@@ -12,7 +12,10 @@ import { ConnectionPool } from "../../../pool/mod.ts";
 import { fleetPool, FleetWorker } from "../../../pool/nats.ts";
 import { main } from "../../../pool/nats_worker.ts";
 import { DialError } from "../../../transport/errors.ts";
-import { NatsConnector } from "../../../transport/nats/mod.ts";
+import {
+  type FleetWorkerOptions,
+  NatsConnector,
+} from "../../../transport/nats/mod.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 import { makeCertificates, noOpenssl } from "../../kit/certificates.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
@@ -115,67 +118,72 @@ testTenants(
   },
 );
 
-testNats(
-  "a client that may ask for a host, and not write to its worker, is told so",
-  async () => {
-    await using server = await NatsServer.start({
+/** A worker and a client, as "w" and "a" with a password each, and their rights. */
+async function pairOf(
+  rights: { readonly worker?: string; readonly client?: string },
+  onError?: FleetWorkerOptions["onError"],
+) {
+  const { worker: ofWorker = "", client: ofClient = "" } = rights;
+  const ends = new Ends();
+  const server = ends.add(
+    await NatsServer.start({
       config: `authorization { users = [
-        { user: w, password: w }
-        { user: a, password: a, permissions: {
-          publish: ["ssh.shard.>"], subscribe: ["ssh.c.>"] } } ] }`,
-    });
-    await using pool = new ConnectionPool({ connector: new MemoryConnector() });
-    const bus = await server.connect({ user: "w", pass: "w" });
-    await using worker = new FleetWorker(bus, {
+        { user: w, password: w, permissions: { ${ofWorker} } }
+        { user: a, password: a, permissions: { ${ofClient} } } ] }`,
+    }),
+    (it) => it[Symbol.asyncDispose](),
+  );
+  const pool = ends.add(
+    new ConnectionPool({ connector: new MemoryConnector() }),
+    (it) => it.close(),
+  );
+  const worker = ends.add(
+    new FleetWorker(await server.connect({ user: "w", pass: "w" }), {
       pool,
       host: ({ name }) => name,
       shards: SHARDS,
       freshMs: 60_000,
+      ...onError !== undefined && { onError },
+    }),
+    (it) => it.close({ drainTimeoutMs: 0 }),
+  );
+  await worker.serve({ index: 0, of: 1 });
+  return {
+    client: await server.connect({ user: "a", pass: "a" }),
+    [Symbol.asyncDispose]: () => ends[Symbol.asyncDispose](),
+  };
+}
+
+testNats(
+  "a client that may ask for a host, and not write to its worker, is told so",
+  async () => {
+    await using pair = await pairOf({
+      client: `publish: ["ssh.shard.>"], subscribe: ["ssh.c.>"]`,
     });
-    await worker.serve({ index: 0, of: 1 });
-    await using client = fleetPool(
-      await server.connect({ user: "a", pass: "a" }),
-    );
+    await using client = fleetPool(pair.client);
     const error = await assertRejects(
       () => client.exec("web-1", "true"),
       DialError,
       "does not let this program write to the worker",
     );
     assertEquals(error.phase, "auth");
-    await worker.close({ drainTimeoutMs: 0 });
   },
 );
 
 for (
-  const [operation, rights] of [
+  const [operation, worker] of [
     ["subscription", `subscribe: ["_INBOX.>"]`],
     ["publish", `publish: ["_INBOX.>"]`],
-  ]
+  ] as const
 ) {
   testNats(
     `a worker whose ${operation} the bus refuses is told so, once`,
     async () => {
-      await using server = await NatsServer.start({
-        config: `authorization { users = [
-          { user: w, password: w, permissions: { ${rights} } }
-          { user: a, password: a } ] }`,
-      });
-      await using pool = new ConnectionPool({
-        connector: new MemoryConnector(),
-      });
       const told: unknown[] = [];
-      const bus = await server.connect({ user: "w", pass: "w" });
-      await using worker = new FleetWorker(bus, {
-        pool,
-        host: ({ name }) => name,
-        shards: SHARDS,
-        freshMs: 60_000,
-        onError: (error, { name }) =>
-          told.push([name, (error as { operation?: string }).operation]),
+      await using pair = await pairOf({ worker }, (error, { name }) => {
+        told.push([name, (error as { operation?: string }).operation]);
       });
-      await worker.serve({ index: 0, of: 1 });
-      const client = await server.connect({ user: "a", pass: "a" });
-      const connector = new NatsConnector(client, { pingMs: PING_MS });
+      const connector = new NatsConnector(pair.client, { pingMs: PING_MS });
       const dials = [1, 2].map(() =>
         connector.connect({ hostname: "web-1", port: 22, user: "ops" })
           .then(() => "connected", () => "refused")
@@ -184,7 +192,6 @@ for (
       connector.close();
       assertEquals(await Promise.all(dials), ["refused", "refused"]);
       assertEquals(told, [["", operation]]);
-      await worker.close({ drainTimeoutMs: 0 });
     },
   );
 }
