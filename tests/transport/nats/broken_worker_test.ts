@@ -54,12 +54,18 @@ for (const [what, answer] of Object.entries(UNASKED)) {
   Deno.test(`a command that waits, and ${what}, may have run, and is not run again`, async () => {
     await using site = siteOf(...answer);
     const { pool, worker } = site;
-    const onOpen = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+    const opens: Promise<void>[] = [];
+    const onOpen = () => {
+      const open = new Promise<void>((resolve) => setTimeout(resolve, 0));
+      opens.push(open);
+      return open;
+    };
     const error = await assertRejects(
       () => pool.exec("web-1", "true", { onOpen }),
       ConnectionLostError,
       "nonsense",
     );
+    await Promise.all(opens);
     assertEquals([error.mayHaveRun, worker.opened], [true, ["command"]]);
   });
 }
