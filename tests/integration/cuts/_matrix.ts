@@ -6,7 +6,8 @@
  * `SSHPOOL_CUTS=all` runs the whole matrix, which takes some minutes. Without
  * it each verb is cut once at each point, and each verb in another way there.
  * Over `ssh`, whose processes cost more than all the rest, its dial, which is
- * the same one, is cut at two of five points, so that all have their turn.
+ * the same one, is cut at two of five points, and what comes after it at every
+ * other one, so that all have their turn.
  * `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
  *
  * @module
@@ -68,11 +69,11 @@ interface Job {
   readonly times: Times;
 }
 
-/** Whether a point of the dial is left to other verbs: each has two of five. */
+/** Whether a point is left to other verbs: each has two of five of the dial. */
 function isSpared(nth: number, point: number): boolean {
   const { length } = DIAL_SHARES;
-  return point < length && nth % length !== point &&
-    (nth + 3) % length !== point;
+  if (point >= length) return (nth >> 1) % 2 === (point >> 1) % 2;
+  return nth % length !== point && (nth + 3) % length !== point;
 }
 
 /** The cells of a verb: all, or of each point one. */
