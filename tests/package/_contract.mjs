@@ -2,7 +2,7 @@
  * The treaty over the adapters, registered with the test runner of the runtime:
  * over ssh2 to the server in the process, over `ssh` to the sshd that `SSHD_URL`
  * hands out, if it is set, and over the bus of `NATS_SERVER`, if it is set, to a
- * worker with ssh2 to either. Written for Node 20: no `await using`.
+ * worker with ssh2. Written for Node 20: no `await using`.
  */
 
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -103,17 +103,6 @@ async function overNats(rig) {
   };
 }
 
-function proveOverNats(name, site) {
-  connectorContract({
-    name: `nats, ${name}`,
-    start: async () => await overNats(await start(new Ssh2Connector(), site)),
-  }, {
-    test(name, fn) {
-      if (!name.endsWith(NOT_OVER_THE_BUS)) test(name, fn);
-    },
-  });
-}
-
 connectorContract({
   name: "ssh2",
   start: () => start(new Ssh2Connector(), embedded),
@@ -127,6 +116,13 @@ if (SSHD !== undefined) {
 }
 
 if (NATS !== undefined) {
-  proveOverNats("embedded", embedded);
-  if (SSHD !== undefined) proveOverNats("sshd", sshd);
+  connectorContract({
+    name: "nats",
+    start: async () =>
+      await overNats(await start(new Ssh2Connector(), embedded)),
+  }, {
+    test(name, fn) {
+      if (!name.endsWith(NOT_OVER_THE_BUS)) test(name, fn);
+    },
+  });
 }

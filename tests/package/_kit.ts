@@ -124,14 +124,19 @@ export class PackageFolder implements AsyncDisposable {
    * Packs the sources and installs the tarball, as a user would.
    *
    * @param packages What else to install, as npm names it.
+   * @param flags Flags for npm. By default no package builds native parts, as
+   * with package managers that run no scripts.
    */
-  static async make(packages: readonly string[] = []): Promise<PackageFolder> {
+  static async make(
+    packages: readonly string[] = [],
+    flags: readonly string[] = ["--ignore-scripts"],
+  ): Promise<PackageFolder> {
     const folder = await PackageFolder.empty();
     try {
       await folder.write("package.json", `{"private": true}`);
       const tarball = folder.file("sshpool.tgz");
       await pack({ output: tarball, allowDirty: true });
-      await folder.install(tarball, ...packages);
+      await folder.install(...flags, tarball, ...packages);
       return folder;
     } catch (error) {
       await folder[Symbol.asyncDispose]();
@@ -139,7 +144,7 @@ export class PackageFolder implements AsyncDisposable {
     }
   }
 
-  /** Installs packages, as npm names them. */
+  /** Installs packages, as npm names them, with flags of npm. */
   async install(...packages: readonly string[]): Promise<void> {
     const options = ["--no-audit", "--no-fund", "--prefer-offline"];
     const { code, stderr } = await this.run(["npm", "install"], {

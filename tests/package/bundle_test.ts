@@ -69,7 +69,8 @@ const ignore = noNpm || node === undefined;
 
 Deno.test.beforeAll(async () => {
   if (ignore) return;
-  folder = await PackageFolder.make(TOOLS);
+  // With the native parts of ssh2, if they can be built.
+  folder = await PackageFolder.make(TOOLS, []);
   const program = new URL("_bundled.mjs", import.meta.url);
   await folder.write("bundled.mjs", await Deno.readTextFile(program));
 });
