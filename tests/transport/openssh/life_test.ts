@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClosedReason, Connection } from "../../../transport/connector.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
@@ -22,6 +22,22 @@ import {
 
 const program = new URL("_program.ts", import.meta.url).pathname;
 const hasProc = existsSync("/proc/self/cmdline");
+
+/** The `ssh` that is in the background, and not the one that put it there. */
+function masterOf(folder: string): number {
+  const pids = processesOf(`${folder}/`).filter((it) => it.includes(" -M "))
+    .map((line) => Number(line.split(" ")[0]));
+  const master = pids.find((pid) => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, "latin1");
+      return !status.includes(`\nPPid:\t${Deno.pid}\n`);
+    } catch {
+      return false; // It has ended.
+    }
+  });
+  assert(master !== undefined, `It is none of ${pids}`);
+  return master;
+}
 
 /** Starts a program that connects, and waits until it says what it has. */
 async function start(
@@ -157,8 +173,7 @@ if (hasProc) {
       await using connection = await connect(sshd.host());
       const running = connection.exec("sleep 60");
       await until(() => connection.openChannels === 1);
-      const [line] = processesOf(`${folder}/`);
-      Deno.kill(Number(line!.split(" ")[0]), "SIGKILL");
+      Deno.kill(masterOf(folder), "SIGKILL");
       const error = await rejection(running);
       assertInstanceOf(error, ConnectionLostError);
       assertEquals((await endOf(connection)).kind, "lost");
@@ -257,8 +272,7 @@ if (hasProc) {
     "close() does not wait long for an ssh that does not answer",
     async ({ connect, folder }, sshd) => {
       const connection = await connect(sshd.host());
-      const [line] = processesOf(`${folder}/`);
-      const pid = Number(line!.split(" ")[0]);
+      const pid = masterOf(folder);
       Deno.kill(pid, "SIGSTOP");
       const from = performance.now();
       try {
