@@ -153,12 +153,14 @@ export class Stream {
   async #writeInParts(type: number, bytes: Uint8Array): Promise<void> {
     let rest = bytes;
     while (rest.length > 0) {
+      if (this.#isOver) return;
       if (this.#credit <= 0) {
         // The caller may use its buffer again.
         rest = new Uint8Array(rest);
         await this.#waitForRoom();
+        // Who waits for the other output may have taken all of it.
+        continue;
       }
-      if (this.#isOver) return;
       const size = Math.min(this.#peer.chunkBytes, this.#credit, rest.length);
       this.#credit -= size;
       this.send(type, rest.subarray(0, size));

@@ -129,3 +129,16 @@ testNats(
     assertEquals(await sftp.readTextFile("/file"), text);
   },
 );
+
+testNats("a command may fill both of its outputs at once", async () => {
+  const bulk = "x".repeat(MIB);
+  await using fleet = await site({
+    commands: {
+      both: ({ write, writeError }) =>
+        Promise.all([write(bulk), writeError(bulk)]).then(() => ({})),
+    },
+  });
+  const connection = await fleet.connector.connect(RESOLVED);
+  const { stdout, stderr } = await connection.exec("both");
+  assertEquals([stdout.length, stderr.length], [MIB, MIB]);
+});

@@ -7,6 +7,7 @@ import {
   busFrame,
   CHUNK_BYTES,
   Frame,
+  HEADER_BYTES,
   newId,
   wordBytes,
 } from "../../../transport/nats/_frames.ts";
@@ -231,6 +232,26 @@ Deno.test("who waits for room goes on when the stream ends", async () => {
   stream.end();
   await writing;
   assertEquals(sent.length, 1);
+});
+
+Deno.test("of two that wait for room the second waits on if the first has taken it", async () => {
+  const { stream, sent, receive } = looseStream();
+  const writing = [Frame.out, Frame.err].map((type) =>
+    stream.write(type, new Uint8Array(40_000))
+  );
+  for (const size of [7_000, 400, 40_000]) {
+    receive(Frame.credit, wordBytes(size));
+    await turn();
+  }
+  await Promise.all(writing);
+  const data = sent.map((frame) => [frame[0]!, frame.length - HEADER_BYTES]);
+  assertEquals(data, [
+    [Frame.out, 32_768],
+    [Frame.out, 7_000],
+    [Frame.out, 232],
+    [Frame.err, 168],
+    [Frame.err, 39_832],
+  ]);
 });
 
 Deno.test("a tunnel whose reader has stopped gives its peer no more credit", async () => {
