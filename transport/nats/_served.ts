@@ -10,7 +10,6 @@ import {
   parseTarget,
 } from "../host/target.ts";
 import type { Tunnel } from "../connector.ts";
-import { SshError } from "../errors.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
 import { Frame, newId, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
@@ -80,7 +79,7 @@ function splice(
     const failure = await toClient.then(() => undefined, (error) => error);
     parts.delete(stop);
     if (bytes.isOver) return;
-    if (failure instanceof SshError) {
+    if (failure !== undefined) {
       stream.sendJson(Frame.fail, served.errorJson(failure));
     } else stream.sendJson(Frame.exit, null);
     bytes.finish(undefined);

@@ -16,6 +16,7 @@ import {
   ConnectionLostError,
   DialError,
   HostKeyError,
+  RemoteError,
 } from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
 import { type NatsConnection, SHARDS } from "../../kit/nats.ts";
@@ -334,6 +335,19 @@ testNats(
     assertEquals(fleet.worker.stats().begun, begun);
     const total = counts.reduce((sum, count) => sum + count, 0) + 1;
     assertEquals(fleet.worker.stats().begun + second.stats().begun, total);
+  },
+);
+
+testNats(
+  "a tunnel that has failed at the worker is not at its end",
+  async () => {
+    await using fleet = await site({
+      targets: () => () => Promise.reject(new Error("odd")),
+    });
+    await using pool = fleetPool(fleet.clientBus, { pingMs: PING_MS });
+    const tunnel = await pool.connect(HOST, "db:5432");
+    const read = new Response(tunnel.readable).text();
+    await assertRejects(() => read, RemoteError, "odd");
   },
 );
 
