@@ -91,6 +91,8 @@ export class FleetConnection implements Connection, SessionOwner {
   readonly #stream: Stream;
   readonly #open = new Set<ConnectionPart>();
   readonly #ready = deferred<void>();
+  /** What was opened so far. */
+  #opens = 0;
   #reason: ClosedReason | undefined;
   #tellClosed!: (reason: ClosedReason) => void;
 
@@ -236,6 +238,7 @@ export class FleetConnection implements Connection, SessionOwner {
     stream.sendJson(Frame.open, {
       connection: this.#parts.ticket,
       ...request,
+      nth: ++this.#opens,
       ...trace !== undefined && { trace },
     });
   }

@@ -36,6 +36,8 @@ export class Held {
   /** What ends what is open on it. */
   readonly #parts = new Set<() => void>();
   #served: Served | undefined;
+  /** What the client has opened on it so far. */
+  #opens = 0;
   #isOver = false;
 
   /**
@@ -61,6 +63,15 @@ export class Held {
   /** What a client opens things on, if it is dialled, and this client's. */
   servedTo(remote: string): Served | undefined {
     return remote === this.#offer.remote ? this.#served : undefined;
+  }
+
+  /** Whether something was opened before, or after: a copy of it begins nothing. */
+  isCopy(nth: unknown): boolean {
+    // A client of an older version does not count.
+    if (typeof nth !== "number") return false;
+    if (nth <= this.#opens) return true;
+    this.#opens = nth;
+    return false;
   }
 
   /** Dials the host, and sees to the end of its connection. */

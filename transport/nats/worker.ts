@@ -345,13 +345,13 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
     if (asked.kind === "connection") return this.#onConnect(id, remote);
     const lost = (why: string) =>
       new ConnectionLostError(`Cannot go on: ${why}`);
-    const held = isId(asked.connection)
-      ? this.#held.get(asked.connection)
-      : undefined;
+    const held = this.#held.get(asked.connection as string);
     const served = held?.servedTo(remote);
     if (held === undefined || served === undefined) {
       return this.#fail(remote, id, lost("the connection has ended"));
     }
+    // Its first has an answer of its own, which this one's might overtake.
+    if (held.isCopy(asked.nth)) return;
     if (!this.#freshness.isProven) {
       this.#stale++;
       return this.#fail(remote, id, lost("the worker may have been asleep"));

@@ -47,8 +47,9 @@ export class MemoryBus implements Bus {
       },
     });
     queueMicrotask(() => {
-      for (const { callback } of to) {
-        callback(null, message({ subject, data: payload }));
+      for (const it of to) {
+        if (!this.#subscriptions.has(it)) continue;
+        it.callback(null, message({ subject, data: payload }));
       }
       if (to.length === 0 && reply !== "") this.#sayNobody(reply);
     });
