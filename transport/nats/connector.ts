@@ -38,7 +38,7 @@ const PAUSE_MS = { first: 150, times: 8, most: 1_000 };
 const ANSWER_MS = 5_000;
 /** How long a worker is left alone that cannot answer now, in milliseconds. */
 const BUSY_MS = 50;
-/** Longer names are no names of hosts. */
+/** The longest name that a worker takes, as a part of a subject. */
 const MAX_NAME = 255;
 
 /** A worker that has a host, and its leave to connect. */
@@ -123,7 +123,7 @@ export class NatsConnector implements Connector {
     if (tunnel !== undefined) {
       throw failed("config", name, "its hops are the worker's to dial");
     }
-    if (name.length > MAX_NAME) {
+    if (tokenOf(name).length > MAX_NAME) {
       throw failed("config", name.slice(0, 40), "its name is too long");
     }
     let phase = "no worker answered";

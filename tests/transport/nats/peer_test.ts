@@ -190,6 +190,23 @@ Deno.test("a connector sends nothing to what is no worker, whoever says that it 
   bus.close();
 });
 
+Deno.test("a name that no worker takes is refused before anybody is asked", async () => {
+  const bus = new MemoryBus();
+  const connector = new NatsConnector(bus);
+  // As parts of a subject these are longer.
+  for (const alias of ["a".repeat(256), "ü".repeat(100), "a.".repeat(120)]) {
+    const host = { hostname: "web-1", port: 22, user: "ops", alias };
+    const error = await assertRejects(
+      () => connector.connect(host),
+      DialError,
+      "its name is too long",
+    );
+    assertEquals([error.phase, bus.sent], ["config", []]);
+  }
+  connector.close();
+  bus.close();
+});
+
 /** A stream whose frames go nowhere but into a list. */
 function looseStream() {
   const sent: Uint8Array[] = [];
