@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { encodeText } from "../sftp/names.ts";
 import {
   HEAD,
   type PacketTransport,
@@ -33,8 +34,9 @@ export type WireField = number | boolean | string | Uint8Array;
 export function sendMessage(
   transport: PacketTransport,
   type: number,
-  fields: readonly WireField[],
+  given: readonly WireField[],
 ): void {
+  const fields = given.map(encoded);
   let size = 1;
   for (const field of fields) size += sizeOf(field);
   const packet = transport.alloc(size);
@@ -70,6 +72,12 @@ function isShortAscii(text: string): boolean {
     if (text.charCodeAt(i) > 0x7f) return false;
   }
   return true;
+}
+
+/** A name of a file that is not UTF-8 is sent as SFTP sends it. */
+function encoded(field: WireField): WireField {
+  const isPlain = typeof field !== "string" || field.isWellFormed();
+  return isPlain ? field : encodeText(field);
 }
 
 /** Writes text as UTF-8, and returns how many bytes it has. */

@@ -4,13 +4,15 @@
  * @module
  */
 
+import { hasNoBytes } from "../sftp/names.ts";
 import { posixLine, quoted } from "./_any_shell.ts";
 
 /**
  * What to run: a string goes to the remote user's shell as it is; the items of
  * an array are each quoted and joined by spaces, in a spelling that means the
  * same to sh, bash, ksh, zsh, fish and tcsh. The first item is always the name
- * of a program, also where it looks like shell syntax (`A=1`, `if`, `-x`).
+ * of a program, also where it looks like shell syntax (`A=1`, `if`, `-x`). A file
+ * name that is not UTF-8 is sent as the bytes that SFTP has read it from.
  */
 export type Command = string | readonly string[];
 
@@ -37,8 +39,9 @@ const RESERVED = new Set(
  * @param command The command.
  * @returns The line; that of an array means the same to sh, bash, ksh, zsh and
  *   fish, and to tcsh too unless an item has a line feed.
- * @throws {TypeError} If the command is empty, has a NUL character, or is
- *   neither a string nor an array of strings.
+ * @throws {TypeError} If the command is empty, has a NUL character or a lone
+ *   surrogate that stands for no byte of a file name, or is neither a string
+ *   nor an array of strings.
  *
  * @example Usage
  * ```ts
@@ -58,6 +61,12 @@ export function commandLine(command: Command): string {
   if (line.includes("\0")) {
     throw new TypeError(
       "Cannot run the command: it has a NUL character, which no shell accepts",
+    );
+  }
+  if (hasNoBytes(line)) {
+    throw new TypeError(
+      "Cannot run the command: it has half of a character, a lone surrogate " +
+        "that stands for no byte of a file name either",
     );
   }
   return line;

@@ -17,8 +17,9 @@ import {
   type TableAdvice,
 } from "../options/table.ts";
 
+// A lone surrogate is half of a character: it would be sent as another one.
 // deno-lint-ignore no-control-regex -- control characters are what is refused
-const CONTROL = /[\x00-\x1f\x7f]/;
+const CONTROL = /[\x00-\x1f\x7f\ud800-\udfff]/u;
 const HOSTNAME = /^(?!-)[\p{L}\p{N}\p{M}_.:%-]+$/u;
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}=?$/;
 const METHODS = ["none", "publickey", "password", "keyboard-interactive"];
@@ -69,7 +70,7 @@ function isHostLike(value: unknown): boolean {
 
 const paths = accepting("an array of paths", isList(isText));
 const text = accepting(
-  "a string, not empty, without control characters",
+  "a string, not empty, without control characters and lone surrogates",
   isText,
 );
 /** A user may put the key itself here: it must not appear in a log. */
@@ -125,7 +126,8 @@ export const HOST_RULES: Rules<SshHost> = {
   ),
   port: accepting("an integer from 1 to 65535", isInteger(1, 65535)),
   user: accepting(
-    "a string, not empty, without control characters, not starting with -",
+    "a string, not empty, without control characters and lone surrogates, " +
+      "not starting with -",
     (v) => isText(v) && !v.startsWith("-"),
   ),
   alias: text,

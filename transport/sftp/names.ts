@@ -16,6 +16,8 @@ const ENCODER = new TextEncoder();
 const MAX_TEXT_BYTES = 2048;
 /** Matches surrogates that are not part of a pair. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
+/** Matches those of them that stand for no byte. */
+const NO_BYTE = /[\ud800-\udc7f\udd00-\udfff]/u;
 /** How many UTF-16 units become text at a time: a call takes so many arguments. */
 const UNITS = 8192;
 
@@ -88,6 +90,26 @@ export function encodeFileName(name: string): Uint8Array<ArrayBuffer> {
  */
 export function isUnicodeFileName(name: string): boolean {
   return !LONE_SURROGATE.test(name);
+}
+
+/**
+ * Encodes what is sent to a server, such as a command with a file name in it.
+ * What no name has in it becomes U+FFFD, as it does everywhere else.
+ *
+ * @param text The text.
+ * @returns Its bytes.
+ */
+export function encodeText(text: string): Uint8Array<ArrayBuffer> {
+  return hasNoBytes(text) ? ENCODER.encode(text) : encodeFileName(text);
+}
+
+/**
+ * Tells whether text has a lone surrogate that stands for no byte.
+ *
+ * @param text The text.
+ */
+export function hasNoBytes(text: string): boolean {
+  return NO_BYTE.test(text);
 }
 
 /** Encodes in one pass: a server chooses how many lone surrogates there are. */

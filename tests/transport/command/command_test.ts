@@ -26,6 +26,15 @@ Deno.test("commandLine() refuses a NUL character", () => {
   assertThrows(() => commandLine(["a", "b\0"]), TypeError, "NUL");
 });
 
+Deno.test("commandLine() refuses half of a character, and takes a byte of a file name", () => {
+  for (const half of ["\ud800", "\udc7f", "\udd00", "\udfff"]) {
+    assertThrows(() => commandLine(`a ${half}`), TypeError, "lone surrogate");
+    assertThrows(() => commandLine(["a", half]), TypeError, "lone surrogate");
+  }
+  assertEquals(commandLine(["a", "\udc80\udcff"]), "a '\udc80\udcff'");
+  assertEquals(commandLine(["a", "\u{1f600}"]), "a '\u{1f600}'");
+});
+
 /** Runs a command line with a real shell, as sshd does. */
 async function shell(line: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("/bin/sh", {

@@ -150,6 +150,8 @@ const BAD: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ user: "" }, 'user is ""'],
   [{ user: "-x" }, 'user is "-x"'],
   [{ user: "a\nb" }, "user is"],
+  [{ user: "a\ud800" }, "user is"],
+  [{ alias: "a\udcff" }, "alias is"],
   [{ password: 1 }, "password is a number, must be a string or a function"],
   [{ privateKey: "" }, "privateKey is an empty string"],
   [
