@@ -1,6 +1,7 @@
 // What a call is given is looked at before anything is done for it.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PassThrough } from "node:stream";
 import {
   CommandError,
   ConnectionPool,
@@ -132,5 +133,31 @@ for (const verb of ["exec", "spawn"] as const) {
     const error = await assertRejects(() => source.status, DOMException);
     assertEquals(error.name, "AbortError");
     assertEquals(pool.stats().slotsInUse, 0);
+  });
+}
+
+for (const verb of ["exec", "spawn"] as const) {
+  Deno.test(`ConnectionPool.${verb}() fails with the error of a Node stream that fails before the command runs`, async () => {
+    const stdin = new PassThrough();
+    const connector = new MemoryConnector({
+      commands: {
+        cat: async ({ stdin }) => void await new Response(stdin).text(),
+      },
+      async onDial() {
+        const closed = new Promise((resolve) => stdin.once("close", resolve));
+        stdin.destroy(new RangeError("no such file"));
+        await closed;
+        return "ok" as const;
+      },
+    });
+    await using pool = new ConnectionPool({ connector });
+    await assertRejects(
+      async () => {
+        const result = await pool[verb](HOST, "cat", { stdin });
+        if ("status" in result) await result.status;
+      },
+      RangeError,
+      "no such file",
+    );
   });
 }

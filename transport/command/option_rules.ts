@@ -15,7 +15,7 @@ import {
 import { showType, showValue } from "../options/show_value.ts";
 import { type Field, OptionTable, type Rule } from "../options/table.ts";
 import type { PtyOptions, SudoOptions } from "../process.ts";
-import { STDIN_ALLOWED, stdinFault } from "./stdin.ts";
+import { holdErrors, STDIN_ALLOWED, stdinFault } from "./stdin.ts";
 
 /** sudo and PAM read no more of a password, and would take the rest for input. */
 const MAX_PASSWORD_BYTES = 511;
@@ -119,7 +119,9 @@ export const sftpSudo: Rule = flagOr(
 /** Something that a command can read. */
 export const stdin: Rule = (value, at) => {
   const fault = stdinFault(value);
-  return fault === undefined ? value : at.wrong(fault, STDIN_ALLOWED);
+  if (fault !== undefined) return at.wrong(fault, STDIN_ALLOWED);
+  holdErrors(value);
+  return value;
 };
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

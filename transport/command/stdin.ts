@@ -35,6 +35,19 @@ export function stdinFault(value: unknown): string | undefined {
 }
 
 /**
+ * Keeps a Node stream that fails before it is read from ending the process, as
+ * an "error" event does that nobody hears. Its reader is told all the same.
+ *
+ * @param source The source, however often.
+ */
+export function holdErrors(source: unknown): void {
+  if (typeof source !== "object" || source === null) return;
+  if (isNodeReadable(source)) source.off("error", heard).on("error", heard);
+}
+
+function heard(): void {}
+
+/**
  * Returns whether a source gives the same bytes a second time.
  *
  * @param source The source, if there is one.
@@ -124,7 +137,10 @@ function wasRead(stream: ReadableStream<unknown>): boolean {
 export interface NodeReadable extends AsyncIterable<unknown> {
   readonly destroyed?: boolean;
   readonly readableEnded?: boolean;
+  readonly errored?: Error | null;
   destroy(): void;
+  on(event: "error", listener: () => void): unknown;
+  off(event: "error", listener: () => void): NodeReadable;
 }
 
 /** Returns whether it is a stream of Node that can be read. */
@@ -134,7 +150,9 @@ export function isNodeReadable(value: object): value is NodeReadable {
     isAsyncIterable(value);
 }
 
+/** Not the fault of whoever gave it: whoever reads it is told why. */
 function nodeFault(stream: NodeReadable): string | undefined {
+  if (stream.errored) return undefined;
   if (stream.readableEnded === true) return "a Readable that has ended";
   return stream.destroyed === true ? "a destroyed Readable" : undefined;
 }
