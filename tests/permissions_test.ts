@@ -48,6 +48,15 @@ Deno.test("the network is all that a host with key and fingerprint needs", async
   const { out, err } = await runWith([], task);
   assertEquals(out, "");
   assertEquals(err.includes("--allow-net"), true, err);
+  // A name counts for itself: the address that it stands for is not enough.
+  const named = { ...server.host(), hostname: "localhost" };
+  const right = `--allow-net=localhost:${named.port}`;
+  const denied = await runWith(["--allow-net=127.0.0.1"], {
+    ...task,
+    host: named,
+  });
+  assertEquals(denied.err.includes(`run with ${right}`), true, denied.err);
+  assertEquals(await runWith([right], { ...task, host: named }), ENOUGH);
 });
 
 Deno.test({

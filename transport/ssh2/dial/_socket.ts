@@ -106,9 +106,14 @@ export function socketError(
   const what = phase === "dns"
     ? `cannot look up ${JSON.stringify(host.hostname)}`
     : "no connection";
+  // Deno's own refusal: no resolver has this code.
+  const why = phase === "dns" && codeOf(error) === "EPERM"
+    ? "the runtime does not permit it, run with " +
+      `--allow-net=${host.hostname}:${host.port}`
+    : error.message;
   return new DialError(
     phase,
-    `Cannot connect to ${JSON.stringify(name)}: ${what}: ${error.message}`,
+    `Cannot connect to ${JSON.stringify(name)}: ${what}: ${why}`,
     {
       host: name,
       cause: error,
