@@ -97,6 +97,9 @@ export function keyLabel(name: string, blob: Uint8Array | undefined): string {
   return parts.join(" ");
 }
 
+/** A runtime that keeps a variable back does not say whether it is set. */
+const NO_SOCKET = "SSH_AUTH_SOCK is not set, or may not be read";
+
 /**
  * What to set where no credential was found at all.
  *
@@ -108,9 +111,9 @@ export function missingHint(host: ResolvedHost): string {
   const agent = host.agent === false
     ? "the agent is switched off"
     : socket === undefined
-    ? "SSH_AUTH_SOCK is not set"
+    ? NO_SOCKET
     : `the agent at ${socket} gave no key`;
-  return `no key was found (there is none of ${files}; ${agent}): ` +
+  return `no key was found (none of ${files} can be read; ${agent}): ` +
     "set identityFile, privateKey, password or agent";
 }
 
@@ -171,7 +174,7 @@ async function listAgent(
 ): Promise<AgentKey[]> {
   if (agent === undefined) {
     if (host.agent === true) {
-      onProblem(new Error("Cannot use the agent: SSH_AUTH_SOCK is not set"));
+      onProblem(new Error(`Cannot use the agent: ${NO_SOCKET}`));
     }
     return [];
   }

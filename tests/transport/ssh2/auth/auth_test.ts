@@ -454,8 +454,15 @@ Deno.test("Authenticator hints at what to set where no key was found", async () 
   const [plain, off] = await logins({ HOME: dir.path }, hosts);
   assertMatch(
     plain?.hint ?? "",
-    /^no key was found \(there is none of ~\/\.ssh\/id_ed25519, .*; SSH_AUTH_SOCK is not set\): set identityFile, privateKey, password or agent$/,
+    /^no key was found \(none of ~\/\.ssh\/id_ed25519, .* can be read; SSH_AUTH_SOCK is not set, or may not be read\): set identityFile, privateKey, password or agent$/,
   );
+  // Where it may not look, it does not say what there is.
+  const set = { HOME: dir.path, SSH_AUTH_SOCK: join(dir.path, "agent") };
+  const [blind] = await logins(set, [host], [
+    "--allow-net",
+    "--allow-env=PATH",
+  ]);
+  assertEquals(blind?.hint, plain?.hint);
   assertStringIncludes(off?.hint ?? "", "is switched off");
   const socket = join(dir.path, "no-agent");
   const env = { HOME: dir.path, SSH_AUTH_SOCK: socket };
