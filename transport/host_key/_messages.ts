@@ -6,11 +6,11 @@
 
 import { Buffer } from "node:buffer";
 import { DialError, HostKeyError } from "../errors.ts";
+import { flagsFor, isForbidden } from "../host/forbidden.ts";
 import { type HostKey, hostLabel, type ResolvedHost } from "../host/host.ts";
 import { fingerprint } from "./check.ts";
 import type { LocatedKey } from "./_judge.ts";
 import type { KnownKey } from "./parser.ts";
-import { isForbidden } from "./files.ts";
 
 /** No key is known for the host. */
 export function unknownError(
@@ -88,8 +88,8 @@ export function unstoredError(
 ): HostKeyError {
   const { message } = cause as Error;
   const why = isForbidden(cause)
-    ? `the runtime does not permit it, run with --allow-read=${path} ` +
-      `--allow-write=${path}`
+    ? "the runtime does not permit it, run with " +
+      `${flagsFor(cause, "read", path)} ${flagsFor(cause, "write", path)}`
     : message;
   return new HostKeyError(
     `Cannot add the host key ${key.type} ${key.fingerprint} of ` +
@@ -112,8 +112,10 @@ export function fileError(
   const name = hostLabel(host);
   const error = cause as Error;
   const option = global ? "globalKnownHostsFiles" : "knownHostsFiles";
-  const advice = isForbidden(error.cause ?? {})
-    ? `run with --allow-read=${path} or leave it out of the option ${option}`
+  const refusal = error.cause ?? {};
+  const advice = isForbidden(refusal)
+    ? `run with ${flagsFor(refusal, "read", path)} or leave it out of the ` +
+      `option ${option}`
     : `make it readable or leave it out of the option ${option}`;
   return new DialError(
     "hostkey",

@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import type { BigIntStats } from "node:fs";
+import { isForbidden } from "../host/forbidden.ts";
 import { KnownHosts } from "./lookup.ts";
 
 /** Larger files are refused: parsing one would stop everything for seconds. */
@@ -103,14 +104,6 @@ function explain(error: unknown): Error {
     ? "its permissions do not allow it"
     : cause.message;
   return new UnreadableFileError(why, { cause });
-}
-
-/**
- * Returns whether the runtime, not the file system, refused: a flag would help.
- */
-export function isForbidden(error: unknown): boolean {
-  const { name, code } = error as NodeJS.ErrnoException;
-  return name === "NotCapable" || code === "ERR_ACCESS_DENIED";
 }
 
 /** Returns whether the error says that there is no such file. */

@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Notice } from "../connector.ts";
 import { DialError } from "../errors.ts";
+import { isForbidden } from "../host/forbidden.ts";
 import { type HostKey, hostLabel, type ResolvedHost } from "../host/host.ts";
 import type { HostKeyCheck } from "./check.ts";
 import { expandHome } from "../host/local_user.ts";
@@ -27,7 +28,7 @@ import {
   formatLine,
   retractLine,
 } from "./append.ts";
-import { isForbidden, readKnownHosts, rereadKnownHosts } from "./files.ts";
+import { readKnownHosts, rereadKnownHosts } from "./files.ts";
 import type { KnownHosts } from "./lookup.ts";
 
 const USER_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];

@@ -6,7 +6,7 @@
 
 import { execFile } from "node:child_process";
 import process from "node:process";
-import { isForbidden } from "../host_key/files.ts";
+import { flagsFor, isForbidden } from "../host/forbidden.ts";
 import { serverText } from "../session/server_text.ts";
 
 /** A version of OpenSSH. */
@@ -108,7 +108,7 @@ export function unusable(path: string, error: unknown): ProgramError {
   const name = JSON.stringify(path);
   const why = isForbidden(error)
     ? `the runtime does not permit to run ${name}, run with ` +
-      `--allow-run=${path} --allow-env`
+      flagsFor(error, "run", path)
     : code === "ENOENT"
     ? `there is no program ${name}: ${INSTALL}`
     : code === "EACCES"

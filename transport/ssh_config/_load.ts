@@ -7,6 +7,7 @@
 import { constants, type Stats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import process from "node:process";
+import { flagsFor, isForbidden } from "../host/forbidden.ts";
 import { localUid } from "../host/local_user.ts";
 import { errorAt, type SourceLine, SshConfigError } from "./errors.ts";
 import { expandGlob, isAbsent } from "./_glob.ts";
@@ -220,10 +221,9 @@ function unreadable(
   cause: unknown,
   include: SourceLine | undefined,
 ): SshConfigError {
-  const { name, code, message } = cause as Error & { code?: string };
-  // Deno's own refusal, which is not the operating system's.
-  const why = name === "NotCapable" || name === "PermissionDenied" && !code
-    ? `grant --allow-read=${path}, or set config: false`
+  const { code, message } = cause as Error & { code?: string };
+  const why = isForbidden(cause)
+    ? `grant ${flagsFor(cause, "read", path)}, or set config: false`
     : code ?? message;
   const text = `Cannot read ${path}: ${why}`;
   return include === undefined
