@@ -228,6 +228,8 @@ export class Dial {
       const client = new ssh2.Client();
       let transport: Ssh2Transport;
       const fail = () => reject(this.#progress.failure(this.#auth));
+      // It has hung up while the rest was loaded, and tells nobody once more.
+      if (socket.closed) return fail();
       const onEnd = () => {
         // A server that hangs up while its key is judged may have shown a
         // wrong one, and that is then the error.

@@ -15,6 +15,7 @@ import {
 } from "../../../../transport/errors.ts";
 import type { ResolvedHost, SshHost } from "../../../../transport/host/host.ts";
 import { Dial } from "../../../../transport/ssh2/dial/dial.ts";
+import { HYBRIDS } from "../../../../transport/ssh2/dial/_kem.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 import { Ssh2Connector } from "../../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
@@ -116,6 +117,25 @@ Deno.test("Ssh2Connector.connect() names the phase tcp for a refused port", asyn
   const error = await failure(peer.host);
   assertEquals([error.phase, error.throttled], ["tcp", false]);
   assertMatch(error.message, /ECONNREFUSED/);
+});
+
+Deno.test("Ssh2Connector.connect() sees a server that hangs up while the dial still loads something", async () => {
+  await using peer = await startPeer((socket) => socket.end());
+  const [hybrid] = HYBRIDS as unknown as { load: () => Promise<unknown> }[];
+  const { load } = hybrid!;
+  hybrid!.load = async () => {
+    await until(() => peer.accepted === 1);
+    await peer.left();
+    // Our end of it is closed in the turn after.
+    await new Promise((resolve) => setTimeout(resolve));
+    return await load();
+  };
+  try {
+    const error = await failure(peer.host);
+    assertEquals([error.phase, error.throttled], ["banner", true]);
+  } finally {
+    hybrid!.load = load;
+  }
 });
 
 Deno.test("Dial.run() ends when its time is up, of which a part was spent before", async () => {
