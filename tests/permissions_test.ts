@@ -140,6 +140,23 @@ Deno.test({
   },
 });
 
+Deno.test("a proxy command needs the shell and its variables", async () => {
+  await using server = await EmbeddedServer.start();
+  const pipe = `const it = await Deno.connect({ hostname: "%h", port: %p });
+    it.readable.pipeTo(Deno.stdout.writable);
+    await Deno.stdin.readable.pipeTo(it.writable);`.replaceAll(/\s+/g, " ");
+  const proxyCommand = `${Deno.execPath()} eval '${pipe}'`;
+  const task = { host: server.host({ proxyCommand }), config: false } as const;
+  const env = { SHELL: "/bin/sh" };
+  const least = ["--allow-run", "--allow-env"];
+  assertEquals(await runWith(least, task, env), ENOUGH);
+  for (const flag of ["--allow-run", "--allow-env"]) {
+    const rest = least.filter((it) => !it.startsWith(flag));
+    const { out, err } = await runWith(rest, task, env);
+    assertEquals([out, err.includes(flag)], ["", true], err);
+  }
+});
+
 Deno.test({
   name: noSsh || noSshd
     ? `a host over ssh needs the program, its variables and a folder (${sshHint})`
