@@ -239,7 +239,7 @@ async function removeOthers(
   options: CheckedTransferOptions,
   tally: Tally,
 ): Promise<void> {
-  const { dryRun = false, filter, signal } = options;
+  const { dryRun = false, filter, onError, signal } = options;
   const [failure] = tally.failures;
   if (failure !== undefined) {
     return tally.notice(
@@ -263,7 +263,13 @@ async function removeOthers(
     signal?.throwIfAborted();
     if (dryRun) tally.changes.push({ kind: "delete", path });
     else {
-      await target.remove(path);
+      try {
+        await target.remove(path);
+      } catch (error) {
+        const isNoted = onError === "continue" && isAboutEntry(error);
+        if (!isNoted) throw error;
+        return tally.failed(path, error);
+      }
       tally.hasChanged = true;
       tally.deleted++;
     }

@@ -79,18 +79,21 @@ async function placeLink(
   }
 }
 
+/** The error of a link to a name that this side cannot tell. */
+export function unreadableLink(path: string): SftpError {
+  return transferError(
+    "SSH_SFTP_TRANSFER_REFUSED",
+    path,
+    "it is a link to a name that is not UTF-8",
+  );
+}
+
 /** Makes a local link, in place of whatever is no folder. */
 export async function downloadLink(
   target: string,
   { from, to }: Item,
 ): Promise<void> {
-  if (!isUnicodeFileName(target)) {
-    throw transferError(
-      "SSH_SFTP_TRANSFER_REFUSED",
-      from,
-      "it is a link to a name that is not UTF-8",
-    );
-  }
+  if (!isUnicodeFileName(target)) throw unreadableLink(from);
   const folder = folderOf(to);
   const name = unfinishedName(nameOf(to));
   try {

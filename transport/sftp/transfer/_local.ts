@@ -12,7 +12,7 @@ import {
   utimes,
 } from "node:fs/promises";
 import { join } from "node:path";
-import { quotedPath } from "../errors.ts";
+import { quotedPath, SftpError } from "../errors.ts";
 import type { PacketBuffers } from "../splitter.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
 import type {
@@ -40,7 +40,15 @@ export const LOCAL_SOURCE: Source = {
   async list(path, count) {
     const names = await readdir(path);
     for (const _ of names) count();
-    return await Promise.all(names.map((name) => childOf(path, name)));
+    // Of two names that look alike one is not UTF-8.
+    const seen = new Set<string>();
+    return await Promise.all(names.map((name) => {
+      if (seen.has(name)) {
+        return { name, path: join(path, name), refused: LOSSY };
+      }
+      seen.add(name);
+      return childOf(path, name);
+    }));
   },
   async follow(path) {
     try {
@@ -55,11 +63,20 @@ async function childOf(folder: string, name: string): Promise<Child> {
   const path = join(folder, name);
   const entry = await lookIfThere(path);
   if (entry !== undefined) return { name, ...entry };
-  // What is not UTF-8 becomes U+FFFD, which names another file, or none.
-  const refused = name.includes("\ufffd")
-    ? "its name is not UTF-8"
-    : "it was removed meanwhile";
+  const refused = isLossy(name) ? LOSSY : "it was removed meanwhile";
   return { name, path, refused };
+}
+
+const LOSSY = "its name is not UTF-8";
+
+/** What is not UTF-8 becomes U+FFFD, which names another file, or none. */
+function isLossy(name: string): boolean {
+  return name.includes("\ufffd");
+}
+
+function lossy(folder: string): Entry {
+  const info = { size: 0, mode: 0, atime: 0, mtime: 0 };
+  return { path: folder, kind: "other", info };
 }
 
 /** Looks at a path; `undefined` if there is nothing. Follows no link. */
@@ -254,6 +271,8 @@ export const LOCAL_TARGET: Target = {
       for (const name of await readdir(path)) {
         const entry = await lookIfThere(join(path, name));
         if (entry !== undefined) entries.set(name, entry);
+        // Under what is nobody's name: it is not that of its own path.
+        else if (isLossy(name)) entries.set(`${name}/`, lossy(path));
       }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -266,6 +285,14 @@ export const LOCAL_TARGET: Target = {
     await mkdir(path, { recursive });
   },
   async remove(path) {
+    if (path.endsWith("/")) {
+      const name = path.slice(0, -1);
+      throw new SftpError(
+        "SSH_SFTP_TRANSFER_REFUSED",
+        `Cannot remove ${quotedPath(name)}: ${LOSSY}`,
+        { path: name },
+      );
+    }
     await rm(path, { recursive: true, force: true });
   },
   removeFile: unlink,

@@ -13,7 +13,7 @@ import { cleanedUp, finished, leftBelow, leftFor } from "../_unfinished.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { afterChanges, checkPaths } from "./_errors.ts";
 import { sweep } from "./_left_over.ts";
-import { uploadLink } from "./_links.ts";
+import { unreadableLink, uploadLink } from "./_links.ts";
 import { LOCAL_SOURCE, lookAt } from "./_local.ts";
 import {
   checkPlan,
@@ -171,7 +171,12 @@ async function tidy(
 
 /** Where a link leads to, also if that is not UTF-8. */
 async function targetOf(path: string): Promise<string> {
-  const target: Uint8Array | string = await readlink(path, "buffer");
-  // Deno gives text whatever it is asked for, and throws where it is none.
-  return typeof target === "string" ? target : decodeFileName(target);
+  try {
+    const target: Uint8Array | string = await readlink(path, "buffer");
+    return typeof target === "string" ? target : decodeFileName(target);
+  } catch (error) {
+    // Deno gives text whatever it is asked for, and throws where it is none.
+    if ((error as Error).name !== "InvalidData") throw error;
+    throw unreadableLink(path);
+  }
 }

@@ -318,6 +318,64 @@ testCopy(
 
 testCopy(
   "upload",
+  "tells a name that is not UTF-8 from one that looks like it",
+  async ({ copy, server, source, target }) => {
+    await write(source, { "caf\ufffd": "1" });
+    await server.sftp.writeTextFile(`${source}/caf\udce9`, "x");
+    const { files, failures } = await copy(server.sftp, source, target, {
+      onError: "continue",
+    });
+    assertEquals([files, failures.length], [1, 1]);
+    assertEquals(await names(target), ["caf\ufffd"]);
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
+  "upload",
+  "goes on past a link that this runtime cannot read",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1" });
+    await server.sftp.symlink("caf\udce9", `${source}/b`);
+    await Deno.symlink("a", `${source}/c`);
+    const { failures } = await copy(server.sftp, source, target, {
+      onError: "continue",
+    });
+    assertEquals(
+      messages(failures.map(({ error }) => error)),
+      [
+        `Cannot copy "${source}/b": it is a link to a name that is not UTF-8`,
+      ].join(),
+    );
+    assertEquals(await names(target), ["a", "c"]);
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
+  "download",
+  "with delete says what it cannot delete, since its name is not UTF-8",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1" });
+    await write(target, { b: "2" });
+    await server.sftp.writeTextFile(`${target}/caf\udce9`, "x");
+    const { deleted, failures } = await copy(server.sftp, source, target, {
+      delete: true,
+      onError: "continue",
+    });
+    assertEquals([deleted, failures.length], [1, 1]);
+    await assertRejects(
+      () => copy(server.sftp, source, target, { delete: true }),
+      SftpError,
+      "its name is not UTF-8",
+    );
+    assertEquals(await names(target), ["a", "caf\ufffd"]);
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
+  "upload",
   "writes a file in place where its folder may not be written, and says so",
   async ({ copy, server, dir, source, target }) => {
     await Deno.writeTextFile(source, "new");
