@@ -368,7 +368,8 @@ export interface RemoteProcess extends AsyncDisposable {
   json<T = unknown>(): Promise<T>;
   /**
    * Sends a signal to the remote process group. Servers older than OpenSSH 7.9,
-   * forced commands and subsystems ignore it.
+   * forced commands and subsystems ignore it, and so does OpenSSH 9.2, but not
+   * 10.0, for whoever logs in as root: the command then goes on.
    *
    * `status` settles although nobody reads the outputs: after any signal but
    * `USR1` and `USR2`, output that finds its buffer full is dropped, unless
