@@ -1,8 +1,10 @@
 import { readlink, realpath } from "node:fs/promises";
 import { basename, posix } from "node:path";
-import { operationError } from "../errors.ts";
+import { operationError, SftpError } from "../errors.ts";
+import { isUnicodeFileName } from "../names.ts";
 import type { Context } from "./_copy_all.ts";
 import { transferError } from "./_errors.ts";
+import { targetOf, unreadableLink } from "./_links.ts";
 import { lookIfThere } from "./_local.ts";
 import { type Entry, folderOf, type Item } from "./_plan.ts";
 import { realTarget, type RemoteTarget } from "./_remote.ts";
@@ -87,9 +89,10 @@ export async function aimAt(
     case "link": {
       // In a tree it may be one that the server had made, and lead anywhere.
       if (!isNamed || options.replaceLinks) return { to, there };
-      const real = await realpath(to).catch(async () =>
-        posix.resolve(folderOf(to), await readlink(to))
-      );
+      const real = await namedBy(to, realpath).catch(async (error) => {
+        if (error instanceof SftpError) throw error;
+        return posix.resolve(folderOf(to), await namedBy(to, readlink));
+      });
       return { to: real, there: await lookIfThere(real) ?? null };
     }
     case "other":
@@ -100,4 +103,14 @@ export async function aimAt(
       );
   }
   return { to, there };
+}
+
+/** To a name that is not UTF-8 a runtime writes under one that looks like it. */
+async function namedBy(
+  link: string,
+  read: Parameters<typeof targetOf>[1],
+): Promise<string> {
+  const target = await targetOf(link, read);
+  if (isUnicodeFileName(target)) return target;
+  throw unreadableLink(link);
 }

@@ -1,6 +1,6 @@
 import { rename, rm, symlink } from "node:fs/promises";
 import { SftpError } from "../errors.ts";
-import { isUnicodeFileName } from "../names.ts";
+import { decodeFileName, isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import { transferError } from "./_errors.ts";
@@ -76,6 +76,26 @@ async function placeLink(
   } catch (error) {
     if (signal?.aborted) await cleanedUp(sftp.remove(path));
     throw error;
+  }
+}
+
+/**
+ * Where a local link leads to, also if that is not UTF-8.
+ *
+ * @param path The link.
+ * @param read `readlink` or `realpath`.
+ */
+export async function targetOf(
+  path: string,
+  read: (path: string, encoding: "buffer") => Promise<Uint8Array | string>,
+): Promise<string> {
+  try {
+    const target = await read(path, "buffer");
+    return typeof target === "string" ? target : decodeFileName(target);
+  } catch (error) {
+    // Deno gives text whatever it is asked for, and throws where it is none.
+    if ((error as Error).name !== "InvalidData") throw error;
+    throw unreadableLink(path);
   }
 }
 

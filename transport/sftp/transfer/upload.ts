@@ -7,13 +7,12 @@
 import { readlink } from "node:fs/promises";
 import { sep } from "node:path";
 import { filterOf } from "../_patterns.ts";
-import { decodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
 import { cleanedUp, finished, leftBelow, leftFor } from "../_unfinished.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { afterChanges, checkPaths } from "./_errors.ts";
 import { sweep } from "./_left_over.ts";
-import { unreadableLink, uploadLink } from "./_links.ts";
+import { targetOf, uploadLink } from "./_links.ts";
 import { LOCAL_SOURCE, lookAt } from "./_local.ts";
 import {
   checkPlan,
@@ -121,7 +120,7 @@ export async function uploadWith(
       make: {
         file: (item, context) => uploadFile(target, item, context),
         link: async (item) => {
-          const says = await targetOf(item.from);
+          const says = await targetOf(item.from, readlink);
           await uploadLink(target, says, item, { tally, signal });
         },
       },
@@ -166,17 +165,5 @@ async function tidy(
     .catch(() => undefined); // the copy tells what is wrong
   if (entries !== undefined) {
     await sweep(folder, entries, plan, target, options);
-  }
-}
-
-/** Where a link leads to, also if that is not UTF-8. */
-async function targetOf(path: string): Promise<string> {
-  try {
-    const target: Uint8Array | string = await readlink(path, "buffer");
-    return typeof target === "string" ? target : decodeFileName(target);
-  } catch (error) {
-    // Deno gives text whatever it is asked for, and throws where it is none.
-    if ((error as Error).name !== "InvalidData") throw error;
-    throw unreadableLink(path);
   }
 }

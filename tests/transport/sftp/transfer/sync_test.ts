@@ -354,6 +354,28 @@ testCopy(
 
 testCopy(
   "download",
+  "writes through no link to a name that is not UTF-8",
+  async ({ copy, server, dir, source, target }) => {
+    await Deno.writeTextFile(source, "new");
+    await Deno.mkdir(target);
+    for (const there of [true, false]) {
+      if (there) await server.sftp.writeTextFile(`${target}/caf\udce9`, "old");
+      else await server.sftp.remove(`${target}/caf\udce9`);
+      await server.sftp.symlink("caf\udce9", `${target}/link-${there}`);
+      await assertRejects(
+        () => copy(server.sftp, source, `${target}/link-${there}`),
+        SftpError,
+        "it is a link to a name that is not UTF-8",
+      );
+    }
+    assertEquals(await names(target), ["link-false", "link-true"]);
+    assertEquals(await names(dir), ["source", "target"]);
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
+  "download",
   "with delete says what it cannot delete, since its name is not UTF-8",
   async ({ copy, server, source, target }) => {
     await write(source, { a: "1" });
