@@ -268,7 +268,7 @@ async function removeOthers(
       } catch (error) {
         const isNoted = onError === "continue" && isAboutEntry(error);
         if (!isNoted) throw error;
-        return tally.failed(path, error);
+        return tally.failed(path.replace(/\/$/, ""), error);
       }
       tally.hasChanged = true;
       tally.deleted++;

@@ -269,7 +269,9 @@ export const LOCAL_TARGET: Target = {
     const entries = new Map<string, Entry>();
     try {
       for (const name of await readdir(path)) {
-        const entry = await lookIfThere(join(path, name));
+        const entry = entries.has(name)
+          ? undefined
+          : await lookIfThere(join(path, name));
         if (entry !== undefined) entries.set(name, entry);
         // Under what is nobody's name: it is not that of its own path.
         else if (isLossy(name)) entries.set(`${name}/`, lossy(path));
