@@ -114,9 +114,9 @@ export interface TransferOptions {
   readonly parents?: boolean;
   /**
    * What happens when an entry of a tree cannot be copied, or removed by
-   * `delete`. `"stop"`: the transfer ends with its error. `"continue"`: the others are copied, and the
-   * result has it in `failures`. A name that cannot be copied, since it is not
-   * UTF-8, is an error when the others are copied.
+   * `delete`. `"stop"`: the transfer ends with its error. `"continue"`: the
+   * others are copied, and the result has it in `failures`. A name that cannot
+   * be copied, since it is not UTF-8, is an error when the others are copied.
    *
    * @default {"stop"}
    */
