@@ -10,6 +10,7 @@ import { secretLine } from "../command/option_rules.ts";
 import type { SudoCommand } from "../command/sudo_command.ts";
 import { Field } from "../options/table.ts";
 import type { SudoQuestion } from "../process.ts";
+import { encodeText } from "../sftp/names.ts";
 import { type PasswordQuestion, SudoWatcher } from "./_sudo_watcher.ts";
 import {
   accountFailureOf,
@@ -227,7 +228,7 @@ export class SudoTalk {
     const { preamble } = this.#command;
     const pending = preamble === ""
       ? undefined
-      : this.#hooks.write(Buffer.from(preamble));
+      : this.#hooks.write(encodeText(preamble));
     if (pending === undefined) this.#hooks.started();
     else pending.then(() => this.#hooks.started());
   }

@@ -518,6 +518,25 @@ Deno.test("SudoTalk holds little of what comes before the command, however much 
   assert(message.length < 500);
 });
 
+Deno.test("SudoTalk sends a variable with a file name that is not UTF-8 as its bytes", () => {
+  const command = sudoCommand("ls", {
+    sudo: true,
+    env: { NAME: "caf\udce9 \u{1f600}" },
+  });
+  const sent: Uint8Array[] = [];
+  const it = new SudoTalk(command, "ops@db1:22", {
+    write: (bytes) => void sent.push(bytes),
+    started() {},
+    failed(error) {
+      throw error;
+    },
+  });
+  it.stderr(Buffer.from(command.begin + command.start));
+  it.stdout(Buffer.from(command.start));
+  assert(Buffer.concat(sent).includes(Buffer.from("caf\xe9 ", "latin1")));
+  assert(Buffer.concat(sent).includes("\u{1f600}"));
+});
+
 /** Asks for a password as sudo does, and becomes nobody. */
 const FAKE_SUDO = `#!/bin/sh
 while [ "$1" != -- ]; do
