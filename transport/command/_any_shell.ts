@@ -43,8 +43,11 @@ export function inSingleQuotes(text: string): string {
 export function posixLine(script: string, args: readonly string[]): string {
   // csh takes no line feed in quotes.
   const isCoded = args.some((arg) => arg.includes("\n"));
+  const decode = args.every((arg) => arg.isWellFormed())
+    ? DECODE
+    : DECODE_BYTES;
   const [text, words] = isCoded
-    ? [`${DECODE} ${script}`, args.map(encoded)]
+    ? [`${decode} ${script}`, args.map(encoded)]
     : [script, args];
   return `exec /bin/sh -c ${quoted(text)} sh ${words.map(quoted).join(" ")}`;
 }
@@ -52,6 +55,10 @@ export function posixLine(script: string, args: readonly string[]): string {
 /** The `x` keeps `$()` from taking line feeds at the end away. */
 const DECODE = 'for _sshpool do shift; _sshpool=$(printf %bx "$_sshpool"); ' +
   'set -- "$@" "${_sshpool%x}"; done; unset _sshpool;';
+
+/** Where bytes are not UTF-8, bash 5.2 may give others for `%x` with UTF-8. */
+const DECODE_BYTES = `_sshpool_lc=\${LC_ALL-}; LC_ALL=C; ${DECODE} ` +
+  'LC_ALL=$_sshpool_lc; [ "$LC_ALL" ] || unset LC_ALL; unset _sshpool_lc;';
 
 function encoded(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");

@@ -4,8 +4,14 @@
 import { assertEquals } from "@std/assert";
 import { commandLine, sentLine } from "../../../transport/command/command.ts";
 import { sh } from "../../../transport/command/template.ts";
+import { encodeFileName } from "../../../transport/sftp/names.ts";
 import { Random, replay, seed } from "../../kit/random.ts";
-import { onShells, type Shell, SHELLS } from "../../kit/shells.ts";
+import {
+  onShells,
+  POSIX_SHELLS,
+  type Shell,
+  SHELLS,
+} from "../../kit/shells.ts";
 
 /** What is special somewhere, and what was once read as a command. */
 const SPICE = [
@@ -79,6 +85,26 @@ onShells(
       const lines = groups(values, 20)
         .map((group) => sentLine([...PRINT, ...group]));
       assertEquals(await printed(shell, lines), values, replay(seed));
+    }
+  },
+);
+
+onShells(
+  POSIX_SHELLS,
+  "sentLine() hands file names that are not UTF-8 on next to line feeds, where /bin/sh is",
+  async ({ path, home, run }) => {
+    const names = ["\udcc3\\", "\\\udce9", "\udcf0\udc9f\n", "x\udcff", "\n"];
+    const line = sentLine(["/usr/bin/printf", "%s/", ...names])
+      .replace("exec /bin/sh", `exec ${path}`);
+    await Deno.writeFile(`${home}/line`, encodeFileName(line));
+    const hex = [...encodeFileName(names.join("/") + "/")]
+      .map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    for (const env of [{ LC_ALL: "C.UTF-8" }, { LANG: "C.UTF-8" }]) {
+      const { stdout } = await run(
+        `. ${home}/line | od -An -v -tx1 | tr -d ' \\n'`,
+        env,
+      );
+      assertEquals(stdout, hex);
     }
   },
 );
