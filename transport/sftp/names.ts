@@ -18,6 +18,7 @@ const MAX_TEXT_BYTES = 2048;
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 /** Matches those of them that stand for no byte. */
 const NO_BYTE = /[\ud800-\udc7f\udd00-\udfff]/u;
+const EACH_NO_BYTE = new RegExp(NO_BYTE, "gu");
 /** How many UTF-16 units become text at a time: a call takes so many arguments. */
 const UNITS = 8192;
 
@@ -100,7 +101,7 @@ export function isUnicodeFileName(name: string): boolean {
  * @returns Its bytes.
  */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
-  return hasNoBytes(text) ? ENCODER.encode(text) : encodeFileName(text);
+  return encodeFileName(text.replace(EACH_NO_BYTE, "\ufffd"));
 }
 
 /**

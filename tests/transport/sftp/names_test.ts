@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   decodeFileName,
   encodeFileName,
+  encodeText,
   isUnicodeFileName,
 } from "../../../transport/sftp/names.ts";
 import { slowdown } from "../../kit/linear.ts";
@@ -32,6 +33,16 @@ Deno.test("decodeFileName() keeps each byte that is not UTF-8 as a lone surrogat
   assertEquals(name, "a\udcffé\udcc3b\udced\udca0\udc80");
   assertEquals(encodeFileName(name), bytes);
   assertEquals(isUnicodeFileName(name), false);
+});
+
+Deno.test("encodeText() keeps the bytes of a file name next to half of a character", () => {
+  assertEquals(
+    encodeText("\udce9 \ud800 \udfff \u{1f600}"),
+    Uint8Array.of(
+      0xe9,
+      ...new TextEncoder().encode(" \ufffd \ufffd \u{1f600}"),
+    ),
+  );
 });
 
 Deno.test("encodeFileName() gives back any bytes that decodeFileName() took", () => {
