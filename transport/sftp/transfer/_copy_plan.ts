@@ -250,29 +250,32 @@ async function removeOthers(
   const { glob } = plan;
   const others = plan.folders.flatMap(({ to, names, below, isWhole }) =>
     [...states.get(`${to}/`)?.entries ?? []]
-      .filter(([name, { kind }]) => {
-        if (names.has(name) || isActive(name)) return false;
+      .filter(([key, { kind }]) => {
+        if (names.has(key) || isActive(key)) return false;
+        const name = key.replace(/\/$/, "");
         const isFolder = kind === "folder";
         const isMeant = isWhole || glob!.matches(below + name, isFolder);
         const path = `${below}${name}${isFolder ? "/" : ""}`;
         return isMeant && (filter === undefined || filter(path));
       })
-      .map(([name]) => `${to}/${name}`)
+      .map(([name, { fault }]) => ({
+        path: `${to}/${name.replace(/\/$/, "")}`,
+        fault,
+      }))
   );
-  await mapSome(others, atATime(options), async (path) => {
+  await mapSome(others, atATime(options), async ({ path, fault }) => {
     signal?.throwIfAborted();
-    if (dryRun) tally.changes.push({ kind: "delete", path });
-    else {
-      try {
-        await target.remove(path);
-      } catch (error) {
-        const isNoted = onError === "continue" && isAboutEntry(error);
-        if (!isNoted) throw error;
-        return tally.failed(path.replace(/\/$/, ""), error);
-      }
-      tally.hasChanged = true;
-      tally.deleted++;
+    try {
+      if (fault !== undefined) throw fault;
+      if (dryRun) return void tally.changes.push({ kind: "delete", path });
+      await target.remove(path);
+    } catch (error) {
+      const isNoted = onError === "continue" && isAboutEntry(error);
+      if (!isNoted) throw error;
+      return tally.failed(path, error);
     }
+    tally.hasChanged = true;
+    tally.deleted++;
   });
 }
 

@@ -74,9 +74,14 @@ function isLossy(name: string): boolean {
   return name.includes("\ufffd");
 }
 
-function lossy(folder: string): Entry {
+function lossy(path: string): Entry {
   const info = { size: 0, mode: 0, atime: 0, mtime: 0 };
-  return { path: folder, kind: "other", info };
+  const fault = new SftpError(
+    "SSH_SFTP_TRANSFER_REFUSED",
+    `Cannot remove ${quotedPath(path)}: ${LOSSY}`,
+    { path },
+  );
+  return { path, kind: "other", info, fault };
 }
 
 /** Looks at a path; `undefined` if there is nothing. Follows no link. */
@@ -274,7 +279,9 @@ export const LOCAL_TARGET: Target = {
           : await lookIfThere(join(path, name));
         if (entry !== undefined) entries.set(name, entry);
         // Under what is nobody's name: it is not that of its own path.
-        else if (isLossy(name)) entries.set(`${name}/`, lossy(path));
+        else if (isLossy(name)) {
+          entries.set(`${name}/`, lossy(`${path}/${name}`));
+        }
       }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -287,14 +294,6 @@ export const LOCAL_TARGET: Target = {
     await mkdir(path, { recursive });
   },
   async remove(path) {
-    if (path.endsWith("/")) {
-      const name = path.slice(0, -1);
-      throw new SftpError(
-        "SSH_SFTP_TRANSFER_REFUSED",
-        `Cannot remove ${quotedPath(name)}: ${LOSSY}`,
-        { path: name },
-      );
-    }
     await rm(path, { recursive: true, force: true });
   },
   removeFile: unlink,

@@ -23,6 +23,8 @@ export interface Entry {
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
   /** How many names it has, if that is known. */
   readonly names?: number;
+  /** Why it cannot be removed, if it cannot. */
+  readonly fault?: Error;
 }
 
 /** An entry of a folder; or a name of which nothing can be copied. */

@@ -398,6 +398,35 @@ testCopy(
 );
 
 testCopy(
+  "download",
+  "with delete asks filter for a name that is not UTF-8, and with dryRun promises nothing of it",
+  async ({ copy, server, source, target }) => {
+    await write(source, { a: "1" });
+    await write(target, { b: "2" });
+    await server.sftp.writeTextFile(`${target}/caf\udce9.log`, "x");
+    const kept = await copy(server.sftp, source, target, {
+      delete: true,
+      dryRun: true,
+      filter: (path) => !path.endsWith(".log"),
+    });
+    const all = await copy(server.sftp, source, target, {
+      delete: true,
+      dryRun: true,
+      onError: "continue",
+    });
+    for (const { changes } of [kept, all]) {
+      const paths = changes.map(({ path }) => path).toSorted();
+      assertEquals(paths, [`${target}/a`, `${target}/b`]);
+    }
+    assertEquals(
+      all.failures.map(({ path }) => path),
+      [`${target}/caf\ufffd.log`],
+    );
+  },
+  { ignore: Deno.build.os !== "linux" },
+);
+
+testCopy(
   "upload",
   "writes a file in place where its folder may not be written, and says so",
   async ({ copy, server, dir, source, target }) => {
