@@ -152,8 +152,9 @@ export interface ConnectionSpawnOptions extends SessionOptions {
   readonly sudo?: boolean | SudoOptions;
   /**
    * What the command reads. Streams and iterables (a Node `Readable` is one)
-   * may yield bytes or text; if one yields anything else, the command is
-   * stopped and the call rejects with a `TypeError`. A stream is locked once
+   * may yield bytes or text, in which a file name that is not UTF-8 is sent as
+   * SFTP has read it; if one yields anything else, the command is stopped and
+   * the call rejects with a `TypeError`. A stream is locked once
    * the command was sent, and cancelled if the command ends before it has read
    * all.
    *

@@ -1,4 +1,4 @@
-/** A file whose name is not UTF-8 is the same one for SFTP and for commands. */
+/** A file whose name is not UTF-8 is the same one for SFTP, commands and `stdin`. */
 
 import { assertEquals } from "@std/assert";
 import { commandLine, ConnectionPool, type SshHost } from "../../mod.ts";
@@ -41,6 +41,12 @@ for (const transport of ["ssh2", "openssh"] as const) {
         const inside = { cwd: folder, env: { LC_NAME: NAME } };
         const { stdout } = await pool.exec(host, 'cat "$LC_NAME"', inside);
         assertEquals(stdout, "its content");
+        const list = `${folder}/${NAME}\0`;
+        for (const stdin of [list, ReadableStream.from([list, list])]) {
+          const { stdout } = await pool.exec(host, "xargs -0 cat", { stdin });
+          const count = typeof stdin === "string" ? 1 : 2;
+          assertEquals(stdout, "its content".repeat(count));
+        }
       }),
   });
 }
@@ -54,6 +60,12 @@ if (!noSshd) {
         const cat = commandLine(["cat", `${folder}/${NAME}`]);
         const { stdout } = await pool.exec(host, [path, "-c", cat]);
         assertEquals(stdout, "its content");
+        const list = `${folder}/${NAME}\0`;
+        for (const stdin of [list, ReadableStream.from([list, list])]) {
+          const { stdout } = await pool.exec(host, "xargs -0 cat", { stdin });
+          const count = typeof stdin === "string" ? 1 : 2;
+          assertEquals(stdout, "its content".repeat(count));
+        }
       }),
   );
 }

@@ -17,6 +17,7 @@ import {
 } from "../command/stdin.ts";
 import { showType } from "../options/show_value.ts";
 import type { RemoteProcess, StdinSource } from "../process.ts";
+import { encodeText } from "../sftp/names.ts";
 import { callersError } from "./callers_error.ts";
 import { exitError } from "./check_exit.ts";
 import { readAlong } from "./process_reads.ts";
@@ -36,8 +37,6 @@ export interface ByteSource {
   cancel(reason?: unknown): void;
 }
 
-const encoder = new TextEncoder();
-
 /**
  * Begins to read a source.
  *
@@ -46,7 +45,7 @@ const encoder = new TextEncoder();
  * @throws {TypeError} If it is none, or it is being read.
  */
 export function openStdin(source: StdinSource): Uint8Array | ByteSource {
-  if (typeof source === "string") return encoder.encode(source);
+  if (typeof source === "string") return encodeText(source);
   const fault = stdinFault(source);
   if (fault !== undefined) {
     throw new TypeError(
@@ -169,12 +168,12 @@ class Pieces implements ByteSource {
     const whole = this.#half + text;
     const isSplit = /[\ud800-\udbff]$/.test(whole);
     this.#half = isSplit ? whole.slice(-1) : "";
-    return encoder.encode(isSplit ? whole.slice(0, -1) : whole);
+    return encodeText(isSplit ? whole.slice(0, -1) : whole);
   }
 
   /** Half a character that nothing completes becomes U+FFFD. */
   #flush(): Uint8Array {
-    const bytes = encoder.encode(this.#half);
+    const bytes = encodeText(this.#half);
     this.#half = "";
     return bytes;
   }

@@ -94,14 +94,16 @@ export function isUnicodeFileName(name: string): boolean {
 }
 
 /**
- * Encodes what is sent to a server, such as a command with a file name in it.
+ * Encodes what is sent to a server, such as a command with a file name in it, or
+ * a list of such names that a command reads.
  * What no name has in it becomes U+FFFD, as it does everywhere else.
  *
  * @param text The text.
  * @returns Its bytes.
  */
 export function encodeText(text: string): Uint8Array<ArrayBuffer> {
-  return encodeFileName(text.replace(EACH_NO_BYTE, "\ufffd"));
+  if (text.isWellFormed()) return ENCODER.encode(text);
+  return encodeEach(text.replace(EACH_NO_BYTE, "\ufffd"));
 }
 
 /**
