@@ -16,6 +16,8 @@ export function isDenied(error: unknown): boolean {
 
 /** The end of a file that was written to the server: what it has beside content, and its name. */
 export class Finish {
+  /** Whether the file was made with its permissions, since nobody may set them. */
+  isMadeWithMode = false;
   readonly #target: RemoteTarget;
   readonly #item: Item;
   readonly #context: Context;
@@ -140,7 +142,7 @@ export class Finish {
         "A time after 2106 was set to that of 2106",
       );
     }
-    if (this.#target.refusesAttributes) return;
+    if (this.isMadeWithMode) return;
     // What was there before keeps its permissions.
     const changes = {
       mode: inPlace === undefined || preserve === true ? mode : undefined,

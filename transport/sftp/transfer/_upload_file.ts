@@ -119,6 +119,9 @@ class Upload {
     const folder = folderOf(to);
     const path = folder + name;
     let file = part?.file;
+    // That of another file may be refused while this one is written.
+    this.#end.isMadeWithMode = file === undefined &&
+      this.#target.refusesAttributes;
     let isKept = resume;
     try {
       const [opening, looking] = await Promise.allSettled([

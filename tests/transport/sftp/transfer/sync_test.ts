@@ -492,6 +492,19 @@ testCopy(
   { args: ["-P", "setstat,fsetstat"] },
 );
 
+testCopy(
+  "upload",
+  "gives a file its permissions where those of another are refused while it is written",
+  async ({ copy, server, source, target }) => {
+    await write(source, { b: "2" });
+    await Deno.writeFile(`${source}/a`, content(20_000_000), { mode: 0o755 });
+    await copy(server.sftp, source, target);
+    assertEquals(await modeOf(`${target}/a`), 0o755 & ~umask());
+    assertEquals(await modeOf(`${target}/b`), 0o666 & ~umask());
+  },
+  { args: ["-P", "setstat,fsetstat"] },
+);
+
 for (const args of [[], ["-P", "limits"]]) {
   const how = args.length === 0 ? "says" : "does not say";
   testCopies(
