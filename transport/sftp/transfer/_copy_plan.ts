@@ -250,18 +250,16 @@ async function removeOthers(
   const { glob } = plan;
   const others = plan.folders.flatMap(({ to, names, below, isWhole }) =>
     [...states.get(`${to}/`)?.entries ?? []]
-      .filter(([key, { kind }]) => {
-        if (names.has(key) || isActive(key)) return false;
-        const name = key.replace(/\/$/, "");
+      .filter(([key]) => !names.has(key) && !isActive(key))
+      // A name that is not UTF-8 has a "/" at the end of its key.
+      .map(([key, entry]) => ({ ...entry, name: key.replace(/\/$/, "") }))
+      .filter(({ name, kind }) => {
         const isFolder = kind === "folder";
         const isMeant = isWhole || glob!.matches(below + name, isFolder);
         const path = `${below}${name}${isFolder ? "/" : ""}`;
         return isMeant && (filter === undefined || filter(path));
       })
-      .map(([name, { fault }]) => ({
-        path: `${to}/${name.replace(/\/$/, "")}`,
-        fault,
-      }))
+      .map(({ name, fault }) => ({ path: `${to}/${name}`, fault }))
   );
   await mapSome(others, atATime(options), async ({ path, fault }) => {
     signal?.throwIfAborted();
