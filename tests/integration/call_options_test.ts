@@ -122,16 +122,18 @@ interface Pair {
   readonly make: () => unknown;
 }
 
+/** Walks all pairs of a name and a value, or a part of them, in random order. */
 async function walk(
   pool: ConnectionPool,
   host: HostLike,
   dials: () => number,
+  part = 1,
 ): Promise<void> {
   const random = new Random(seed);
   await pool.exec(host, "echo first");
   const pairs = NAMES.flatMap((name) => VALUES.map((make) => ({ name, make })));
   const all = [...pairs];
-  while (all.length > 0) {
+  while (all.length > pairs.length * (1 - part)) {
     const [one] = all.splice(random.below(all.length), 1) as [Pair];
     // Now and then two at once.
     const other = random.below(3) === 0 ? random.pick(pairs) : one;
@@ -219,7 +221,8 @@ Deno.test({
         if (event.type === "connected") dials++;
       },
     });
-    await walk(pool, server.host(), () => dials);
+    // Ten processes for each pair: what sshd has no part in is tried above.
+    await walk(pool, server.host(), () => dials, 1 / 8);
     assertEquals(await server.acceptedConnections(), 1);
   },
 });

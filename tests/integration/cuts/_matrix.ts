@@ -4,10 +4,9 @@
  * nothing.
  *
  * `SSHPOOL_CUTS=all` runs the whole matrix, which takes some minutes. Without
- * it each verb is cut once at each point, and each verb in another way there.
- * Over `ssh`, whose processes cost more than all the rest, its dial, which is
- * the same one, is cut at two of five points, and what comes after it at every
- * other one, so that all have their turn.
+ * it the dial of a verb is cut at two of five points, and what comes after it at
+ * every other one, each verb in another way there, so that all have their turn;
+ * at every fourth one over `ssh`, whose processes cost more than all the rest.
  * `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
  *
  * @module
@@ -69,10 +68,14 @@ interface Job {
   readonly times: Times;
 }
 
+/** Of how many points behind the dial one is cut. */
+const POINTS_PER_CUT = { ssh2: 2, openssh: 4 };
+
 /** Whether a point is left to other verbs: each has two of five of the dial. */
-function isSpared(nth: number, point: number): boolean {
+function isSpared(nth: number, point: number, transport: Transport): boolean {
   const { length } = DIAL_SHARES;
-  if (point >= length) return (nth >> 1) % 2 === (point >> 1) % 2;
+  const of = POINTS_PER_CUT[transport];
+  if (point >= length) return ((nth >> 1) + (point >> 1)) % of !== 1;
   return nth % length !== point && (nth + 3) % length !== point;
 }
 
@@ -85,11 +88,11 @@ function* jobsOf(
 ): Generator<Job> {
   for (const [i, direction] of DIRECTIONS.entries()) {
     for (const [j, bytes] of cutsOf(recording, direction).entries()) {
-      if (!isWhole && transport === "openssh" && isSpared(nth, j)) continue;
-      // Another kind for the same point of the next verb. Over ssh, where points
-      // are left out, each part has every step of a dial with this one: a banner
-      // is surely missing only where what comes down is cut each time.
-      const turn = nth + i + j + (transport === "openssh" ? 2 : 0);
+      if (!isWhole && isSpared(nth, j, transport)) continue;
+      // Another kind for the same point of the next verb. With this one each part
+      // has every step of a dial: a banner is surely missing only where what
+      // comes down is cut each time.
+      const turn = nth + i + j + 7;
       for (const [k, how] of HOWS.entries()) {
         for (const [l, times] of TIMES.entries()) {
           const isChosen = turn % 3 === k && (turn >> 1) % 2 === l &&

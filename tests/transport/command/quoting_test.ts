@@ -118,8 +118,8 @@ onShells(
       [
         sh`${PRINT} ${group}`,
         // deno-fmt-ignore
-        ...group.map((v) => sh`${PRINT} x${v}y "x ${v} y" 'x ${v} y'`),
-      ].join(";")
+        ...group.map((v) => sh`x${v}y "x ${v} y" 'x ${v} y'`),
+      ].join(" ")
     );
     const expected = groups(values, 10).flatMap((group) => [
       ...group,
