@@ -5,7 +5,7 @@ import { ConnectionPool, type SshHost } from "../../mod.ts";
 import { Dropbear, dropbearHint, noDropbear } from "../kit/dropbear.ts";
 import { noSshd, sshdHint, startSshd } from "../kit/sshd.ts";
 
-const COMMANDS = 1_000;
+const COMMANDS = 300;
 const CALLERS = 50;
 
 /** Runs the commands; gives what did not succeed, or is not right. */
@@ -37,7 +37,7 @@ async function wrongResults(
 }
 
 Deno.test({
-  name: "ConnectionPool runs 1,000 commands of 50 callers on dropbear, one " +
+  name: "ConnectionPool runs 300 commands of 50 callers on dropbear, one " +
     "session at a time" + (noDropbear ? ` (${dropbearHint})` : ""),
   ignore: noDropbear,
   async fn() {
@@ -48,7 +48,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "ConnectionPool runs 1,000 commands of 50 callers on sshd, ten " +
+  name: "ConnectionPool runs 300 commands of 50 callers on sshd, ten " +
     "sessions at a time" + (noSshd ? ` (${sshdHint})` : ""),
   ignore: noSshd,
   async fn() {

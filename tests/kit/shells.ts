@@ -5,10 +5,9 @@
  * @module
  */
 
-/** The shells, and the Debian package of each. */
+/** The shells, and the Debian package of each, where dash is `sh`. */
 const PACKAGES = {
   sh: "dash",
-  dash: "dash",
   bash: "bash",
   ksh: "ksh",
   zsh: "zsh",

@@ -21,7 +21,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { userInfo } from "node:os";
 import type { SshHost } from "../../transport/host/host.ts";
-import { freePort, greets } from "./ports.ts";
+import { freePort } from "./ports.ts";
 
 /**
  * The folder that packages of OpenSSH 10 were unpacked to, as `.ci/run` does;
@@ -87,7 +87,7 @@ export interface SshdOptions {
 /** The unprivileged account that a root's sshd lets in; made once, kept. */
 const TEST_USER = "sshpool-test";
 
-/** Starts an sshd, and waits until it answers. */
+/** Starts an sshd, and waits until it listens. */
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (sshdPath === undefined) throw new Error(`No sshd: ${sshdHint}`);
   const root = Deno.uid() === 0;
@@ -253,11 +253,12 @@ export class Sshd implements AsyncDisposable {
     process.status.then(() => ended = true);
     for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
       if (ended) break;
-      if (await greets(this.port, "SSH-2.0")) return undefined;
+      const log = (await this.log()).slice(before);
+      if (/^Server listening on /m.test(log)) return undefined;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await this.kill();
-    return (await this.log()).slice(before) || "no banner within 60 s";
+    return (await this.log()).slice(before) || "not listening within 60 s";
   }
 
   async #end(signal: Deno.Signal): Promise<void> {

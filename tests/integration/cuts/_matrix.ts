@@ -5,8 +5,8 @@
  *
  * `SSHPOOL_CUTS=all` runs the whole matrix, which takes some minutes. Without
  * it the dial of a verb is cut at two of five points, and what comes after it at
- * every other one, each verb in another way there, so that all have their turn;
- * at every fourth one over `ssh`, whose processes cost more than all the rest.
+ * every other one, each verb in another way there, so that all have their turn.
+ * Over `ssh`, whose processes cost more than all the rest, it is half of that.
  * `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
  *
  * @module
@@ -68,15 +68,14 @@ interface Job {
   readonly times: Times;
 }
 
-/** Of how many points behind the dial one is cut. */
-const POINTS_PER_CUT = { ssh2: 2, openssh: 4 };
-
-/** Whether a point is left to other verbs: each has two of five of the dial. */
+/** Whether a point is left to other verbs. */
 function isSpared(nth: number, point: number, transport: Transport): boolean {
   const { length } = DIAL_SHARES;
-  const of = POINTS_PER_CUT[transport];
-  if (point >= length) return ((nth >> 1) + (point >> 1)) % of !== 1;
-  return nth % length !== point && (nth + 3) % length !== point;
+  const isSsh = transport === "openssh";
+  if (point >= length) {
+    return ((nth >> 1) + (point >> 1)) % (isSsh ? 4 : 2) !== 1;
+  }
+  return nth % length !== point && (isSsh || (nth + 3) % length !== point);
 }
 
 /** The cells of a verb: all, or of each point one. */

@@ -7,26 +7,16 @@ import { forwardVerbs } from "./_forwards.ts";
 import { cutsTest } from "./_matrix.ts";
 import { transferVerbs } from "./_transfers.ts";
 
-const OVER = "openssh" as const;
-const LOST = ["connection, may have run", "connection, has not run"];
+const VERBS = [
+  ...commandVerbs,
+  ...forwardVerbs,
+  ...fileVerbs,
+  ...transferVerbs,
+];
 
 if (!noSsh) {
-  cutsTest("commands over ssh that are cut are whole or lost", commandVerbs, [
+  cutsTest("what is cut over ssh is whole or lost", VERBS, [
     "connection, may have run",
-  ], OVER);
-  cutsTest("tunnels over ssh that are cut are whole or lost", forwardVerbs, [
     "connection, has not run",
-  ], OVER);
-  cutsTest(
-    "file operations over ssh that are cut are whole or lost",
-    fileVerbs,
-    LOST,
-    OVER,
-  );
-  cutsTest(
-    "transfers over ssh that are cut are whole or lost",
-    transferVerbs,
-    LOST,
-    OVER,
-  );
+  ], "openssh");
 }

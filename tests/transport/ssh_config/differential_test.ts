@@ -16,7 +16,7 @@ type Printed = ReadonlyMap<string, readonly string[]>;
 
 const SSH = "ssh";
 const hasSsh = await sshVersion() !== undefined;
-const cases = casesOfRun(300);
+const cases = casesOfRun(120);
 
 async function sshVersion(): Promise<string | undefined> {
   try {
