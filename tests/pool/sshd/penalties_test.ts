@@ -1,7 +1,7 @@
 // OpenSSH 10 keeps those away for a while who failed to log in.
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { delay } from "@std/async";
+import { deadline, delay } from "@std/async";
 import { ConnectionPool } from "../../../mod.ts";
 import type { PoolEvent } from "../../../pool/mod.ts";
 import { AuthenticationError } from "../../../transport/errors.ts";
@@ -29,7 +29,13 @@ Deno.test({
       .catch((error) => error);
     assertInstanceOf(refused, AuthenticationError);
     // It is due once the process of that login has ended.
-    while (!(await sshd.log()).includes("activating")) await delay(10);
+    const isDue = async () => (await sshd.log()).includes("active penalty");
+    await deadline(
+      (async () => {
+        while (!await isDue()) await delay(10);
+      })(),
+      60_000,
+    );
     // The same address is not let in now, whoever it is.
     const { stdout } = await pool.exec(sshd.host(), "echo in");
     assertEquals(stdout, "in\n");
