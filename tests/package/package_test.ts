@@ -7,7 +7,13 @@ import { noSsh } from "../kit/ssh.ts";
 import { noSshd, startSshd } from "../kit/sshd.ts";
 import { inTerminal, noTerminal } from "../kit/terminal.ts";
 import { startHybridServer } from "../transport/ssh2/_hybrid_server.ts";
-import { LONG_MS, noNpm, PackageFolder, runtimeTest } from "./_kit.ts";
+import {
+  LONG_MS,
+  noNpm,
+  PackageFolder,
+  packageRuntimes,
+  runtimeTest,
+} from "./_kit.ts";
 import { serveSshd } from "./_sshd_server.ts";
 
 const ESBUILD = "0.28.2";
@@ -565,12 +571,12 @@ function countsOf(report: string, isBun: boolean): number[] {
 runtimeTest(
   "keeps the treaty of connectors, by the runtime's own test runner",
   async (command) => {
-    const version = await folder.succeed(...command, "--version");
-    const isBun = version[0] !== "v";
-    // Each adapter in the oldest Node and in Bun: a new Node starts the same ssh.
-    const isNew = version.startsWith("v26");
-    const hasSsh = !noSsh && !noSshd && !isNew;
-    const hasNats = !noNats && !isNew;
+    const isBun = (await folder.succeed(...command, "--version"))[0] !== "v";
+    // Each adapter in one Node and in Bun: a newer Node starts the same ssh.
+    const first = packageRuntimes.find((it) => it.command !== undefined);
+    const hasAll = isBun || command === first?.command;
+    const hasSsh = hasAll && !noSsh && !noSshd;
+    const hasNats = hasAll && !noNats;
     await using sshd = hasSsh ? await serveSshd() : undefined;
     await using nats = hasNats ? await NatsServer.start() : undefined;
     const { code, stdout, stderr } = await folder.run(

@@ -1,12 +1,12 @@
 // OpenSSH 10 keeps those away for a while who failed to log in.
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { deadline, delay } from "@std/async";
 import { ConnectionPool } from "../../../mod.ts";
 import type { PoolEvent } from "../../../pool/mod.ts";
 import { AuthenticationError } from "../../../transport/errors.ts";
 import { keyPair } from "../../../transport/testing/server/_keys.ts";
 import { openssh10, openssh10Hint, startSshd } from "../../kit/sshd.ts";
+import { until } from "../_faults_kit.ts";
 
 const name =
   "ConnectionPool waits out the penalty of an OpenSSH 10 for failed logins of others";
@@ -30,12 +30,7 @@ Deno.test({
     assertInstanceOf(refused, AuthenticationError);
     // It is due once the process of that login has ended.
     const isDue = async () => (await sshd.log()).includes("active penalty");
-    await deadline(
-      (async () => {
-        while (!await isDue()) await delay(10);
-      })(),
-      60_000,
-    );
+    await until(isDue, "the penalty");
     // The same address is not let in now, whoever it is.
     const { stdout } = await pool.exec(sshd.host(), "echo in");
     assertEquals(stdout, "in\n");
