@@ -77,10 +77,10 @@ const right = [];
 for (const cipher of ciphers) {
   const target = { ...host, algorithms: { cipher } };
   const results = await Promise.all(
-    Array.from({ length: 30 }, (_, i) => pool.exec(target, "yes " + i + " | head -c 40000")),
+    Array.from({ length: 30 }, (_, i) => pool.exec(target, "seq " + (i + 1) + "00000 " + (i + 1) + "05700")),
   );
   right.push(results.filter(({ stdout }, i) =>
-    stdout === (i + "\\n").repeat(40000).slice(0, 40000)).length);
+    stdout === Array.from({ length: 5701 }, (_, j) => (i + 1) * 100000 + j + "\\n").join("")).length);
 }
 await pool.close();
 console.log(JSON.stringify(right));

@@ -48,9 +48,10 @@ interface Runner {
   exec(command: string): Promise<{ code: number | null; stdout: string }>;
 }
 
-/** Prints 40 KB that say which command it was. */
-const print = (n: number) => `yes line-${n} | head -c 40000`;
-const printed = (n: number) => `line-${n}\n`.repeat(40_000).slice(0, 40_000);
+/** Prints 40 KB that say which command it was, and where in them one is. */
+const print = (n: number) => `seq ${n + 1}00000 ${n + 1}05700`;
+const printed = (n: number) =>
+  Array.from({ length: 5701 }, (_, i) => `${(n + 1) * 100_000 + i}\n`).join("");
 
 /** 30 commands one after the other, then 30 at once. */
 async function runAll(runner: Runner): Promise<void> {
