@@ -27,7 +27,7 @@ export function sharedSshd(options: SshdOptions = {}): Promise<Sshd> {
   const key = JSON.stringify(options);
   const known = running.get(key);
   if (known !== undefined) return known;
-  const started = startSshd(options).then(killAtEnd);
+  const started = startSshd({ reexec: true, ...options }).then(killAtEnd);
   running.set(key, started);
   return started;
 }

@@ -222,7 +222,7 @@ Deno.test({
       },
     });
     // Ten processes for each pair: what sshd has no part in is tried above.
-    await walk(pool, server.host(), () => dials, 1 / 8);
+    await walk(pool, server.host(), () => dials, 1 / 16);
     assertEquals(await server.acceptedConnections(), 1);
   },
 });

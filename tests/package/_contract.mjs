@@ -1,8 +1,8 @@
 /**
- * The treaty over the adapters, registered with the test runner of the runtime:
- * over ssh2 to the server in the process, over `ssh` to the sshd that `SSHD_URL`
- * hands out, if it is set, and over the bus of `NATS_SERVER`, if it is set, to a
- * worker with ssh2. Written for Node 20: no `await using`.
+ * The treaty over the adapters to the server in the process, registered with the
+ * test runner of the runtime: over ssh2, over `ssh` if `HAS_SSH` is set, and over
+ * the bus of `NATS_SERVER`, if it is set, to a worker with ssh2. Written for
+ * Node 20: no `await using`.
  */
 
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -17,38 +17,19 @@ import {
 } from "@sshpool/sshpool/testing";
 
 const { test } = await import("Bun" in globalThis ? "bun:test" : "node:test");
-const SSHD = process.env.SSHD_URL;
 const NATS = process.env.NATS_SERVER;
 /** How many shards the server of the bus maps to. */
 const SHARDS = Number(process.env.NATS_SHARDS);
 /** Hops are the worker's to dial. */
 const NOT_OVER_THE_BUS = "dials through a tunnel, and ends with it";
 
-async function embedded() {
+async function start(connector) {
   const server = await EmbeddedServer.start({
     maxSessions: 2,
     commands: contractCommands,
-    acceptEnv: ["LC_*"],
+    acceptEnv: ["LANG", "LC_*"],
   });
-  return {
-    host: server.host(),
-    lose: () => server.dropAll(),
-    end: () => server.close(),
-  };
-}
-
-async function ask(verb) {
-  const response = await fetch(`${SSHD}/${verb}`, { method: "POST" });
-  return await response.json();
-}
-
-async function sshd() {
-  const host = await ask("start");
-  return { host, lose: () => ask("kill"), end: () => {} };
-}
-
-async function start(connector, site) {
-  const { host, lose, end } = await site();
+  const host = server.host();
   const silent = await EmbeddedServer.start({ neverBanner: true });
   const { hostname, port } = silent.host();
   const sockets = await mkdtemp("/tmp/sshpool-contract-");
@@ -56,13 +37,13 @@ async function start(connector, site) {
   return {
     connector,
     host,
-    folder: site === sshd ? sockets : "/home/ops",
+    folder: "/home/ops",
     sockets,
     silent: () => ({ ...host, hostname, port }),
-    lose,
+    lose: () => server.dropAll(),
     async [Symbol.asyncDispose]() {
       await silent.close();
-      await end();
+      await server.close();
       await rm(sockets, { recursive: true });
     },
   };
@@ -105,21 +86,20 @@ async function overNats(rig) {
 
 connectorContract({
   name: "ssh2",
-  start: () => start(new Ssh2Connector(), embedded),
+  start: () => start(new Ssh2Connector()),
 }, { test });
 
-if (SSHD !== undefined) {
+if (process.env.HAS_SSH !== undefined) {
   connectorContract({
     name: "openssh",
-    start: () => start(new OpenSshConnector({ configFile: false }), sshd),
+    start: () => start(new OpenSshConnector({ configFile: false })),
   }, { test });
 }
 
 if (NATS !== undefined) {
   connectorContract({
     name: "nats",
-    start: async () =>
-      await overNats(await start(new Ssh2Connector(), embedded)),
+    start: async () => await overNats(await start(new Ssh2Connector())),
   }, {
     test(name, fn) {
       if (!name.endsWith(NOT_OVER_THE_BUS)) test(name, fn);

@@ -14,7 +14,6 @@ import {
   packageRuntimes,
   runtimeTest,
 } from "./_kit.ts";
-import { serveSshd } from "./_sshd_server.ts";
 
 const ESBUILD = "0.28.2";
 const TYPESCRIPT = { ts5: "5.9.3", ts7: "7.0.2" };
@@ -575,16 +574,15 @@ runtimeTest(
     // Each adapter in one Node and in Bun: a newer Node starts the same ssh.
     const first = packageRuntimes.find((it) => it.command !== undefined);
     const hasAll = isBun || command === first?.command;
-    const hasSsh = hasAll && !noSsh && !noSshd;
+    const hasSsh = hasAll && !noSsh;
     const hasNats = hasAll && !noNats;
-    await using sshd = hasSsh ? await serveSshd() : undefined;
     await using nats = hasNats ? await NatsServer.start() : undefined;
     const { code, stdout, stderr } = await folder.run(
       runnerOf(command, isBun),
       {
         args: [await install("_contract.mjs")],
         env: {
-          ...sshd !== undefined && { SSHD_URL: sshd.url },
+          ...hasSsh && { HAS_SSH: "1" },
           ...nats !== undefined && {
             NATS_SERVER: `127.0.0.1:${nats.port}`,
             NATS_SHARDS: String(SHARDS),

@@ -4,10 +4,9 @@
  * nothing.
  *
  * `SSHPOOL_CUTS=all` runs the whole matrix, which takes some minutes. Without
- * it the dial of a verb is cut at two of five points, and what comes after it at
- * every other one, each verb in another way there, so that all have their turn.
- * Over `ssh`, whose processes cost more than all the rest, it is half of that.
- * `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
+ * it the dial of a verb is cut at one of five points, and what comes after it at
+ * one of five or, over `ssh`, of seven, each verb in another way there, so that
+ * all have their turn. `SSHPOOL_CUTS_VERB` takes one verb alone, by its name.
  *
  * @module
  */
@@ -68,14 +67,16 @@ interface Job {
   readonly times: Times;
 }
 
+/**
+ * Of so many points of a dial and of what comes after it a verb has one. What
+ * else turns from cell to cell does so by two and by three: these do not.
+ */
+const EVERY = { ssh2: [5, 5], openssh: [5, 7] } as const;
+
 /** Whether a point is left to other verbs. */
 function isSpared(nth: number, point: number, transport: Transport): boolean {
-  const { length } = DIAL_SHARES;
-  const isSsh = transport === "openssh";
-  if (point >= length) {
-    return ((nth >> 1) + (point >> 1)) % (isSsh ? 4 : 2) !== 1;
-  }
-  return nth % length !== point && (isSsh || (nth + 3) % length !== point);
+  const [ofDial, ofRest] = EVERY[transport];
+  return (2 * nth + point) % (point < DIAL_SHARES.length ? ofDial : ofRest) > 0;
 }
 
 /** The cells of a verb: all, or of each point one. */
