@@ -106,7 +106,7 @@ export class Random {
 }
 
 /**
- * Runs a body with the next seeds until the time is over: two seconds, or
+ * Runs a body with the next seeds until the time is over: one second, or
  * `SSHPOOL_FUZZ_SECONDS`. Names what replays a case that fails.
  *
  * @returns How many cases there were.
@@ -114,7 +114,7 @@ export class Random {
 export async function fuzz(
   body: (random: Random) => void | Promise<void>,
 ): Promise<number> {
-  const ms = Number(Deno.env.get("SSHPOOL_FUZZ_SECONDS") || 2) * 1000;
+  const ms = Number(Deno.env.get("SSHPOOL_FUZZ_SECONDS") || 1) * 1000;
   const cases = casesOfRun(Infinity);
   const startedAt = performance.now();
   let at = 0;

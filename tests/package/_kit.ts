@@ -63,8 +63,9 @@ export const noNpm: boolean = find("npm") === undefined;
 export function runtimeTest(
   what: string,
   fn: (command: readonly string[]) => Promise<void>,
+  runtimes: readonly PackageRuntime[] = packageRuntimes,
 ): void {
-  for (const { name, command, hint } of packageRuntimes) {
+  for (const { name, command, hint } of runtimes) {
     const isMissing = command === undefined || noNpm;
     Deno.test({
       name: `the npm package ${what}, in ${name}` +

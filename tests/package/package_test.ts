@@ -346,12 +346,19 @@ for (const close of [true, false]) {
   const ends = `and the process ends ${
     close ? "after" : "also without"
   } close()`;
-  runtimeTest(`runs its main verbs, ${ends}`, async (command) => {
-    await withServers(command, async (hosts) => {
-      const expected = { ...EXPECTED, size: !close };
-      await expectOf(command, "_verbs.mjs", { ...hosts, close }, expected);
-    });
-  });
+  // What keeps a process alive is another thing in each runtime, and close() is
+  // not.
+  const runtimes = close ? packageRuntimes.slice(0, 1) : packageRuntimes;
+  runtimeTest(
+    `runs its main verbs, ${ends}`,
+    async (command) => {
+      await withServers(command, async (hosts) => {
+        const expected = { ...EXPECTED, size: !close };
+        await expectOf(command, "_verbs.mjs", { ...hosts, close }, expected);
+      });
+    },
+    runtimes,
+  );
   if (noSshd) continue;
   runtimeTest(
     `works with files, shells and forwards of sshd, ${ends}`,
@@ -360,6 +367,7 @@ for (const close of [true, false]) {
       const task = { host: sshd.host(), close };
       await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
     },
+    runtimes,
   );
   if (noSsh) continue;
   runtimeTest(
@@ -369,6 +377,7 @@ for (const close of [true, false]) {
       const task = { host: sshd.host({ transport: "openssh" }), close };
       await expectOf(command, "_sshd.mjs", task, EXPECTED_OF_SSHD);
     },
+    runtimes,
   );
 }
 

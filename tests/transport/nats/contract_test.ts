@@ -1,18 +1,16 @@
 // The treaty over a real NATS server: each test with a server, a worker and a
-// client of its own, over the fake, the embedded server and sshd.
+// client of its own, over the fake and the embedded server.
 
 import {
   connectorContract,
   type ContractRig,
 } from "../../../transport/testing/mod.ts";
 import { natsHint, noNats } from "../../kit/nats.ts";
-import { noSshd, sshdHint } from "../../kit/sshd.ts";
 import {
   embeddedSite,
   memoryRig,
   over,
   ssh2Connector,
-  sshdSite,
 } from "../contract/_contract.ts";
 import { overNats } from "./_kit.ts";
 
@@ -22,7 +20,6 @@ const NOT_OVER_THE_BUS = "dials through a tunnel, and ends with it";
 function prove(
   name: string,
   start: () => ContractRig | Promise<ContractRig>,
-  hint = noNats ? natsHint : undefined,
 ): void {
   connectorContract({
     name: `nats, ${name}`,
@@ -31,8 +28,8 @@ function prove(
     test(name, fn) {
       if (name.endsWith(NOT_OVER_THE_BUS)) return;
       Deno.test({
-        name: hint === undefined ? name : `${name} (${hint})`,
-        ignore: hint !== undefined,
+        name: noNats ? `${name} (${natsHint})` : name,
+        ignore: noNats,
         fn,
       });
     },
@@ -41,8 +38,3 @@ function prove(
 
 prove("memory", memoryRig);
 prove("ssh2, embedded", over(ssh2Connector, embeddedSite));
-prove(
-  "ssh2, sshd",
-  over(ssh2Connector, sshdSite),
-  noNats ? natsHint : noSshd ? sshdHint : undefined,
-);

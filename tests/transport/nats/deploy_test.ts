@@ -153,7 +153,7 @@ Deno.test("the StatefulSet of the page has the settings of the worker, and time 
 });
 
 testNats(
-  "an upgrade of two workers, one after the other, loses none of 500 commands",
+  "an upgrade of two workers, one after the other, loses none of 200 commands",
   async () => {
     if (noSshd) return;
     await using ends = new Ends();
@@ -188,7 +188,7 @@ testNats(
     let isUpgraded = false;
     let next = 0;
     const loop = async (name: string) => {
-      while (next < 500 || !isUpgraded) {
+      while (next < 200 || !isUpgraded) {
         const id = String(next++);
         const { stdout } = await pool.exec(name, `sleep 0.02; echo ${id}`, {
           check: true,
