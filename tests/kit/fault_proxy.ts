@@ -46,6 +46,7 @@ export class FaultLink {
   #client: Socket;
   #server: Socket;
   #stalled = false;
+  #isHeld = false;
   #cut: Cut | undefined;
   #queues = new Map<Socket, { due: number; data: Uint8Array | null }[]>();
   #timers = new Map<Socket, ReturnType<typeof setTimeout>>();
@@ -80,6 +81,14 @@ export class FaultLink {
     this.#stalled = false;
     this.#flush(this.#client);
     this.#flush(this.#server);
+  }
+
+  /**
+   * Keeps what the client sends from now on, also over a stall. What it has sent
+   * before goes on its way, and all that the server sends.
+   */
+  hold(): void {
+    this.#isHeld = true;
   }
 
   /** Ends both connections with a TCP reset. */
@@ -129,7 +138,9 @@ export class FaultLink {
   }
 
   #push(to: Socket, data: Uint8Array | null): void {
-    this.#queues.get(to)!.push({ due: Date.now() + this.delayMs, data });
+    const isHeld = this.#isHeld && to === this.#server;
+    const due = isHeld ? Infinity : Date.now() + this.delayMs;
+    this.#queues.get(to)!.push({ due, data });
     this.#flush(to);
   }
 
@@ -137,6 +148,7 @@ export class FaultLink {
     const queue = this.#queues.get(to)!;
     while (!this.#stalled && queue.length > 0) {
       const wait = queue[0]!.due - Date.now();
+      if (wait === Infinity) return;
       if (wait > 0) return this.#later(to, wait);
       this.#send(to, queue.shift()!.data);
     }
