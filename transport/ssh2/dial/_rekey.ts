@@ -31,13 +31,18 @@ export const REKEY_LIMITS: RekeyLimits = {
 };
 
 /**
- * How often the server may ask for new keys: each exchange takes a millisecond
- * of computing, in which nothing else of the process runs. sshd asks by volume
- * or by time, so both earn exchanges; its `RekeyLimit` may be 64 KiB or 1 s. It
- * takes the bytes of the next packet for blocks of 16, so that one of a
- * sixteenth of the limit is enough.
+ * How often the server may ask for new keys: each exchange takes computing, in
+ * which nothing else of the process runs. sshd asks by volume or by time, so both
+ * earn exchanges; its `RekeyLimit` may be 64 KiB or 1 s. It counts in blocks of
+ * the cipher, and takes the bytes of the next packet for such blocks: with 16
+ * bytes to a block it asks for each packet of nearly a sixteenth of the limit.
  */
-const SERVER_MAY = { atOnce: 20, eachMs: 500, eachBytes: 4 * 1024 };
+const SERVER_MAY = { atOnce: 20, eachMs: 500, eachBytes: 3_800 };
+
+/** Whether a message is part of a key exchange, by its type. */
+function isOfExchange(type: number | undefined): boolean {
+  return type !== undefined && type >= 20 && type < 50;
+}
 
 /** Exchanges keys again in time, and not too often. */
 export class Rekeying {
@@ -45,6 +50,8 @@ export class Rekeying {
   readonly #limits: RekeyLimits;
   readonly #inbound: Volume = { packets: 0, bytes: 0 };
   readonly #outbound: Volume = { packets: 0, bytes: 0 };
+  /** Bytes since the last exchange, without those of an exchange itself. */
+  #earning = 0;
   #isDue = false;
   /** Exchanges that the server has not used. */
   #credit = SERVER_MAY.atOnce;
@@ -61,6 +68,7 @@ export class Rekeying {
     const onPayload = protocol._onPayload;
     protocol._onPayload = (payload) => {
       this.#count(this.#inbound, payload.length);
+      if (!isOfExchange(payload[0])) this.#earning += payload.length;
       return onPayload(payload);
     };
     const onWrite = protocol._onWrite;
@@ -68,6 +76,8 @@ export class Rekeying {
     // packets, never too few.
     protocol._onWrite = (data) => {
       this.#count(this.#outbound, data.length);
+      // Nothing else is sent while there is an offer of ours.
+      if (protocol._kexinit === undefined) this.#earning += data.length;
       onWrite(data);
     };
   }
@@ -82,6 +92,7 @@ export class Rekeying {
     for (const carried of [this.#inbound, this.#outbound]) {
       carried.packets = carried.bytes = 0;
     }
+    this.#earning = 0;
     this.#isDue = false;
   }
 
@@ -89,7 +100,7 @@ export class Rekeying {
     const { atOnce, eachMs, eachBytes } = SERVER_MAY;
     const now = performance.now();
     const earned = (now - this.#creditAt) / eachMs +
-      (this.#inbound.bytes + this.#outbound.bytes) / eachBytes;
+      this.#earning / eachBytes;
     this.#credit = Math.min(atOnce, this.#credit + earned) - 1;
     this.#creditAt = now;
     if (this.#credit >= 0) return;
