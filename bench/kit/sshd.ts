@@ -27,6 +27,7 @@ export function sharedSshd(options: SshdOptions = {}): Promise<Sshd> {
   const key = JSON.stringify(options);
   const known = running.get(key);
   if (known !== undefined) return known;
+  // As it is without any flag: what a login costs is measured.
   const started = startSshd({ reexec: true, ...options }).then(killAtEnd);
   running.set(key, started);
   return started;

@@ -100,7 +100,7 @@ const TEST_USER = "sshpool-test";
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (sshdPath === undefined) throw new Error(`No sshd: ${sshdHint}`);
   const root = Deno.uid() === 0;
-  if (root) await (isPrepared ??= prepareMachine());
+  if (root) await (prepared ??= prepareMachine());
   const dir = await Deno.makeTempDir({ prefix: "sshpool-sshd-" });
   try {
     // sshd reads authorized_keys as the user who logs in.
@@ -358,7 +358,7 @@ function findSshd(): string | undefined {
   return folders.map((folder) => join(folder, "sshd")).find(existsSync);
 }
 
-let isPrepared: Promise<void> | undefined;
+let prepared: Promise<void> | undefined;
 
 /** What a root's sshd needs: its empty folder, and an account to log in to. */
 async function prepareMachine(): Promise<void> {

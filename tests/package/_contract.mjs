@@ -5,7 +5,7 @@
  * Node 20: no `await using`.
  */
 
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import process from "node:process";
 import { Ssh2Connector } from "@sshpool/sshpool";
 import { FleetWorker, NatsConnector } from "@sshpool/sshpool/nats";
@@ -33,7 +33,6 @@ async function start(connector) {
   const silent = await EmbeddedServer.start({ neverBanner: true });
   const { hostname, port } = silent.host();
   const sockets = await mkdtemp("/tmp/sshpool-contract-");
-  await chmod(sockets, 0o777);
   return {
     connector,
     host,

@@ -68,8 +68,8 @@ interface Job {
 }
 
 /**
- * Of so many points of a dial and of what comes after it a verb has one. What
- * else turns from cell to cell does so by two and by three: these do not.
+ * A verb gets one of so many points of a dial, and of what comes after it. These
+ * share no factor with the 2 directions, 2 times and 3 ways, which turn as well.
  */
 const EVERY = { ssh2: [5, 5], openssh: [5, 7] } as const;
 
@@ -79,7 +79,7 @@ function isSpared(nth: number, point: number, transport: Transport): boolean {
   return (2 * nth + point) % (point < DIAL_SHARES.length ? ofDial : ofRest) > 0;
 }
 
-/** The cells of a verb: all, or of each point one. */
+/** The cells of a verb: all, or one for each of its points. */
 function* jobsOf(
   verb: Verb,
   nth: number,
@@ -109,11 +109,13 @@ function* jobsOf(
 async function runMatrix(
   verbs: readonly Verb[],
   transport: Transport,
+  first: number,
 ): Promise<Report[]> {
   await using site = await Site.start(transport);
   const jobs: Job[] = [];
   for (const [nth, verb] of verbs.entries()) {
-    jobs.push(...jobsOf(verb, nth, await record(site, verb), transport));
+    const recording = await record(site, verb);
+    jobs.push(...jobsOf(verb, first + nth, recording, transport));
   }
   const reports: Report[] = [];
   const lane = async (queue: Iterable<Job>) => {
@@ -152,19 +154,22 @@ const DIAL_PHASES = ["banner", "kex", "auth", "timeout"];
  * @param outcomes What has to be met beside failed dials and successes, as
  * {@linkcode phasesOf} names it.
  * @param transport What the pool connects with.
+ * @param first Where the turns begin, which come back after 60: so that no two
+ * parts have the same cells, and each has all steps of a dial.
  */
 export function cutsTest(
   name: string,
   verbs: readonly Verb[],
   outcomes: readonly string[],
   transport: Transport = "ssh2",
+  first = 0,
 ): void {
   const chosen = verbs.filter((it) => only === undefined || it.name === only);
   Deno.test({
     name: noSshd ? `${name} (${sshdHint})` : name,
     ignore: noSshd || chosen.length === 0,
     async fn() {
-      const reports = await runMatrix(chosen, transport);
+      const reports = await runMatrix(chosen, transport, first);
       const faults = reports.flatMap(({ faults }) => faults);
       assert(faults.length === 0, `\n${faults.join("\n")}\n`);
       // The matrix has met what it is about.

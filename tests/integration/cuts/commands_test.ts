@@ -8,6 +8,10 @@ cutsTest("commands that are cut are whole or lost", commandVerbs, [
   "connection, may have run",
 ]);
 
-cutsTest("tunnels that are cut are whole or lost", forwardVerbs, [
-  "connection, has not run",
-]);
+cutsTest(
+  "tunnels that are cut are whole or lost",
+  forwardVerbs,
+  ["connection, has not run"],
+  "ssh2",
+  15,
+);

@@ -6,6 +6,18 @@ import { transferVerbs } from "./_transfers.ts";
 
 const OUTCOMES = ["connection, may have run", "connection, has not run"];
 
-cutsTest("file operations that are cut are whole or lost", fileVerbs, OUTCOMES);
+cutsTest(
+  "file operations that are cut are whole or lost",
+  fileVerbs,
+  OUTCOMES,
+  "ssh2",
+  35,
+);
 
-cutsTest("transfers that are cut are whole or lost", transferVerbs, OUTCOMES);
+cutsTest(
+  "transfers that are cut are whole or lost",
+  transferVerbs,
+  OUTCOMES,
+  "ssh2",
+  55,
+);

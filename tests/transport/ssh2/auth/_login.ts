@@ -118,7 +118,7 @@ export async function keygen(
     ...["-q", "-t", type, "-N", passphrase, "-C", "test", "-f", path],
     ...bits === undefined ? [] : ["-b", String(bits)],
     ...format === undefined ? [] : ["-m", format],
-    // Rounds of bcrypt: here it is as slow as ssh-keygen wants it for one type.
+    // Two rounds of bcrypt are fast; Ed25519 keeps the default.
     ...type === "ed25519" ? [] : ["-a", "2"],
   ]);
   return path;
