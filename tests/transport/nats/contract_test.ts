@@ -5,14 +5,13 @@ import {
   connectorContract,
   type ContractRig,
 } from "../../../transport/testing/mod.ts";
-import { natsHint, noNats } from "../../kit/nats.ts";
 import {
   embeddedSite,
   memoryRig,
   over,
   ssh2Connector,
 } from "../contract/_contract.ts";
-import { overNats } from "./_kit.ts";
+import { overNats, testNats } from "./_kit.ts";
 
 /** Hops are the worker's to dial. */
 const NOT_OVER_THE_BUS = "dials through a tunnel, and ends with it";
@@ -26,12 +25,7 @@ function prove(
     start: async () => await overNats(await start()),
   }, {
     test(name, fn) {
-      if (name.endsWith(NOT_OVER_THE_BUS)) return;
-      Deno.test({
-        name: noNats ? `${name} (${natsHint})` : name,
-        ignore: noNats,
-        fn,
-      });
+      if (!name.endsWith(NOT_OVER_THE_BUS)) testNats(name, fn);
     },
   });
 }

@@ -1,6 +1,6 @@
 // What a peer sends by SFTP, whatever it is: replies of a server to the client,
-// and bytes of a client to the server of the fakes. Each takes a
-// second; SSHPOOL_FUZZ_SECONDS=60 makes it a minute.
+// and bytes of a client to the server of the fakes. Each takes a second;
+// SSHPOOL_FUZZ_SECONDS=60 makes it a minute.
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { SshError } from "../../../transport/errors.ts";
