@@ -11,14 +11,13 @@ import { checkNumbers } from "./_exchange_numbers.ts";
 import type { HybridOffer } from "./_hybrid_kex.ts";
 import {
   findMismatch,
+  isOfExchange,
+  KEXINIT,
   type KexOffer,
   type NoCommonAlgorithm,
   ownOffer,
   readKexInit,
 } from "./_kex_init.ts";
-
-const KEXINIT = 20;
-const LAST_KEX_MESSAGE = 49;
 
 /** What {@linkcode Exchanges} tells of, before the connection ends. */
 export interface ExchangeObserver {
@@ -80,8 +79,7 @@ export class Exchanges {
     // ssh2 makes another decipher with the new keys.
     const onPayload = decipher._onPayload;
     decipher._onPayload = (payload) => {
-      const type = payload[0] ?? 0;
-      return type >= KEXINIT && type <= LAST_KEX_MESSAGE
+      return isOfExchange(payload[0] ?? 0)
         ? this.#read(payload, onPayload)
         : protocol._onPayload(payload);
     };
@@ -130,7 +128,7 @@ export class Exchanges {
 
 /** Before its first KEXINIT: a server that is full says so with a DISCONNECT. */
 function checkFirst([type = 0]: Uint8Array): void {
-  if (type < KEXINIT || type > LAST_KEX_MESSAGE) return;
+  if (!isOfExchange(type)) return;
   throw new ProtocolViolation(
     `the server sent message ${type} before its KEXINIT`,
   );

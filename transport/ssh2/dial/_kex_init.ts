@@ -8,6 +8,14 @@ import { serverText } from "../../session/server_text.ts";
 import { ByteReader } from "../_bytes.ts";
 import type { RawOffer } from "../fence/internals.ts";
 
+/** The message number of a KEXINIT, the first one of an exchange. */
+export const KEXINIT = 20;
+
+/** Whether a message is part of a key exchange, by its number (RFC 4250). */
+export function isOfExchange(type: number): boolean {
+  return type >= KEXINIT && type < 50;
+}
+
 /** Where the lists begin: behind the message number and the cookie. */
 export const LISTS_AT = 17;
 /** The most names of a server that a message shows. */

@@ -19,13 +19,13 @@ import type {
   RawProtocol,
 } from "../fence/internals.ts";
 import { ProtocolViolation } from "../../channels/packet_transport.ts";
+import { isOfExchange } from "./_kex_init.ts";
 
 /** Message numbers of RFC 4250. */
 const SERVICE_REQUEST = 5;
 const SERVICE_ACCEPT = 6;
 const EXT_INFO = 7;
-const KEXINIT = 20;
-const LAST_KEX_MESSAGE = 49;
+const FIRST_AUTH_MESSAGE = 50;
 const USERAUTH_BANNER = 53;
 const LAST_AUTH_MESSAGE = 79;
 
@@ -262,7 +262,7 @@ export class KeyExchangeGuard {
 
   #isAllowed(type: number): boolean {
     if (type < SERVICE_REQUEST || type === EXT_INFO) return true;
-    if (type >= KEXINIT && type <= LAST_KEX_MESSAGE) return true;
+    if (isOfExchange(type)) return true;
     if (this.#isReplay) return false;
     switch (this.#stage) {
       case "key":
@@ -272,7 +272,7 @@ export class KeyExchangeGuard {
       case "credential":
         return type === USERAUTH_BANNER;
       case "answer":
-        return type > LAST_KEX_MESSAGE && type <= LAST_AUTH_MESSAGE;
+        return type >= FIRST_AUTH_MESSAGE && type <= LAST_AUTH_MESSAGE;
     }
   }
 

@@ -7,6 +7,7 @@
 
 import { ProtocolViolation } from "../../channels/packet_transport.ts";
 import type { RawProtocol } from "../fence/internals.ts";
+import { isOfExchange } from "./_kex_init.ts";
 
 /** What one set of keys has carried, or may carry, in one direction. */
 interface Volume {
@@ -39,11 +40,6 @@ export const REKEY_LIMITS: RekeyLimits = {
  */
 const SERVER_MAY = { atOnce: 20, eachMs: 500, eachBytes: 3_800 };
 
-/** Whether a message is part of a key exchange, by its type. */
-function isOfExchange(type: number | undefined): boolean {
-  return type !== undefined && type >= 20 && type < 50;
-}
-
 /** Exchanges keys again in time, and not too often. */
 export class Rekeying {
   readonly #protocol: RawProtocol;
@@ -68,7 +64,7 @@ export class Rekeying {
     const onPayload = protocol._onPayload;
     protocol._onPayload = (payload) => {
       this.#count(this.#inbound, payload.length);
-      if (!isOfExchange(payload[0])) this.#earning += payload.length;
+      if (!isOfExchange(payload[0] ?? 0)) this.#earning += payload.length;
       return onPayload(payload);
     };
     const onWrite = protocol._onWrite;
