@@ -25,7 +25,8 @@ import {
 } from "./_kit.ts";
 
 const askpass = { askpass: true };
-const SECRET = " p'a\"s$s \\w0rd ";
+// No other run of these tests, whose processes are seen as well, has the same.
+const SECRET = ` p'a"s$s \\w0rd ${crypto.randomUUID()} `;
 
 /** A host that is logged in to without a key. */
 function without(host: SshHost, more: Partial<SshHost>): SshHost {
@@ -36,6 +37,7 @@ function without(host: SshHost, more: Partial<SshHost>): SshHost {
 async function logsIn(site: Site, host: SshHost): Promise<void> {
   await using connection = await site.connect(host, {}, askpass);
   assertEquals((await connection.exec("true")).code, 0);
+  assertEquals(processesOf(SECRET), []);
 }
 
 for (const kind of ["text", "function"] as const) {
