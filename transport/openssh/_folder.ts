@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { lstat, mkdtemp, readdir, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +31,13 @@ const ANSWER_MS = 1000;
 export const MASTER_SOCKET = "c";
 /** That of the process which started it: it listens as long as the process lives. */
 export const OWNER_SOCKET = "s";
+/** The one through which a ProxyCommand leads into a tunnel of ours. */
+export const TUNNEL_SOCKET = "t";
+/** The script that ssh runs to ask for passwords and the like. */
+export const ASKPASS_SCRIPT = "a";
+
+/** What a folder holds once its connection is made. */
+const CONTENTS = [MASTER_SOCKET, OWNER_SOCKET, TUNNEL_SOCKET, ASKPASS_SCRIPT];
 
 /** Makes the folders of one connector. */
 export class Folders {
@@ -82,14 +89,19 @@ function faultOf(base: string): string | undefined {
 }
 
 /**
- * Removes a folder and all in it. Again, for a second, where the process may open
- * no more files: to read a folder takes one.
+ * Removes a folder and all in it. What it holds goes by its name: to read a folder
+ * takes a descriptor, of which none may be left. If that is not all, it is read,
+ * again and again for a second.
  *
  * @returns Settles when it is gone. Never rejects.
  */
 export async function removeFolder(path: string): Promise<void> {
+  const names = CONTENTS.map((name) => join(path, name));
+  await Promise.all(names.map((name) => unlink(name).catch(() => {})));
   const again = { maxRetries: 10, retryDelay: 20 };
-  await rm(path, { recursive: true, force: true, ...again }).catch(() => {});
+  await rmdir(path)
+    .catch(() => rm(path, { recursive: true, force: true, ...again }))
+    .catch(() => {});
 }
 
 /**

@@ -12,7 +12,7 @@ import process from "node:process";
 import type { Duplex } from "node:stream";
 import { streamOfTunnel } from "../forward/tunnel_stream.ts";
 import type { Tunnel } from "../connector.ts";
-import { OWNER_SOCKET } from "./_folder.ts";
+import { ASKPASS_SCRIPT, OWNER_SOCKET, TUNNEL_SOCKET } from "./_folder.ts";
 import { serveStreams } from "./_private_stream.ts";
 
 /** Longer than any question and any key. */
@@ -69,7 +69,7 @@ export class Helper {
 
   /** The environment in which ssh asks us for passwords and the like. */
   async askpass(): Promise<Record<string, string | undefined>> {
-    const path = join(this.#folder, "a");
+    const path = join(this.#folder, ASKPASS_SCRIPT);
     const send = (verb: string) =>
       `printf '${verb}\\n%s' "$1" | ${this.#join(this.#socket)} 2>/dev/null`;
     // The builtins of a shell: no answer is in the arguments of a process.
@@ -87,7 +87,7 @@ export class Helper {
 
   /** The ProxyCommand that leads through a tunnel of ours. */
   async lead(tunnel: Tunnel): Promise<string> {
-    const path = join(this.#folder, "t");
+    const path = join(this.#folder, TUNNEL_SOCKET);
     this.#tunnelServer = await serveStreams(path, (near) => {
       const far = streamOfTunnel(tunnel);
       for (const it of [near, far]) {
