@@ -11,7 +11,7 @@ import {
   lstat,
   mkdtemp,
   rename,
-  rm,
+  rmdir,
   unlink,
 } from "node:fs/promises";
 import type { Server } from "node:net";
@@ -56,7 +56,10 @@ export async function listenUnix(
     if (server.listening) server.close();
     throw error;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    // By their names: to read the folder takes a descriptor, and the socket
+    // may have the last.
+    await unlink(draft).catch(() => {});
+    await rmdir(folder).catch(() => {});
   }
 }
 

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Tunnel } from "../../../transport/connector.ts";
 import { ForwardError } from "../../../transport/forward/errors.ts";
 import { listenLocal } from "../../../transport/forward/listen.ts";
+import { runInChild } from "../../kit/child.ts";
 import {
   dial,
   dialForward,
@@ -327,4 +328,24 @@ Deno.test("listenLocal() replaces a stale socket only if it is asked to, and nev
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
+});
+
+Deno.test({
+  name:
+    "listenLocal() takes one file of those that can be open, and leaves none",
+  // prlimit is of Linux.
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const dir = await Deno.makeTempDir();
+    try {
+      const program = new URL("_last_file_program.ts", import.meta.url);
+      assertEquals(await runInChild(program, dir), {
+        refused: "EMFILE",
+        listening: ["a.sock"],
+        closed: [],
+      });
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
 });
