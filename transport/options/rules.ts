@@ -5,6 +5,7 @@
  */
 
 import { MAX_TIMER_MS } from "../abort.ts";
+import { hasNoBytes } from "../sftp/names.ts";
 import { showType } from "./show_value.ts";
 import type { Field, Rule } from "./table.ts";
 
@@ -94,10 +95,17 @@ export const byteLimit: Rule = numeric(
 /** The permissions of a file, such as `0o644`; the bits of its kind may come along. */
 export const fileMode: Rule = wholeNumber(0, 0o177777);
 
-/** Text that is not empty and has no NUL character. */
+/**
+ * Whether text has what would arrive as something else: a NUL character, or half
+ * of a character.
+ */
+export const isGarbled = (text: string): boolean =>
+  text.includes("\0") || hasNoBytes(text);
+
+/** Text that is not empty and arrives as it is. */
 export const plainText: Rule = accepting(
-  "a string with at least one character and no NUL",
-  (value) => typeof value === "string" && value !== "" && !value.includes("\0"),
+  "a string with at least one character, and no NUL or half of a character",
+  (value) => typeof value === "string" && value !== "" && !isGarbled(value),
 );
 
 /** Accepts an array, each item of which a rule accepts. */

@@ -80,6 +80,7 @@ export async function aimAt(
     case "folder":
       if (isNamed) {
         const into = `${to.replace(/\/+$/, "")}/${posix.basename(from)}`;
+        checkLocalName(from, into);
         return { to: into, there: await lookIfThere(into) ?? null };
       }
       throw Object.assign(
@@ -105,7 +106,22 @@ export async function aimAt(
   return { to, there };
 }
 
-/** To a name that is not UTF-8 a runtime writes under one that looks like it. */
+/**
+ * Checks that a file can have its name here: to one that is not UTF-8 a runtime
+ * writes under one that looks like it.
+ *
+ * @throws {SftpError} If it is not UTF-8.
+ */
+export function checkLocalName(from: string, to: string): void {
+  if (isUnicodeFileName(to)) return;
+  throw transferError(
+    "SSH_SFTP_TRANSFER_REFUSED",
+    from,
+    "its name is not UTF-8",
+  );
+}
+
+/** The same goes for one that a link names. */
 async function namedBy(
   link: string,
   read: Parameters<typeof targetOf>[1],

@@ -1,6 +1,8 @@
 import { ConnectionLostError, SshError } from "../../errors.ts";
+import { isGarbled } from "../../options/rules.ts";
 import { showValue } from "../../options/show_value.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
+import { isUnicodeFileName } from "../names.ts";
 
 /** Whether an error is about one entry, and not about the whole transfer. */
 export function isAboutEntry(error: unknown): error is Error {
@@ -19,20 +21,24 @@ export function isAboutEntry(error: unknown): error is Error {
  *
  * @throws {TypeError} If one is none.
  */
-export function checkPaths(...paths: readonly unknown[]): void {
-  for (const path of paths) {
+export function checkPaths(local: unknown, remote: unknown): void {
+  for (const path of [local, remote]) {
     if (path instanceof Uint8Array) {
       throw new TypeError(
         "Cannot copy bytes: must be the path of a file; to write bytes to one there is Sftp.writeFile()",
       );
     }
-    if (typeof path === "string" && path !== "" && !path.includes("\0")) {
-      continue;
+    if (typeof path !== "string" || path === "" || isGarbled(path)) {
+      throw new TypeError(
+        `Cannot copy: a path is ${showValue(path)}, must be a string that is ` +
+          "not empty and has no NUL or half of a character",
+      );
     }
+  }
+  // A runtime would take a file whose name looks like it.
+  if (typeof local === "string" && !isUnicodeFileName(local)) {
     throw new TypeError(
-      `Cannot copy: a path is ${
-        showValue(path)
-      }, must be a string that is not empty and has no NUL`,
+      `Cannot copy: the local path is ${showValue(local)}, must be UTF-8`,
     );
   }
 }

@@ -10,6 +10,7 @@ import type { SftpDirEntry } from "../file.ts";
 import { filterOf } from "../_patterns.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Sftp } from "../sftp.ts";
+import { checkLocalName } from "./_aim.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { downloadFile } from "./_download_file.ts";
 import { checkPaths, transferError } from "./_errors.ts";
@@ -99,7 +100,7 @@ export async function downloadWith(
   hash?: RemoteHash,
 ): Promise<TransferResult> {
   const checked = TRANSFER_OPTIONS.check(given);
-  checkPaths(remote, local);
+  checkPaths(local, remote);
   const { signal, dryRun = false, parents = false } = checked;
   signal?.throwIfAborted();
   const options = { ...checked, filter: await filterOf(checked.filter) };
@@ -113,6 +114,7 @@ export async function downloadWith(
     from,
     named,
   );
+  checkLocalName(from, to);
   const plan = await makePlan(remoteSource(sftp, signal), named, to, options);
   checkPlan(plan, from, options);
   if (parents && !dryRun && folderOf(to).length > 1) {

@@ -527,6 +527,32 @@ test(
   },
 );
 
+Deno.test({
+  name: "upload() and download() refuse a path that stands for another one",
+  ignore: noServer,
+  async fn() {
+    await using server = await startServer();
+    const { sftp, dir } = server;
+    // What a runtime takes each of the two for.
+    await Deno.writeTextFile(`${dir}/caf\ufffd`, "x");
+    for (const half of ["\ud800", "\udce9"]) {
+      const path = `${dir}/caf${half}`;
+      const copies = [
+        () => upload(sftp, path, `${dir}/copy`),
+        () => download(sftp, `${dir}/caf\ufffd`, path),
+      ];
+      for (const copy of copies) {
+        await assertRejects(
+          copy,
+          TypeError,
+          `${JSON.stringify(path)}, must be`,
+        );
+      }
+    }
+    assertEquals(await names(dir), ["caf\ufffd"]);
+  },
+});
+
 test(
   "refuses options that make no sense",
   async (copy, { sftp }, source, target) => {
@@ -616,6 +642,16 @@ Deno.test({
       "SSH_SFTP_TRANSFER_REFUSED",
     );
     assertEquals(await names(dir), ["source"]);
+    await Deno.mkdir(`${dir}/target`);
+    for (const to of ["target", "target/"]) {
+      await assertCode(
+        download(sftp, `${dir}/source/caf\udce9`, `${dir}/${to}`),
+        "SSH_SFTP_TRANSFER_REFUSED",
+      );
+    }
+    assertEquals(await names(`${dir}/target`), []);
+    await download(sftp, `${dir}/source/caf\udce9`, `${dir}/target/café`);
+    assertEquals(await names(`${dir}/target`), ["café"]);
   },
 });
 
