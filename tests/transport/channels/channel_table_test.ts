@@ -8,7 +8,7 @@ import { ProtocolViolation } from "../../../transport/channels/packet_transport.
 import * as wire from "../../../transport/channels/_wire.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { rejection, until } from "../ssh2/_kit.ts";
-import { Random } from "../../kit/random.ts";
+import { fuzz, type Random } from "../../kit/random.ts";
 import {
   fieldsOf,
   memoryTable,
@@ -332,15 +332,9 @@ Deno.test("ChannelTable closes a channel of the agent whose socket is gone", asy
   await until(() => transport.taken().includes(wire.CHANNEL_CLOSE));
 });
 
-/** Longer with `SSHPOOL_FUZZ_MS`. */
-const FUZZ_MS = Number(Deno.env.get("SSHPOOL_FUZZ_MS") ?? 1000);
-
-Deno.test("ChannelTable answers any bytes with a violation or in order, and tells each observer of one end", () => {
-  const random = new Random(20_261_128);
-  const until = performance.now() + FUZZ_MS;
+Deno.test("ChannelTable answers any bytes with a violation or in order, and tells each observer of one end", async () => {
   let violations = 0;
-  let rounds = 0;
-  for (; rounds < 50 || performance.now() < until; rounds++) {
+  const rounds = await fuzz((random) => {
     const { table, say, transport } = memoryTable({ hasSpares: true });
     serveAgent(table, { path: "/no/such/agent", isForwarded: false }, lost);
     const observers = Array.from({ length: 3 }, () => recorder());
@@ -366,8 +360,12 @@ Deno.test("ChannelTable answers any bytes with a violation or in order, and tell
       assertEquals(ends.length, 1, `${heard}`);
       assert(ends[0] === heard.at(-1), `${heard}`);
     }
-  }
-  assert(violations > rounds, `${violations} in ${rounds} rounds`);
+  });
+  // Of one that is run again alone nothing is known.
+  assert(
+    rounds === 1 || violations > rounds,
+    `${violations} in ${rounds} rounds`,
+  );
 });
 
 /** A message that has the right form, or one byte of it wrong, or none. */

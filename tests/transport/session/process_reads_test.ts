@@ -6,7 +6,7 @@ import {
   linesOf,
   textOf,
 } from "../../../transport/session/process_reads.ts";
-import { Random } from "../../kit/random.ts";
+import { withSeed } from "../../kit/random.ts";
 
 type Process = Pick<RemoteProcess, "stdin" | "stdout" | "stderr" | "status">;
 
@@ -89,25 +89,25 @@ Deno.test("RemoteProcess.lines() and text() decode a character that is split at 
   assertEquals(await textOf(written(...single)), all);
 });
 
-Deno.test("RemoteProcess.lines() gives the same lines however the output is cut", async () => {
-  const random = new Random(11);
-  for (let round = 0; round < 100; round++) {
-    const expected = Array.from(
-      { length: random.below(20) },
-      () => "€é".repeat(random.below(30)),
-    );
-    const bytes = new TextEncoder().encode(
-      expected.map((line) => `${line}\n`).join(""),
-    );
-    const pieces: Uint8Array[] = [];
-    for (let at = 0; at < bytes.length;) {
-      const end = at + 1 + random.below(40);
-      pieces.push(bytes.subarray(at, end));
-      at = end;
+Deno.test("RemoteProcess.lines() gives the same lines however the output is cut", () =>
+  withSeed(async (random) => {
+    for (let round = 0; round < 100; round++) {
+      const expected = Array.from(
+        { length: random.below(20) },
+        () => "€é".repeat(random.below(30)),
+      );
+      const bytes = new TextEncoder().encode(
+        expected.map((line) => `${line}\n`).join(""),
+      );
+      const pieces: Uint8Array[] = [];
+      for (let at = 0; at < bytes.length;) {
+        const end = at + 1 + random.below(40);
+        pieces.push(bytes.subarray(at, end));
+        at = end;
+      }
+      assertEquals(await lines(...pieces), expected);
     }
-    assertEquals(await lines(...pieces), expected);
-  }
-});
+  }));
 
 Deno.test("RemoteProcess.lines() reads a line of 32 MiB once, and not once for each piece of it", async () => {
   const piece = "x".repeat(16 * 1024);

@@ -14,7 +14,7 @@ import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { protocolOf } from "../../../transport/sftp/_protocol.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
-import { Random } from "../../kit/random.ts";
+import { withSeed } from "../../kit/random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
 
 const later = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
@@ -42,25 +42,28 @@ function serveFile(
 const content = (length: number) =>
   new Uint8Array(length).map((_, index) => index * 31 + (index >> 8));
 
-Deno.test("Sftp.readFile() is right with short answers in any order", async () => {
-  const random = new Random(3);
-  for (
-    const [size, atMost] of [[100_000, 999], [300_000, 20_000], [1, 1]] as const
-  ) {
-    const waiting: (() => void)[] = [];
-    const server = serveFile(content(size), atMost, (send) => {
-      waiting.push(send);
-      setTimeout(
-        () => waiting.splice(random.below(waiting.length), 1)[0]?.(),
-        0,
-      );
-    });
-    const sftp = await startSftp(server.transport);
-    assertEquals(await sftp.readFile("f"), content(size));
-    while (sftp.requestsInFlight > 0) await later();
-    sftp.close();
-  }
-});
+Deno.test("Sftp.readFile() is right with short answers in any order", () =>
+  withSeed(async (random) => {
+    for (
+      const [size, atMost] of [[100_000, 999], [300_000, 20_000], [
+        1,
+        1,
+      ]] as const
+    ) {
+      const waiting: (() => void)[] = [];
+      const server = serveFile(content(size), atMost, (send) => {
+        waiting.push(send);
+        setTimeout(
+          () => waiting.splice(random.below(waiting.length), 1)[0]?.(),
+          0,
+        );
+      });
+      const sftp = await startSftp(server.transport);
+      assertEquals(await sftp.readFile("f"), content(size));
+      while (sftp.requestsInFlight > 0) await later();
+      sftp.close();
+    }
+  }));
 
 Deno.test("Sftp.readFile() is right when the server sends one byte at a time", async () => {
   const server = serveFile(content(5000));
@@ -592,33 +595,33 @@ Deno.test("Sftp says that a write which was refused half-way may have run", asyn
   assertEquals(none.mayHaveRun, false);
 });
 
-Deno.test("Sftp survives random bytes after the greeting", async () => {
-  const random = new Random(11);
-  for (let round = 0; round < 300; round++) {
-    const server = new FakeServer((_, server) =>
-      server.packet(
-        random.pick([101, 102, 103, 104, 105, 201, random.below(256)]),
-        ...u32(random.chance(0.9) ? 1 : random.below(5)),
-        ...Array.from({ length: random.below(60) }, () =>
-          random.chance(0.5) ? 0 : random.below(256)),
-      )
-    );
-    const sftp = await startSftp(server.transport);
-    const run = random.pick([
-      () => sftp.stat("f"),
-      () => sftp.realPath("f"),
-      () => sftp.open("f"),
-      () => Array.fromAsync(sftp.readDir("f")),
-      () => sftp.statFileSystem("f"),
-    ]);
-    const result = run().catch((error) => {
-      assert(error instanceof SftpError, String(error));
-    });
-    await later();
-    sftp.close();
-    await result;
-  }
-});
+Deno.test("Sftp survives random bytes after the greeting", () =>
+  withSeed(async (random) => {
+    for (let round = 0; round < 300; round++) {
+      const server = new FakeServer((_, server) =>
+        server.packet(
+          random.pick([101, 102, 103, 104, 105, 201, random.below(256)]),
+          ...u32(random.chance(0.9) ? 1 : random.below(5)),
+          ...Array.from({ length: random.below(60) }, () =>
+            random.chance(0.5) ? 0 : random.below(256)),
+        )
+      );
+      const sftp = await startSftp(server.transport);
+      const run = random.pick([
+        () => sftp.stat("f"),
+        () => sftp.realPath("f"),
+        () => sftp.open("f"),
+        () => Array.fromAsync(sftp.readDir("f")),
+        () => sftp.statFileSystem("f"),
+      ]);
+      const result = run().catch((error) => {
+        assert(error instanceof SftpError, String(error));
+      });
+      await later();
+      sftp.close();
+      await result;
+    }
+  }));
 
 Deno.test("Sftp reads in a fifth of the round trips that one request at a time would take", async () => {
   const data = content(4_000_000);

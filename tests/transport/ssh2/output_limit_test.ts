@@ -12,7 +12,7 @@ import {
   OutputLimitError,
 } from "../../../transport/errors.ts";
 import { OutputCollector } from "../../../transport/session/_output_collector.ts";
-import { Random } from "../../kit/random.ts";
+import { withSeed } from "../../kit/random.ts";
 import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
 
 const MiB = 1024 * 1024;
@@ -79,34 +79,36 @@ Deno.test("OutputCollector gives all up to its limit, though one output has it a
   assertEquals(collect(output, options, () => 7), output);
 });
 
-Deno.test("OutputCollector keeps both ends, whatever the pieces are", () => {
-  const random = new Random(7);
-  for (let round = 0; round < 300; round++) {
-    const size = 1 + random.below(40_000);
-    const maxBytes = 1 + random.below(30_000);
-    const output = new Uint8Array(size).map(() => random.below(256));
-    const most = 1 + random.below(12_000);
-    const actual = collect(
-      output,
-      { maxBytes, isText: false },
-      () => 1 + random.below(most),
-    );
-    const edge = Math.floor(maxBytes / 4);
-    if (size <= maxBytes || size <= 2 * edge) {
-      assertEquals(actual, output, `${size} of ${maxBytes}`);
-      continue;
+Deno.test("OutputCollector keeps both ends, whatever the pieces are", () =>
+  withSeed((random) => {
+    for (let round = 0; round < 300; round++) {
+      const size = 1 + random.below(40_000);
+      const maxBytes = 1 + random.below(30_000);
+      const output = new Uint8Array(size).map(() => random.below(256));
+      const most = 1 + random.below(12_000);
+      const actual = collect(
+        output,
+        { maxBytes, isText: false },
+        () => 1 + random.below(most),
+      );
+      const edge = Math.floor(maxBytes / 4);
+      if (size <= maxBytes || size <= 2 * edge) {
+        assertEquals(actual, output, `${size} of ${maxBytes}`);
+        continue;
+      }
+      const head = output.subarray(0, edge);
+      const newline = head.length === 0 || head.at(-1) === 10 ? "" : "\n";
+      const line = `${newline}[... ${
+        size - 2 * edge
+      } bytes are left out ...]\n`;
+      const expected = Buffer.concat([
+        head,
+        Buffer.from(line),
+        output.subarray(size - edge),
+      ]);
+      assert(expected.equals(actual), `${size} of ${maxBytes}, ${most}`);
     }
-    const head = output.subarray(0, edge);
-    const newline = head.length === 0 || head.at(-1) === 10 ? "" : "\n";
-    const line = `${newline}[... ${size - 2 * edge} bytes are left out ...]\n`;
-    const expected = Buffer.concat([
-      head,
-      Buffer.from(line),
-      output.subarray(size - edge),
-    ]);
-    assert(expected.equals(actual), `${size} of ${maxBytes}, ${most}`);
-  }
-});
+  }));
 
 Deno.test("OutputCollector cuts text between characters, and counts what that leaves out", () => {
   const output = Buffer.from("aé€😀".repeat(50)); // 1, 2, 3 and 4 bytes
