@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { noSshd, sshdHint } from "../kit/sshd.ts";
+import { until } from "../kit/until.ts";
 
 const bench = (name: string) =>
   new URL(`../../bench/${name}`, import.meta.url).href;
@@ -19,12 +20,6 @@ async function runs(pid: number): Promise<boolean> {
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!await condition()) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {

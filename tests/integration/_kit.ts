@@ -157,12 +157,3 @@ export async function hashed(dir: string, lines: string): Promise<string> {
   await run("ssh-keygen", ["-q", "-H", "-f", file]);
   return await Deno.readTextFile(file);
 }
-
-/** Waits until something holds; fails after five seconds. */
-export async function until(what: () => boolean | Promise<boolean>) {
-  for (const deadline = Date.now() + 5_000; Date.now() < deadline;) {
-    if (await what()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`It did not happen: ${what}`);
-}

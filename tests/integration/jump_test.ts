@@ -18,6 +18,7 @@ import {
 } from "../../mod.ts";
 import { EmbeddedServer } from "../../transport/testing/mod.ts";
 import { type Sshd, startSshd } from "../kit/sshd.ts";
+import { until } from "../kit/until.ts";
 import {
   bare,
   causes,
@@ -28,7 +29,6 @@ import {
   serverKey,
   ssh,
   sshdTest,
-  until,
 } from "./_kit.ts";
 
 const WHERE = "echo $SSHPOOL_X ${SSH_CONNECTION##* }";

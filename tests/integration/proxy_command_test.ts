@@ -8,14 +8,8 @@ import {
 import { join } from "node:path";
 import { DialError, type HostLike } from "../../mod.ts";
 import { startSshd } from "../kit/sshd.ts";
-import {
-  configured,
-  failure,
-  newPool,
-  serverKey,
-  sshdTest,
-  until,
-} from "./_kit.ts";
+import { until } from "../kit/until.ts";
+import { configured, failure, newPool, serverKey, sshdTest } from "./_kit.ts";
 
 /** A gate that `ssh -W` goes through, and the command that does. */
 async function startGate(

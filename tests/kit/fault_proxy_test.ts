@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { FaultProxy } from "./fault_proxy.ts";
+import { until } from "./until.ts";
 
 /** A client and the server's end of its connection through a proxy. */
 async function pair(
@@ -43,10 +44,6 @@ async function pair(
 }
 
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await wait(1);
-}
 
 Deno.test("FaultProxy passes data and ends on, in order, delayed or not", () =>
   pair(async ({ proxy, client, server, log }) => {

@@ -209,17 +209,6 @@ export async function afterCooldown<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Waits for something that nothing tells of. */
-export async function until(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !await holds();) {
-    assert(Date.now() < end, `${what}: not within ${PATIENCE_MS} ms`);
-    await pause(5);
-  }
-}
-
 /** Waits. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

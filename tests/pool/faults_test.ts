@@ -8,6 +8,7 @@ import {
   DialError,
   HostKeyError,
 } from "../../mod.ts";
+import { until } from "../kit/until.ts";
 import {
   afterCooldown,
   errorOf,
@@ -21,7 +22,6 @@ import {
   range,
   type Site,
   text,
-  until,
 } from "./_faults_kit.ts";
 import type { FaultLink } from "../kit/fault_proxy.ts";
 

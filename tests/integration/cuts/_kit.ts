@@ -18,7 +18,8 @@ import {
   type SshHost,
 } from "../../../mod.ts";
 import { type Cut, FaultProxy } from "../../kit/fault_proxy.ts";
-import { afterCooldown, until } from "../../pool/_faults_kit.ts";
+import { until } from "../../kit/until.ts";
+import { afterCooldown } from "../../pool/_faults_kit.ts";
 import type { Site } from "./_site.ts";
 
 /** How long a call waits for a connection: the default of the pool. */

@@ -5,6 +5,7 @@ import { ConnectionPool } from "../../../pool/mod.ts";
 import { instrument, type InstrumentOptions } from "../../../pool/otel/mod.ts";
 import { Ssh2Connector } from "../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
+import { until } from "../../kit/until.ts";
 import { TestServer } from "../../transport/forward/_kit.ts";
 import { errorOf, flush, gate, Kit, OPERATIONS, range } from "../_kit.ts";
 import { otelTest, pick, Recording } from "./_otel_kit.ts";
@@ -191,10 +192,6 @@ otelTest(
     tunnel.close();
   },
 );
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
 
 otelTest("instrument() records one pool alone if it is asked to", async () => {
   await using one = new Kit({}, { name: "one" });

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ConnectionLostError, PoolClosedError } from "../../../mod.ts";
 import { startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 import {
   errorOf,
   HANG,
@@ -13,7 +14,6 @@ import {
   overSshd,
   range,
   text,
-  until,
 } from "../_faults_kit.ts";
 
 overBoth("close() lets running commands end", async (site) => {

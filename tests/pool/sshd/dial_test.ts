@@ -12,6 +12,7 @@ import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import { startBlackHole } from "../../kit/black_hole.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 import {
   errorOf,
   impatientPool,
@@ -19,7 +20,6 @@ import {
   overSshd,
   PATIENCE_MS,
   range,
-  until,
 } from "../_faults_kit.ts";
 
 const WRONG_KEY = `SHA256:${"A".repeat(43)}` as const;

@@ -6,7 +6,7 @@ import type { PoolEvent } from "../../../pool/mod.ts";
 import { AuthenticationError } from "../../../transport/errors.ts";
 import { keyPair } from "../../../transport/testing/server/_keys.ts";
 import { openssh10, openssh10Hint, startSshd } from "../../kit/sshd.ts";
-import { until } from "../_faults_kit.ts";
+import { until } from "../../kit/until.ts";
 
 const name =
   "ConnectionPool waits out the penalty of an OpenSSH 10 for failed logins of others";

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { HostStats, PoolEvent } from "../../../mod.ts";
 import { startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 import {
   errorOf,
   impatientPool,
@@ -10,7 +11,6 @@ import {
   outcomeOf,
   overSshd,
   range,
-  until,
 } from "../_faults_kit.ts";
 
 /** A number of seconds that no other process sleeps for. */

@@ -7,6 +7,7 @@ import {
   HostCooldownError,
 } from "../../../mod.ts";
 import { type Sshd, startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 import {
   afterCooldown,
   impatientPool,
@@ -15,7 +16,6 @@ import {
   overSshd,
   pause,
   range,
-  until,
 } from "../_faults_kit.ts";
 
 overSshd("30 cold hosts at once get past MaxStartups 2:50:5", async () => {

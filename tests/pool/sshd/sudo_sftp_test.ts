@@ -13,6 +13,7 @@ import { OpenSshConnector } from "../../../transport/openssh/mod.ts";
 import { noSsh } from "../../kit/ssh.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { makeSudoAccount, noSudo, sudoHint } from "../../kit/sudo.ts";
+import { until } from "../../kit/until.ts";
 
 const ignore = noSshd || noSudo;
 const named = (name: string) => ignore ? `${name} (${sudoHint})` : name;
@@ -52,14 +53,6 @@ function processes(text: string): string[] {
       return [];
     }
   });
-}
-
-/** Waits until something holds, at most 10 s. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; !holds() && i < 1000; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  assert(holds());
 }
 
 for (const transport of ["ssh2", "openssh"] as const) {

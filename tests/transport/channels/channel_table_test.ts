@@ -7,7 +7,8 @@ import { openTunnel } from "../../../transport/channels/_tunnel.ts";
 import { ProtocolViolation } from "../../../transport/channels/packet_transport.ts";
 import * as wire from "../../../transport/channels/_wire.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
-import { rejection, until } from "../ssh2/_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection } from "../ssh2/_kit.ts";
 import { fuzz, type Random } from "../../kit/random.ts";
 import {
   fieldsOf,

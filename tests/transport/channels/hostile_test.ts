@@ -10,7 +10,8 @@ import { connect as connectTcp, createServer, type Socket } from "node:net";
 import type { Connection } from "../../../transport/connector.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { string, uint32 } from "../../../transport/ssh2/_bytes.ts";
-import { connect, rejection, until } from "../ssh2/_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, rejection } from "../ssh2/_kit.ts";
 import {
   type RawCommand,
   type RawServerProtocol,

@@ -29,6 +29,7 @@ import {
   streamOfTunnel,
 } from "../../../transport/forward/tunnel_stream.ts";
 import type { ForwardTarget } from "../../../transport/host/target.ts";
+import { until } from "../../kit/until.ts";
 import { dial, dialForward, ended, openPlain, TestServer } from "./_kit.ts";
 
 const NOWHERE = { listen: 0, to: "127.0.0.1:1" };
@@ -95,14 +96,6 @@ function slowTunnel() {
 const turns = async () => {
   for (let turn = 0; turn < 20; turn++) await null;
 };
-
-/** Waits until something holds, at most 10 s. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; !holds() && i < 1000; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  assert(holds());
-}
 
 /** A port of 127.0.0.1 at which nobody listens. */
 async function closedPort() {

@@ -213,14 +213,6 @@ export function testNats(name: string, fn: () => Promise<void>): void {
   });
 }
 
-/** Waits until something holds. */
-export async function until(holds: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !holds();) {
-    if (Date.now() > end) throw new Error(`It never held: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 /** Runs until it throws, and checks with what. */
 export async function quietly(
   run: () => Promise<unknown>,

@@ -3,7 +3,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { RemoteProcess } from "../../../transport/process.ts";
-import { PING_MS, site, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { PING_MS, site, testNats } from "./_kit.ts";
 
 const RESOLVED = { hostname: "web-1", port: 22, user: "ops", alias: "web-1" };
 const KIB = 1024;

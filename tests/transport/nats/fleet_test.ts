@@ -20,7 +20,8 @@ import {
 } from "../../../transport/errors.ts";
 import { SudoError } from "../../../transport/command/errors.ts";
 import { type NatsConnection, SHARDS } from "../../kit/nats.ts";
-import { PING_MS, quietly, site, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { PING_MS, quietly, site, testNats } from "./_kit.ts";
 
 const HOST = "ops@web-1";
 const RESOLVED = { hostname: "web-1", port: 22, user: "ops", alias: HOST };

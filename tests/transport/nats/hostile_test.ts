@@ -4,7 +4,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionLostError, SshError } from "../../../transport/errors.ts";
 import { Random, seed } from "../../kit/random.ts";
-import { site, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { site, testNats } from "./_kit.ts";
 
 const RESOLVED = {
   hostname: "web-1",

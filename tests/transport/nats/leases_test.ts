@@ -14,7 +14,8 @@ import {
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 import { isNoResponders } from "../../../transport/nats/bus.ts";
 import { type NatsConnection, NatsServer, SHARDS } from "../../kit/nats.ts";
-import { Ends, PING_MS, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { Ends, PING_MS, testNats } from "./_kit.ts";
 
 const TTL_MS = 1_500;
 

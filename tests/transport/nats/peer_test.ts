@@ -15,8 +15,8 @@ import { Peer, type PeerParts } from "../../../transport/nats/_peer.ts";
 import { Stream, type StreamPeer } from "../../../transport/nats/_stream.ts";
 import { NatsConnector } from "../../../transport/nats/mod.ts";
 import { DialError } from "../../../transport/errors.ts";
+import { until } from "../../kit/until.ts";
 import { MemoryBus } from "./_memory_bus.ts";
-import { until } from "./_kit.ts";
 
 const REMOTE = `ssh.c.a.${"0".repeat(32)}`;
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));

@@ -13,7 +13,8 @@ import {
 } from "../../../transport/nats/mod.ts";
 import { NatsServer } from "../../kit/nats.ts";
 import { shardOf } from "../../kit/shards.ts";
-import { testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { testNats } from "./_kit.ts";
 
 const SHARDS = 1_024;
 const WORKERS = 50;

@@ -12,7 +12,8 @@ import { SudoError } from "../../../transport/command/errors.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
 import { noSshd, startSshd } from "../../kit/sshd.ts";
 import { makeSudoAccount, noSudo } from "../../kit/sudo.ts";
-import { Ends, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { Ends, testNats } from "./_kit.ts";
 import { WorkerProcess, writeInventory } from "../../kit/nats_workers.ts";
 
 const PASSWORD = "hunter2-4711";

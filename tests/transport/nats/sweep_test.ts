@@ -11,7 +11,7 @@ import {
   type CommandHandler,
   MemoryConnector,
 } from "../../../transport/testing/mod.ts";
-import { until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
 import { MemoryBus } from "./_memory_bus.ts";
 
 const HOST = "ops@web-1";

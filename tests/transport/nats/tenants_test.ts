@@ -19,7 +19,8 @@ import {
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 import { makeCertificates, noOpenssl } from "../../kit/certificates.ts";
 import { NatsServer, SHARDS } from "../../kit/nats.ts";
-import { Ends, PING_MS, testNats, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { Ends, PING_MS, testNats } from "./_kit.ts";
 import { blockWith } from "./_page.ts";
 
 /** Keys as the page names them, and the lines of the server that do. */

@@ -17,8 +17,9 @@ import type {
 } from "../../../transport/connector.ts";
 import { busFrame, Frame } from "../../../transport/nats/_frames.ts";
 import { RemoteError } from "../../../transport/errors.ts";
+import { until } from "../../kit/until.ts";
 import { FakeTime } from "../../pool/_kit.ts";
-import { startFleet, testNats, until } from "./_kit.ts";
+import { startFleet, testNats } from "./_kit.ts";
 import { MemoryBus } from "./_memory_bus.ts";
 
 const HOST = { hostname: "web-1", port: 22, user: "ops", alias: "web-1" };

@@ -19,6 +19,7 @@ import {
 } from "../../../transport/openssh/mod.ts";
 import { noSsh, sshHint } from "../../kit/ssh.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 
 /** A host with what only the resolver would fill in. */
 export function resolved({ jump: _, ...host }: SshHost): ResolvedHost {
@@ -55,14 +56,6 @@ export function processesOf(text: string): string[] {
       return []; // It has ended.
     }
   });
-}
-
-/** Waits until a condition holds, at most 20 s. */
-export async function until(condition: () => boolean): Promise<void> {
-  for (let left = 1000; !condition(); left--) {
-    if (left === 0) throw new Error(`It did not come true: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 /** A folder for sockets, as short as can be. */

@@ -9,7 +9,8 @@ import { DialError, HostKeyError } from "../../../transport/errors.ts";
 import type { HostKey, SshHost } from "../../../transport/host/host.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import type { Sshd } from "../../kit/sshd.ts";
-import { rejection, type Site, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection, type Site, sshdTest } from "./_kit.ts";
 
 const OTHER = `SHA256:${"A".repeat(43)}` as const;
 

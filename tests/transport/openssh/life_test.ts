@@ -10,6 +10,7 @@ import type { ClosedReason, Connection } from "../../../transport/connector.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import { Random } from "../../kit/random.ts";
+import { until } from "../../kit/until.ts";
 import { startScriptedServer } from "../ssh2/_scripted_server.ts";
 import {
   openSshTest,
@@ -17,7 +18,6 @@ import {
   rejection,
   resolved,
   sshdTest,
-  until,
 } from "./_kit.ts";
 
 const program = new URL("_program.ts", import.meta.url).pathname;

@@ -15,7 +15,8 @@ import { DialLog } from "../../../transport/openssh/_log.ts";
 import type { Master } from "../../../transport/openssh/_master.ts";
 import { MuxTransport } from "../../../transport/openssh/_packet_transport.ts";
 import { freePort } from "../../kit/ports.ts";
-import { rejection, socketFolder, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection, socketFolder, sshdTest } from "./_kit.ts";
 
 sshdTest(
   "an abort of forwardIn() while ssh asks takes the listener back",

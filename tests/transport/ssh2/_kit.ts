@@ -80,11 +80,3 @@ export function rejection(promise: Promise<unknown>): Promise<unknown> {
     throw new Error(`It did not reject: ${JSON.stringify(value)}`);
   }, (error) => error);
 }
-
-/** Resolves when `condition` holds; the test's own timeout ends it otherwise. */
-export async function until(condition: () => boolean): Promise<void> {
-  for (let left = 2000; !condition(); left--) {
-    if (left === 0) throw new Error(`It never held: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

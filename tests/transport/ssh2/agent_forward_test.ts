@@ -2,8 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
+import { until } from "../../kit/until.ts";
 import { startAgent, tempDir } from "./auth/_login.ts";
-import { connect, until } from "./_kit.ts";
+import { connect } from "./_kit.ts";
 
 /** Lists the keys of the agent that the server hands on. */
 const LIST = "ssh-add -L";

@@ -4,7 +4,8 @@ import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ConnectionPool, Ssh2Connector } from "../../../mod.ts";
 import { ConnectionLostError } from "../../../transport/errors.ts";
 import { AnswerDeadlines } from "../../../transport/channels/_answer_deadlines.ts";
-import { rejection, resolved, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection, resolved } from "./_kit.ts";
 import {
   connectWithin,
   type ScriptedChannel,

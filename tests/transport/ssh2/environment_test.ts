@@ -4,13 +4,13 @@ import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
+import { until } from "../../kit/until.ts";
 import {
   connect,
   embeddedTest,
   rejection,
   resolved,
   sshdTest,
-  until,
 } from "./_kit.ts";
 import { Ssh2Connector } from "../../../transport/ssh2/mod.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";

@@ -10,13 +10,13 @@ import {
   ExecTimeoutError,
   OutputLimitError,
 } from "../../../transport/errors.ts";
+import { until } from "../../kit/until.ts";
 import {
   connect,
   embeddedTest,
   rejection,
   resolved,
   sshdTest,
-  until,
 } from "./_kit.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);

@@ -13,7 +13,8 @@ import {
   DialError,
 } from "../../../transport/errors.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
-import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, embeddedTest, rejection, sshdTest } from "./_kit.ts";
 
 const HOSTNAME = "127.0.0.1";
 

@@ -7,7 +7,8 @@ import {
   assertRejects,
 } from "@std/assert";
 import type { Connection } from "../../../transport/connector.ts";
-import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest, rejection, sshdTest } from "./_kit.ts";
 import { connectWithin, scriptedTest } from "./_scripted_server.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 

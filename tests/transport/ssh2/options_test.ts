@@ -7,7 +7,8 @@ import { ChannelOpenError } from "../../../transport/errors.ts";
 import type { StdinSource } from "../../../transport/process.ts";
 import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
-import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, embeddedTest, rejection, sshdTest } from "./_kit.ts";
 
 sshdTest(
   "exec() runs in a folder, and not at all where it cannot be entered",

@@ -13,7 +13,8 @@ import {
 } from "../../../transport/errors.ts";
 import { OutputCollector } from "../../../transport/session/_output_collector.ts";
 import { withSeed } from "../../kit/random.ts";
-import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest, rejection, sshdTest } from "./_kit.ts";
 
 const MiB = 1024 * 1024;
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);

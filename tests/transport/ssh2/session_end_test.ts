@@ -10,7 +10,8 @@ import { ConnectionLostError } from "../../../transport/errors.ts";
 import { ChannelClosedError } from "../../../transport/session/errors.ts";
 import { Dropbear, dropbearHint, noDropbear } from "../../kit/dropbear.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
-import { connect, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, rejection, sshdTest } from "./_kit.ts";
 import { sendRaw } from "./_raw_server.ts";
 import { scriptedTest } from "./_scripted_server.ts";
 

@@ -16,7 +16,8 @@ import type { Connection } from "../../../transport/connector.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
-import { connect, embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, embeddedTest, rejection, sshdTest } from "./_kit.ts";
 import { connectWithin, scriptedTest } from "./_scripted_server.ts";
 
 const content = (length: number) =>

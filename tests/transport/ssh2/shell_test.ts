@@ -13,7 +13,8 @@ import {
   ConnectionLostError,
 } from "../../../transport/errors.ts";
 import type { RemoteProcess } from "../../../transport/process.ts";
-import { rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection, sshdTest } from "./_kit.ts";
 import { scriptedTest } from "./_scripted_server.ts";
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);

@@ -6,7 +6,8 @@ import { ConnectionPool } from "../../../mod.ts";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import { noSshd, sshdHint, startSshd } from "../../kit/sshd.ts";
-import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest, rejection, sshdTest } from "./_kit.ts";
 
 sshdTest(
   "SpareChannels.open() opens a session that the next command uses",

@@ -10,7 +10,8 @@ import {
   ChannelOpenError,
   ConnectionLostError,
 } from "../../../transport/errors.ts";
-import { embeddedTest, rejection, sshdTest, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest, rejection, sshdTest } from "./_kit.ts";
 import { scriptedTest } from "./_scripted_server.ts";
 
 const MiB = 1024 * 1024;

@@ -1,7 +1,8 @@
 // `sudo` as it is: what it refuses, and whom.
 
 import { assert, assertEquals } from "@std/assert";
-import { embeddedTest, rejection, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest, rejection } from "./_kit.ts";
 import { sudoError, sudoTest } from "./_sudo_kit.ts";
 
 sudoTest(

@@ -7,7 +7,8 @@ import { ExecTimeoutError } from "../../../transport/errors.ts";
 import type { ConnectionExecOptions } from "../../../transport/process.ts";
 import { EnvironmentRefusedError } from "../../../transport/session/errors.ts";
 import { makeSudoAccount } from "../../kit/sudo.ts";
-import { rejection, until } from "./_kit.ts";
+import { until } from "../../kit/until.ts";
+import { rejection } from "./_kit.ts";
 import { commandLines, sudoError, sudoTest } from "./_sudo_kit.ts";
 
 sudoTest(

@@ -108,11 +108,6 @@ export async function run(
   return { code, signal, ...text };
 }
 
-/** What the other end sees a moment later; a test that waits in vain hangs. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve));
-}
-
 /** A server and a client that has logged in to it. */
 export async function withServer(
   options: EmbeddedServerOptions,

@@ -16,7 +16,8 @@ import {
   FileError,
   MemoryFiles,
 } from "../../../transport/testing/mod.ts";
-import { connect, embeddedTest, rejection, until } from "../ssh2/_kit.ts";
+import { until } from "../../kit/until.ts";
+import { connect, embeddedTest, rejection } from "../ssh2/_kit.ts";
 
 const MIB = 1024 * 1024;
 

@@ -14,7 +14,8 @@ import { join } from "node:path";
 // @ts-types="@types/ssh2"
 import type { Channel, Client, ClientChannel } from "ssh2";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
-import { ask, login, run, until, withServer } from "./_peer.ts";
+import { until } from "../../kit/until.ts";
+import { ask, login, run, withServer } from "./_peer.ts";
 
 /** A server that answers, once all of a connection has come, with how much it was. */
 async function startCounter(path?: string) {

@@ -8,7 +8,8 @@ import {
   EmbeddedServer,
   type EmbeddedServerOptions,
 } from "../../../transport/testing/mod.ts";
-import { ask, until } from "./_peer.ts";
+import { until } from "../../kit/until.ts";
+import { ask } from "./_peer.ts";
 
 function find(name: string): string | undefined {
   return (Deno.env.get("PATH") ?? "").split(delimiter)

@@ -3,7 +3,8 @@ import { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { ConnectConfig } from "ssh2";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
-import { login, open, run, until, withServer } from "./_peer.ts";
+import { until } from "../../kit/until.ts";
+import { login, open, run, withServer } from "./_peer.ts";
 
 Deno.test("EmbeddedServer.start() runs the built-in commands", () =>
   withServer({}, async (server, { client }) => {

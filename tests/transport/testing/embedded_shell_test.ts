@@ -6,7 +6,8 @@ import type { ClientChannel } from "ssh2";
 import { ChannelOpenError } from "../../../transport/errors.ts";
 import type { RemoteProcess } from "../../../transport/process.ts";
 import type { CommandContext } from "../../../transport/testing/mod.ts";
-import { embeddedTest, until } from "../ssh2/_kit.ts";
+import { until } from "../../kit/until.ts";
+import { embeddedTest } from "../ssh2/_kit.ts";
 import { withServer } from "./_peer.ts";
 
 /** Types into a process, and reads until a text has come. */

@@ -22,7 +22,8 @@ import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { startBlackHole } from "../../../kit/black_hole.ts";
 import { noSshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
 import type { Tunnel } from "../../../../transport/connector.ts";
-import { connect, rejection, resolved as resolve, until } from "../_kit.ts";
+import { until } from "../../../kit/until.ts";
+import { connect, rejection, resolved as resolve } from "../_kit.ts";
 import { startPlainServer } from "../_plain_server.ts";
 
 const connector = new Ssh2Connector();

@@ -13,7 +13,8 @@ import { Dial } from "../../../../transport/ssh2/dial/dial.ts";
 import type { RekeyLimits } from "../../../../transport/ssh2/dial/_rekey.ts";
 import { EmbeddedServer } from "../../../../transport/testing/mod.ts";
 import { noSshd, type Sshd, sshdHint, startSshd } from "../../../kit/sshd.ts";
-import { connect, rejection, resolved, until } from "../_kit.ts";
+import { until } from "../../../kit/until.ts";
+import { connect, rejection, resolved } from "../_kit.ts";
 import { otherHostKey, sendRaw, startRawServer } from "../_raw_server.ts";
 import { string, uint32 } from "../../../../transport/ssh2/_bytes.ts";
 
