@@ -75,7 +75,7 @@ overBoth("an end of file loses the running command", async (site) => {
 
 overBoth("a frozen link loses the running command", async (site) => {
   await using pool = impatientPool({
-    keepaliveIntervalMs: 100,
+    keepaliveIntervalMs: 300,
     keepaliveCountMax: 2,
   });
   const { result } = await startHanging(pool, site);
@@ -112,7 +112,7 @@ async function assertPassedOn(
 
 overBoth("a frozen link passes on what was not sent", async (site) => {
   await using pool = impatientPool({
-    keepaliveIntervalMs: 100,
+    keepaliveIntervalMs: 300,
     keepaliveCountMax: 2,
   });
   await assertPassedOn(pool, site, () => {});
@@ -178,7 +178,7 @@ overBoth("a dial cut anywhere fails as a dial", async (site) => {
     const start = performance.now();
     const error = await errorOf(pool.exec(site.host, "true"), DialError);
     const tookMs = performance.now() - start;
-    assert(tookMs < 400 + 2_000, `after ${bytes} bytes: ${tookMs} ms`);
+    assert(tookMs < 400 + 5_000, `after ${bytes} bytes: ${tookMs} ms`);
     assertEquals(error.mayHaveRun, false);
     assert(
       ["banner", "kex", "auth", "timeout"].includes(error.phase),

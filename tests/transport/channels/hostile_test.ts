@@ -221,14 +221,14 @@ scriptedTest(
       setTimeout(() => {
         channel.status(3);
         channel.close();
-      }, 400);
+      }, 1300);
     },
   },
   async (connection) => {
     assertEquals((await connection.exec("long")).code, 3);
     assertEquals(connection.isFailing, false);
   },
-  { answerMs: 100, openMs: 100 },
+  { answerMs: 1000, openMs: 1000 },
 );
 
 {
@@ -403,9 +403,9 @@ Deno.test("Connection ends when the server opens a channel with packets of 0 byt
 Deno.test("Connection has a deadline of its own for requests: a slow start is no failed open", async () => {
   await using server = await startScriptedServer({
     onRequest: (channel, { type }) => {
-      if (type === "exec") setTimeout(() => channel.complete("slow"), 300);
+      if (type === "exec") setTimeout(() => channel.complete("slow"), 1300);
     },
   });
-  await using connection = await connectWithin(server.host, { openMs: 100 });
+  await using connection = await connectWithin(server.host, { openMs: 1000 });
   assertEquals((await connection.exec("true")).stdout, "slow");
 });

@@ -186,7 +186,7 @@ testNats(
     });
     await using pool = fleetPool(fleet.clientBus, {
       pingMs: PING_MS,
-      dialTimeoutMs: 400,
+      dialTimeoutMs: 1500,
     });
     const unknown = await assertRejects(
       () => pool.exec("web-2", "true"),

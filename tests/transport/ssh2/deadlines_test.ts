@@ -61,7 +61,7 @@ scriptedTest(
       assertEquals([code, stdout], [5, "to the end"]);
       assertEquals((await connection.closed).kind, "lost");
     },
-    { openMs: 300 },
+    { openMs: 1000 },
   );
 }
 
@@ -88,7 +88,7 @@ scriptedTest(
       await connection.close();
       await held;
     },
-    { openMs: 300 },
+    { openMs: 1000 },
   );
 }
 
@@ -138,7 +138,7 @@ scriptedTest(
       await until(() => connection.openChannels === 0);
       assertEquals([connection.isFailing, connection.isClosed], [false, false]);
     },
-    { closeMs: 100 },
+    { closeMs: 500 },
   );
 
   scriptedTest(
@@ -168,11 +168,13 @@ scriptedTest(
     },
   },
   async (connection) => {
-    const until = performance.now() + 1000;
-    while (performance.now() < until) await connection.exec("true");
+    for (let i = 0; i < 15; i++) {
+      await connection.exec("true");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
     assertEquals([connection.isFailing, connection.isClosed], [false, false]);
   },
-  { openMs: 400, closeMs: 400 },
+  { openMs: 1000, closeMs: 1000 },
 );
 
 Deno.test("ConnectOptions.channelOpenTimeoutMs is how long an answer may take", async () => {
@@ -207,7 +209,7 @@ Deno.test("ConnectionPool runs a command on another connection when its own answ
     connector: {
       connect: (host) => {
         dials++;
-        return connectWithin(host as never, { openMs: 300 });
+        return connectWithin(host as never, { openMs: 1000 });
       },
     },
   });

@@ -209,7 +209,7 @@ Deno.test("Connection through a frozen hop is lost when the hop is", async () =>
   await using gate = await EmbeddedServer.start();
   await using server = await EmbeddedServer.start();
   await using hop = await connect(gate.host(), {
-    keepaliveIntervalMs: 50,
+    keepaliveIntervalMs: 300,
     keepaliveCountMax: 2,
   });
   const tunnel = await hop.forwardOut!(server);

@@ -158,7 +158,7 @@ sshdTest(
     const start = performance.now();
     const error = await rejection(connection.exec(
       `trap 'echo bye; exit 5' TERM; ${TRAP}`,
-      { timeoutMs: 500, killGraceMs: 30_000 },
+      { timeoutMs: 2000, killGraceMs: 30_000 },
     ));
     assertInstanceOf(error, ExecTimeoutError);
     assertEquals(text(error.output?.stdout), "on\nbye\n");
@@ -172,7 +172,7 @@ sshdTest(
   async (connection) => {
     const error = await rejection(connection.exec(
       `echo $$; trap '' TERM; ${TRAP}`,
-      { timeoutMs: 500, killGraceMs: 300 },
+      { timeoutMs: 2000, killGraceMs: 300 },
     ));
     assertInstanceOf(error, ExecTimeoutError);
     const [pid] = text(error.output?.stdout).split("\n");
@@ -192,10 +192,10 @@ sshdTest(
     const start = performance.now();
     const running = rejection(connection.exec(`trap '' TERM; ${TRAP}`, {
       signal: controller.signal,
-      timeoutMs: 300,
+      timeoutMs: 2000,
       killGraceMs: 60_000,
     }));
-    setTimeout(() => controller.abort(reason), 800);
+    setTimeout(() => controller.abort(reason), 2500);
     assertStrictEquals(await running, reason);
     assert(performance.now() - start < 30_000);
   },

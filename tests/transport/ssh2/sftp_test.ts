@@ -76,10 +76,10 @@ sshdTest(
 Deno.test("Connection.sftp() has a deadline for its first word alone, however long it is used", async () => {
   await using server = await EmbeddedServer.start();
   await using connection = await connectWithin(server.host(), {
-    answerMs: 150,
+    answerMs: 1000,
   });
   await using sftp = await connection.sftp();
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 1300));
   assertEquals((await sftp.stat("/")).isDirectory, true);
   assertEquals(connection.isFailing, false);
 });
