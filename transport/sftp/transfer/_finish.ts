@@ -1,9 +1,16 @@
 import { abortable } from "../../abort.ts";
 import { SftpError } from "../errors.ts";
 import type { SftpFile, SftpFileInfo } from "../file.ts";
+import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
 import type { Aim } from "./_aim.ts";
 import type { Context } from "./_copy_all.ts";
-import { type Entry, folderOf, type Item, type SourceInfo } from "./_plan.ts";
+import {
+  type Entry,
+  folderOf,
+  type Item,
+  nameOf,
+  type SourceInfo,
+} from "./_plan.ts";
 import { clamped, type RemoteTarget } from "./_remote.ts";
 import { OTHER_NAMES, wantedMode } from "./_strategy.ts";
 
@@ -79,11 +86,30 @@ export class Finish {
       if (canReplace || there === null) throw error;
       tally.notice(
         this.#item.from,
-        "The server cannot replace a file in one step: the old one was removed first",
+        "The server cannot replace a file in one step: for a moment there was none",
       );
-      await sftp.remove(to, { signal });
-      return void await sftp.rename(path, to, { signal });
+      return await this.#replace(path, to);
     }
+  }
+
+  /** Moves what is there aside first: it gets its name back if that is all that works. */
+  async #replace(path: string, to: string): Promise<undefined> {
+    const { signal } = this.#context;
+    const { sftp } = this.#target;
+    const folder = folderOf(to);
+    // Of a kind that is not swept away: it may be all that there is.
+    const name = unfinishedName(nameOf(to), true);
+    const aside = folder + name;
+    try {
+      await sftp.rename(to, aside, { signal });
+      await sftp.rename(path, to, { signal });
+    } catch (error) {
+      // Whatever came of the first: it is asked for after that.
+      await cleanedUp(sftp.rename(aside, to));
+      finished(name, folder, "kept");
+      throw error;
+    }
+    await this.#target.discard(undefined, aside);
   }
 
   /** Some servers let a file be written, and not be looked at. */

@@ -29,22 +29,24 @@ export async function uploadLink(
     const isOpenSsh = protocol?.has("lsetstat@openssh.com", "1") &&
       protocol.has("posix-rename@openssh.com", "1") &&
       protocol.has("expand-path@openssh.com", "1");
-    if (!isOpenSsh && there.kind !== "folder") {
-      tally.notice(from, "A link was replaced by removing the old one first");
-      await sftp.remove(to, { signal });
-      return await placeLink(sftp, says, to, signal);
-    }
     const folder = folderOf(to);
     const name = unfinishedName(nameOf(to));
     const path = folder + name;
     try {
+      // First: where no link can be made, what is there stays.
       await sftp.symlink(says, path, { signal });
-      await sftp.rename(path, to, { signal });
-      finished(name, folder, "gone");
+      if (isOpenSsh || there.kind === "folder") {
+        await sftp.rename(path, to, { signal });
+        return finished(name, folder, "gone");
+      }
+      tally.notice(from, "A link was replaced by removing the old one first");
+      await sftp.remove(to, { signal });
+      await placeLink(sftp, says, to, signal);
     } catch (error) {
       await target.discard(undefined, path);
       throw error;
     }
+    await target.discard(undefined, path);
   } catch (error) {
     const isRefused = error instanceof SftpError && error.status !== undefined;
     if (signal?.aborted || !isRefused) throw error;

@@ -11,7 +11,12 @@ import {
   MemoryConnector,
   MemoryFiles,
 } from "../../../../transport/testing/mod.ts";
-import type { SftpOperation } from "../../../../transport/testing/sftp_server/request.ts";
+import { startSftp } from "../../../../transport/sftp/open_session.ts";
+import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
+import type {
+  SftpOperation,
+  SftpRequest,
+} from "../../../../transport/testing/sftp_server/request.ts";
 
 const host = { hostname: "db1", port: 22, user: "ops" };
 
@@ -88,3 +93,67 @@ Deno.test("upload() copies a tree with as many entries as maxEntries says, and r
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/**
+ * Uploads a file and a link over two files, to a server without extensions;
+ * gives what the folder has afterwards, by name.
+ */
+async function uploadOver(
+  refuse: (request: SftpRequest, renames: number) => boolean,
+): Promise<Record<string, string>> {
+  const files = new MemoryFiles({ "/d/f": "old", "/d/link": "old" });
+  let renames = 0;
+  const pipe = new SftpPipe({
+    files: files.served(),
+    extensions: [],
+    gate: (request) => {
+      if (request.operation === "rename") renames++;
+      if (refuse(request, renames)) throw new FileError("EIO", "refused");
+      return undefined;
+    },
+  });
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-refused-" });
+  try {
+    await Deno.writeTextFile(join(folder, "f"), "new");
+    await Deno.symlink("f", join(folder, "link"));
+    const sftp = await startSftp(pipe);
+    try {
+      await upload(sftp, folder, "/d", { onError: "continue" }).catch(() => {});
+      const entries = await Array.fromAsync(sftp.readDir("/d"));
+      return Object.fromEntries(
+        await Promise.all(entries.map(async ({ name, isSymlink }) => [
+          name.replace(/^\.sshpool.*\./, "."),
+          isSymlink
+            ? `-> ${await sftp.readLink(`/d/${name}`)}`
+            : files.readTextFile(`/d/${name}`),
+        ])),
+      );
+    } finally {
+      sftp.close();
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("upload() replaces a file and a link where the server cannot do it in one step", async () => {
+  assertEquals(await uploadOver(() => false), { f: "new", link: "-> f" });
+});
+
+for (
+  const [what, refuse] of Object.entries<Parameters<typeof uploadOver>[0]>({
+    "renames nothing": ({ operation }) => operation === "rename",
+    "does not rename the new file": ({ operation }, renames) =>
+      operation === "rename" && renames === 3,
+    "makes no links": ({ operation }) => operation === "symlink",
+  })
+) {
+  Deno.test(`upload() leaves the old file where a server that cannot replace one ${what}`, async () => {
+    const { f, link, ...others } = await uploadOver(refuse);
+    assertEquals([f, link, others], [
+      what === "makes no links" ? "new" : "old",
+      what === "makes no links" ? "old" : "-> f",
+      {},
+    ]);
+  });
+}
