@@ -155,6 +155,9 @@ function guess(info: SftpFileInfo, longName: Uint8Array): SftpFileInfo {
   };
 }
 
+/** No system has longer names: 255 characters are the most, of up to 4 bytes. */
+const MAX_NAME = 1024;
+
 /** Makes the entries of a folder; `.` and `..` are left out. */
 export function dirEntries(packet: PacketReader): SftpDirEntry[] {
   return readNames(packet)
@@ -163,6 +166,11 @@ export function dirEntries(packet: PacketReader): SftpDirEntry[] {
       if (name === "" || /[/\0]/.test(name)) {
         throw protocolError(
           `a folder has an entry whose name is empty, or has "/" or NUL in it`,
+        );
+      }
+      if (name.length > MAX_NAME) {
+        throw protocolError(
+          `a folder has a name of ${name.length} characters, more than ${MAX_NAME}`,
         );
       }
       const { isFile, isDirectory, isSymlink } = info;

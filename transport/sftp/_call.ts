@@ -139,7 +139,8 @@ export class SftpCall {
     if (data.length === 0) {
       throw this.protocol.broken("an empty answer to a READ");
     }
-    return data;
+    // A view would keep all that is behind it.
+    return answer.left > data.length ? data.slice() : data;
   }
 
   /** WRITE. The data must not change before the answer. */

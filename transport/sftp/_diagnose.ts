@@ -73,15 +73,19 @@ export const lookForFile: Look = async (call) => {
     : undefined;
 };
 
+/** How many answers without a name are waited for: an empty folder has one. */
+const MAX_EMPTY = 10;
+
 /** For what removes a folder. */
 export const lookForEntries: Look = async (call) => {
   const handle = await call.openDir();
   try {
-    for (;;) {
+    for (let empty = 0; empty < MAX_EMPTY; empty++) {
       const entries = await call.readDir(handle);
-      if (entries === null) return undefined;
+      if (entries === null) break;
       if (entries.length > 0) return "SSH_SFTP_NOT_EMPTY";
     }
+    return undefined;
   } finally {
     call.closeUnobserved(handle);
   }

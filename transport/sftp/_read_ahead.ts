@@ -1,10 +1,13 @@
-import { collectBytes } from "../bytes.ts";
+import { collectBytes, joinBytes } from "../bytes.ts";
 import type { Handle, SftpCall } from "./_call.ts";
 import { diagnosed, lookForFolder } from "./_diagnose.ts";
 import { OpenFlag } from "./packets.ts";
 
 /** What is asked for ahead of the reader at most, however small it is. */
 const MAX_REQUESTS = 128;
+
+/** How many pieces a stretch is kept in: each takes memory beside its bytes. */
+const MAX_PIECES = 64;
 
 /** Options of {@linkcode readAhead}. */
 export interface ReadAheadOptions {
@@ -105,7 +108,7 @@ async function fill(
   handle: Handle,
   { offset, length, asked }: Stretch,
 ): Promise<Slot> {
-  const pieces: Uint8Array[] = [];
+  let pieces: Uint8Array[] = [];
   let [filled, largest] = [0, 0];
   while (filled < length) {
     const [from, count] = [offset + filled, length - filled];
@@ -114,6 +117,7 @@ async function fill(
     const piece = await reading;
     if (piece === null) return { pieces, isLast: true, largest };
     pieces.push(piece);
+    if (pieces.length > MAX_PIECES) pieces = [joinBytes(pieces)];
     filled += piece.length;
     largest = Math.max(largest, piece.length);
   }

@@ -81,8 +81,8 @@ export class Requests {
   readonly #transport: SftpTransport;
   readonly #host: string | undefined;
   readonly #pending = new Map<number, Pending>();
-  /** What waits for room in the transport. */
-  readonly #queue: Outgoing[] = [];
+  /** What waits for room in the transport, by id, in its order. */
+  readonly #queue = new Map<number, Outgoing>();
   readonly #onVersion: (packet: PacketReader) => void;
   readonly #ended: Promise<void>;
   readonly #watchers = new Set<() => void>();
@@ -216,7 +216,7 @@ export class Requests {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#text?.stop();
-    this.#queue.length = 0;
+    this.#queue.clear();
     const all = [...this.#pending.values()];
     this.#pending.clear();
     for (const { changes, isSent, effects } of all) {
@@ -234,8 +234,8 @@ export class Requests {
     const settle = pending.settle as Settle;
     const giveUp = () => {
       pending.settle = undefined;
-      // What was not sent yet is not sent at all: `#pump` looks it up.
-      if (!pending.isSent) this.#forget(id);
+      // What was not sent yet is not sent at all.
+      if (this.#queue.delete(id)) this.#forget(id);
       settle.reject(signal.reason);
     };
     const done = onAbort(signal, giveUp);
@@ -258,7 +258,7 @@ export class Requests {
   }
 
   #write(outgoing: Outgoing): void {
-    this.#queue.push(outgoing);
+    this.#queue.set(outgoing.id, outgoing);
     if (this.#isPumping) return;
     // Not in this turn: what is asked for in one turn goes out in one piece.
     this.#isPumping = true;
@@ -287,14 +287,11 @@ export class Requests {
   #takePieces(): Uint8Array[] {
     const small: Uint8Array[] = [];
     let bytes = 0;
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
-      const { id, packet, payload = NOTHING } = next;
-      const pending = this.#pending.get(id);
-      const isGivenUp = pending === undefined && id !== 0;
+    for (const [id, { packet, payload = NOTHING }] of this.#queue) {
       const length = packet.length + payload.length;
-      if (!isGivenUp && bytes > 0 && bytes + length > SMALL_BYTES) break;
-      this.#queue.shift();
-      if (isGivenUp) continue;
+      if (bytes > 0 && bytes + length > SMALL_BYTES) break;
+      this.#queue.delete(id);
+      const pending = this.#pending.get(id);
       if (pending !== undefined) pending.isSent = true;
       if (length > SMALL_BYTES) return messagesOf(packet, payload);
       small.push(packet, payload);
