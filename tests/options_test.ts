@@ -366,7 +366,7 @@ const CASES: Readonly<Record<string, Case>> = {
     borders: [(_, o) => loadSshConfig(o)],
   },
   SshConfigResolverOptions: {
-    wrong: { files: [5], recheckMs: -1, home: "" },
+    wrong: { files: ["a\udce9"], recheckMs: -1, home: "" },
     borders: [
       [true, (_, o) => new SshConfigResolver(o)],
       [true, ({ connector }, o) => {

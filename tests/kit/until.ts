@@ -5,14 +5,14 @@
  */
 
 /** Far more than it takes on a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 
 /**
  * Waits until something holds.
  *
  * @param holds Whether it does; asked every few milliseconds.
  * @param what What that is, for the message of the error.
- * @throws {Error} If it does not hold within a minute.
+ * @throws {Error} If it does not hold within half a minute.
  */
 export async function until(
   holds: () => boolean | Promise<boolean>,

@@ -12,7 +12,7 @@ import {
   duration,
   flag,
   oneOf,
-  plainText,
+  remotePath,
   signal,
 } from "../options/rules.ts";
 import { OptionTable, type Rules } from "../options/table.ts";
@@ -63,7 +63,7 @@ const SESSION: Rules<SessionOptions> = {
 const SPAWN: Rules<ConnectionSpawnOptions> = {
   ...SESSION,
   pty: terminal,
-  cwd: plainText,
+  cwd: remotePath,
   login: flag,
   sudo,
   stdin,

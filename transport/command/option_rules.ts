@@ -92,7 +92,7 @@ const password: Rule = (value, at) => {
 /** One line that sudo reads. It is never shown. */
 export const secretLine: Rule = (value, at) => {
   if (typeof value !== "string") return at.wrong(showType(value), "a string");
-  if (/[\r\n]/.test(value) || isGarbled(value)) {
+  if (/[\0\r\n]/.test(value) || !value.isWellFormed()) {
     at.wrong(
       "a string with a line break, NUL or half of a character",
       "one line of whole characters",

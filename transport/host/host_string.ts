@@ -72,6 +72,9 @@ export function parseHost(text: string): HostParts {
     }
     if (isUrl) user = unescaped(user, bad);
     if (user === "") throw bad("the user before @ is empty");
+    if (!user.isWellFormed()) {
+      throw bad("the user before @ has half of a character");
+    }
   }
   const { hostname, port } = splitPort(rest, bad);
   return {

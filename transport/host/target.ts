@@ -122,7 +122,9 @@ function checkPath(path: unknown, bad: Bad): string {
   if (typeof path !== "string" || !path.startsWith("/")) {
     throw bad("path must be a string that begins with /");
   }
-  if (path.includes("\0")) throw bad("path must not contain a zero byte");
+  if (path.includes("\0") || !path.isWellFormed()) {
+    throw bad("path must not contain a zero byte or half of a character");
+  }
   if (Buffer.byteLength(path) > PATH_BYTES) {
     throw bad(
       `path has ${

@@ -8,7 +8,7 @@ import { isIPv6 } from "node:net";
 import { MAX_TIMER_MS } from "../abort.ts";
 import { MAX_HOSTNAME } from "./host_string.ts";
 import type { Algorithms, SshHost } from "./host.ts";
-import { accepting, flag, secret } from "../options/rules.ts";
+import { accepting, flag, isGarbled, secret } from "../options/rules.ts";
 import { showType } from "../options/show_value.ts";
 import {
   Field,
@@ -58,8 +58,8 @@ function isEnv(value: unknown): boolean {
   return isPlainObject(value) &&
     Object.entries(value).every(([name, v]) =>
       v === undefined ||
-      (name !== "" && !/[=\0]/.test(name) && typeof v === "string" &&
-        !v.includes("\0"))
+      (name !== "" && !name.includes("=") && !isGarbled(name) &&
+        typeof v === "string" && !isGarbled(v))
     );
 }
 
@@ -80,7 +80,7 @@ const keyPaths = secret(accepting(
 ));
 const stringOrFunction = secret(accepting(
   "a string or a function",
-  (v) => typeof v === "string" || isFunction(v),
+  (v) => typeof v === "string" ? v.isWellFormed() : isFunction(v),
 ));
 
 /** Names that people write instead, in lower case. */
@@ -178,7 +178,7 @@ export const HOST_RULES: Rules<SshHost> = {
   // Proxy passwords are found on command lines.
   proxyCommand: secret(accepting(
     "a string, not empty",
-    (v) => typeof v === "string" && v !== "" && !v.includes("\0"),
+    (v) => typeof v === "string" && v !== "" && !isGarbled(v),
   )),
   addressFamily: accepting("4 or 6", (v) => v === 4 || v === 6),
   bindAddress: text,

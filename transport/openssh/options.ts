@@ -102,7 +102,7 @@ const FIXED: readonly string[] = [
  * ssh as it is.
  */
 export function hasSafeCharacters(path: string): boolean {
-  return !/[\s"'\\$%`\p{Cc};&|<>()*?[\]{}!#]/u.test(path);
+  return !/[\s"'\\$%`\p{Cc}\p{Cs};&|<>()*?[\]{}!#]/u.test(path);
 }
 
 const safePath: Rule = accepting(
@@ -140,7 +140,7 @@ function checkOption(name: string, value: unknown, at: Field): string {
     place.wrong("given here", "left out: the connector sets it itself");
   }
   const isText = typeof value === "string" && value.trim() !== "" &&
-    !/[\0\r\n]/.test(value);
+    !/[\0\r\n\p{Cs}]/u.test(value);
   return isText ? value : place.reject(value, "a string of one line");
 }
 

@@ -96,15 +96,26 @@ export const byteLimit: Rule = numeric(
 export const fileMode: Rule = wholeNumber(0, 0o177777);
 
 /**
- * Whether text has what would arrive as something else: a NUL character, or half
- * of a character.
+ * Whether a server would be sent something else: for a NUL character, or for half
+ * of a character, unless that stands for a byte of a file name.
  */
 export const isGarbled = (text: string): boolean =>
   text.includes("\0") || hasNoBytes(text);
 
-/** Text that is not empty and arrives as it is. */
+const PLAIN =
+  "a string with at least one character, and no NUL or half of a character";
+
+/** Text that is not empty, and what it is taken for everywhere. */
 export const plainText: Rule = accepting(
-  "a string with at least one character, and no NUL or half of a character",
+  PLAIN,
+  (value) =>
+    typeof value === "string" && value !== "" && !value.includes("\0") &&
+    value.isWellFormed(),
+);
+
+/** The same for a server, where a file name may have bytes that are no UTF-8. */
+export const remotePath: Rule = accepting(
+  PLAIN,
   (value) => typeof value === "string" && value !== "" && !isGarbled(value),
 );
 

@@ -58,6 +58,7 @@ const BAD: readonly (readonly [string, string])[] = [
   ["db1\n", "white space"],
   ["db1\0", "white space and control characters"],
   ["@db1", "the user before @ is empty"],
+  ["a\ud800@db1", "the user before @ has half of a character"],
   ["ops@", "the host name is empty"],
   ["ssh://ops:secret@db1", "a password in it is not allowed"],
   [":22", "the host name is empty"],

@@ -35,6 +35,7 @@ const bad: [unknown, string][] = [
   ["run/x.sock", '"/" is not allowed in a host name'],
   [`/${"x".repeat(107)}`, "path has 108 bytes, must have 107 at most"],
   ["/a\0b", "path must not contain a zero byte"],
+  ["/a\udce9", "path must not contain a zero byte or half of a character"],
   [{ path: "x" }, "path must be a string that begins with /"],
   [{ hostname: "", port: 1 }, "hostname must be a string that is not empty"],
   [{ hostname: "db", port: 1.5 }, "port is 1.5, must be 1 to 65535"],

@@ -19,10 +19,10 @@ export function isAboutEntry(error: unknown): error is Error {
 /**
  * Checks the paths of a transfer.
  *
- * @throws {TypeError} If one is none.
+ * @throws {TypeError} If one is none, or no file here can have it.
  */
-export function checkPaths(local: unknown, remote: unknown): void {
-  for (const path of [local, remote]) {
+export function checkPaths(local: string, remote: string): void {
+  for (const path of [local, remote] as unknown[]) {
     if (path instanceof Uint8Array) {
       throw new TypeError(
         "Cannot copy bytes: must be the path of a file; to write bytes to one there is Sftp.writeFile()",
@@ -36,9 +36,11 @@ export function checkPaths(local: unknown, remote: unknown): void {
     }
   }
   // A runtime would take a file whose name looks like it.
-  if (typeof local === "string" && !isUnicodeFileName(local)) {
+  if (!isUnicodeFileName(local)) {
     throw new TypeError(
-      `Cannot copy: the local path is ${showValue(local)}, must be UTF-8`,
+      `Cannot copy: the local path is ${
+        showValue(local)
+      }, must have no half of a character`,
     );
   }
 }

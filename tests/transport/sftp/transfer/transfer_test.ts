@@ -545,7 +545,7 @@ Deno.test({
         await assertRejects(
           copy,
           TypeError,
-          `${JSON.stringify(path)}, must be`,
+          `${JSON.stringify(path)}, must`,
         );
       }
     }
