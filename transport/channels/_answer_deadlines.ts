@@ -30,11 +30,16 @@ export class AnswerDeadlines<T> {
     this.#onLate = onLate;
   }
 
+  /** How many wait. */
+  get size(): number {
+    return this.#dueAt.size;
+  }
+
   /** Begins to wait, unless it waits already. */
   add(waiting: T): void {
-    if (this.#timeoutMs <= 0 || this.#dueAt.has(waiting)) return;
+    if (this.#dueAt.has(waiting)) return;
     this.#dueAt.set(waiting, performance.now() + this.#timeoutMs);
-    this.#timer ??= this.#arm(this.#timeoutMs);
+    if (this.#timeoutMs > 0) this.#timer ??= this.#arm(this.#timeoutMs);
   }
 
   /**

@@ -48,6 +48,14 @@ export type Acceptor = (fields: MessageReader) => Admit | undefined;
 
 const ADMINISTRATIVELY_PROHIBITED = 1;
 const UNKNOWN_CHANNEL_TYPE = 3;
+const RESOURCE_SHORTAGE = 4;
+
+/**
+ * A server that has left so many channels without its CLOSE opens none: each of
+ * them is kept until then, and no limit on open ones counts it. Four forwards
+ * can close all that they may have open by default.
+ */
+const MAX_CLOSING = 4096;
 
 /** The type of extended data that is standard error. */
 const STDERR = 1;
@@ -263,10 +271,14 @@ export class ChannelTable implements ChannelContext {
     const remoteId = fields.uint32();
     const window = fields.uint32();
     const maxPacket = fields.uint32();
-    const admit = acceptor?.(fields);
+    // One that fails is to end, which it does with the last of its channels.
+    const isFull = this.isFailing || this.#closing.size >= MAX_CLOSING;
+    const admit = isFull ? undefined : acceptor?.(fields);
     if (admit === undefined) {
       const reason = acceptor === undefined
         ? UNKNOWN_CHANNEL_TYPE
+        : isFull
+        ? RESOURCE_SHORTAGE
         : ADMINISTRATIVELY_PROHIBITED;
       const { globals } = this;
       return globals.answer(wire.CHANNEL_OPEN_FAILURE, [

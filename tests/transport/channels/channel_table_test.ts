@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { createServer } from "node:net";
 import { serveAgent } from "../../../transport/channels/_agent_channels.ts";
+import type { Channel } from "../../../transport/channels/_channel.ts";
 import { openTunnel } from "../../../transport/channels/_tunnel.ts";
 import { ProtocolViolation } from "../../../transport/channels/packet_transport.ts";
 import * as wire from "../../../transport/channels/_wire.ts";
@@ -53,6 +54,42 @@ Deno.test("ChannelTable takes a thousand unread answers, of whatever kind, and n
   transport.unsentBytes = 1;
   ask(999);
   assertThrows(() => ask(1), ProtocolViolation);
+});
+
+Deno.test("ChannelTable opens none for a server that has left 4096 without its CLOSE, however many are open", () => {
+  const { transport, table, say } = memoryTable();
+  const channels: Channel[] = [];
+  table.accept("x", () => (open) => void channels.push(open(recorder())));
+  const answers = (times: number) => {
+    for (let i = 0; i < times; i++) say(wire.CHANNEL_OPEN, ...opening("x"));
+    return new Set(transport.taken());
+  };
+  assertEquals(answers(5000), new Set([wire.CHANNEL_OPEN_CONFIRMATION]));
+  for (const channel of channels.slice(0, 4095)) channel.close();
+  assertEquals(transport.taken().length, 4095);
+  assertEquals(answers(1), new Set([wire.CHANNEL_OPEN_CONFIRMATION]));
+  channels[4095]!.close();
+  transport.taken();
+  say(wire.CHANNEL_OPEN, ...opening("x"));
+  const refusal = fieldsOf(transport.sent[0]);
+  assertEquals([refusal.uint32(), refusal.uint32()], [7, 4]);
+  assertEquals(transport.taken(), [wire.CHANNEL_OPEN_FAILURE]);
+  say(wire.CHANNEL_CLOSE, channels[0]!.id);
+  assertEquals(answers(1), new Set([wire.CHANNEL_OPEN_CONFIRMATION]));
+  assertEquals(channels.length, 5002);
+});
+
+Deno.test("ChannelTable opens none for a server that leaves an open unanswered", async () => {
+  const { transport, table, say, openChannel } = memoryTable({ openMs: 20 });
+  openChannel();
+  table.accept("x", () => (open) => void open(recorder()));
+  table.open(recorder());
+  await until(() => table.isFailing);
+  transport.taken();
+  say(wire.CHANNEL_OPEN, ...opening("x"));
+  const refusal = fieldsOf(transport.sent[0]);
+  assertEquals([refusal.uint32(), refusal.uint32()], [7, 4]);
+  assertEquals(transport.taken(), [wire.CHANNEL_OPEN_FAILURE]);
 });
 
 Deno.test("ChannelTable gives no number a second time while one of 2^31 is free", () => {
