@@ -18,7 +18,10 @@ import {
 import { connectTarget } from "./connect_target.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 
-/** The first and the longest pause before the host is asked again. */
+/**
+ * The first and the longest pause before the host is asked again. A listener
+ * that has held for longer than that is asked for again at once.
+ */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -44,6 +47,8 @@ export class RemoteForward implements Forward {
   readonly #stop = new AbortController();
   #address: ForwardTarget;
   #listener: RemoteListener | undefined;
+  /** How long to wait before the host is asked again. */
+  #pauseMs = 0;
   #tellClosed!: (end: ForwardEnd) => void;
   #closing: Promise<void> | undefined;
   /** Takes back what waits for the signal. */
@@ -116,13 +121,23 @@ export class RemoteForward implements Forward {
     this.#address = listener.address;
     this.#listener = listener;
     if (this.#stop.signal.aborted) return await listener.close();
-    listener.closed.then(() => this.#again());
+    const since = performance.now();
+    listener.closed.then(() => {
+      if (performance.now() - since > LONGEST_PAUSE_MS) this.#pauseMs = 0;
+      return this.#again();
+    });
   }
 
   async #again(): Promise<void> {
     const { signal } = this.#stop;
-    let pauseMs = FIRST_PAUSE_MS;
-    while (!signal.aborted) {
+    for (;;) {
+      // A server may let us listen and hang up, again and again.
+      const pauseMs = this.#pauseMs;
+      if (pauseMs > 0) await sleep(pauseMs, signal).catch(() => {});
+      if (signal.aborted) return; // closed meanwhile
+      this.#pauseMs = pauseMs === 0
+        ? FIRST_PAUSE_MS
+        : Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       try {
         return await this.#listen(signal);
       } catch (error) {
@@ -131,8 +146,6 @@ export class RemoteForward implements Forward {
           const end = { kind: "failed", error: error as Error } as const;
           return void (this.#closing ??= this.#close(end));
         }
-        await sleep(pauseMs, signal).catch(() => {}); // closed meanwhile
-        pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       }
     }
   }

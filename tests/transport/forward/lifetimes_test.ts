@@ -30,6 +30,7 @@ import {
 } from "../../../transport/forward/tunnel_stream.ts";
 import type { ForwardTarget } from "../../../transport/host/target.ts";
 import { until } from "../../kit/until.ts";
+import { FakeTime, flush } from "../../pool/_kit.ts";
 import { dial, dialForward, ended, openPlain, TestServer } from "./_kit.ts";
 
 const NOWHERE = { listen: 0, to: "127.0.0.1:1" };
@@ -383,6 +384,38 @@ Deno.test("RemoteForward asks the host again after twice as long each time, at m
     mock.timers.reset();
   }
   await forward.close();
+});
+
+Deno.test("RemoteForward asks a host that lets it listen and hangs up as seldom, and at once after more than 30 s", async () => {
+  using time = new FakeTime();
+  const host = new Host();
+  const { forward, first } = await host.start();
+  let listener = first;
+  const holdFor = async (ms: number) => {
+    await time.advance(ms);
+    listener.lose();
+    await flush();
+  };
+  const grant = async () => {
+    host.asked.at(-1)!.resolve(listener = new HostListener());
+    await flush();
+  };
+  for (const afterMs of [0, 30_001]) {
+    await holdFor(afterMs);
+    for (const seconds of [0.5, 1, 2, 4, 8, 16, 30, 30]) {
+      // The one before was asked for by now.
+      await grant();
+      const asked = host.asked.length;
+      await holdFor(30_000);
+      await time.advance(1000 * seconds - 1);
+      assertEquals(host.asked.length, asked, `before ${seconds} s`);
+      await time.advance(1);
+      assertEquals(host.asked.length, asked + 1, `after ${seconds} s`);
+    }
+    await grant();
+  }
+  await forward.close();
+  assertEquals([host.asked.length, time.pending], [19, 0]);
 });
 
 // A timer that is left is seen by the sanitizer.
