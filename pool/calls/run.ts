@@ -140,7 +140,9 @@ class Retries {
     // A refusal that crosses an abort, or the end of the pool, is not the
     // caller's concern.
     wait.signal?.throwIfAborted();
-    if (pool.isClosing) throw pool.closedError(lane.name);
+    if (pool.isClosing) {
+      throw this.#explained(pool.closedError(lane.name), slot);
+    }
     const now = performance.now();
     // A server that grants channels and answers nothing takes its time with
     // each try, and for the caller all of that is a wait.

@@ -6,7 +6,9 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import type { ConnectionExecOptions } from "../../../transport/process.ts";
+import { PoolClosedError } from "../../../pool/mod.ts";
 import {
+  ChannelOpenError,
   ConnectionLostError,
   DialError,
   ExecTimeoutError,
@@ -109,6 +111,34 @@ Deno.test("ConnectionPool.exec() says that an idempotent command may have run wh
   assertEquals(error.mayHaveRun, true);
   assert(error.message.includes("could not be run again"), error.message);
   assertInstanceOf(error.cause, DialError);
+});
+
+Deno.test("ConnectionPool.exec() says that an idempotent command may have run when the pool closes before its second try", async () => {
+  const end = gate();
+  let runs = 0;
+  let closing: Promise<void> | undefined;
+  await using kit = new Kit({
+    commands: { wait: () => end.promise },
+    onExec: () => void runs++,
+    onOpen: (connection, n) => {
+      if (connection !== kit.connector.connections[1] || n < 2) return;
+      closing = kit.pool.close();
+      return new ChannelOpenError("full", { host, reason: 2 });
+    },
+  });
+  const calls = range(2).map(() =>
+    kit.pool.exec(host, "wait", { idempotent: true })
+  );
+  const refused = errorOf(calls[1]!);
+  await flush();
+  assertEquals(runs, 2);
+  kit.connector.dropAll();
+  const error = await refused;
+  end.open();
+  await Promise.all([calls[0], closing]);
+  assertInstanceOf(error, ConnectionLostError);
+  assertEquals(error.mayHaveRun, true);
+  assertInstanceOf(error.cause, PoolClosedError);
 });
 
 Deno.test("ConnectionPool.exec() runs an idempotent command no third time", async () => {
