@@ -90,7 +90,9 @@ export async function run<T>(
         operation?.setResult(value, held);
         const kept = slot;
         if (held === undefined) kept.end("ended");
-        else held.then(() => kept.end("ended"), (it) => kept.giveBack(it));
+        else {held.then(() =>
+            kept.end("ended"), (it) =>
+            kept.giveBack(it, job.signal));}
         return value;
       } catch (error) {
         retries ??= new Retries(target.pool, lane, job);
@@ -135,7 +137,7 @@ class Retries {
     const [pool, lane] = [this.#pool, this.#lane];
     const slot = failed?.slot;
     const cause = slot && this.#retryCause(slot, error);
-    slot?.giveBack(error);
+    slot?.giveBack(error, this.#job.signal);
     if (cause === undefined) throw this.#explained(error, slot);
     // A refusal that crosses an abort, or the end of the pool, is not the
     // caller's concern.

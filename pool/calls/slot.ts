@@ -71,9 +71,14 @@ export class Slot {
     return started;
   }
 
-  /** Gives it back after work that has failed, or was never begun. */
-  giveBack(error: unknown): void {
-    this.end(endOf(error));
+  /**
+   * Gives it back after work that has failed, or was never begun.
+   *
+   * @param signal What stops the work: its reason may be any error.
+   */
+  giveBack(error: unknown, signal?: AbortSignal): void {
+    const isStopped = signal?.aborted && error === signal.reason;
+    this.end(isStopped ? "orphaned" : endOf(error));
   }
 
   /** Gives it back after work that has ended so. */

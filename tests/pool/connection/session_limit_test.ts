@@ -1,5 +1,8 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { ChannelOpenError } from "../../../transport/errors.ts";
+import {
+  ChannelOpenError,
+  ConnectionLostError,
+} from "../../../transport/errors.ts";
 import { ConnectionPool } from "../../../pool/mod.ts";
 import type { PooledConnection } from "../../../pool/connection/pooled_connection.ts";
 import { SessionLimit } from "../../../pool/connection/session_limit.ts";
@@ -222,6 +225,43 @@ for (const [how, options] of STOPPED) {
     await running;
     await time.advance(1_000);
     assertEquals((await waiter).stdout, "later\n");
+  });
+}
+
+for (const verb of ["exec", "spawn"] as const) {
+  Deno.test(`ConnectionPool takes no limit from the sessions of a route that is closed during ${verb}(): their processes may live on`, async () => {
+    using time = new FakeTime();
+    const end = gate();
+    await using kit = new Kit({
+      maxSessions: 4,
+      reapMs: 3_600_000,
+      commands: {
+        stuck: () => new Promise(() => {}),
+        wait: () => end.promise,
+      },
+    }, alone);
+    const route = await kit.pool.route(host);
+    const stopped = range(2).map(async () => {
+      const process = await route[verb]("stuck");
+      if ("status" in process) await process.status;
+    }).map(errorOf);
+    await time.advance(50);
+    await route.close();
+    for (const error of await Promise.all(stopped)) {
+      assertInstanceOf(error, ConnectionLostError);
+    }
+    // Long enough after it for a refusal to be evidence.
+    await time.advance(1_000);
+    const running = range(2).map(() => kit.pool.exec(host, "wait"));
+    await time.advance(1_000);
+    const waiter = kit.pool.exec(host, "echo later");
+    await time.advance(1_000);
+    const { limitsLearned } = kit.pool.stats().counters;
+    end.open();
+    await Promise.all(running);
+    await time.advance(1_000);
+    assertEquals((await waiter).stdout, "later\n");
+    assertEquals(limitsLearned, 0);
   });
 }
 
