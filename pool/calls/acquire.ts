@@ -21,6 +21,7 @@ import {
   onLane,
   rejecting,
 } from "./call.ts";
+import { checkHosts } from "./fan_out.ts";
 import { takeTold } from "./slot.ts";
 
 /** Lends a slot. */
@@ -111,6 +112,7 @@ export function warm(
   options?: AcquireOptions,
 ): Promise<WarmResult[]> {
   return rejecting(() => {
+    checkHosts(hosts, "warm");
     const given = ACQUIRE_OPTIONS.check(options);
     return Promise.all(Array.from(hosts, async (host) => {
       try {

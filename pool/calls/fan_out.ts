@@ -7,6 +7,7 @@
 import { checkExec } from "../../transport/command/call_options.ts";
 import type { Command } from "../../transport/command/command.ts";
 import type { HostLike } from "../../transport/host/host.ts";
+import { showType } from "../../transport/options/show_value.ts";
 import {
   anything,
   callback,
@@ -45,7 +46,7 @@ export function fanOut<T>(
   work: FanOutWork<T, never> | Command,
   options?: Options,
 ): FanOutRun<T> {
-  checkHosts(hosts);
+  checkHosts(hosts, "fan out", Symbol.asyncIterator);
   const { concurrency = 100, exec: given, ...rest } = OPTIONS.check(options);
   return new FanOutRun({
     ...rest,
@@ -56,14 +57,28 @@ export function fanOut<T>(
   });
 }
 
-function checkHosts(hosts: FanOutHosts): void {
+/**
+ * Checks that hosts are iterable, and no string: that is one of its letters,
+ * which nobody means.
+ *
+ * @param hosts What the caller gave.
+ * @param doing What cannot be done with others.
+ * @param also How else they may be iterated.
+ * @throws {TypeError} If they are not.
+ */
+export function checkHosts(
+  hosts: unknown,
+  doing: string,
+  also: symbol = Symbol.iterator,
+): void {
   const isIterable = typeof hosts === "object" && hosts !== null &&
-    (Symbol.asyncIterator in hosts || Symbol.iterator in hosts);
+    (Symbol.iterator in hosts || also in hosts);
   if (isIterable) return;
-  // A string is an iterable of its letters, which nobody means.
-  const what = typeof hosts === "string" ? "a string" : String(hosts);
   throw new TypeError(
-    `Cannot fan out: hosts is ${what}, must be an iterable of hosts, such as an array`,
+    // The type alone: a URL may have a password.
+    `Cannot ${doing}: hosts is ${
+      showType(hosts)
+    }, must be an iterable of hosts, such as an array`,
   );
 }
 

@@ -250,6 +250,28 @@ Deno.test("ConnectionPool.warm() dials every host, and says which failed", async
   assertEquals(kit.connector.dials, 2);
 });
 
+Deno.test("ConnectionPool.warm() refuses what are no hosts, and tells no password of them", async () => {
+  await using kit = new Kit();
+  const cases: [unknown, string][] = [
+    ["ops@web-1", "a string"],
+    [{ hostname: "web-1", user: "ops" }, "an object"],
+    [new URL("ssh://ops:hunter2@web-1"), "a URL"],
+    [undefined, "undefined"],
+    // Its hosts come one at a time, and all are dialled at once.
+    [async function* () {}(), "an AsyncGenerator"],
+  ];
+  for (const [hosts, shown] of cases) {
+    const error = await errorOf(kit.pool.warm(hosts as never));
+    assertInstanceOf(error, TypeError);
+    assertEquals(
+      error.message,
+      `Cannot warm: hosts is ${shown}, must be an iterable of hosts, such as an array`,
+    );
+  }
+  assertEquals(kit.connector.dials, 0);
+  assertEquals((await kit.pool.warm(new Set([host]))).length, 1);
+});
+
 Deno.test("ConnectionPool.warm() keeps to its signal and its time limit", async () => {
   using time = new FakeTime();
   await using kit = new Kit({ onDial: () => "never" });
