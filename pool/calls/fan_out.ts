@@ -128,8 +128,13 @@ function named(
   const { onStdout, onStderr } = options;
   if (onStdout === undefined && onStderr === undefined) return options;
   const name = givenLabel(host);
-  let known: OutputSource | undefined;
-  const sourceOf = ({ ended }: OutputSource) => known ??= { host: name, ended };
+  // A command that is run again has another source.
+  const known = new WeakMap<OutputSource, OutputSource>();
+  const sourceOf = (given: OutputSource): OutputSource => {
+    const source = known.get(given) ?? { host: name, ended: given.ended };
+    known.set(given, source);
+    return source;
+  };
   return {
     ...options,
     ...onStdout && {

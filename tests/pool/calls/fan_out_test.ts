@@ -11,6 +11,7 @@ import {
   type FanOutProgress,
   type FanOutResult,
   type HostLike,
+  type OutputSource,
   PoolClosedError,
 } from "../../../pool/mod.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
@@ -166,6 +167,44 @@ Deno.test("ConnectionPool.fanOut() names each result, and shows no credential of
   assert(!JSON.stringify(results).includes("hunter2"));
   const warmed = await pool.warm(["u@a", { hostname: "b", user: "u" }]);
   assertEquals(warmed.map(({ name }) => name), ["u@a", "u@b:22"]);
+});
+
+Deno.test("ConnectionPool.fanOut() gives the callbacks another source when a command is run again", async () => {
+  let runs = 0;
+  const connector: MemoryConnector = new MemoryConnector({
+    commands: {
+      hello: async ({ write, writeError }) => {
+        runs++;
+        await write("hel");
+        await writeError("oh");
+        if (runs === 1) await flush();
+        if (runs === 1) connector.dropAll();
+        await write("lo");
+      },
+    },
+  });
+  await using pool = new ConnectionPool({ connector });
+  const sources: OutputSource[] = [];
+  const ended: OutputSource[] = [];
+  const told: string[] = [];
+  const tell = (chunk: string, source: OutputSource) => {
+    if (!sources.includes(source)) {
+      sources.push(source);
+      source.ended.then(() => ended.push(source));
+    }
+    const state = ended.includes(source) ? "ended" : "open";
+    told.push(`${chunk} ${sources.indexOf(source)} ${source.host} ${state}`);
+  };
+  await pool.fanOut(["u@a"], "hello", {
+    exec: { idempotent: true, onStdout: tell, onStderr: tell },
+  });
+  assertEquals(told, [
+    "hel 0 u@a open",
+    "oh 0 u@a open",
+    "hel 1 u@a open",
+    "oh 1 u@a open",
+    "lo 1 u@a open",
+  ]);
 });
 
 Deno.test("ConnectionPool.fanOut() gives what is no host a result, too", async () => {
