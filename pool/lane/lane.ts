@@ -285,7 +285,6 @@ export class Lane
   }
 
   #onTimedOut(waiter: Waiter): void {
-    this.#context.telemetry.acquireTimedOut();
     const error = acquireTimedOut(this, this.#context, waiter.waitedMs);
     this.onAborted(waiter, error);
   }

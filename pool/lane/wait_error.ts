@@ -24,12 +24,13 @@ interface WaitedFor {
   readonly dialing: number;
 }
 
-/** Makes the error for a waiter whose time is up, before it leaves. */
+/** Counts a waiter whose time is up, and makes its error, before it leaves. */
 export function acquireTimedOut(
   host: WaitedFor,
   context: PoolContext,
   waitedMs: number,
 ): AcquireTimeoutError {
+  context.telemetry.acquireTimedOut();
   const snapshot: WaitSnapshot = {
     reason: waitReason(host),
     waitedMs,
@@ -45,12 +46,13 @@ export function acquireTimedOut(
   return timeoutError(host.name, snapshot, lastError);
 }
 
-/** Makes the error for a caller whose host could not be looked up in time. */
+/** The same for a caller whose host could not be looked up in time. */
 export function lookupTimedOut(
   name: string,
   context: PoolContext,
   waitedMs: number,
 ): AcquireTimeoutError {
+  context.telemetry.acquireTimedOut();
   return timeoutError(name, {
     reason: "resolving",
     waitedMs,

@@ -235,6 +235,41 @@ Deno.test("ConnectionPool passes the notices of the connector and of the resolve
   );
 });
 
+Deno.test("stats() counts each caller once that gave up waiting, whatever it waited for", async () => {
+  using time = new FakeTime();
+  await using kit = new Kit({ onDial: () => "never" }, {
+    acquireTimeoutMs: 100,
+    resolver: {
+      resolve: (host) =>
+        host === "lookup"
+          ? new Promise(() => {})
+          : { hostname: "db1", user: "ops", port: 22 },
+    },
+  });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const calls: [count: number, call: () => Promise<unknown>][] = [
+    [1, () => kit.pool.exec("lookup", "true")],
+    [2, () => kit.pool.sftp("lookup")],
+    [3, () => kit.pool.exec(host, "true")],
+    [4, () => kit.pool.sftp(host)],
+  ];
+  for (const [count, call] of calls) {
+    const late = errorOf(call());
+    await time.advance(100);
+    assertInstanceOf(await late, AcquireTimeoutError);
+    assertEquals(kit.pool.stats().counters.acquireTimeouts, count);
+  }
+  const starter = kit.pool.sftp(host, { acquireTimeoutMs: 1_000, signal });
+  const joiners = [errorOf(kit.pool.sftp(host)), errorOf(kit.pool.sftp(host))];
+  await time.advance(100);
+  for (const late of joiners) assertInstanceOf(await late, AcquireTimeoutError);
+  assertEquals(kit.pool.stats().counters.acquireTimeouts, 6);
+  controller.abort(new Error("enough"));
+  await errorOf(starter);
+  assertEquals(kit.pool.stats().counters.acquireTimeouts, 6);
+});
+
 Deno.test("ConnectionPool.warm() dials every host, and says which failed", async () => {
   await using kit = new Kit({
     onDial: ({ hostname }) => hostname === "bad" ? new Error("refused") : "ok",
