@@ -32,6 +32,7 @@ import {
   terminal,
   variables,
 } from "./option_rules.ts";
+import { callBack } from "../session/callers_error.ts";
 import { checkLength, isSurelyShort } from "./line_length.ts";
 import { remoteCommand } from "./remote_command.ts";
 import { isShellName } from "./shell_line.ts";
@@ -233,7 +234,7 @@ export function whenOpened<Options extends SessionOptions>(
   const { onOpen } = options;
   const both = onOpen === undefined ? opened : () => {
     opened();
-    return onOpen();
+    return callBack(onOpen);
   };
   const copy = { ...options, onOpen: both };
   new Checked(copy, onOpen !== undefined && mayHold(options));

@@ -18,7 +18,7 @@ import {
 import { showType } from "../options/show_value.ts";
 import type { RemoteProcess, StdinSource } from "../process.ts";
 import { encodeText } from "../sftp/names.ts";
-import { callersError } from "./callers_error.ts";
+import { callBack, callersError } from "./callers_error.ts";
 import { exitError } from "./check_exit.ts";
 import { readAlong } from "./process_reads.ts";
 import type { RemoteSession } from "./remote_session.ts";
@@ -192,12 +192,12 @@ export class InputFeed {
   /** Sends all of it, and then the end of the input. */
   start(stdin: StdinSource): void {
     try {
-      const input = openStdin(stdin);
+      const input = callBack(() => openStdin(stdin));
       if (input instanceof Uint8Array) return this.#sendAll(input);
       this.#source = input;
       void this.#send(input);
     } catch (error) {
-      // The stream was taken after it was checked.
+      // The stream was taken after it was checked, or the source has thrown.
       this.#session.stop(error);
     }
   }

@@ -18,6 +18,18 @@ export function callersError(error: unknown): unknown {
   return error;
 }
 
+/** Calls a callback of the caller's, and notes what it throws or rejects with. */
+export function callBack<T>(callback: () => T): T {
+  try {
+    const result = callback();
+    // Before anybody else hears of it, who gets the same promise.
+    if (result instanceof Promise) result.catch(callersError);
+    return result;
+  } catch (error) {
+    throw callersError(error);
+  }
+}
+
 /** Whether it was noted. */
 export function isCallersError(error: unknown): boolean {
   return typeof error === "object" && error !== null && known.has(error);

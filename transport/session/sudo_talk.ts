@@ -20,6 +20,7 @@ import {
   sudoFailureOf,
   sudosOwnWords,
 } from "./_sudo_words.ts";
+import { callersError } from "./callers_error.ts";
 import { serverText } from "./server_text.ts";
 
 /**
@@ -214,7 +215,7 @@ export class SudoTalk {
       }).catch((error) => {
         if (isOver() && this.#state !== "talking") return;
         this.dispose();
-        this.#hooks.failed(error);
+        this.#hooks.failed(callersError(error));
       });
   }
 

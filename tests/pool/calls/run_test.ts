@@ -172,24 +172,55 @@ Deno.test("ConnectionPool.exec() does not repeat a command that reads a stream",
 });
 
 Deno.test("ConnectionPool.exec() runs a command once that ends with an error of the caller's, of another host", async () => {
-  const reason = new ConnectionLostError("it has ended", { host: "ops@db2" });
-  assertEquals(reason.mayHaveRun, false);
-  const throws = () => {
-    throw reason;
-  };
-  const calls: [string, ConnectionExecOptions][] = [
-    ["echo hi", { onStdout: throws }],
-    ["cat", { stdin: new ReadableStream({ pull: throws }) }],
-    ["cat", {
+  const calls: [string, (throws: () => never) => ConnectionExecOptions][] = [
+    ["echo hi", (throws) => ({ onStdout: throws })],
+    ["cat", (throws) => ({ stdin: new ReadableStream({ pull: throws }) })],
+    ["cat", (throws) => ({
       stdin: { [Symbol.asyncIterator]: () => ({ next: throws }) },
-    }],
+    })],
+    ["cat", (throws) => ({ stdin: { [Symbol.asyncIterator]: throws } })],
   ];
-  for (const [command, options] of calls) {
+  for (const [command, make] of calls) {
+    const reason = new ConnectionLostError("it has ended", { host: "ops@db2" });
+    assertEquals(reason.mayHaveRun, false);
+    const options = make(() => {
+      throw reason;
+    });
     let runs = 0;
     await using kit = new Kit({ onExec: () => void runs++ });
     const error = await errorOf(kit.pool.exec(host, command, options));
     assertStrictEquals(error, reason);
     assertEquals(runs, 1, command);
+  }
+});
+
+Deno.test("ConnectionPool calls onOpen once whose error is one of another host", async () => {
+  for (const mayHaveRun of [false, true]) {
+    let reason: ConnectionLostError;
+    let calls = 0;
+    const throws = () => {
+      calls++;
+      throw reason;
+    };
+    await using kit = new Kit();
+    const { pool } = kit;
+    for (const onOpen of [throws, () => Promise.resolve().then(throws)]) {
+      const options = { onOpen, idempotent: true };
+      const tries = [
+        () => pool.exec(host, "echo hi", options),
+        () => pool.exec(host, "cat", { ...options, stdin: "hi" }),
+        () => pool.spawn(host, "echo hi", { onOpen }),
+        () => pool.shell(host, { onOpen }),
+      ];
+      for (const attempt of tries) {
+        calls = 0;
+        const details = { host: "ops@db2", mayHaveRun };
+        reason = new ConnectionLostError("it has ended", details);
+        assertStrictEquals(await errorOf(attempt()), reason);
+        assertEquals(calls, 1);
+      }
+    }
+    assertEquals(kit.connector.dials, 1);
   }
 });
 

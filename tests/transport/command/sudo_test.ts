@@ -9,6 +9,7 @@ import {
   type SudoCommand,
   sudoCommand,
 } from "../../../transport/command/sudo_command.ts";
+import { isCallersError } from "../../../transport/session/callers_error.ts";
 import { SudoTalk } from "../../../transport/session/sudo_talk.ts";
 import { Random, replay, seed } from "../../kit/random.ts";
 
@@ -488,6 +489,8 @@ Deno.test("SudoTalk fails when the caller gives up, throws, or answers what is n
       }) as unknown,
       thrown,
     );
+    // It is no loss of this connection, if it is one of another.
+    assert(isCallersError(thrown));
     for (const bad of ["two\nlines", 5, "x".repeat(512)]) {
       const error = await ask(() => bad) as unknown;
       assert(error instanceof TypeError || error instanceof RangeError);
