@@ -16,7 +16,8 @@ export type ShellPlace =
   | "arithmetic"
   | "a here-document"
   | "a case in brackets"
-  | "the character after a backslash";
+  | "the character after a backslash"
+  | "text behind \\\" or \\' in quotes";
 
 /** What can be nested, and so has an end. */
 type Frame =
@@ -29,6 +30,13 @@ type Frame =
   | "a comment"
   | "backticks"
   | "${...}";
+
+/** What ends quotes. */
+const QUOTE_OF = new Map<ShellPlace, string>([
+  ["double quotes", '"'],
+  ["single quotes", "'"],
+  ["$'...'", "'"],
+]);
 
 /**
  * Follows the quotes of a command line, piece by piece. It knows POSIX,
@@ -90,8 +98,7 @@ export class ShellScan {
     if (this.#document !== undefined) return this.#inDocument(text, i);
     const c = text[i]!;
     switch (this.place) {
-      case "single quotes":
-        return this.#endAt("'", c);
+      case "single quotes": // where fish has escapes, too
       case "$'...'":
         return c === "\\" ? this.#escape(text, i) : this.#endAt("'", c);
       case "backticks":
@@ -130,7 +137,12 @@ export class ShellScan {
   }
 
   #escape(text: string, i: number): number {
-    if (i + 1 === text.length) this.#lost = "the character after a backslash";
+    if (i + 1 === text.length) {
+      this.#lost = "the character after a backslash";
+    } else if (text[i + 1] === QUOTE_OF.get(this.place)) {
+      // Shells disagree on whether it ends the quotes.
+      this.#lost = "text behind \\\" or \\' in quotes";
+    }
     return 2;
   }
 

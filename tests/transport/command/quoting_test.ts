@@ -1,7 +1,7 @@
 // Values that shells fall over, through each shell that users have: a value is
 // never a command, and arrives as it is.
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { commandLine, sentLine } from "../../../transport/command/command.ts";
 import { sh } from "../../../transport/command/template.ts";
 import { encodeFileName } from "../../../transport/sftp/names.ts";
@@ -126,6 +126,41 @@ onShells(
       ...group.flatMap((v) => [`x${v}y`, `x ${v} y`, `x ${v} y`]),
     ]);
     assertEquals(await printed(shell, lines), expected, replay(seed));
+  },
+);
+
+onShells(
+  SHELLS,
+  "sh`...` gives no value that runs behind quotes of which shells see other ends",
+  async (shell) => {
+    const templates: ((value: string) => string)[] = [
+      (v) => sh`echo $'it\'s' ${v}`,
+      (v) => sh`echo $'\\' ${v}`,
+      (v) => sh`echo '\' ${v}`,
+      (v) => sh`echo '\' x '${v}'`,
+      (v) => sh`echo '\\' ${v}`,
+      (v) => sh`echo 'x${sh.raw("\\")}${v}'`,
+      (v) => sh`echo "say \"hi\"" ${v}`,
+      (v) => sh`echo "say \"${v}\""`,
+      (v) => sh`echo "\\" ${v}`,
+    ];
+    const ran = `${shell.home}/ran`;
+    const run = `touch ${ran}`;
+    const { NotFound } = Deno.errors;
+    const values = [`$(${run}) #`, `; ${run} #`, `"; ${run} #`, `'; ${run} #`]
+      .flatMap((it) => [it, `\\${it}`]);
+    for (const make of templates) {
+      for (const value of values) {
+        let line;
+        try {
+          line = make(value);
+        } catch {
+          continue; // Refused, which is as good.
+        }
+        await shell.run(line);
+        await assertRejects(() => Deno.stat(ran), NotFound, undefined, line);
+      }
+    }
   },
 );
 

@@ -119,6 +119,11 @@ Deno.test("sh refuses a value where no value can be quoted", () => {
     [() => sh`echo "$${x}"`, "value 1 follows a $"],
     [() => sh`echo "$(case a in a) echo ${x};; esac)"`, "a case in brackets"],
     [() => sh`echo ${sh.raw("\\")}${x}`, "the character after a backslash"],
+    [() => sh`echo $'it\'s' ${x}`, "value 1 is in text behind"],
+    [() => sh`printf %s '\' ${x}`, "value 1 is in text behind"],
+    [() => sh`echo "say \"hi\"" ${x}`, "value 1 is in text behind"],
+    [() => sh`echo "say \"${x}\""`, "value 1 is in text behind"],
+    [() => sh`echo '${sh.raw("\\")}${x}'`, "the character after a backslash"],
     [() => sh`ls 2>&${x}`, "value 1 follows >& or <&"],
     [() => sh`ls >& "a${x}"`, "value 1 follows >& or <&"],
     [() => sh`ls >&${["a"]}`, "value 1 is an array"],
@@ -170,6 +175,20 @@ echo ${x}`,
   );
   assertEquals(sh`echo a#b"c ${x}"`, `echo a#b"c "'a b'""`);
   assertEquals(sh`echo \$${x} \\${x}`, "echo \\$'a b' \\\\'a b'");
+  for (
+    const text of [
+      String.raw`'a\.b\n'`,
+      String.raw`'\\'`,
+      String.raw`'it'\''s'`,
+      String.raw`"\\ \$"`,
+      String.raw`$'\n\\'`,
+      String.raw`\" \'`,
+    ]
+  ) assertEquals(sh`${sh.raw(text)} ${x}`, `${text} 'a b'`);
+  assertEquals(
+    sh`echo ${x} "say \"hi\"" x`,
+    String.raw`echo 'a b' "say \"hi\"" x`,
+  );
 });
 
 const SPICE = [
