@@ -90,9 +90,12 @@ export async function run<T>(
         operation?.setResult(value, held);
         const kept = slot;
         if (held === undefined) kept.end("ended");
-        else {held.then(() =>
-            kept.end("ended"), (it) =>
-            kept.giveBack(it, job.signal));}
+        else {
+          held.then(
+            () => kept.end("ended"),
+            (it) => kept.giveBack(it, job.signal),
+          );
+        }
         return value;
       } catch (error) {
         retries ??= new Retries(target.pool, lane, job);

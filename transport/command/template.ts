@@ -75,7 +75,9 @@ export interface ShellTag {
  * An array becomes as many words as it has items, none if it is empty. A value
  * next to text is one word with it, and one within quotes stays within them.
  * `undefined`, `null` and objects are errors, and so is a value where a shell
- * has no safe way to write it: in backticks, in `${...}`, in a here-document.
+ * has no safe way to write it: in backticks, in `${...}`, in a here-document. So is
+ * one behind `\"` in double quotes, and one behind `\'` in single ones: shells
+ * disagree on where such quotes end.
  *
  * The text is taken as it is written: a backslash is one of the shell. Only
  * the two that JavaScript asks for, before a backtick and before `${`, go.
