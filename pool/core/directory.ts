@@ -25,6 +25,9 @@ interface Memo {
 /** Below this many, forgotten lanes are not worth looking for. */
 const FIRST_PRUNE = 64;
 
+/** A fleet fits. A caller that makes up names without end does not leak. */
+const MAX_NAMES = 20_000;
+
 const FUNCTIONS_DIFFER: Notice = {
   code: "host-functions-differ",
   message: "Hosts that differ in nothing but a function do not share " +
@@ -43,7 +46,7 @@ export class Directory {
   readonly #byObject = new WeakMap<object, Memo>();
   readonly #resolving = new Map<string | SshHost, Promise<Lane>>();
   #pruneAt = FIRST_PRUNE;
-  /** By their keys without functions; emptied once the notice was given. */
+  /** By their keys without functions; emptied if full, and after the notice. */
   readonly #withFunctions = new Map<string, string>();
   #hasToldOfFunctions = false;
 
@@ -146,7 +149,7 @@ export class Directory {
   ): Lane {
     const lane = this.laneOf(resolved);
     this.#tellOfFunctions(host, resolved, lane.key);
-    if (typeof host === "string") this.#byString.set(host, lane);
+    if (typeof host === "string") remember(this.#byString, host, lane);
     else this.#byObject.set(host, { copy, lane });
     return lane;
   }
@@ -164,7 +167,7 @@ export class Directory {
     const alike = poolKeyWithoutFunctions(resolved);
     if (alike === undefined) return;
     const before = this.#withFunctions.get(alike);
-    if (before === undefined) this.#withFunctions.set(alike, key);
+    if (before === undefined) remember(this.#withFunctions, alike, key);
     if (before === undefined || before === key) return;
     this.#hasToldOfFunctions = true;
     this.#withFunctions.clear();
@@ -191,6 +194,12 @@ export class Directory {
     }
     this.#pruneAt = Math.max(FIRST_PRUNE, 2 * this.#byKey.size);
   }
+}
+
+/** What is forgotten with all the others is found anew when it is needed. */
+function remember<T>(memo: Map<string, T>, name: string, value: T): void {
+  if (memo.size >= MAX_NAMES) memo.clear();
+  memo.set(name, value);
 }
 
 /** Returns a deep copy of plain data; functions stay what they are. */

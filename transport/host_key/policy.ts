@@ -19,6 +19,9 @@ type Pin = `SHA256:${string}`;
 
 const PIN = /^SHA256:[A-Za-z0-9+/]{43}=?$/;
 
+/** A fleet fits. A caller that makes up names without end does not leak. */
+const MAX_TOLD = 50_000;
+
 /** Hosts whose missing verification was told; one line for each is enough. */
 const toldInsecure = new Set<string>();
 
@@ -92,6 +95,7 @@ function acceptAny(
   const name = hostLabel(host);
   const verify = (key: HostKey): Promise<void> => {
     if (!toldInsecure.has(name)) {
+      if (toldInsecure.size >= MAX_TOLD) toldInsecure.clear();
       toldInsecure.add(name);
       onNotice({
         code: "insecure-host-key",

@@ -5,6 +5,8 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { Directory } from "../../../pool/core/directory.ts";
+import type { Lane } from "../../../pool/lane/lane.ts";
 import type { ResolvedHost, SshHost } from "../../../transport/host/host.ts";
 import { PlainResolver } from "../../../transport/host/resolver.ts";
 import { flush, gate, Kit, range } from "../_kit.ts";
@@ -93,6 +95,55 @@ Deno.test("Directory forgets lanes that nobody uses, and takes them back", async
   const equal = await kit.pool.getConnection({ ...host });
   assertStrictEquals(again, equal, "one lane, by the object and by its key");
   assertEquals(kit.pool.stats().hosts.length, 1);
+});
+
+/** A directory by itself, whose lanes are in use, and what it has done. */
+function setUp() {
+  const asked: unknown[] = [];
+  const notices: string[] = [];
+  const plain = new PlainResolver();
+  const directory = new Directory(
+    {
+      resolve: (host) => {
+        asked.push(host);
+        return typeof host === "string"
+          ? { ...db1, port: 22 }
+          : plain.resolve(host);
+      },
+    },
+    (host, key) => ({ host, key, isLive: true, isEmpty: false }) as Lane,
+    (_host, { code }) => notices.push(code),
+    new AbortController().signal,
+    false,
+  );
+  return { directory, asked, notices };
+}
+
+/** More than a directory remembers. */
+const MANY = 20_001;
+
+Deno.test("Directory forgets names of a host that is in use when they are too many, and looks them up again", () => {
+  const { directory, asked } = setUp();
+  const lanes = new Set(range(MANY).map((i) => directory.find(`job-${i}`)));
+  assertEquals([lanes.size, asked.length], [1, MANY]);
+  assertEquals(directory.known("job-0"), undefined);
+  lanes.add(directory.find("job-0"));
+  directory.find("job-0");
+  assertEquals([lanes.size, asked.length], [1, MANY + 1]);
+});
+
+Deno.test("Directory forgets which hosts have functions when they are too many, and still tells that they differ", () => {
+  const { directory, notices } = setUp();
+  const password = () => "p";
+  for (const i of range(MANY)) {
+    directory.find({ ...db1, hostname: `db${i}`, password });
+  }
+  const differs = () =>
+    directory.find({ ...db1, hostname: "db0", password: () => "q" });
+  differs();
+  assertEquals(notices, []);
+  differs();
+  assertEquals(notices, ["host-functions-differ"]);
 });
 
 Deno.test("Directory has one lane for a host whose lane was forgotten between finding and using it", async () => {

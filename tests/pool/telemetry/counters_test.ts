@@ -13,6 +13,7 @@ import {
 } from "../../../pool/mod.ts";
 import { DialError } from "../../../transport/errors.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import { prepareHostKeyCheck } from "../../../transport/host_key/policy.ts";
 import { errorOf, FakeTime, flush, gate, Kit, range } from "../_kit.ts";
 
 const host = "ops@db1";
@@ -268,6 +269,31 @@ Deno.test("stats() counts each caller once that gave up waiting, whatever it wai
   controller.abort(new Error("enough"));
   await errorOf(starter);
   assertEquals(kit.pool.stats().counters.acquireTimeouts, 6);
+});
+
+Deno.test("a host that accepts any key is told of once, until there were very many others", async () => {
+  const told: string[] = [];
+  const dial = async (hostname: string) => {
+    const check = await prepareHostKeyCheck(
+      { hostname, user: "ops", port: 22, hostKey: "insecure-accept-any" },
+      () => told.push(hostname),
+    );
+    await check.verify({
+      host: hostname,
+      hostname,
+      port: 22,
+      type: "ssh-ed25519",
+      fingerprint: "SHA256:x",
+      key: new Uint8Array(),
+    });
+  };
+  await dial("first");
+  await dial("first");
+  assertEquals(told, ["first"]);
+  for (const i of range(50_000)) await dial(`other-${i}`);
+  assertEquals(told.length, 50_001);
+  await dial("first");
+  assertEquals(told.at(-1), "first");
 });
 
 Deno.test("ConnectionPool.warm() dials every host, and says which failed", async () => {
