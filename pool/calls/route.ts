@@ -253,16 +253,17 @@ class Route implements Connection {
     const over = () => {
       if (isSession) this.openChannels--;
     };
+    let opened: T;
     try {
-      const opened = await open(given);
-      opened.closed.then(over, over);
-      if (!this.isClosed) return this.#hold(opened);
-      opened.close();
-      throw this.#lost("open a channel");
+      opened = await open(given);
     } catch (error) {
       over();
       throw error;
     }
+    opened.closed.then(over, over);
+    if (!this.isClosed) return this.#hold(opened);
+    opened.close();
+    throw this.#lost("open a channel");
   }
 
   #hold<T extends { close(): unknown; readonly closed: Promise<unknown> }>(

@@ -18,6 +18,7 @@ import {
   type ContractRig,
   MemoryConnector,
 } from "../../../transport/testing/mod.ts";
+import { errorOf, flush } from "../_kit.ts";
 import {
   embeddedSite,
   memoryRig,
@@ -136,6 +137,19 @@ Deno.test("closing a route stops what runs on it and says what may have run, and
   assertEquals(await route.closed, { kind: "local" });
   assertEquals((await pool.exec(HOST, "echo on")).stdout, "on\n");
   assertEquals([connector.dials, pool.size], [1, 1]);
+});
+
+Deno.test("a route that is closed while channels open on it counts each of them once", async () => {
+  await using pool = new ConnectionPool({ connector: new MemoryConnector() });
+  const route = await pool.route(HOST);
+  const opening = [route.sftp!(), route.subsystem!("sftp")].map(errorOf);
+  assertEquals(route.openChannels, 2);
+  await route.close();
+  for (const error of await Promise.all(opening)) {
+    assertInstanceOf(error, ConnectionLostError);
+  }
+  await flush();
+  assertEquals(route.openChannels, 0);
 });
 
 Deno.test("a route ends with its pool, and its first dial fails as any", async () => {
