@@ -21,7 +21,8 @@ export type StreamRequest = Readonly<Record<string, unknown>>;
  * @param line The command.
  * @param options How to run it, checked.
  * @param sendsPassword Whether a password for `sudo` may go over the bus.
- * @throws {TypeError} If it may not, and there is one.
+ * @throws {TypeError} If it may not, and there is one; or if `sudo` has
+ *   `prompts`.
  */
 export function runRequest(
   line: Command,
@@ -34,6 +35,12 @@ export function runRequest(
     throw new TypeError(
       "Cannot run the command: sudo.password must be left out, since the " +
         "worker has it; sendSudoPasswords of the connector sends it over the bus",
+    );
+  }
+  if (typeof sudo === "object" && sudo.prompts !== undefined) {
+    throw new TypeError(
+      "Cannot run the command: sudo.prompts must be left out, since the worker " +
+        "cannot call it",
     );
   }
   const sent = { env, envMode, pty, cwd, login, sudo };

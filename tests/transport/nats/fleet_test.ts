@@ -289,6 +289,14 @@ testNats(
       "sudo.password must be left out",
     );
     assert(!error.message.includes("hunter2"));
+    const withPrompts = { sudo: { prompts: () => "123456" } };
+    for (const run of ["exec", "spawn"] as const) {
+      await assertRejects(
+        () => connection[run]("id", withPrompts),
+        TypeError,
+        "sudo.prompts must be left out",
+      );
+    }
     // The fake has no sudo: what counts is who was asked.
     await connection.exec("id", { sudo: { user: "app" } }).catch((error) => {
       if (
