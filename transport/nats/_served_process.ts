@@ -4,6 +4,7 @@
  * @module
  */
 
+import { abortable } from "../abort.ts";
 import { markCollected } from "../command/call_options.ts";
 import type { Command } from "../command/command.ts";
 import type { Connection } from "../connector.ts";
@@ -188,7 +189,10 @@ export class ServedProcess {
   ): Promise<ConnectionSpawnOptions> {
     const { user = "root" } = sudo;
     const { request } = this.#served;
-    const password = await find({ ...request, user });
+    const password = await abortable(
+      Promise.resolve(find({ ...request, user })),
+      this.#abort.signal,
+    );
     if (password === undefined) return own;
     return { ...own, sudo: { ...sudo, password } };
   }

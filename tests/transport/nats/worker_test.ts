@@ -156,6 +156,27 @@ testNats(
 );
 
 testNats(
+  "a command whose client has left waits for no password of sudo",
+  async () => {
+    const password = gate<undefined>();
+    const { connection } = scripted();
+    await using fleet = await startFleet(
+      { route: () => Promise.resolve(connection) },
+      { worker: { sudoPassword: password.pass } },
+    );
+    const client = await fleet.connector.connect(HOST);
+    const stop = new AbortController();
+    const running = client.exec("id", { sudo: true, signal: stop.signal });
+    running.catch(() => {});
+    await password.reached;
+    assertEquals(fleet.worker.stats().sessions, 1);
+    await aborted(running, stop);
+    await until(() => fleet.worker.stats().sessions === 0);
+    await client.close();
+  },
+);
+
+testNats(
   "what fails on a worker in a way that nobody knows may have run",
   async () => {
     const { connection } = scripted({
