@@ -11,6 +11,7 @@ import {
   callback,
   isGarbled,
   plainText,
+  secret,
   wholeNumber,
 } from "../options/rules.ts";
 import { showType, showValue } from "../options/show_value.ts";
@@ -109,7 +110,7 @@ export const secretLine: Rule = (value, at) => {
 const SUDO = new OptionTable<SudoOptions>("become another user", {
   user: plainText,
   password,
-  prompts: callback,
+  prompts: secret(callback),
 });
 
 /** Whom to become, and with which password. */

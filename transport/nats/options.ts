@@ -13,6 +13,7 @@ import {
   duration,
   flag,
   objectWith,
+  secret,
   wholeNumber,
 } from "../options/rules.ts";
 import { OptionTable } from "../options/table.ts";
@@ -192,7 +193,7 @@ export const FLEET_WORKER_OPTIONS = new OptionTable<FleetWorkerOptions>(
     maxSessionsPerClient: count,
     maxConnectionsPerClient: count,
     maxRequestsPerSecond: count,
-    sudoPassword: callback,
+    sudoPassword: secret(callback),
     runInTrace: callback,
     onError: callback,
   },

@@ -166,6 +166,7 @@ const TYPE: [unknown, string][] = [
   [{ sudo: "hunter2" }, "sudo is a string, must be true, false or an object"],
   [{ sudo: ["hunter2"] }, "sudo is an array, must be"],
   [{ sudo: { password: 5 } }, "sudo.password is a number, must be a string"],
+  [{ sudo: { prompts: "hunter2" } }, "sudo.prompts is a string, must be a"],
   [{ sudo: { password: "" } }, "sudo.password is an empty string"],
   ...["\n", "\r", "\0"].map((end): [unknown, string] => [
     { sudo: { password: `hunter2${end}` } },

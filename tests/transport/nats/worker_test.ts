@@ -227,6 +227,23 @@ Deno.test("a worker that ends waits for those who were offered a host, for as lo
   bus.close();
 });
 
+Deno.test("a worker does not show a password that should be a function", () => {
+  const bus = new MemoryBus();
+  const { connection } = scripted();
+  const error = assertThrows(
+    () =>
+      new FleetWorker(bus, {
+        pool: { route: () => Promise.resolve(connection) },
+        host: ({ name }) => name,
+        sudoPassword: "hunter2" as never,
+      }),
+    TypeError,
+    "sudoPassword is a string, must be a function",
+  );
+  assert(!error.message.includes("hunter2"));
+  bus.close();
+});
+
 Deno.test("fleetPool() leaves nothing on the bus if an option of the pool is wrong", () => {
   const bus = new MemoryBus();
   assertThrows(() => fleetPool(bus, { maxConnections: -1 }), RangeError);
