@@ -20,7 +20,7 @@ import type { ForwardTarget } from "../transport/host/target.ts";
 import type { ShellValue } from "../transport/command/template.ts";
 import { acquire, getConnection, warm } from "./calls/acquire.ts";
 import { CallTarget } from "./calls/call.ts";
-import { exec, shell, spawn, stopSource } from "./calls/commands.ts";
+import { exec, shell, spawn } from "./calls/commands.ts";
 import { fanOut } from "./calls/fan_out.ts";
 import { connect, forward } from "./calls/forward.ts";
 import { route } from "./calls/route.ts";
@@ -597,10 +597,7 @@ export class HostHandle {
     ...values: readonly ShellValue[]
   ): TemplateResult | TemplateTag {
     const run = this.exec.bind(this);
-    return templateTag(run, stopSource, {})(
-      first as TemplateStringsArray,
-      ...values,
-    );
+    return templateTag(run, {})(first as TemplateStringsArray, ...values);
   }
 
   /** Starts a command and gives its streams. See {@linkcode ConnectionPool.spawn}. */

@@ -56,43 +56,22 @@ type Run = (
   options: ExecOptions<"text">,
 ) => Promise<ExecResult>;
 
-/** Stops what a command was to read that is not run. */
-type Stop = (options: TemplateOptions, error: unknown) => void;
-
 /**
  * Makes a tag.
  *
  * @param run Runs one command.
- * @param stop Stops what one was to read whose options or values are wrong.
  * @param options The options of each.
  */
-export function templateTag(
-  run: Run,
-  stop: Stop,
-  options: TemplateOptions,
-): TemplateTag {
+export function templateTag(run: Run, options: TemplateOptions): TemplateTag {
   const tag = (
     first: TemplateStringsArray | TemplateOptions,
     ...values: readonly ShellValue[]
   ): TemplateResult | TemplateTag =>
     isOptions(first)
-      ? templateTag(run, stop, {
-        ...options,
-        ...stopping(stop, first, () => TAG_OPTIONS.check(first)),
-      })
-      : shaped(runTemplate(run, stop, options, first, values));
+      ? templateTag(run, { ...options, ...TAG_OPTIONS.check(first) })
+      : shaped(runTemplate(run, options, first, values));
   // Which of the two it gives depends on the first argument alone.
   return tag as TemplateTag;
-}
-
-/** Makes something of what was given, and stops the source if that is wrong. */
-function stopping<T>(stop: Stop, options: TemplateOptions, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    stop(options, error);
-    throw error;
-  }
 }
 
 function isOptions(
@@ -105,13 +84,11 @@ function isOptions(
 // Async: a template that cannot be quoted rejects.
 async function runTemplate(
   run: Run,
-  stop: Stop,
   { nothrow = false, ...options }: TemplateOptions,
   strings: TemplateStringsArray,
   values: readonly ShellValue[],
 ): Promise<ExecResult> {
-  const command = stopping(stop, options, () => sh(strings, ...values));
-  return await run(command, { ...options, check: !nothrow });
+  return await run(sh(strings, ...values), { ...options, check: !nothrow });
 }
 
 function shaped(result: Promise<ExecResult>): TemplateResult {

@@ -16,16 +16,13 @@ import {
   SIGNAL_OPTIONS,
 } from "../../transport/connect_options.ts";
 import type { Tunnel } from "../../transport/connector.ts";
-import {
-  isProcess,
-  isRepeatable,
-  type ProcessSource,
-} from "../../transport/command/stdin.ts";
+import { isProcess, isRepeatable } from "../../transport/command/stdin.ts";
 import type {
   ExecResult,
   Output,
   OutputEncoding,
   RemoteProcess,
+  StdinSource,
 } from "../../transport/process.ts";
 import type {
   ExecOptions,
@@ -46,14 +43,14 @@ export function exec<
   command: Command,
   given: (ExecOptions<Encoding> & { readonly all?: All }) | undefined,
 ): Promise<ExecResultOf<Encoding, All>> {
-  let source: unknown = given;
+  let stdin: StdinSource | undefined;
   const result: Promise<ExecResult<Output<Encoding>>> = onSlot(target, () => {
     const { command: line, options, own } = checkExec(
       command,
       given,
       "pool",
     );
-    source = options;
+    stdin = options.stdin;
     return {
       name: "exec",
       command: line,
@@ -67,7 +64,7 @@ export function exec<
     };
   });
   // It has `all` if the options say so.
-  return endingPipe(source, result) as Promise<ExecResultOf<Encoding, All>>;
+  return endingPipe(stdin, result) as Promise<ExecResultOf<Encoding, All>>;
 }
 
 /** Starts a command, which keeps its slot until it has ended. */
@@ -77,14 +74,14 @@ export function spawn(
   given: SpawnOptions | undefined,
   kind: SlotKind = "stream",
 ): Promise<RemoteProcess> {
-  let source: unknown = given;
+  let stdin: StdinSource | undefined;
   const started: Promise<RemoteProcess> = onSlot(target, () => {
     const { command: line, options, own } = checkSpawn(
       command,
       given,
       "pool",
     );
-    source = options;
+    stdin = options.stdin;
     return {
       name: "spawn",
       command: line,
@@ -96,39 +93,23 @@ export function spawn(
       hold: ({ status }) => status,
     };
   });
-  return endingPipe(source, started);
-}
-
-/** Stops what a command was to read, if that fails before it reads. */
-function endingPipe<T>(source: unknown, call: Promise<T>): Promise<T> {
-  if (processOf(source) === undefined) return call;
-  return call.catch((error) => {
-    stopSource(source, error);
-    throw error;
-  });
+  return endingPipe(stdin, started);
 }
 
 /**
- * Stops the process whose output a command was to read: nobody else would, and
- * it would keep its slot for ever.
- *
- * @param options The options of the call, as they were given.
- * @param error Why it is not read.
+ * Stops the process whose output a command was to read, if that fails before it
+ * reads: nobody else would, and it would keep its slot for ever.
  */
-export function stopSource(options: unknown, error: unknown): void {
-  const stdout = processOf(options)?.stdout;
-  if (stdout?.locked === false) stdout.cancel(error).catch(() => {});
-}
-
-/** Options that were refused may be anything, and throw when they are read. */
-function processOf(options: unknown): ProcessSource | undefined {
-  try {
-    const stdin = (options as { stdin?: unknown } | undefined)?.stdin;
-    if (typeof stdin !== "object" || stdin === null) return undefined;
-    return isProcess(stdin) ? stdin : undefined;
-  } catch {
-    return undefined;
-  }
+function endingPipe<T>(
+  stdin: StdinSource | undefined,
+  call: Promise<T>,
+): Promise<T> {
+  if (typeof stdin !== "object" || !isProcess(stdin)) return call;
+  return call.catch((error) => {
+    const { stdout } = stdin;
+    if (!stdout.locked) stdout.cancel(error).catch(() => {});
+    throw error;
+  });
 }
 
 /** Starts a shell, which keeps its slot until it has ended. */
