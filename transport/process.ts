@@ -161,7 +161,7 @@ export interface ConnectionSpawnOptions extends SessionOptions {
    * Of a process, remote or a `Deno.ChildProcess`, standard output is read. If
    * that process fails, the command is stopped before it sees an end of file,
    * and rejects with the failure of the process. If a pool cannot start the
-   * command, its process is stopped too.
+   * command, its process is stopped too; a call with a wrong argument leaves it.
    *
    * Default: nothing. `exec` sends end of file at once; with `spawn` the caller
    * writes to `RemoteProcess.stdin`, which is locked if there is a source.
