@@ -109,6 +109,12 @@ function parent(path: string): string | undefined {
 /** How deep a tree may be: no path of a real system has that many folders. */
 export const MAX_DEPTH = 1000;
 
+/** How many characters a path may have below the top: PATH_MAX of Linux. */
+export const MAX_PATH = 4096;
+
+/** How many of them there are for each entry, where many paths are kept. */
+export const CHARACTERS_PER_ENTRY = 256;
+
 /** How many folders one folder may have that is removed: they are kept in mind. */
 const MAX_FOLDERS = 100_000;
 

@@ -1,4 +1,4 @@
-import { MAX_DEPTH } from "./_entries.ts";
+import { CHARACTERS_PER_ENTRY, MAX_DEPTH, MAX_PATH } from "./_entries.ts";
 import { type FilterFunction, filterOf, Glob } from "./_patterns.ts";
 import { quotedPath, SftpError } from "./errors.ts";
 import type { SftpDirEntry, SftpWalkEntry } from "./file.ts";
@@ -30,8 +30,14 @@ interface Folder {
   /** The path below the top with a slash at its end; empty for the top. */
   readonly below: string;
   readonly depth: number;
-  /** Where it really is, and the folders above it, if links are followed. */
-  readonly reals: readonly string[];
+  /** Where it really is, if links are followed. */
+  readonly real: Real | undefined;
+}
+
+/** Where a folder really is, and those above it, which all in a folder share. */
+interface Real {
+  readonly path: string;
+  readonly above: Real | undefined;
 }
 
 /**
@@ -45,7 +51,9 @@ async function* walkRoute(
   { maxDepth = Infinity, maxEntries = MAX_ENTRIES, signal }: SftpWalkOptions,
 ): AsyncGenerator<SftpWalkEntry, void, undefined> {
   const folders: Folder[] = maxDepth > 0 ? [top] : [];
+  const maxWaiting = CHARACTERS_PER_ENTRY * Math.max(maxEntries, MAX_ENTRIES);
   let entries = 0;
+  let waiting = 0;
   for (let folder = folders.pop(); folder; folder = folders.pop()) {
     if (folder.depth > MAX_DEPTH) {
       throw refused(
@@ -54,7 +62,8 @@ async function* walkRoute(
       );
     }
     const next: Folder[] = [];
-    const { path, below, depth } = folder;
+    const { path, below, depth, real } = folder;
+    waiting -= below.length;
     try {
       for await (const entry of sftp.readDir(path || ".", { signal })) {
         if (++entries > maxEntries) {
@@ -64,15 +73,27 @@ async function* walkRoute(
         }
         const at = joined(path, entry.name);
         const name = below + entry.name;
+        if (name.length > MAX_PATH) {
+          const why =
+            `it has a path of ${name.length} characters, allowed are ${MAX_PATH}`;
+          throw refused(route.name, why);
+        }
         if (route.takes(name, entry)) yield { ...entry, path: at };
         if (depth + 1 >= maxDepth) continue;
         const inner = await route.enters(name, entry, {
           path: at,
           below: `${name}/`,
           depth: depth + 1,
-          reals: folder.reals,
+          real,
         });
-        if (inner !== undefined) next.push(inner);
+        if (inner === undefined) continue;
+        next.push(inner);
+        waiting += inner.below.length;
+        if (waiting > maxWaiting) {
+          const why =
+            `the paths of folders yet to be read have more than ${maxWaiting} characters`;
+          throw refused(route.name, why);
+        }
       }
     } catch (error) {
       const isPassed = error instanceof SftpError && depth > 0 &&
@@ -105,8 +126,10 @@ export async function* walkTree(
 ): AsyncGenerator<SftpWalkEntry, void, undefined> {
   const { followSymlinks = false, signal } = options;
   const filter = await filterOf(options.filter);
-  const real = followSymlinks ? [await sftp.realPath(path, { signal })] : [];
-  const top = { path, below: "", depth: 0, reals: real };
+  const real = followSymlinks
+    ? { path: await sftp.realPath(path, { signal }), above: undefined }
+    : undefined;
+  const top = { path, below: "", depth: 0, real };
   yield* walkRoute(sftp, top, {
     name: path,
     takes: (below, entry) => isWanted(filter, below, entry),
@@ -136,15 +159,17 @@ async function followed(
   folder: Folder,
   signal: AbortSignal | undefined,
 ): Promise<Folder | undefined> {
-  const above = folder.reals.at(-1)!;
+  const above = folder.real!;
   if (isDirectory) {
-    return { ...folder, reals: [...folder.reals, joined(above, name)] };
+    return { ...folder, real: { path: joined(above.path, name), above } };
   }
   if (!isSymlink) return undefined;
   try {
-    const real = await sftp.realPath(folder.path, { signal });
-    if (folder.reals.includes(real)) return undefined;
-    return { ...folder, reals: [...folder.reals, real] };
+    const path = await sftp.realPath(folder.path, { signal });
+    for (let at: Real | undefined = above; at; at = at.above) {
+      if (at.path === path) return undefined;
+    }
+    return { ...folder, real: { path, above } };
   } catch (error) {
     const leadsNowhere = error instanceof SftpError &&
       error.status !== undefined;
@@ -162,7 +187,7 @@ export async function* findMatches(
   const { dot = false, signal } = options;
   const found = await Glob.of(pattern, dot);
   if (found === undefined) return yield* single(sftp, pattern, options);
-  const top = { path: found.base, below: "", depth: 0, reals: [] };
+  const top = { path: found.base, below: "", depth: 0, real: undefined };
   yield* walkRoute(sftp, top, {
     name: pattern,
     takes: (below, { isDirectory }) => found.matches(below, isDirectory),

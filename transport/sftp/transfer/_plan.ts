@@ -1,7 +1,7 @@
-import { MAX_DEPTH } from "../_entries.ts";
 import { Glob } from "../_patterns.ts";
 import { isUnfinished } from "../_unfinished.ts";
 import { isAboutEntry, mayHaveChanged, transferError } from "./_errors.ts";
+import { TreeBounds } from "./_tree_bounds.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 
 /** What is known of a source file before it is copied. */
@@ -169,26 +169,13 @@ export async function makePlan(
   };
   const atATime = Math.min(FOLDERS_AT_A_TIME, options.concurrency ?? Infinity);
   const { maxEntries = source.maxEntries, onError, signal } = options;
-  let entries = 0;
-  const count = () => {
-    if (++entries <= maxEntries) return;
-    throw transferError(
-      "SSH_SFTP_TRANSFER_REFUSED",
-      top.path,
-      `it has more than ${maxEntries} entries, which maxEntries allows`,
-    );
-  };
+  const bounds = new TreeBounds(top.path, maxEntries, source.maxEntries);
+  const count = () => bounds.count();
   const placing: Placing = { plan, source, options, glob };
   const isWhole = glob === undefined;
   let next = await place(top, { to, below: "", isWhole }, placing);
   for (let depth = 0; next.length > 0; depth++) {
-    if (depth > MAX_DEPTH) {
-      throw transferError(
-        "SSH_SFTP_TRANSFER_REFUSED",
-        top.path,
-        `it has more than ${MAX_DEPTH} folders in each other`,
-      );
-    }
+    bounds.descend(depth);
     const level = next;
     next = [];
     const lists = await mapSome(level, atATime, async (folder) => {
@@ -206,6 +193,7 @@ export async function makePlan(
       for (const { name, ...child } of children) {
         names.add(name);
         const at = { to: `${to}/${name}`, below: below + name, isWhole };
+        bounds.measure(at.below);
         next.push(...await place(child, at, placing));
       }
     }

@@ -1,0 +1,117 @@
+// Trees of a server that are too large to be kept in mind, though it takes a
+// server little to name them; and those that only look like it.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { SftpError } from "../../../transport/sftp/errors.ts";
+import { startSftp } from "../../../transport/sftp/open_session.ts";
+import type { Sftp } from "../../../transport/sftp/sftp.ts";
+import { download } from "../../../transport/sftp/transfer/download.ts";
+import type { TransferOptions } from "../../../transport/sftp/transfer/options.ts";
+import {
+  depthOf,
+  type Entries,
+  FILE,
+  FOLDER,
+  treeServer,
+} from "./_tree_server.ts";
+
+/** As long as a name may be. */
+const LONG = "n".repeat(255);
+
+/** Numbered entries, all of the same kind. */
+function many(count: number, mode: number, start = ""): Entries {
+  return Array.from({ length: count }, (_, i) => [`${start}${i}`, mode]);
+}
+
+/** A tree with one folder in another, and entries in the last of them. */
+function deep(depth: number, name: string, last: Entries) {
+  return (path: string): Entries =>
+    depthOf(path) < depth ? [[name, FOLDER]] : last;
+}
+
+async function refusal(run: () => Promise<unknown>): Promise<string> {
+  const error = await assertRejects(run, SftpError);
+  assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+  return error.message.slice(error.message.indexOf(": ") + 2);
+}
+
+const plan = (sftp: Sftp, options: TransferOptions = {}) =>
+  download(sftp, "top", "/nowhere/at/all", { dryRun: true, ...options });
+
+async function walked(sftp: Sftp, options = {}): Promise<number> {
+  let entries = 0;
+  for await (const _ of sftp.walk("top", options)) entries++;
+  return entries;
+}
+
+Deno.test("download() and Sftp.walk() refuse a path of more than 4096 characters below the top", async () => {
+  const refused = "it has a path of 4097 characters, allowed are 4096";
+  for (
+    const [length, why] of [[256, undefined], [257, refused]] as const
+  ) {
+    const last: Entries = [["f".repeat(length), FILE]];
+    const sftp = await startSftp(treeServer(deep(15, LONG, last)).transport);
+    const runs = [
+      () => plan(sftp),
+      () => plan(sftp, { onError: "continue" }),
+      () => walked(sftp),
+      () => walked(sftp, { followSymlinks: true }),
+      () => Array.fromAsync(sftp.glob("top/**")),
+    ];
+    for (const run of runs) {
+      if (why === undefined) await run();
+      else assertEquals(await refusal(run), why);
+    }
+    sftp.close();
+  }
+});
+
+Deno.test("download() refuses paths with more characters than 256 for each entry, but for what maxEntries allows", async () => {
+  const last = many(16_700, FILE);
+  const sftp = await startSftp(treeServer(deep(15, LONG, last)).transport);
+  assertEquals(
+    await refusal(() => plan(sftp)),
+    "its paths have more than 64000000 characters, 256 for each of 250000 entries",
+  );
+  const { changes } = await plan(sftp, { maxEntries: 300_000 });
+  assertEquals(changes?.length, last.length + 15 + 1);
+  sftp.close();
+});
+
+Deno.test("Sftp.walk() refuses folders yet to be read whose paths have more than 64 million characters", async () => {
+  const last = many(16_700, FOLDER);
+  const sftp = await startSftp(treeServer(deep(15, LONG, last)).transport);
+  assertEquals(
+    await refusal(() => walked(sftp)),
+    "the paths of folders yet to be read have more than 64000000 characters",
+  );
+  sftp.close();
+});
+
+Deno.test("Sftp.walk() counts no folder that it has come to", async () => {
+  // With one more, their paths have more than 64 million characters.
+  const last = many(16_643, FOLDER);
+  const tree = deep(15, LONG, last);
+  const sftp = await startSftp(
+    treeServer((path) => depthOf(path) > 15 ? many(1, FOLDER) : tree(path))
+      .transport,
+  );
+  for await (const { path } of sftp.walk("top")) {
+    if (depthOf(path) === 18) break;
+  }
+  sftp.close();
+});
+
+Deno.test("Sftp.walk() keeps one list of the folders above for all that are in a folder", async () => {
+  const last = many(12_000, FOLDER);
+  const sftp = await startSftp(treeServer(deep(900, "d", last)).transport);
+  const before = Deno.memoryUsage().heapUsed;
+  let left = 900 + last.length;
+  for await (const _ of sftp.walk("top", { followSymlinks: true })) {
+    if (--left === 0) break;
+  }
+  // A list for each is 900 * 12,000 references: 86 MB.
+  const grown = Deno.memoryUsage().heapUsed - before;
+  assert(grown < 60e6, `${grown}`);
+  sftp.close();
+});
