@@ -115,8 +115,8 @@ export const MAX_PATH = 4096;
 /** How many of them there are for each entry, where many paths are kept. */
 export const CHARACTERS_PER_ENTRY = 256;
 
-/** How many folders one folder may have that is removed: they are kept in mind. */
-const MAX_FOLDERS = 100_000;
+/** How many folders may wait to be removed, in all of a tree: they are kept in mind. */
+const MAX_WAITING = 250_000;
 
 /** How many entries of one folder are removed at a time. */
 const AT_A_TIME = 64;
@@ -138,7 +138,23 @@ export async function removeTree(
   else await call.entry(PacketType.REMOVE);
 }
 
-async function removeContent(call: SftpCall, depth = 0): Promise<void> {
+/** What is above a folder of a tree that is removed. */
+interface Above {
+  readonly depth: number;
+  /** How many folders wait to be removed there. */
+  readonly waiting: number;
+  /** Where in a path begins what is below the top. */
+  readonly start: number;
+}
+
+async function removeContent(
+  call: SftpCall,
+  { depth, waiting, start }: Above = {
+    depth: 0,
+    waiting: 0,
+    start: call.path.length + 1,
+  },
+): Promise<void> {
   if (depth >= MAX_DEPTH) {
     throw tooMany(call, `${MAX_DEPTH} folders in each other`);
   }
@@ -147,10 +163,15 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
   try {
     for await (const entry of readDir(call)) {
       const path = `${call.path}/${entry.name}`;
-      if (entry.isDirectory) folders.push(path);
-      else removals.push(unlessGone(call.at(path).entry(PacketType.REMOVE)));
-      if (folders.length > MAX_FOLDERS) {
-        throw tooMany(call, `${MAX_FOLDERS} folders beside each other`);
+      if (path.length - start > MAX_PATH) {
+        throw tooMany(call, `${MAX_PATH} characters in a path below the top`);
+      }
+      if (entry.isDirectory) {
+        folders.push(entry.name);
+        waiting += weight(entry.name);
+      } else removals.push(unlessGone(call.at(path).entry(PacketType.REMOVE)));
+      if (waiting > MAX_WAITING) {
+        throw tooMany(call, `${MAX_WAITING} folders that wait to be removed`);
       }
       if (removals.length >= AT_A_TIME) await settled(removals);
     }
@@ -158,10 +179,20 @@ async function removeContent(call: SftpCall, depth = 0): Promise<void> {
     // Also if the folder cannot be read on: they would reject with nobody there.
     await settled(removals);
   }
-  for (const path of folders) {
-    await unlessGone(removeContent(call.at(path), depth + 1));
+  folders.reverse();
+  for (let name = folders.pop(); name !== undefined; name = folders.pop()) {
+    waiting -= weight(name);
+    const inner = call.at(`${call.path}/${name}`);
+    await unlessGone(
+      removeContent(inner, { depth: depth + 1, waiting, start }),
+    );
   }
   await removeFolder(call);
+}
+
+/** What the name of a folder that waits counts: more than one if it is long. */
+function weight({ length }: string): number {
+  return Math.ceil(length / CHARACTERS_PER_ENTRY);
 }
 
 function tooMany({ path, host }: SftpCall, what: string): SftpError {

@@ -4,14 +4,18 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
+import { PacketType } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { download } from "../../../transport/sftp/transfer/download.ts";
 import type { TransferOptions } from "../../../transport/sftp/transfer/options.ts";
 import {
+  DENIED,
   depthOf,
   type Entries,
+  EOF,
   FILE,
   FOLDER,
+  GONE,
   treeServer,
 } from "./_tree_server.ts";
 
@@ -113,5 +117,66 @@ Deno.test("Sftp.walk() keeps one list of the folders above for all that are in a
   // A list for each is 900 * 12,000 references: 86 MB.
   const grown = Deno.memoryUsage().heapUsed - before;
   assert(grown < 60e6, `${grown}`);
+  sftp.close();
+});
+
+Deno.test("Sftp.remove() of a tree refuses a path of more than 4096 characters below the top", async () => {
+  for (const length of [256, 257]) {
+    const last: Entries = [["f".repeat(length), FILE]];
+    const server = treeServer(deep(15, LONG, last));
+    const sftp = await startSftp(server.transport);
+    const run = () => sftp.remove("top", { recursive: true });
+    if (length === 256) await run();
+    else {
+      assertEquals(
+        await refusal(run),
+        "the server says that it has more than 4096 characters in a path below the top",
+      );
+    }
+    sftp.close();
+  }
+});
+
+Deno.test("Sftp.remove() of a tree refuses more folders that wait than 250000, in whatever folders they are", async () => {
+  const entries = many(50_000, FOLDER);
+  const server = treeServer(
+    (path) => depthOf(path) < 8 ? entries : [],
+    (path) => depthOf(path) < 8 ? EOF : DENIED,
+  );
+  const sftp = await startSftp(server.transport);
+  const run = () => sftp.remove("top", { recursive: true });
+  assertEquals(
+    await refusal(run),
+    "the server says that it has more than 250000 folders that wait to be removed",
+  );
+  const opened = server.requests.filter(({ type }) =>
+    type === PacketType.OPENDIR
+  );
+  assertEquals(opened.length, 6);
+  sftp.close();
+});
+
+Deno.test("Sftp.remove() of a tree counts no folder that it has come to", async () => {
+  const entries = many(250_000, FOLDER);
+  const server = treeServer(
+    (path) => path === "top" ? entries : many(1, FOLDER),
+    (path) => path === "top/0/0" ? DENIED : EOF,
+  );
+  const sftp = await startSftp(server.transport);
+  const run = () => sftp.remove("top", { recursive: true });
+  const error = await assertRejects(run, SftpError, "top/0/0");
+  assertEquals(error.code, "SSH_SFTP_PERMISSION_DENIED");
+  sftp.close();
+});
+
+Deno.test("Sftp.remove() of a tree counts no folder in one that is gone meanwhile", async () => {
+  const entries = many(50_000, FOLDER);
+  const tops = many(6, FOLDER);
+  const server = treeServer(
+    (path) => path === "top" ? tops : entries,
+    (path) => path === "top" ? EOF : GONE,
+  );
+  const sftp = await startSftp(server.transport);
+  await sftp.remove("top", { recursive: true });
   sftp.close();
 });
