@@ -115,7 +115,10 @@ export const MAX_PATH = 4096;
 /** How many of them there are for each entry, where many paths are kept. */
 export const CHARACTERS_PER_ENTRY = 256;
 
-/** How many folders may wait to be removed, in all of a tree: they are kept in mind. */
+/** How many folders one folder may have that is removed: they are kept in mind. */
+const MAX_FOLDERS = 100_000;
+
+/** How many may wait in all of a tree. */
 const MAX_WAITING = 250_000;
 
 /** How many entries of one folder are removed at a time. */
@@ -170,6 +173,9 @@ async function removeContent(
         folders.push(entry.name);
         waiting += weight(entry.name);
       } else removals.push(unlessGone(call.at(path).entry(PacketType.REMOVE)));
+      if (folders.length > MAX_FOLDERS) {
+        throw tooMany(call, `${MAX_FOLDERS} folders beside each other`);
+      }
       if (waiting > MAX_WAITING) {
         throw tooMany(call, `${MAX_WAITING} folders that wait to be removed`);
       }
