@@ -93,11 +93,11 @@ const password: Rule = (value, at) => {
 /** One line that sudo reads. It is never shown. */
 export const secretLine: Rule = (value, at) => {
   if (typeof value !== "string") return at.wrong(showType(value), "a string");
-  if (/[\0\r\n]/.test(value) || !value.isWellFormed()) {
-    at.wrong(
-      "a string with a line break, NUL or half of a character",
-      "one line of whole characters",
-    );
+  if (/[\0\r\n]/.test(value)) {
+    at.wrong("a string with a line break or NUL", "one line");
+  }
+  if (!value.isWellFormed()) {
+    at.wrong("a string with half of a character", "one without");
   }
   const length = Buffer.byteLength(value);
   if (length <= MAX_PASSWORD_BYTES) return value;
@@ -149,13 +149,16 @@ function checkVariable(name: string, value: unknown, at: Field): string {
   if (name === "" || name.includes("=") || isGarbled(name)) {
     throw new TypeError(
       `Cannot ${at.doing}: env has the name ${showValue(name)}, must be one ` +
-        "that is not empty and has no =, NUL or half of a character",
+        "that is not empty and has neither = nor NUL nor half of a character",
     );
   }
   const place = at.member(name);
   if (typeof value !== "string") return place.reject(value, "a string");
+  if (value.includes("\0")) {
+    place.wrong("a string with NUL", "a string without NUL");
+  }
   if (isGarbled(value)) {
-    place.wrong("a string with NUL or half of a character", "one without");
+    place.wrong("a string with half of a character", "one without");
   }
   const size = Buffer.byteLength(name) + Buffer.byteLength(value);
   if (size <= MAX_VARIABLE_BYTES) return value;

@@ -103,7 +103,7 @@ export const isGarbled = (text: string): boolean =>
   text.includes("\0") || hasNoBytes(text);
 
 const PLAIN =
-  "a string with at least one character, and no NUL or half of a character";
+  "a string with at least one character and no NUL or half of a character";
 
 /** Text that is not empty, and what it is taken for everywhere. */
 export const plainText: Rule = accepting(

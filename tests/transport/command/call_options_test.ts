@@ -154,7 +154,10 @@ const TYPE: [unknown, string][] = [
   [{ cwd: "a\0b" }, 'cwd is "a\\u0000b", must be'],
   [{ cwd: "a\ud800" }, 'cwd is "a\\ud800", must be'],
   [{ sudo: { user: "a\udce9" } }, 'sudo.user is "a\\udce9", must be'],
-  [{ sudo: { password: "hunter2\udce9" } }, "or half of a character, must be"],
+  [
+    { sudo: { password: "hunter2\udce9" } },
+    "with half of a character, must be",
+  ],
   [{ cwd: new URL("file:///x") }, "cwd is a URL, must be a string"],
   [{ signal: {} }, "signal is an object, must be an AbortSignal"],
   [{ signal: new AbortController() }, "signal is an AbortController, must be"],
@@ -170,7 +173,7 @@ const TYPE: [unknown, string][] = [
   [{ sudo: { password: "" } }, "sudo.password is an empty string"],
   ...["\n", "\r", "\0"].map((end): [unknown, string] => [
     { sudo: { password: `hunter2${end}` } },
-    "with a line break, NUL or half of a character, must be one",
+    "with a line break or NUL, must be one",
   ]),
   [{ sudo: { user: "" } }, 'sudo.user is "", must be'],
   [
@@ -192,8 +195,8 @@ const TYPE: [unknown, string][] = [
   [{ env: { "A=B": "hunter2" } }, 'env has the name "A=B", must be one that'],
   [{ env: { "A\0": "hunter2" } }, 'env has the name "A\\u0000", must be'],
   [{ env: { "": "hunter2" } }, 'env has the name "", must be one that'],
-  [{ env: { A: "hunter2\0" } }, "env.A is a string with NUL or half of"],
-  [{ env: { A: "hunter2\ud800" } }, "env.A is a string with NUL or half of"],
+  [{ env: { A: "hunter2\0" } }, "env.A is a string with NUL, must be"],
+  [{ env: { A: "hunter2\ud800" } }, "env.A is a string with half of"],
   [{ env: { "A\ud800": "hunter2" } }, 'env has the name "A\\ud800", must be'],
   [
     { env: { "A-B": "hunter2" }, envMode: "inline" },

@@ -86,7 +86,7 @@ export class Finish {
       if (canReplace || there === null) throw error;
       tally.notice(
         this.#item.from,
-        "The server cannot replace a file in one step: for a moment there was none",
+        "The server cannot replace a file in one step: the name of the old one was removed first",
       );
       return await this.#replace(path, to);
     }
