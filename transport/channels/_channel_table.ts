@@ -271,8 +271,7 @@ export class ChannelTable implements ChannelContext {
     const remoteId = fields.uint32();
     const window = fields.uint32();
     const maxPacket = fields.uint32();
-    // One that fails is to end, which it does with the last of its channels.
-    const isFull = this.isFailing || this.#closing.size >= MAX_CLOSING;
+    const isFull = this.#closing.size + this.#left.size >= MAX_CLOSING;
     const admit = isFull ? undefined : acceptor?.(fields);
     if (admit === undefined) {
       const reason = acceptor === undefined

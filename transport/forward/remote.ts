@@ -25,6 +25,10 @@ import { type ForwardTarget, targetName } from "../host/target.ts";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
+/** The pause after one of this length. */
+const longer = (ms: number): number =>
+  ms === 0 ? FIRST_PAUSE_MS : Math.min(2 * ms, LONGEST_PAUSE_MS);
+
 /** What a remote forward is made of. */
 export interface RemoteForwardParts {
   readonly get: (signal?: AbortSignal) => Promise<Connection>;
@@ -47,7 +51,7 @@ export class RemoteForward implements Forward {
   readonly #stop = new AbortController();
   #address: ForwardTarget;
   #listener: RemoteListener | undefined;
-  /** How long to wait before the host is asked again. */
+  /** How long to wait when a listener ends, before the host is asked again. */
   #pauseMs = 0;
   #tellClosed!: (end: ForwardEnd) => void;
   #closing: Promise<void> | undefined;
@@ -130,14 +134,12 @@ export class RemoteForward implements Forward {
 
   async #again(): Promise<void> {
     const { signal } = this.#stop;
-    for (;;) {
-      // A server may let us listen and hang up, again and again.
-      const pauseMs = this.#pauseMs;
+    // A server may let us listen and hang up, again and again.
+    let pauseMs = this.#pauseMs;
+    this.#pauseMs = longer(pauseMs);
+    for (;; pauseMs = longer(pauseMs)) {
       if (pauseMs > 0) await sleep(pauseMs, signal).catch(() => {});
       if (signal.aborted) return; // closed meanwhile
-      this.#pauseMs = pauseMs === 0
-        ? FIRST_PAUSE_MS
-        : Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
       try {
         return await this.#listen(signal);
       } catch (error) {

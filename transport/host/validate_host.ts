@@ -178,7 +178,9 @@ export const HOST_RULES: Rules<SshHost> = {
   // Proxy passwords are found on command lines.
   proxyCommand: secret(accepting(
     "a string, not empty",
-    (v) => typeof v === "string" && v !== "" && !isGarbled(v),
+    (v) =>
+      typeof v === "string" && v !== "" && !v.includes("\0") &&
+      v.isWellFormed(),
   )),
   addressFamily: accepting("4 or 6", (v) => v === 4 || v === 6),
   bindAddress: text,

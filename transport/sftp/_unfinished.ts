@@ -8,9 +8,10 @@ import { settledWithin } from "../abort.ts";
  *     .sshpool-<16 hex digits of the final name>-<24 random ones>.tmp or .part
  *
  * One that is kept for `resume` ends in `.part`. The next transfer to the same
- * final name finds it by the first digits.
+ * final name finds it by the first digits. What is moved aside until the new
+ * file has its name ends in `.old`: it may be all that there is, and stays.
  */
-const PATTERN = /^\.sshpool-([0-9a-f]{16})-[0-9a-f]{24}\.(tmp|part)$/;
+const PATTERN = /^\.sshpool-([0-9a-f]{16})-[0-9a-f]{24}\.(tmp|part|old)$/;
 
 /** One that nothing was written to for so long belongs to no running transfer. */
 const ABANDONED_S = 24 * 60 * 60;
@@ -28,10 +29,19 @@ const left = new Map<string, string>();
 
 /** Returns a new name for a file while it is unfinished. */
 export function unfinishedName(name: string, isKept = false): string {
-  const random = randomBytes(12).toString("hex");
-  const made = `.sshpool-${tagOf(name)}-${random}.${isKept ? "part" : "tmp"}`;
+  const made = newName(name, isKept ? "part" : "tmp");
   active.add(made);
   return made;
+}
+
+/** Returns a new name for a file while another takes its place. */
+export function nameAside(name: string): string {
+  return newName(name, "old");
+}
+
+function newName(name: string, kind: string): string {
+  const random = randomBytes(12).toString("hex");
+  return `.sshpool-${tagOf(name)}-${random}.${kind}`;
 }
 
 /** Notes that nothing is written to it any more, and what has become of it. */
@@ -69,7 +79,8 @@ export function tagOf(name: string): string {
 
 /** The tag in the name of an unfinished file; `undefined` if it is none. */
 export function tagIn(found: string): string | undefined {
-  return PATTERN.exec(found)?.[1];
+  const [, tag, kind] = PATTERN.exec(found) ?? [];
+  return kind === "old" ? undefined : tag;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { abortable } from "../../abort.ts";
 import { SftpError } from "../errors.ts";
 import type { SftpFile, SftpFileInfo } from "../file.ts";
-import { cleanedUp, finished, unfinishedName } from "../_unfinished.ts";
+import { cleanedUp, nameAside } from "../_unfinished.ts";
 import type { Aim } from "./_aim.ts";
 import type { Context } from "./_copy_all.ts";
 import {
@@ -11,7 +11,7 @@ import {
   nameOf,
   type SourceInfo,
 } from "./_plan.ts";
-import { clamped, type RemoteTarget } from "./_remote.ts";
+import { clamped, ifThere, type RemoteTarget } from "./_remote.ts";
 import { OTHER_NAMES, wantedMode } from "./_strategy.ts";
 
 /** Whether the server says that this may not be done, or cannot. */
@@ -84,32 +84,42 @@ export class Finish {
       }
       const canReplace = protocol?.has("posix-rename@openssh.com", "1") ?? true;
       if (canReplace || there === null) throw error;
+      await this.#replace(path, to);
       tally.notice(
         this.#item.from,
         "The server cannot replace a file in one step: the name of the old one was removed first",
       );
-      return await this.#replace(path, to);
     }
   }
 
   /** Moves what is there aside first: it gets its name back if that is all that works. */
-  async #replace(path: string, to: string): Promise<undefined> {
+  async #replace(path: string, to: string): Promise<void> {
     const { signal } = this.#context;
     const { sftp } = this.#target;
-    const folder = folderOf(to);
-    // Of a kind that is not swept away: it may be all that there is.
-    const name = unfinishedName(nameOf(to), true);
-    const aside = folder + name;
+    const aside = folderOf(to) + nameAside(nameOf(to));
     try {
       await sftp.rename(to, aside, { signal });
       await sftp.rename(path, to, { signal });
     } catch (error) {
       // Whatever came of the first: it is asked for after that.
-      await cleanedUp(sftp.rename(aside, to));
-      finished(name, folder, "kept");
+      await cleanedUp(this.#putBack(aside, path, to));
       throw error;
     }
     await this.#target.discard(undefined, aside);
+  }
+
+  async #putBack(aside: string, path: string, to: string): Promise<void> {
+    const { sftp } = this.#target;
+    try {
+      await sftp.rename(aside, to);
+    } catch {
+      const look = (it: string) => ifThere(sftp.lstat(it));
+      const [unfinished, named] = await Promise.all([look(path), look(to)]);
+      // The new one got the name after all.
+      if (unfinished === undefined && named !== undefined) {
+        await sftp.remove(aside);
+      }
+    }
   }
 
   /** Some servers let a file be written, and not be looked at. */

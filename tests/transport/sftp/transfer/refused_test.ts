@@ -11,6 +11,7 @@ import {
   MemoryConnector,
   MemoryFiles,
 } from "../../../../transport/testing/mod.ts";
+import { nameAside } from "../../../../transport/sftp/_unfinished.ts";
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
 import type {
@@ -157,3 +158,53 @@ for (
     ]);
   });
 }
+
+for (const resume of [false, true]) {
+  Deno.test(`upload() ${resume ? "with resume " : ""}leaves what was moved aside and never got its name back`, async () => {
+    const aside = nameAside("f");
+    const files = new MemoryFiles({ [`/d/${aside}`]: "all there is" });
+    const sftp = await startSftp(new SftpPipe({ files: files.served() }));
+    const folder = await Deno.makeTempDir({ prefix: "sshpool-refused-" });
+    try {
+      await Deno.writeTextFile(join(folder, "f"), "all there is, and more");
+      await upload(sftp, join(folder, "f"), "/d/f", { resume });
+      await upload(sftp, folder, "/d", { resume });
+    } finally {
+      sftp.close();
+      await Deno.remove(folder, { recursive: true });
+    }
+    assertEquals(files.readTextFile(`/d/${aside}`), "all there is");
+    assertEquals(files.readTextFile("/d/f"), "all there is, and more");
+  });
+}
+
+Deno.test("upload() that is aborted while the new file gets its name leaves nothing beside it", async () => {
+  const files = new MemoryFiles({ "/d/f": "old" });
+  const stop = new AbortController();
+  const reason = new Error("enough");
+  let renames = 0;
+  const pipe = new SftpPipe({
+    files: files.served(),
+    extensions: [],
+    gate: ({ operation }) => {
+      if (operation === "rename" && ++renames === 3) stop.abort(reason);
+      return undefined;
+    },
+  });
+  const sftp = await startSftp(pipe);
+  const from = await Deno.makeTempFile({ prefix: "sshpool-refused-" });
+  try {
+    await Deno.writeTextFile(from, "new");
+    const { signal } = stop;
+    const error = await assertRejects(() =>
+      upload(sftp, from, "/d/f", { signal })
+    );
+    assertEquals(error, reason);
+    const names = (await Array.fromAsync(sftp.readDir("/d")))
+      .map(({ name }) => name);
+    assertEquals([names, files.readTextFile("/d/f")], [["f"], "new"]);
+  } finally {
+    sftp.close();
+    await Deno.remove(from);
+  }
+});
