@@ -75,8 +75,8 @@ export interface ShellTag {
  * An array becomes as many words as it has items, none if it is empty. A value
  * next to text is one word with it, and one within quotes stays within them.
  * `undefined`, `null` and objects are errors, and so is a value where a shell
- * has no safe way to write it: in backticks, in `${...}`, in a here-document. So is
- * one anywhere behind `\"` in double quotes or `\'` in single ones: shells
+ * has no safe way to write it: in backticks, in `${...}`, in a here-document. So
+ * is one anywhere behind `\"` in double quotes or `\'` in single ones: shells
  * disagree on where such quotes end. Make the whole of such a word a value.
  *
  * The text is taken as it is written: a backslash is one of the shell. Only

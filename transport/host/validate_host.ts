@@ -8,7 +8,13 @@ import { isIPv6 } from "node:net";
 import { MAX_TIMER_MS } from "../abort.ts";
 import { MAX_HOSTNAME } from "./host_string.ts";
 import type { Algorithms, SshHost } from "./host.ts";
-import { accepting, flag, isGarbled, secret } from "../options/rules.ts";
+import {
+  accepting,
+  flag,
+  isGarbled,
+  isPlainText,
+  secret,
+} from "../options/rules.ts";
 import { showType } from "../options/show_value.ts";
 import {
   Field,
@@ -176,12 +182,7 @@ export const HOST_RULES: Rules<SshHost> = {
     (v) => isHostLike(v) || isList(isHostLike)(v),
   )),
   // Proxy passwords are found on command lines.
-  proxyCommand: secret(accepting(
-    "a string, not empty",
-    (v) =>
-      typeof v === "string" && v !== "" && !v.includes("\0") &&
-      v.isWellFormed(),
-  )),
+  proxyCommand: secret(accepting("a string, not empty", isPlainText)),
   addressFamily: accepting("4 or 6", (v) => v === 4 || v === 6),
   bindAddress: text,
   dialTimeoutMs: accepting(

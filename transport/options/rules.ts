@@ -105,13 +105,13 @@ export const isGarbled = (text: string): boolean =>
 const PLAIN =
   "a string with at least one character and no NUL or half of a character";
 
-/** Text that is not empty, and what it is taken for everywhere. */
-export const plainText: Rule = accepting(
-  PLAIN,
-  (value) =>
-    typeof value === "string" && value !== "" && !value.includes("\0") &&
-    value.isWellFormed(),
-);
+/** Whether something is text that is not empty, and what it is taken for everywhere. */
+export const isPlainText = (value: unknown): value is string =>
+  typeof value === "string" && value !== "" && !value.includes("\0") &&
+  value.isWellFormed();
+
+/** Such text. */
+export const plainText: Rule = accepting(PLAIN, isPlainText);
 
 /** The same for a server, where a file name may have bytes that are no UTF-8. */
 export const remotePath: Rule = accepting(

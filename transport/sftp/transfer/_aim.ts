@@ -3,7 +3,7 @@ import { basename, posix } from "node:path";
 import { operationError, SftpError } from "../errors.ts";
 import { isUnicodeFileName } from "../names.ts";
 import type { Context } from "./_copy_all.ts";
-import { transferError } from "./_errors.ts";
+import { NOT_UTF8, transferError } from "./_errors.ts";
 import { targetOf, unreadableLink } from "./_links.ts";
 import { lookIfThere } from "./_local.ts";
 import { type Entry, folderOf, type Item } from "./_plan.ts";
@@ -114,11 +114,7 @@ export async function aimAt(
  */
 export function checkLocalName(from: string, to: string): void {
   if (isUnicodeFileName(to)) return;
-  throw transferError(
-    "SSH_SFTP_TRANSFER_REFUSED",
-    from,
-    "its name is not UTF-8",
-  );
+  throw transferError("SSH_SFTP_TRANSFER_REFUSED", from, NOT_UTF8);
 }
 
 /** The same goes for one that a link names. */

@@ -4,6 +4,9 @@ import { showValue } from "../../options/show_value.ts";
 import { quotedPath, SftpError, type SftpErrorCode } from "../errors.ts";
 import { isUnicodeFileName } from "../names.ts";
 
+/** Why a file whose name is not is not copied: a runtime takes another for it. */
+export const NOT_UTF8 = "its name is not UTF-8";
+
 /** Whether an error is about one entry, and not about the whole transfer. */
 export function isAboutEntry(error: unknown): error is Error {
   if (error instanceof SftpError) {

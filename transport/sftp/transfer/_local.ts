@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { quotedPath, SftpError } from "../errors.ts";
 import type { PacketBuffers } from "../splitter.ts";
 import { finished, unfinishedName } from "../_unfinished.ts";
+import { NOT_UTF8 } from "./_errors.ts";
 import type {
   Child,
   Entry,
@@ -44,7 +45,7 @@ export const LOCAL_SOURCE: Source = {
     const seen = new Set<string>();
     return await Promise.all(names.map((name) => {
       if (seen.has(name)) {
-        return { name, path: join(path, name), refused: LOSSY };
+        return { name, path: join(path, name), refused: NOT_UTF8 };
       }
       seen.add(name);
       return childOf(path, name);
@@ -63,11 +64,9 @@ async function childOf(folder: string, name: string): Promise<Child> {
   const path = join(folder, name);
   const entry = await lookIfThere(path);
   if (entry !== undefined) return { name, ...entry };
-  const refused = isLossy(name) ? LOSSY : "it was removed meanwhile";
+  const refused = isLossy(name) ? NOT_UTF8 : "it was removed meanwhile";
   return { name, path, refused };
 }
-
-const LOSSY = "its name is not UTF-8";
 
 /** What is not UTF-8 becomes U+FFFD, which names another file, or none. */
 function isLossy(name: string): boolean {
@@ -78,7 +77,7 @@ function lossy(path: string): Entry {
   const info = { size: 0, mode: 0, atime: 0, mtime: 0 };
   const fault = new SftpError(
     "SSH_SFTP_TRANSFER_REFUSED",
-    `Cannot remove ${quotedPath(path)}: ${LOSSY}`,
+    `Cannot remove ${quotedPath(path)}: ${NOT_UTF8}`,
     { path },
   );
   return { path, kind: "other", info, fault };

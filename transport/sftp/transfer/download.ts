@@ -13,7 +13,7 @@ import type { Sftp } from "../sftp.ts";
 import { checkLocalName } from "./_aim.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { downloadFile } from "./_download_file.ts";
-import { checkPaths, transferError } from "./_errors.ts";
+import { checkPaths, NOT_UTF8, transferError } from "./_errors.ts";
 import { sweep } from "./_left_over.ts";
 import { downloadLink } from "./_links.ts";
 import { LOCAL_TARGET } from "./_local.ts";
@@ -175,7 +175,7 @@ function remoteSource(sftp: Sftp, signal: AbortSignal | undefined): Source {
 function childOf(path: string, { name, info, ...kind }: SftpDirEntry): Child {
   return isUnicodeFileName(name)
     ? { name, ...remoteEntry(path, { ...info, ...kind }) }
-    : { name, path, refused: "its name is not UTF-8" };
+    : { name, path, refused: NOT_UTF8 };
 }
 
 /** Why no local file may have this name; `undefined` if one may. */
