@@ -42,7 +42,8 @@ export class NatsServer implements AsyncDisposable {
   readonly port: number;
   readonly #dir: string;
   #process: Deno.ChildProcess | undefined;
-  readonly #connections: NatsConnection[] = [];
+  /** To it; those to a cluster are of all its servers. */
+  #connections: NatsConnection[] = [];
 
   private constructor(dir: string, port: number) {
     this.#dir = dir;
@@ -110,6 +111,10 @@ ${options.config ?? ""}`,
     const servers = started.flatMap((it) =>
       it.status === "fulfilled" ? [it.value] : []
     );
+    // What is connected ends before the first of them: it would move on to the
+    // next one, and its `close()` while a server goes away throws at nobody.
+    const connections: NatsConnection[] = [];
+    for (const server of servers) server.#connections = connections;
     try {
       if (servers.length < count) throw new Error("Cannot start the cluster");
       await joined(servers);
@@ -120,7 +125,7 @@ ${options.config ?? ""}`,
     }
   }
 
-  /** Opens a connection, which ends with the server. */
+  /** Opens a connection, which ends before the server, or before its cluster. */
   async connect(
     options: Parameters<typeof connect>[0] = {},
   ): Promise<NatsConnection> {
