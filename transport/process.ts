@@ -321,7 +321,9 @@ export interface ExecResult<T = string> extends CommandStatus {
 export interface RemoteProcess extends AsyncDisposable {
   /**
    * What the process reads. Closing it is end of file, also after the process
-   * has ended. Locked if the option `stdin` has a source.
+   * has ended. Aborting it, which `pipeTo()` does when its source fails, stops
+   * the process: half an input is no input. Locked if the option `stdin` has a
+   * source.
    */
   readonly stdin: WritableStream<Uint8Array>;
   /** What it writes to standard output. Errors if the connection is lost, or as `check` says. */
@@ -333,9 +335,9 @@ export interface RemoteProcess extends AsyncDisposable {
    *
    * Rejects with a `ConnectionLostError` if the connection ended first, with a
    * `ChannelClosedError` if the server did not say how the process ended, with
-   * the signal's reason after an abort, with an `AbortError` if standard output
-   * was cancelled or the process disposed, and with `check: true` with a
-   * `CommandError`. No unhandled rejection if unread.
+   * the signal's reason after an abort, with that of standard input's, with an
+   * `AbortError` if standard output was cancelled or the process disposed, and
+   * with `check: true` with a `CommandError`. No unhandled rejection if unread.
    */
   readonly status: Promise<CommandStatus>;
   /** Closes standard input, and collects both outputs and the status. */

@@ -144,9 +144,15 @@ class SessionProcess implements FeedingProcess, DirectProcess {
 
   get stdin(): WritableStream<Uint8Array> {
     return this.#stdin ??= new WritableStream({
+      // An end of file would make a success of half an input. Not the sink's
+      // `abort()`: that waits for what is being written.
+      start: ({ signal }) =>
+        signal.addEventListener(
+          "abort",
+          () => this.#session.stop(signal.reason),
+        ),
       write: (chunk) => this.#write(chunk),
       close: () => this.#session.endInput(),
-      abort: () => this.#session.endInput(),
     });
   }
 

@@ -114,6 +114,28 @@ export function pipeTests(contract: Contract): void {
   );
 
   contract(
+    "stops a process whose stdin is aborted, also while a write waits",
+    async (connection) => {
+      const cat = await connection.spawn("cat");
+      const failing = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(new Uint8Array(4)),
+        pull: (controller) => controller.error(new RangeError("no more")),
+      }, { highWaterMark: 0 });
+      const piped = failing.pipeTo(cat.stdin);
+      piped.catch(() => {});
+      await assertRejects(() => cat.status, RangeError, "no more");
+      await assertRejects(() => piped, RangeError, "no more");
+      const other = await connection.spawn("sleep 60");
+      const writer = other.stdin.getWriter();
+      const written = writer.write(new Uint8Array(8_000_000)).catch(() => {});
+      const aborted = writer.abort(new RangeError("enough")).catch(() => {});
+      await assertRejects(() => other.status, RangeError, "enough");
+      await Promise.all([written, aborted]);
+      await free(connection);
+    },
+  );
+
+  contract(
     "reads the output of a process as stdin, and fails as it fails",
     async (connection) => {
       // Its input is closed, and its stderr read along.
