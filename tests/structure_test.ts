@@ -215,8 +215,6 @@ const PLACES: Readonly<Record<string, string>> = {
   "@noble/post-quantum": "transport/ssh2/dial/_kem.ts",
   "@opentelemetry/api": "pool/otel/",
   "bcrypt-pbkdf": "transport/ssh2/auth/_key_ciphers.ts",
-  ignore: "transport/sftp/_patterns.ts",
-  picomatch: "transport/sftp/_patterns.ts",
   ssh2: "transport/",
   "yocto-spinner": "pool/progress.ts",
 };
@@ -243,15 +241,11 @@ Deno.test("nothing of the library needs ./otel, which costs those nothing who do
 
 interface Dependency {
   readonly specifier: string;
-  readonly isDynamic?: boolean;
   readonly code?: { readonly specifier?: string };
   readonly type?: { readonly specifier?: string };
 }
 
-/** What files are named by, loaded when the first pattern is used. */
-const LATER = /^npm:\/?(ignore|picomatch)@/;
-
-Deno.test("the entry point ./pool loads no module of npm, but for patterns of files when they are used", async () => {
+Deno.test("the entry point ./pool loads no module of npm", async () => {
   const entry = new URL("pool/mod.ts", root).href;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", entry],
@@ -268,14 +262,9 @@ Deno.test("the entry point ./pool loads no module of npm, but for patterns of fi
   ]);
   const foreign = reached.filter((specifier) =>
     specifier !== undefined &&
-    !/^(node:|file:)/.test(specifier) && !LATER.test(specifier)
+    !/^(node:|file:)/.test(specifier)
   );
   assertEquals(foreign, []);
-  const atOnce = modules.flatMap(({ dependencies = [] }) =>
-    dependencies.filter(({ isDynamic }) => !isDynamic)
-      .map(({ specifier }) => specifier)
-  );
-  assertEquals(atOnce.filter((it) => /^(npm:|ignore|picomatch)/.test(it)), []);
   const own = reached.filter((specifier) => specifier?.startsWith("file:"));
   assertEquals(own.filter((specifier) => specifier?.includes("ssh2")), []);
 });

@@ -18,12 +18,12 @@ export const MAX_PATTERN_LENGTH = 1022;
  * ones can stay where they are. So the time is at most the product of the
  * lengths. A regular expression would take exponential time on `*a*a*a*b`.
  *
- * @param text The text.
+ * @param text The text, as a string or as its characters.
  * @param pattern The pattern, as a string or as its elements.
  * @returns Whether it fits.
  */
 export function matchPattern(
-  text: string,
+  text: ArrayLike<string>,
   pattern: ArrayLike<PatternElement>,
 ): boolean {
   let t = 0;

@@ -125,7 +125,7 @@ export async function* walkTree(
   options: SftpWalkOptions,
 ): AsyncGenerator<SftpWalkEntry, void, undefined> {
   const { followSymlinks = false, signal } = options;
-  const filter = await filterOf(options.filter);
+  const filter = filterOf(options.filter);
   const real = followSymlinks
     ? { path: await sftp.realPath(path, { signal }), above: undefined }
     : undefined;
@@ -185,7 +185,7 @@ export async function* findMatches(
   options: SftpGlobOptions,
 ): AsyncGenerator<SftpWalkEntry, void, undefined> {
   const { dot = false, signal } = options;
-  const found = await Glob.of(pattern, dot);
+  const found = Glob.of(pattern, dot);
   if (found === undefined) return yield* single(sftp, pattern, options);
   const top = { path: found.base, below: "", depth: 0, real: undefined };
   yield* walkRoute(sftp, top, {

@@ -144,7 +144,7 @@ export interface Sftp extends AsyncDisposable {
   ): AsyncIterableIterator<SftpWalkEntry>;
   /**
    * Finds files and folders by a pattern: `*` and `?` within a name, `**` for
-   * any number of folders, `[a-z]`, `{jpg,png}`, `@(a|b)`; a `\` before one of
+   * any number of folders, `[a-z]`, `{jpg,png}`, `{1..9}`, `@(a|b)`; a `\` before one of
    * these takes its meaning away. A dot at the start of a name has to be
    * written, unless `dot` is set. Links are followed where the pattern names
    * them, and not by `**`. As in a shell, folders that cannot be read are
@@ -163,6 +163,9 @@ export interface Sftp extends AsyncDisposable {
    *
    * @throws {SftpError} If the server refuses, or there are more entries than
    * the options allow.
+   * @throws {RangeError} If a name of the pattern is longer than 4,096
+   * characters or has more than 100 groups in each other, or if its braces
+   * stand for more than 1,000 patterns.
    */
   glob(
     pattern: string,

@@ -5,7 +5,7 @@
  */
 
 import { readdir, stat } from "node:fs/promises";
-import { matchPattern, type PatternElement } from "../host/pattern.ts";
+import { NamePattern } from "../names/name_pattern.ts";
 
 const MAGIC = /[*?[\\]/;
 
@@ -55,10 +55,9 @@ async function children(
     if (isAbsent(error)) return [];
     throw error;
   });
-  const pattern = compile(part);
+  const pattern = new NamePattern(part, { dot: false, groups: false });
   return names
-    .filter((name) => !name.startsWith(".") || part.startsWith("."))
-    .filter((name) => matchPattern(name, pattern))
+    .filter((name) => pattern.matches(name))
     .map((name) => `${dir}/${name}`);
 }
 
@@ -76,36 +75,4 @@ async function exists(path: string): Promise<boolean> {
 export function isAbsent(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   return code === "ENOENT" || code === "ENOTDIR";
-}
-
-function compile(part: string): PatternElement[] {
-  const elements: PatternElement[] = [];
-  for (let at = 0; at < part.length; at++) {
-    const char = part[at]!;
-    if (char === "[") {
-      const end = part.indexOf(
-        "]",
-        at + (/^\[[!^]/.test(part.slice(at)) ? 3 : 2),
-      );
-      if (end < 0) elements.push(char);
-      else {
-        elements.push(charClass(part.slice(at + 1, end)));
-        at = end;
-      }
-    } else if (char === "\\" && at + 1 < part.length) {
-      const literal = part[++at]!;
-      // A test, because "*" and "?" as text would be wildcards.
-      elements.push((c) => c === literal);
-    } else elements.push(char);
-  }
-  return elements;
-}
-
-function charClass(body: string): (char: string) => boolean {
-  const negated = /^[!^]/.test(body);
-  const set = negated ? body.slice(1) : body;
-  const ranges = [...set.matchAll(/([^])-([^])|([^])/g)].map((m) =>
-    m[3] === undefined ? [m[1]!, m[2]!] as const : [m[3], m[3]] as const
-  );
-  return (c) => negated !== ranges.some(([low, high]) => low <= c && c <= high);
 }

@@ -135,7 +135,7 @@ export async function findSource(
   } catch (error) {
     const { code } = error as { code?: unknown };
     const isMissing = code === "ENOENT" || code === "SSH_SFTP_NOT_FOUND";
-    const glob = isMissing ? await Glob.of(path) : undefined;
+    const glob = isMissing ? Glob.of(path) : undefined;
     if (glob === undefined) throw error;
     const top = await look(glob.base || ".");
     if (top.kind === "folder") return { top, glob };

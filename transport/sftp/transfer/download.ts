@@ -103,7 +103,7 @@ export async function downloadWith(
   checkPaths(local, remote);
   const { signal, dryRun = false, parents = false } = checked;
   signal?.throwIfAborted();
-  const options = { ...checked, filter: await filterOf(checked.filter) };
+  const options = { ...checked, filter: filterOf(checked.filter) };
   const from = await withHome(sftp, remote, signal);
   const named = await findSource(
     from,

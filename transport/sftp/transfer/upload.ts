@@ -98,7 +98,7 @@ export async function uploadWith(
   checkPaths(local, remote);
   const { signal, dryRun = false, parents = false } = checked;
   signal?.throwIfAborted();
-  const options = { ...checked, filter: await filterOf(checked.filter) };
+  const options = { ...checked, filter: filterOf(checked.filter) };
   const named = await findSource(
     sep === "/" ? local : local.replaceAll(sep, "/"),
     lookAt,
