@@ -179,12 +179,12 @@ async function start(
       await Deno.remove(site.folder, { recursive: true });
     },
   };
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
     if (await greets(port)) return running;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await running[Symbol.asyncDispose]();
-  throw new Error(`Cannot start ${program}: no answer within 20 s`);
+  throw new Error(`Cannot start ${program}: no answer within 60 s`);
 }
 
 async function startOpenSsh(): Promise<Running> {

@@ -110,7 +110,7 @@ export class Dropbear implements AsyncDisposable {
     }
     this.#process.kill("SIGKILL");
     await this.#process.status;
-    throw new Error("Cannot start dropbear: no answer within 10 s");
+    throw new Error("Cannot start dropbear: no answer within 60 s");
   }
 }
 

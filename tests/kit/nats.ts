@@ -165,11 +165,11 @@ ${options.config ?? ""}`,
       stdout: "null",
       stderr: "null",
     }).spawn();
-    for (const deadline = Date.now() + 20_000; Date.now() < deadline;) {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline;) {
       if (await greets(this.port, "INFO")) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    throw new Error("Cannot start nats-server: no answer within 20 s");
+    throw new Error("Cannot start nats-server: no answer within 60 s");
   }
 
   /** Ends it, and what is connected to it. */
@@ -191,7 +191,7 @@ async function joined(servers: readonly NatsServer[]): Promise<void> {
       callback: (_error, { data }) => void heard.add(`${to}${data}`),
     })
   );
-  for (const end = Date.now() + 20_000; heard.size < servers.length ** 2;) {
+  for (const end = Date.now() + 60_000; heard.size < servers.length ** 2;) {
     if (Date.now() > end) throw new Error("The servers do not find each other");
     all.forEach((it, from) => it.publish("joined", String(from)));
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -18,6 +18,7 @@ import {
   WorkerProcess,
   writeInventory,
 } from "../../kit/nats_workers.ts";
+import { until } from "../../kit/until.ts";
 
 const START = "/usr/bin/deno run -A jsr:@sshpool/sshpool/nats-worker ";
 
@@ -200,9 +201,7 @@ testNats(
       try {
         for (const worker of workers) {
           const before = printed.length;
-          while (printed.length < before + 60) {
-            await new Promise((resolve) => setTimeout(resolve, 10));
-          }
+          await until(() => printed.length >= before + 60);
           assertEquals(await worker.end("SIGTERM"), 0);
           await worker.begin();
         }

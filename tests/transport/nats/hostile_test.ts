@@ -238,9 +238,7 @@ testNats(
     });
     await bus.flush();
     const connection = await fleet.connector.connect(RESOLVED);
-    while (seen.length < 1) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until(() => seen.length > 0);
     const { worker, ticket } = seen[0]!;
     const stream = id(random);
     const command = `{"kind":"command","connection":"${ticket}","line":"evil"}`;
@@ -255,9 +253,7 @@ testNats(
     bus.publish(`${worker}.${ticket}`, connect, { reply: `${from}.${ticket}` });
     await bus.flush();
     assertEquals((await connection.exec("echo on")).stdout, "on\n");
-    while (answers.length < 1) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until(() => answers.length > 0);
     // What it was answered is a failure.
     assertEquals(answers[0], 7);
     assertEquals(fleet.memory.calls.map(({ command }) => command), ["echo on"]);

@@ -16,6 +16,7 @@ import {
   MemoryFiles,
 } from "../../../transport/testing/mod.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
+import { until } from "../../kit/until.ts";
 
 const VERBS: Record<string, (sftp: Sftp) => Promise<unknown>> = {
   "readFile()": (sftp) => sftp.readFile("/f"),
@@ -107,9 +108,7 @@ for (const [verb, run] of Object.entries(VERBS)) {
       const server = refusing(refused);
       const sftp = await startSftp(server.transport);
       await run(sftp).catch(() => {});
-      while (sftp.requestsInFlight > 0) {
-        await new Promise((resolve) => setTimeout(resolve, 0));
-      }
+      await until(() => sftp.requestsInFlight === 0);
       const { opened, closed } = handlesOf(server);
       assert(opened.length > 0);
       assertEquals(closed, opened, `with ${name} refused`);
@@ -211,9 +210,7 @@ Deno.test("upload() and download() that compare close each file that they have o
     await upload(sftp, path, "/f", { changedOnly: true, checksum: true });
     await download(sftp, "/f", path, { verify: true });
     await download(sftp, "/f", path, { resume: true });
-    while (sftp.requestsInFlight > 0) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-    }
+    await until(() => sftp.requestsInFlight === 0);
     assertEquals([opened, closed], [8, 8]);
   } finally {
     await Deno.remove(folder, { recursive: true });

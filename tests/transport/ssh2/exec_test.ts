@@ -335,9 +335,10 @@ sshdTest(
       { signal: controller.signal },
     ));
     let pid = "";
-    while (pid === "") {
+    await until(async () => {
       pid = (await connection.exec(`cat ${file}`)).stdout.trim();
-    }
+      return pid !== "";
+    });
     controller.abort(new Error("enough"));
     await running;
     // It would outlive its channel by a minute if it got no signal.

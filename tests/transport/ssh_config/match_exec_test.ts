@@ -28,9 +28,10 @@ const pause = () => new Promise((resolve) => realTimeout(resolve, 5));
 
 /** Waits until a command has written a line; gives it. */
 async function firstLine(path: string): Promise<string> {
-  for (;;) {
+  for (let looks = 1;; looks++) {
     const [line] = await lines(path);
     if (line !== undefined) return line;
+    assert(looks < 6_000, "the command has not begun");
     await pause();
   }
 }
