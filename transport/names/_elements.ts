@@ -55,6 +55,7 @@ function classAt(
   at: number,
   to: number,
 ): ElementRead | undefined {
+  if (!chars.includes("]", at + 1)) return undefined;
   const isNegated = chars[at] === "!" || chars[at] === "^";
   if (isNegated) at++;
   const tests: ((char: string) => boolean)[] = [];
@@ -65,7 +66,9 @@ function classAt(
         end: at + 1,
       };
     }
-    const name = /^\[:([a-z]+):\]/.exec(chars.slice(at, at + 10).join(""));
+    const name = chars[at] === "[" && chars[at + 1] === ":"
+      ? /^\[:([a-z]+):\]/.exec(chars.slice(at, at + 10).join(""))
+      : null;
     if (name !== null) {
       const known = CLASSES.get(name[1]!);
       tests.push((char) => known !== undefined && known.test(char));

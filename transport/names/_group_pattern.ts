@@ -3,6 +3,12 @@ import { elementAt } from "./_elements.ts";
 /** How deep groups may be in groups. */
 const MAX_DEPTH = 100;
 
+/** How many steps a name may take for each pair of characters of both. */
+const STEPS = 32;
+
+/** How many steps may be saved up, which is about a second. */
+const MAX_STEPS = 5_000_000;
+
 /** The characters of a name. */
 type Chars = ArrayLike<string>;
 
@@ -31,6 +37,9 @@ const EXCLUDED: State = {};
 export class GroupPattern {
   readonly #start: State;
   readonly #end: State = {};
+  readonly #length: number;
+  /** How many steps may be made: `!(...)` can need many for each character. */
+  #steps = MAX_STEPS;
 
   /**
    * Reads a pattern.
@@ -38,26 +47,38 @@ export class GroupPattern {
    * @param dot Whether wildcards stand for a dot at the start of a name too.
    */
   constructor(chars: readonly string[], dot: boolean) {
+    this.#length = chars.length;
     this.#start = new Reader(chars, dot).read(this.#end);
   }
 
-  /** Whether it stands for a name. */
+  /**
+   * Whether it stands for a name.
+   *
+   * @throws {RangeError} If it would take too long to know.
+   */
   matches(name: Chars): boolean {
-    return new Run(name).ends(this.#start, 0, this.#end).has(name.length);
+    const more = STEPS * this.#length * name.length;
+    const run = new Run(name, Math.min(this.#steps + more, MAX_STEPS));
+    const ends = run.ends(this.#start, 0, this.#end);
+    this.#steps = run.steps;
+    return ends.has(name.length);
   }
 }
 
 /** What is to be done at places that are still to come. */
-type Later = Map<number, State[]>;
+type Later = Map<number, Set<State>>;
 
 /** The reading of one name. */
 class Run {
+  /** How many steps may still be made. */
+  steps: number;
   readonly #name: Chars;
   /** Where a group ends, by its start and the place where it begins. */
   readonly #known = new Map<State, Map<number, ReadonlySet<number>>>();
 
-  constructor(name: Chars) {
+  constructor(name: Chars, steps: number) {
     this.#name = name;
+    this.steps = steps;
   }
 
   /** At which places a state is reached from another one. */
@@ -84,6 +105,7 @@ class Run {
     const all = new Set<State>();
     for (let state = open.pop(); state !== undefined; state = open.pop()) {
       if (all.has(state)) continue;
+      this.#count();
       all.add(state);
       if (state.also !== undefined) open.push(...state.also);
       if (state.not !== undefined && this.#pass(state, at, later)) {
@@ -103,9 +125,19 @@ class Run {
     const ends = getOrSet(known, at, () => this.ends(not!, at, EXCLUDED));
     for (let next = at; next < this.#name.length; next++) {
       if (!takes!(this.#name, next)) break;
-      if (!ends.has(next + 1)) getOrSet(later, next + 1, () => []).push(to!);
+      this.#count();
+      if (ends.has(next + 1)) continue;
+      getOrSet(later, next + 1, () => new Set<State>()).add(to!);
     }
     return !ends.has(at);
+  }
+
+  #count(): void {
+    if (--this.steps >= 0) return;
+    throw new RangeError(
+      `Cannot match a name of ${this.#name.length} characters with a pattern ` +
+        'that has "!(" in it: it would take too long',
+    );
   }
 }
 
@@ -126,8 +158,12 @@ class Reader {
     this.#dot = dot;
     const open: number[] = [];
     for (let at = 0; at < chars.length;) {
-      if (chars[at] === "(") open.push(at);
-      else if (chars[at] === ")" && open.length > MAX_DEPTH) {
+      if (chars[at] === "(") {
+        // Text, unless it is in a group.
+        const isGroup = open.length > 0 ||
+          "?*+@!".includes(chars[at - 1] ?? " ");
+        if (isGroup) open.push(at);
+      } else if (chars[at] === ")" && open.length > MAX_DEPTH) {
         throw new RangeError(
           `Cannot read a pattern with ${open.length} groups in each other: ` +
             `at most ${MAX_DEPTH} are allowed`,

@@ -7,19 +7,23 @@
 /** How many patterns braces may stand for. */
 const MAX_PATTERNS = 1_000;
 
+/** How many characters these may have. */
+const MAX_CHARACTERS = 65_536;
+
 /**
  * Writes out what braces stand for. What is no whole one stands for itself: `{a`
  * or `{a}`.
  *
  * @param pattern The pattern.
  * @returns The patterns without braces, in order.
- * @throws {RangeError} If they are more than 1,000.
+ * @throws {RangeError} If they are more than 1,000, or 65,536 characters.
  */
 export function expandBraces(pattern: string): string[] {
   return expanded(pattern, () =>
     new RangeError(
       `Cannot read the pattern ${JSON.stringify(pattern.slice(0, 200))}: its ` +
-        `braces stand for more than ${MAX_PATTERNS} patterns`,
+        `braces stand for more than ${MAX_PATTERNS} patterns, or more than ` +
+        `${MAX_CHARACTERS} characters`,
     ));
 }
 
@@ -28,6 +32,8 @@ function expanded(text: string, tooMany: () => Error): string[] {
   const add = (items: readonly string[]) => {
     if (found.length * items.length > MAX_PATTERNS) throw tooMany();
     found = found.flatMap((it) => items.map((item) => it + item));
+    const characters = found.reduce((sum, { length }) => sum + length, 0);
+    if (characters > MAX_CHARACTERS) throw tooMany();
   };
   let start = 0;
   for (let at = 0; at < text.length; at++) {

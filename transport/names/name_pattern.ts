@@ -2,8 +2,8 @@
  * Patterns of names, as shells have them: `*`, `?`, `[a-z]` and `@(a|b)`.
  *
  * The names come from servers, so they are read in a time that is bounded by
- * the product of the lengths. A regular expression made of `*a*a*a*b` takes
- * minutes for one name.
+ * the product of the lengths; what takes longer with `!(...)` is refused. A
+ * regular expression made of `*a*a*a*b` takes minutes for one name.
  *
  * @module
  */
@@ -26,6 +26,7 @@ const MAX_LENGTH = 4_096;
 /** A pattern of one name. */
 export class NamePattern {
   readonly #dot: boolean;
+  /** None with groups. */
   readonly #elements: readonly PatternElement[] = [];
   readonly #groups: GroupPattern | undefined;
 
@@ -58,7 +59,11 @@ export class NamePattern {
     this.#elements = elements;
   }
 
-  /** Whether it stands for a name. */
+  /**
+   * Whether it stands for a name.
+   *
+   * @throws {RangeError} If a `!(...)` in it would take too long.
+   */
   matches(name: string): boolean {
     // A character of two units is one.
     const chars = /[\ud800-\udfff]/.test(name) ? Array.from(name) : name;

@@ -6,84 +6,78 @@
 
 import { NamePattern, type NamePatternOptions } from "./name_pattern.ts";
 
-/** How far a pattern has been read for the names so far: all that is possible. */
-export type Progress = readonly number[];
+/**
+ * How far a pattern has been read for the names so far: a mark for each of its
+ * own names that may be next.
+ */
+export type Progress = readonly boolean[];
 
 /** A pattern of a path, which is read name by name. */
 export class PathPattern {
+  /** How far it is before the first name. */
+  readonly start: Progress;
   /** `undefined` is any number of names. */
   readonly #names: readonly (NamePattern | undefined)[];
+  readonly #hasAny: boolean;
   readonly #dot: boolean;
 
   /**
    * Reads a pattern.
    *
    * @param names What stands between its slashes.
+   * @throws {RangeError} If one of them cannot be read.
    */
   constructor(names: readonly string[], options: NamePatternOptions) {
     this.#names = names.map((name) =>
       name === "**" ? undefined : new NamePattern(name, options)
     );
+    this.#hasAny = this.#names.includes(undefined);
     this.#dot = options.dot;
+    this.start = this.#skip([true, ...names.map(() => false)]);
   }
 
-  /** How far it is before the first name. */
-  get start(): Progress {
-    return this.#withSkipped([0]);
-  }
-
-  /** How far it is after one name more; empty if it is not meant. */
+  /** How far it is after one name more. */
   step(progress: Progress, name: string): Progress {
-    const next: number[] = [];
-    for (const at of progress) {
+    const next: boolean[] = [false];
+    for (let at = 0; at < this.#names.length; at++) {
       const pattern = this.#names[at];
-      if (pattern !== undefined) {
-        if (pattern.matches(name)) next.push(at + 1);
-      } else if (at < this.#names.length && this.#mayPass(name)) next.push(at);
+      const isHere = progress[at]!;
+      next.push(isHere && pattern !== undefined && pattern.matches(name));
+      if (isHere && pattern === undefined) {
+        next[at] = this.#dot || !name.startsWith(".") || next[at]!;
+      }
     }
-    return this.#withSkipped(next);
-  }
-
-  /** How far it is after all names of a path. */
-  read(names: readonly string[]): Progress {
-    return names.reduce<Progress>(
-      (at, name) => this.step(at, name),
-      this.start,
-    );
+    return this.#skip(next);
   }
 
   /** Whether the names so far are all that is meant. */
   isWhole(progress: Progress): boolean {
-    return progress.at(-1) === this.#names.length;
+    return progress[this.#names.length]!;
   }
 
   /**
    * Whether more names may follow.
    *
+   * @param depth How many there have been.
    * @returns `"named"` if no `**` stands for the last one.
    */
   mayGoOn(progress: Progress, depth: number): "no" | "named" | "yes" {
-    const open = progress.filter((at) => at < this.#names.length);
-    if (open.length === 0) return "no";
+    const end = this.#names.length;
+    if (!progress.some((isHere, at) => isHere && at < end)) return "no";
     const any = this.#names.indexOf(undefined);
-    return open.includes(depth) && (any === -1 || depth <= any)
-      ? "named"
-      : "yes";
-  }
-
-  #mayPass(name: string): boolean {
-    return this.#dot || !name.startsWith(".");
+    const isNamed = depth < end && progress[depth]! &&
+      (any === -1 || depth <= any);
+    return isNamed ? "named" : "yes";
   }
 
   /** `**` may stand for no name at all. */
-  #withSkipped(progress: readonly number[]): Progress {
-    const found = new Set<number>();
-    for (let at of progress) {
-      found.add(at);
-      while (at < this.#names.length && this.#names[at] === undefined) {
-        found.add(++at);
+  #skip(progress: boolean[]): Progress {
+    if (!this.#hasAny) return progress;
+    for (let at = 0; at < this.#names.length; at++) {
+      if (this.#names[at] === undefined && progress[at]) {
+        progress[at + 1] = true;
       }
     }
-    return [...found].sort((a, b) => a - b);
+    return progress;
   }
 }

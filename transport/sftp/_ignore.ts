@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Descent } from "../names/descent.ts";
 import { PathPattern, type Progress } from "../names/path_pattern.ts";
 
 interface Rule {
@@ -13,30 +14,26 @@ interface Rule {
   readonly pattern: PathPattern;
 }
 
-/** What is known of a folder. */
+/** What is known of a folder, or of what is in one. */
 interface Known {
-  readonly path: string;
   readonly isLeftOut: boolean;
   readonly progress: readonly Progress[];
 }
+
+/** How many characters a line may have. */
+const MAX_LENGTH = 4_096;
 
 /**
  * Makes a function of rules, which says whether an entry is taken.
  *
  * @param lines One string may hold many.
+ * @throws {RangeError} If one is longer than 4,096 characters.
  */
 export function ignoreRules(
   lines: readonly string[],
 ): (path: string) => boolean {
-  const rules = lines.flatMap((it) => it.replace(/^\ufeff/, "").split(/\r?\n/))
-    .flatMap((it) => ruleOf(it) ?? []);
-  const top: Known = {
-    path: "",
-    isLeftOut: false,
-    progress: rules.map(({ pattern }) => pattern.start),
-  };
-  // A folder's entries come one after another.
-  let last = top;
+  const rules = lines.flatMap((it) => it.replace(/^\ufeff/, "").split("\n"))
+    .flatMap((it) => ruleOf(it.replace(/\r$/, "")) ?? []);
   const below = (folder: Known, name: string, isFolder: boolean): Known => {
     const progress = rules.map(({ pattern }, index) =>
       pattern.step(folder.progress[index]!, name)
@@ -45,26 +42,30 @@ export function ignoreRules(
     const rule = rules.findLast(({ pattern, onlyFolders }, index) =>
       (isFolder || !onlyFolders) && pattern.isWhole(progress[index]!)
     );
-    return {
-      path: `${folder.path}${name}/`,
-      isLeftOut: folder.isLeftOut || (rule !== undefined && !rule.isTaken),
-      progress,
-    };
+    const isLeftOut = folder.isLeftOut || (rule?.isTaken === false);
+    return { isLeftOut, progress };
   };
+  const folders = new Descent<Known>(
+    { isLeftOut: false, progress: rules.map(({ pattern }) => pattern.start) },
+    (above, name) => below(above, name, true),
+  );
   return (path) => {
     const isFolder = path.endsWith("/");
     const whole = isFolder ? path.slice(0, -1) : path;
-    const above = whole.slice(0, whole.lastIndexOf("/") + 1);
-    if (last.path !== above) {
-      last = above.split("/").slice(0, -1)
-        .reduce((folder, name) => below(folder, name, true), top);
-    }
-    return !below(last, whole.slice(above.length), isFolder).isLeftOut;
+    const start = whole.lastIndexOf("/") + 1;
+    const above = folders.at(whole.slice(0, start));
+    return !below(above, whole.slice(start), isFolder).isLeftOut;
   };
 }
 
 /** Reads a line; `undefined` if it says nothing. */
 function ruleOf(line: string): Rule | undefined {
+  if (line.length > MAX_LENGTH) {
+    throw new RangeError(
+      `Cannot read a line of ${line.length} characters as a filter: at most ` +
+        `${MAX_LENGTH} are allowed`,
+    );
+  }
   const trimmed = line.replace(/ +$/, "");
   // Behind a backslash a space at the end counts.
   const isMeant = /(^|[^\\])(\\\\)*\\$/.test(trimmed);

@@ -112,8 +112,8 @@ export interface SftpMkdirOptions extends SftpCallOptions {
  * A function gets the path below the top, with `/` between names and at the end
  * of a folder. Patterns say what is left out, as the lines of a `.gitignore` do
  * (one string may hold many): `"node_modules/"`, `"/build"`, `"*.log"`, and
- * `"!keep.log"` for what is taken all the same. They are read as git reads them,
- * in a time that no name can make long.
+ * `"!keep.log"` for what is taken all the same. What is no whole class, as `[a`,
+ * stands for itself. A line of more than 4,096 characters is a `RangeError`.
  */
 export type EntryFilter =
   | ((path: string) => boolean)

@@ -143,11 +143,11 @@ export interface Sftp extends AsyncDisposable {
     options?: SftpWalkOptions,
   ): AsyncIterableIterator<SftpWalkEntry>;
   /**
-   * Finds files and folders by a pattern: `*` and `?` within a name, `**` for
-   * any number of folders, `[a-z]`, `{jpg,png}`, `{1..9}`, `@(a|b)`; a `\` before one of
-   * these takes its meaning away. A dot at the start of a name has to be
-   * written, unless `dot` is set. Links are followed where the pattern names
-   * them, and not by `**`. As in a shell, folders that cannot be read are
+   * Finds files and folders by a pattern: `*`, `?`, `[a-z]` and `@(a|b)` within
+   * a name, `**` for any number of folders, `{jpg,png}` and `{1..9}`; a `\`
+   * before one of these takes its meaning away. A dot at the start of a name has
+   * to be written, unless `dot` is set. Links are followed where the pattern
+   * names them, and not by `**`. As in a shell, folders that cannot be read are
    * passed over; a pattern for which there is nothing gives nothing.
    *
    * @example Remove old logs
@@ -163,9 +163,10 @@ export interface Sftp extends AsyncDisposable {
    *
    * @throws {SftpError} If the server refuses, or there are more entries than
    * the options allow.
-   * @throws {RangeError} If a name of the pattern is longer than 4,096
-   * characters or has more than 100 groups in each other, or if its braces
-   * stand for more than 1,000 patterns.
+   * @throws {RangeError} If the pattern is longer than 4,096 characters, has
+   * more than 100 groups in each other, or its braces stand for more than 1,000
+   * patterns; or if the server has a name that a `!(...)` would take too long
+   * for.
    */
   glob(
     pattern: string,

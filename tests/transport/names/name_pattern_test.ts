@@ -77,6 +77,9 @@ const MEMBERS: readonly Piece[] = [
   one("a-c", (it) => /[a-c]/.test(it)),
   one("[:digit:]", (it) => /[0-9]/.test(it)),
   one("[:upper:]", (it) => /[A-Z]/.test(it)),
+  one("[:space:]", (it) => /\s/.test(it)),
+  one("[:xdigit:]", (it) => /[a-fA-F0-9]/.test(it)),
+  one("\\]", (it) => it === "]"),
 ];
 
 function classOf(random: Random): Piece {
@@ -178,6 +181,31 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "NamePattern knows the classes of characters that bash does",
+  ignore: noBash,
+  async fn() {
+    const names = "alnum alpha blank cntrl digit graph lower print punct " +
+      "space upper xdigit none";
+    const pairs = names.split(" ").flatMap((name) =>
+      Array.from({ length: 127 }, (_, code) => [`[[:${name}:]]`, code] as const)
+    );
+    const said = await bash(
+      `while read -r p code; do printf -v n "\\x$code"
+       [[ $n == $p ]] && printf 1 || printf 0; done`,
+      pairs.slice(1).map(([p, code]) => `${p} ${(code || 1).toString(16)}\n`)
+        .join(""),
+    );
+    for (const [index, [pattern, code]] of pairs.slice(1).entries()) {
+      assertEquals(
+        new NamePattern(pattern, ALL).matches(String.fromCharCode(code || 1)),
+        said[index] === "1",
+        `${pattern} and ${code}`,
+      );
+    }
+  },
+});
+
 Deno.test("NamePattern takes a dot at the start of a name only where one is written", () => {
   const hidden = [".a", "@(.a|b)", "\\.a", ".*", ".@(a)", "+(.)a"];
   const visible = ["*", "?a", "*a", "[.]a", "!(b)", "*.a", "?(b).a", "*(b).a"];
@@ -203,6 +231,7 @@ Deno.test("NamePattern reads a name in proportion to its length, whatever the pa
     "+(a|aa|*a)b",
     "*(*(*(*(a))))b",
     "*@(a|aa)*@(a|aa)*b",
+    "!(*.log).log",
   ].map((it) => new NamePattern(it, { dot: false, groups: true }));
   for (const pattern of patterns) {
     const read = (name: string) => assertEquals(pattern.matches(name), false);
@@ -224,9 +253,26 @@ Deno.test("NamePattern refuses patterns that are too long or too deep", () => {
     "101 groups in each other: at most 100",
   );
   assertEquals(new NamePattern(nested(100), options).matches(""), true);
+  // One that is in none is text.
+  const text = new NamePattern("(".repeat(200) + "@(a)", options);
+  assertEquals(text.matches("(".repeat(200) + "a"), true);
   // What is not closed is text, and read once.
   const open = "@(".repeat(2_000);
   assertEquals(new NamePattern(open, options).matches(open), true);
+});
+
+Deno.test("NamePattern gives up on a name that would take too long", () => {
+  const pattern = new NamePattern("*!(*!(a)b)c", ALL);
+  for (let i = 0; i < 1_000; i++) {
+    assertEquals(pattern.matches("a".repeat(30)), false);
+  }
+  assertThrows(
+    () => {
+      for (let i = 0; i < 100; i++) pattern.matches("a".repeat(1_024));
+    },
+    RangeError,
+    "Cannot match a name of 1024 characters",
+  );
 });
 
 Deno.test({
@@ -266,7 +312,14 @@ Deno.test({
       }
     });
     assertEquals(expandBraces("{1..1000}").length, 1_000);
-    for (const many of ["{1..1001}", "{a,b}".repeat(10), "{1..999999999999}"]) {
+    for (
+      const many of [
+        "{1..1001}",
+        "{a,b}".repeat(10),
+        "{1..999999999999}",
+        "{1..500}" + "a".repeat(200),
+      ]
+    ) {
       assertThrows(
         () => expandBraces(many),
         RangeError,

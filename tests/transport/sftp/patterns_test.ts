@@ -1,7 +1,7 @@
 // Patterns of paths judged by bash, and lines of a .gitignore judged by git; and
 // paths that would keep a regular expression busy for ever.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { dirname } from "node:path";
 import { filterOf, Glob } from "../../../transport/sftp/_patterns.ts";
 import { slowdown } from "../../kit/linear.ts";
@@ -95,13 +95,23 @@ Deno.test({
 
 const LINES = [
   ...["a", "b", "ab", ".a", "b a", "*", "**", "?", "a*", "[ab]", "[!a]*"],
-  ...["\\*a", "*.?", "[[]b]", "a.b", "@(a|b)", "{a,b}"],
+  ...[
+    "\\*a",
+    "*.?",
+    "[[]b]",
+    "a.b",
+    "@(a|b)",
+    "{a,b}",
+    "[[:alpha:]]",
+    "[\\]b]",
+  ],
 ];
 
 function randomLine(random: Random): string {
   const line = random.some(LINES, 3).join("/");
   const before = random.pick(["", "", "", "!", "/", "!/", "\\", "#", " "]);
-  return before + line + random.pick(["", "", "/", "  ", "\\ ", "/**"]);
+  return before + line +
+    random.pick(["", "", "/", "  ", "\\ ", "\\\\ ", "/**"]);
 }
 
 Deno.test({
@@ -126,10 +136,13 @@ Deno.test({
             tree.map((it) => it.replace(/\/?$/, "\0")).join(""),
           );
           const left = new Set(said.split("\0"));
-          const filter = filterOf(
-            random.chance(0.5) ? lines : lines.join("\n"),
-          )!;
-          for (const path of tree) {
+          const filter = filterOf(random.pick([
+            lines,
+            lines.join("\n"),
+            `\ufeff${lines.join("\r\n")}\r`,
+            lines.join("\r\n").split("\n"),
+          ]))!;
+          for (const path of random.some(tree, 60)) {
             const isIgnored = left.has(path.replace(/\/$/, ""));
             if (isIgnored) ignored++;
             assertEquals(
@@ -177,4 +190,58 @@ Deno.test("a pattern says which folders it names, so that they may be links", ()
   assertEquals(may("{*/x,**/y}", "n"), "named");
   assertEquals(may("{a,b}/x", "n"), "no");
   assertEquals(may("*", "n"), "no");
+});
+
+Deno.test("a pattern takes all of a folder only where a branch of it says so", () => {
+  for (const pattern of ["{src,docs/**}", "{docs/**,src}"]) {
+    const glob = Glob.of(pattern)!;
+    assertEquals(glob.matches("src", true), true);
+    assertEquals(glob.takesAll("src"), true);
+    assertEquals(glob.matches("docs", true), true);
+    assertEquals(glob.takesAll("docs"), false);
+  }
+});
+
+Deno.test("a pattern has one base, and says if its braces have more", () => {
+  const base = (pattern: string) => Glob.of(pattern)?.base;
+  assertEquals(base("/*"), "/");
+  assertEquals(base("/{etc,usr}/*"), "/");
+  assertEquals(base("/a\\*/b/*"), "/a*/b");
+  assertEquals(base("*"), "");
+  assertEquals(base("/a\\*"), undefined);
+  for (const pattern of ["{/etc,/usr}/*", "{,/etc/}host*"]) {
+    assertThrows(
+      () => Glob.of(pattern),
+      TypeError,
+      'in its braces begins with "/", which must stand before them',
+    );
+  }
+});
+
+Deno.test("patterns that are too long are refused", () => {
+  assertThrows(
+    () => Glob.of("a/".repeat(2_048) + "*"),
+    RangeError,
+    "4097 characters: at most 4096",
+  );
+  assertThrows(
+    () => filterOf("a\n" + " ".repeat(4_097)),
+    RangeError,
+    "4097 characters as a filter: at most 4096",
+  );
+});
+
+Deno.test("an entry of a deep tree costs a pattern no more than another one", () => {
+  const deep = (depth: number) => "d/".repeat(depth);
+  const work = (folder: string) => {
+    const glob = Glob.of("**/*.log")!;
+    const filter = filterOf(["*.log", "a/**/b", "/c", "!d/e"])!;
+    for (let i = 0; i < 2_000; i++) {
+      const name = `${folder}${i % 50}/${i}`;
+      assertEquals(glob.matches(name, false), false);
+      assertEquals(glob.mayHave(name), "yes");
+      assertEquals(filter(name), true);
+    }
+  };
+  assert(slowdown(work, [deep(10), deep(1_000)], 10) < 3);
 });

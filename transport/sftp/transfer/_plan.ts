@@ -285,7 +285,7 @@ async function place(
       depth,
       names: new Set(),
       below: isTop ? "" : `${below}/`,
-      isWhole: isWhole || (isMeant && glob!.takesAll),
+      isWhole: isWhole || (isMeant && glob!.takesAll(below)),
       isPassage: !isMeant,
     };
     plan.folders.push(folder);
