@@ -98,7 +98,11 @@ export type HostKeyPolicy =
  * not have are left out.
  */
 export interface Algorithms {
-  /** Key exchange (`KexAlgorithms`). */
+  /**
+   * Key exchange (`KexAlgorithms`). In `ssh2` the groups that a server chooses,
+   * and those of 6144 bits and more, have to be named: a server can keep the
+   * process busy with them.
+   */
   readonly kex?: string | readonly string[];
   /** Ciphers (`Ciphers`). */
   readonly cipher?: string | readonly string[];

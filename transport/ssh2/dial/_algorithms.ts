@@ -24,8 +24,8 @@ export type Runtime = "deno" | "bun" | "node";
 interface Catalogue {
   /** Offered by default, best first. */
   readonly defaults: readonly string[];
-  /** Offered only to those who name them: weak, but ssh2 has them. */
-  readonly legacy: readonly string[];
+  /** Offered only by those who name them: weak, or slow to compute with. */
+  readonly onRequest: readonly string[];
 }
 
 const ALL_KEXES: Catalogue = {
@@ -36,14 +36,16 @@ const ALL_KEXES: Catalogue = {
     "ecdh-sha2-nistp256",
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp521",
-    "diffie-hellman-group-exchange-sha256",
     "diffie-hellman-group16-sha512",
-    "diffie-hellman-group18-sha512",
     "diffie-hellman-group14-sha256",
     "diffie-hellman-group15-sha512",
-    "diffie-hellman-group17-sha512",
   ],
-  legacy: [
+  onRequest: [
+    // Before any key is known a server makes the process compute with numbers
+    // of 8192 bits. Node asks first whether they are primes: 28 s for one.
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group17-sha512",
+    "diffie-hellman-group18-sha512",
     "diffie-hellman-group-exchange-sha1",
     "diffie-hellman-group14-sha1",
     "diffie-hellman-group1-sha1",
@@ -63,7 +65,7 @@ const ALL_MACS: Catalogue = {
     "hmac-sha1-etm@openssh.com",
     "hmac-sha1",
   ],
-  legacy: [
+  onRequest: [
     "hmac-sha2-256-96",
     "hmac-sha2-512-96",
     "hmac-sha1-96",
@@ -82,7 +84,7 @@ const HOST_KEY: Catalogue = {
     "rsa-sha2-512",
     "rsa-sha2-256",
   ],
-  legacy: ["ssh-rsa", "ssh-dss"],
+  onRequest: ["ssh-rsa", "ssh-dss"],
 };
 
 const LEGACY_CIPHERS: readonly string[] = [
@@ -137,7 +139,7 @@ export function defaultCiphers(runtime: Runtime): readonly string[] {
 const ciphers = getCiphers();
 const hashes = getHashes();
 const CIPHER = available(
-  { defaults: defaultCiphers(detectRuntime()), legacy: LEGACY_CIPHERS },
+  { defaults: defaultCiphers(detectRuntime()), onRequest: LEGACY_CIPHERS },
   (name) => ciphers.includes(cipherOf(name)),
 );
 const MAC = available(ALL_MACS, (name) => hashes.includes(hashOf(name)));
@@ -151,10 +153,10 @@ const CATALOGUES: Readonly<Record<NoCommonAlgorithm["field"], Catalogue>> = {
 };
 
 function available(
-  { defaults, legacy }: Catalogue,
+  { defaults, onRequest }: Catalogue,
   can: (name: string) => boolean,
 ): Catalogue {
-  return { defaults: defaults.filter(can), legacy: legacy.filter(can) };
+  return { defaults: defaults.filter(can), onRequest: onRequest.filter(can) };
 }
 
 /** Tried, for Deno lists a curve among its own that it then refuses. */
@@ -192,15 +194,18 @@ const PUBLIC_KEY: Catalogue = withCertificates({
     "rsa-sha2-512",
     "rsa-sha2-256",
   ],
-  legacy: ["ssh-rsa"],
+  onRequest: ["ssh-rsa"],
 });
 
-function withCertificates({ defaults, legacy }: Catalogue): Catalogue {
+function withCertificates({ defaults, onRequest }: Catalogue): Catalogue {
   const both = (name: string) => [
     name,
     `${name.replace("@openssh.com", "")}-cert-v01@openssh.com`,
   ];
-  return { defaults: defaults.flatMap(both), legacy: legacy.flatMap(both) };
+  return {
+    defaults: defaults.flatMap(both),
+    onRequest: onRequest.flatMap(both),
+  };
 }
 
 /** Names of each kind, best first. */
@@ -284,9 +289,9 @@ export function ssh2Algorithms(offered: OfferedAlgorithms): Ssh2Algorithms {
  * @returns A sentence.
  */
 export function mismatchHint({ field, offered }: NoCommonAlgorithm): string {
-  const { defaults, legacy } = CATALOGUES[field];
+  const { defaults, onRequest } = CATALOGUES[field];
   const known = offered.filter((name) =>
-    defaults.includes(name) || legacy.includes(name)
+    defaults.includes(name) || onRequest.includes(name)
   );
   if (known.length === 0) {
     return "None of what the server offers is implemented; enable another " +
@@ -314,15 +319,15 @@ function resolveList(
       `is ${
         JSON.stringify(named)
       }, which leaves nothing that ssh2 has; it has ` +
-      [...catalogue.defaults, ...catalogue.legacy].join(", "),
+      [...catalogue.defaults, ...catalogue.onRequest].join(", "),
     { host: hostLabel(host) },
   );
 }
 
 function applyList(list: AlgorithmList, catalogue: Catalogue): string[] {
   const { modifier, patterns } = readList(list);
-  const { defaults, legacy } = catalogue;
-  const named = () => expand(patterns, [...defaults, ...legacy]);
+  const { defaults, onRequest } = catalogue;
+  const named = () => expand(patterns, [...defaults, ...onRequest]);
   if (modifier === "+") return unique([...defaults, ...named()]);
   if (modifier === "^") return unique([...named(), ...defaults]);
   if (modifier === "-") {

@@ -48,7 +48,8 @@ async function dialWithGroup(
       return Buffer.of(1, ...uint32(2), ...string("enough"), ...string(""));
     },
   });
-  const error = await rejection(connect(server.host));
+  const host = { ...server.host, algorithms: { kex: GEX } };
+  const error = await rejection(connect(host));
   return { error, wentOn };
 }
 
@@ -77,6 +78,16 @@ for (
     assertEquals(wentOn, false);
   });
 }
+
+Deno.test("no server can have large numbers computed with unless they are asked for", async () => {
+  for (const kex of [GEX, "diffie-hellman-group18-sha512"]) {
+    await using server = await startPlainServer({ kex });
+    const error = await rejection(connect(server.host));
+    assertInstanceOf(error, DialError);
+    assertEquals(error.phase, "kex");
+    assertMatch(error.message, new RegExp(kex));
+  }
+});
 
 Deno.test("a group of 2049 bits with the generator 2 is computed with", async () => {
   const { wentOn } = await dialWithGroup(ones(2049), TWO);
@@ -212,7 +223,7 @@ Deno.test({
       hostKeyTypes: ["rsa"],
     });
     // The cipher decides on the size of the group: 3072 bits here.
-    const host = sshd.host({ algorithms: { cipher: "aes128-ctr" } });
+    const host = sshd.host({ algorithms: { cipher: "aes128-ctr", kex: GEX } });
     await using connection = await connect(host);
     const { stdout } = await connection.exec("head -c 250000 /dev/zero");
     assertEquals(stdout.length, 250_000);
