@@ -5,7 +5,6 @@
  * @module
  */
 
-import { joinBytes } from "../bytes.ts";
 import { serverText } from "../session/server_text.ts";
 import { SftpError } from "./errors.ts";
 import { PacketType, protocolError } from "./packets.ts";
@@ -27,7 +26,8 @@ const VERSION: readonly number[] = [PacketType.VERSION, 0, 0, 0, 3];
 export class OpeningText {
   readonly #decided: (error: SftpError) => void;
   readonly #timer: ReturnType<typeof setTimeout>;
-  #bytes: Uint8Array = new Uint8Array();
+  readonly #bytes = new Uint8Array(MAX_BYTES);
+  #length = 0;
 
   /** @param decided Called when it is known; not after `end()`. */
   constructor(decided: (error: SftpError) => void) {
@@ -40,11 +40,14 @@ export class OpeningText {
 
   /** Takes what the server sends. */
   add(chunk: Uint8Array): void {
-    const room = MAX_BYTES - this.#bytes.length;
-    this.#bytes = joinBytes([this.#bytes, chunk.subarray(0, room)]);
-    const at = this.#packetAt();
+    const from = this.#length;
+    const taken = chunk.subarray(0, MAX_BYTES - from);
+    if (taken.length === 0) return;
+    this.#bytes.set(taken, from);
+    this.#length += taken.length;
+    const at = this.#packetAt(from);
     if (at === undefined) return;
-    this.#bytes = this.#bytes.subarray(0, at);
+    this.#length = at;
     this.#decided(this.#error(", then it began to speak SFTP", STARTUP_FILE));
   }
 
@@ -60,10 +63,15 @@ export class OpeningText {
     clearTimeout(this.#timer);
   }
 
-  /** Where the first packet begins, with its length. */
-  #packetAt(): number | undefined {
+  /**
+   * Where the first packet begins, with its length.
+   *
+   * @param from What was looked at before ends here.
+   */
+  #packetAt(from: number): number | undefined {
     const bytes = this.#bytes;
-    for (let at = 4; at + VERSION.length <= bytes.length; at++) {
+    let at = Math.max(4, from - VERSION.length + 1);
+    for (; at + VERSION.length <= this.#length; at++) {
       // A packet of less than 64 KiB: text has no two NULs.
       if (bytes[at - 4] !== 0 || bytes[at - 3] !== 0) continue;
       if (VERSION.every((byte, i) => bytes[at + i] === byte)) return at - 4;
@@ -72,7 +80,9 @@ export class OpeningText {
   }
 
   #error(then: string, hint: string): SftpError {
-    const text = new TextDecoder().decode(this.#bytes);
+    const text = new TextDecoder().decode(
+      this.#bytes.subarray(0, this.#length),
+    );
     const { code, message } = protocolError(
       `it sent text instead of a packet${then}: "${serverText(text, 100)}"`,
     );

@@ -13,7 +13,9 @@ import {
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { protocolOf } from "../../../transport/sftp/_protocol.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
+import { OpeningText } from "../../../transport/sftp/_opening_text.ts";
 import { upload } from "../../../transport/sftp/transfer/upload.ts";
+import { slowdown } from "../../kit/linear.ts";
 import { withSeed } from "../../kit/random.ts";
 import { FakeServer, type Request, string, u32 } from "./_fake_server.ts";
 
@@ -193,6 +195,46 @@ Deno.test("startSftp() gives a program that prints and waits a moment to say who
   } finally {
     mock.timers.reset();
   }
+});
+
+Deno.test("OpeningText finds the first packet in pieces of any size, within 16 KiB", () => {
+  const packet = [0, 0, 0, 5, PacketType.VERSION, ...u32(3)];
+  const found = (text: string, size: number) => {
+    const messages: string[] = [];
+    const opening = new OpeningText(({ message }) => messages.push(message));
+    const bytes = Uint8Array.of(...new TextEncoder().encode(text), ...packet);
+    for (let at = 0; at < bytes.length; at += size) {
+      opening.add(bytes.subarray(at, at + size));
+      opening.add(new Uint8Array());
+    }
+    opening.stop();
+    return messages;
+  };
+  for (let size = 1; size <= 24; size++) {
+    for (const text of ["", "Hello, world\n"]) {
+      const [message, ...others] = found(text, size);
+      const said = JSON.stringify(text).replace("\\n", "\\x0a");
+      assert(message?.endsWith(`speak SFTP: ${said}`), `${size}: ${message}`);
+      assertEquals(others, []);
+    }
+    const most = 16 * 1024 - packet.length;
+    assertEquals(found("x".repeat(most), size).length, 1, `${size}`);
+    assertEquals(found("x".repeat(most + 1), size), [], `${size}`);
+  }
+});
+
+Deno.test("OpeningText takes time in proportion to the pieces that come, also when it has enough", () => {
+  const piece = Uint8Array.of(0);
+  const ratio = slowdown(
+    (pieces) => {
+      const opening = new OpeningText(() => {});
+      for (let n = 0; n < pieces; n++) opening.add(piece);
+      opening.stop();
+    },
+    [500, 32_000],
+    64,
+  );
+  assert(ratio < 5, `${ratio}`);
 });
 
 Deno.test("startSftp() refuses another version, and rejects when the channel ends first", async () => {
