@@ -79,9 +79,13 @@ async function carryOut(
   const states = await makeFolders(whole, target, options, tally);
   const plan = withoutFailed(whole, states);
   locate([...plan.files, ...plan.links], states);
+  const filesOf = new Map<string, Item[]>(
+    [...states.keys()].map((path) => [path, []]),
+  );
+  for (const item of plan.files) filesOf.get(folderOf(item.to))?.push(item);
   for (const [path, { entries }] of states) {
     if (entries === undefined || dryRun) continue;
-    await sweep(path, entries, plan, target, options);
+    await sweep(path, entries, filesOf.get(path)!, target, options);
   }
   if (dryRun) await foresee(plan, target, options, tally);
   else {

@@ -7,13 +7,7 @@ import {
   tagIn,
   tagOf,
 } from "../_unfinished.ts";
-import {
-  type Entry,
-  folderOf,
-  nameOf,
-  type Plan,
-  type Target,
-} from "./_plan.ts";
+import { type Entry, type Item, nameOf, type Target } from "./_plan.ts";
 import type { CheckedTransferOptions } from "./options.ts";
 
 /**
@@ -21,20 +15,18 @@ import type { CheckedTransferOptions } from "./options.ts";
  * what can be gone on with.
  *
  * @param entries What is in the folder. Neither of the two is in it afterwards.
+ * @param files What is copied into the folder.
  */
 export async function sweep(
   folder: string,
   entries: Map<string, Entry>,
-  { files }: Pick<Plan, "files">,
+  files: readonly Item[],
   target: Target,
   { resume = false }: CheckedTransferOptions,
 ): Promise<void> {
   const found = [...entries.keys()].filter(isUnfinished);
   if (found.length === 0) return;
-  const items = new Map(
-    files.filter(({ to }) => folderOf(to) === folder)
-      .map((item) => [tagOf(nameOf(item.to)), item]),
-  );
+  const items = new Map(files.map((item) => [tagOf(nameOf(item.to)), item]));
   const old = found.filter((name) => {
     const entry = entries.get(name)!;
     const item = items.get(tagIn(name)!);
@@ -42,7 +34,7 @@ export async function sweep(
       const isUsable = entry.info.size > 0 &&
         entry.info.size <= item.info.size;
       if (isActive(name) || isUsable) {
-        item.unfinished = [...item.unfinished ?? [], name];
+        (item.unfinished ??= []).push(name);
         entries.delete(name);
         return false;
       }

@@ -45,7 +45,7 @@ export interface Item {
   /** What is at the target; `null` if nothing, `undefined` if it is not known. */
   there?: Entry | null;
   /** Unfinished files of earlier transfers to the same target. */
-  unfinished?: readonly string[];
+  unfinished?: string[];
   /** Whether the caller has named it, so that a link at its target is followed. */
   readonly isNamed?: boolean;
 }

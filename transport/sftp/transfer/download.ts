@@ -125,7 +125,7 @@ export async function downloadWith(
     const entries = await LOCAL_TARGET.list(folder === "" ? "." : folder)
       .catch(() => undefined); // the copy tells what is wrong
     if (entries !== undefined) {
-      await sweep(folder, entries, plan, LOCAL_TARGET, options);
+      await sweep(folder, entries, plan.files, LOCAL_TARGET, options);
     }
   }
   const tally = new Tally(plan, options);

@@ -164,6 +164,6 @@ async function tidy(
   const entries = await target.list(folder === "" ? "." : folder)
     .catch(() => undefined); // the copy tells what is wrong
   if (entries !== undefined) {
-    await sweep(folder, entries, plan, target, options);
+    await sweep(folder, entries, plan.files, target, options);
   }
 }

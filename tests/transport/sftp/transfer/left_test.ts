@@ -8,10 +8,20 @@ import {
   isActive,
   isUnfinished,
   leftBelow,
+  tagOf,
   unfinishedName,
 } from "../../../../transport/sftp/_unfinished.ts";
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import type { Sftp } from "../../../../transport/sftp/sftp.ts";
+import { copyPlan } from "../../../../transport/sftp/transfer/_copy_plan.ts";
+import { sweep } from "../../../../transport/sftp/transfer/_left_over.ts";
+import type {
+  Entry,
+  Folder,
+  Item,
+  Target,
+} from "../../../../transport/sftp/transfer/_plan.ts";
+import { Tally } from "../../../../transport/sftp/transfer/_tally.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
 import type {
   TransferOptions,
@@ -24,6 +34,7 @@ import {
   MemoryFiles,
 } from "../../../../transport/testing/mod.ts";
 import type { SftpRequest } from "../../../../transport/testing/sftp_server/request.ts";
+import { slowdown } from "../../../kit/linear.ts";
 import { FakeServer } from "../_fake_server.ts";
 import { names, testCopy, write } from "./_copies.ts";
 
@@ -201,3 +212,83 @@ for (const [verb, copy] of Object.entries({ upload, download })) {
     });
   });
 }
+
+const info = { size: 1, mode: undefined, atime: undefined, mtime: undefined };
+
+/** The name of an unfinished file that another process has left. */
+const foreign = (name: string, index: number, kind: string) =>
+  `.sshpool-${tagOf(name)}-${`${index}`.padStart(24, "0")}.${kind}`;
+
+/** A folder that has these unfinished files. */
+const holding = (names: readonly string[]) =>
+  new Map<string, Entry>(
+    names.map((name) => [name, { path: name, kind: "file", info }]),
+  );
+
+Deno.test("a copy does not go through all files for each folder that has something left", async () => {
+  const folder = (to: string, depth: number): Folder => ({
+    ...{ from: to, to, info, depth, below: "", names: new Set() },
+    ...{ isWhole: true, isPassage: false },
+  });
+  const folders = Array.from({ length: 200 }, (_, n) => folder(`/to/${n}`, 1));
+  let looks = 0;
+  const files = folders.map((folder): Item => ({
+    from: "/from",
+    get to() {
+      looks++;
+      return `${folder.to}/f`;
+    },
+    info,
+  }));
+  const removed: string[] = [];
+  const target: Partial<Target> = {
+    look: (path) => Promise.resolve({ path, kind: "folder", info }),
+    list: (path) =>
+      Promise.resolve(
+        path === "/to" ? undefined : holding([foreign("f", 0, "part")]),
+      ),
+    removeFile: (path) => {
+      removed.push(path);
+      return Promise.resolve();
+    },
+  };
+  const plan = {
+    ...{ folders: [folder("/to", 0), ...folders], files, links: [] },
+    ...{ skipped: [], refused: [], glob: undefined },
+  };
+  await copyPlan(
+    {} as Sftp,
+    plan,
+    {
+      target: target as Target,
+      make: { file: () => Promise.resolve(), link: () => Promise.resolve() },
+    },
+    { options: { preserve: false }, tally: new Tally(plan, {}) },
+  );
+  assertEquals(removed.length, folders.length);
+  assert(looks < 10 * files.length, `${looks}`);
+});
+
+Deno.test("a copy that goes on takes time in proportion to what is left of one file", async () => {
+  const [small, large] = [2_000, 32_000].map((length) =>
+    Array.from({ length }, (_, index) => foreign("f", index, "part"))
+  );
+  const sweeps: Promise<void>[] = [];
+  const items: Item[] = [];
+  const ratio = slowdown(
+    (names) => {
+      const item: Item = { from: "/from/f", to: "/to/f", info };
+      const options = { resume: true };
+      // It does all of this before it waits for anything.
+      sweeps.push(
+        sweep("/to/", holding(names), [item], {} as Target, options),
+      );
+      items.push(item);
+    },
+    [small!, large!],
+    16,
+  );
+  await Promise.all(sweeps);
+  assertEquals(items[0]!.unfinished, small);
+  assert(ratio < 4, `${ratio}`);
+});
