@@ -27,6 +27,10 @@ export function readLines(
   let text = "";
   stream.setEncoding("utf8");
   stream.on("data", (piece: string) => {
+    if (!piece.includes("\n")) {
+      if (text.length < MAX_LINE_CHARS) text += piece;
+      return;
+    }
     const lines = (text + piece).split(/\r?\n/);
     text = lines.pop()!.slice(0, MAX_LINE_CHARS);
     for (const line of lines) onLine(line, unref);

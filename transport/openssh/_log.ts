@@ -106,7 +106,9 @@ export class DialLog {
     else if (text.startsWith("Executing proxy command")) this.#phase = "proxy";
     else if (text.startsWith("Connection established")) this.#phase = "banner";
     else if (text.startsWith("SSH2_MSG_NEWKEYS received")) this.#phase = "auth";
-    const version = /remote software version (\S.*)$/.exec(text)?.[1];
+    const version =
+      /^Remote protocol version [\d.]+, remote software version (\S.*)$/
+        .exec(text)?.[1];
     if (version !== undefined) {
       this.#software = serverText(version, 255);
       this.#phase = "kex";
@@ -159,7 +161,7 @@ export class DialLog {
       this.#hostKey = "mismatch";
     } else if (/REVOKED HOST KEY|revoked/.test(line)) this.#hostKey = "revoked";
     else if (/^No \S+ host key is known/.test(line)) this.#hostKey = "unknown";
-    const place = /^Offending .* key in (.+:\d+)$/.exec(line)?.[1];
+    const place = /^Offending \S+ key in (.+:\d+)$/.exec(line)?.[1];
     if (place !== undefined) this.#location = place;
     this.#tell(line);
   }

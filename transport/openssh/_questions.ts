@@ -11,11 +11,11 @@ import {
 } from "../host/host.ts";
 
 /** The words before a question that the server put, not ssh: `(user@host) `. */
-const FROM_SERVER = /^\([^)]*@[^)]*\) /;
+const FROM_SERVER = /^\([^)@]*@[^)]*\) /;
 const PASSPHRASE = /^Enter passphrase for (?:key )?'?(.+?)'?: ?$/s;
 /** Of a security key, or of a smart card. */
 const PIN =
-  /^Enter PIN (?:and confirm user presence )?for (?:.* key )?'?(.+?)'?: ?$/s;
+  /^Enter PIN (?:and confirm user presence )?for (?:\S+ key )?'?(.+?)'?: ?$/s;
 const PASSWORD = /'s password: ?$/;
 
 /** Answers the questions of one dial. */

@@ -1,6 +1,7 @@
 /** What `ssh` asks this process: passwords, passphrases, and what a server asks. */
 
 import {
+  assert,
   assertEquals,
   assertInstanceOf,
   assertMatch,
@@ -14,6 +15,7 @@ import type {
   SshHost,
 } from "../../../transport/host/host.ts";
 import { Questions } from "../../../transport/openssh/_questions.ts";
+import { slowdown } from "../../kit/linear.ts";
 import { EmbeddedServer } from "../../../transport/testing/mod.ts";
 import {
   openSshTest,
@@ -204,5 +206,14 @@ Deno.test("ssh gets the password once, whoever asks for it", async () => {
     const questions = new Questions(host, []);
     assertEquals(await questions.answer(first), "the password");
     assertEquals(await questions.answer(by.server), undefined);
+  }
+});
+
+Deno.test("a question is read in proportion to its length, whatever it is", () => {
+  const questions = new Questions(resolved(PASSPHRASE_HOST), []);
+  for (const [start, again] of [["(", "@"], ["Enter PIN for ", " key '"]]) {
+    const ask = (times: number) =>
+      void questions.answer(start + again!.repeat(times));
+    assert(slowdown(ask, [500, 16_000], 32) < 6);
   }
 });

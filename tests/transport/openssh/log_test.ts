@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import type { Notice } from "../../../transport/connector.ts";
 import {
   AuthenticationError,
@@ -7,6 +7,7 @@ import {
   HostKeyError,
 } from "../../../transport/errors.ts";
 import { DialLog } from "../../../transport/openssh/_log.ts";
+import { slowdown } from "../../kit/linear.ts";
 
 const TO_TCP = ["debug1: Connecting to db1 [10.0.0.1] port 22."];
 const TO_BANNER = [...TO_TCP, "debug1: Connection established."];
@@ -269,4 +270,17 @@ Deno.test("DialLog.read() says when ssh is ready, and forgets the login then", (
   assertEquals(log.lastWords, "");
   log.read("Transferred: sent 3340, received 3212 bytes, in 0.7 seconds");
   assertEquals(log.lastWords, "");
+});
+
+Deno.test("DialLog reads a line in proportion to its length, whatever a server says", () => {
+  for (
+    const [start, again] of [
+      ["Offending ", " key in"],
+      ["debug1: Remote protocol ", "remote software version "],
+    ] as const
+  ) {
+    const read = (times: number) =>
+      void new DialLog("db1").read(start + again.repeat(times) + "\r");
+    assert(slowdown(read, [150, 4_800], 32) < 6);
+  }
 });

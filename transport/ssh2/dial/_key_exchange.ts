@@ -30,8 +30,7 @@ const USERAUTH_BANNER = 53;
 const LAST_AUTH_MESSAGE = 79;
 
 /** RFC 4253 section 4.2: other lines may come before it. */
-const BANNER = /(^|\n)SSH-[^\n]*\n/;
-const NEWLINE = 10;
+const BANNER = "SSH-";
 
 /**
  * How many bytes may wait for the approval. What a correct server sends before
@@ -78,6 +77,8 @@ export class KeyExchangeGuard {
   #approved: Buffer | undefined;
   #judging = false;
   #held: Uint8Array[] = [];
+  /** What the line begins with that is not complete yet, before the banner. */
+  #lineStart = "";
   #heldBytes = 0;
   /** Whether what is being read arrived before the approval. */
   #isReplay = false;
@@ -210,13 +211,15 @@ export class KeyExchangeGuard {
   #bannerOf(piece: Uint8Array): Uint8Array | undefined {
     this.#held.push(new Uint8Array(piece));
     this.#heldBytes += piece.length;
-    if (piece.includes(NEWLINE)) {
+    const starts = Buffer.from(piece).toString("latin1").split("\n")
+      .map((line) => line.slice(0, BANNER.length));
+    starts[0] = (this.#lineStart + starts[0]!).slice(0, BANNER.length);
+    this.#lineStart = starts.pop()!;
+    if (starts.includes(BANNER)) {
       const start = Buffer.concat(this.#held);
-      if (BANNER.test(start.toString("latin1"))) {
-        this.#held = [];
-        this.#heldBytes = 0;
-        return start;
-      }
+      this.#held = [];
+      this.#heldBytes = 0;
+      return start;
     }
     if (this.#heldBytes > MAX_HELD_BYTES) {
       throw new Error(`no SSH banner in the first ${MAX_HELD_BYTES} bytes`);
