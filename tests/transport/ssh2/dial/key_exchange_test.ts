@@ -21,6 +21,8 @@ import {
   startRogueServer,
 } from "../_rogue_server.ts";
 import { connect, rejection } from "../_kit.ts";
+import { KeyExchangeGuard } from "../../../../transport/ssh2/dial/_key_exchange.ts";
+import { slowdown } from "../../../kit/linear.ts";
 import { Random } from "../../../kit/random.ts";
 
 {
@@ -347,4 +349,27 @@ Deno.test("Ssh2Connector.connect() reads a banner after many other lines, each o
   const error = await rejection(connect(server.host(), { tunnel: many }));
   assertInstanceOf(error, DialError);
   assertEquals(error.phase, "proxy");
+});
+
+Deno.test("lines before the banner are read in proportion to them, in whatever pieces they come", () => {
+  const line = new Uint8Array([10]);
+  const read = (pieces: number) => {
+    const guard = new KeyExchangeGuard({
+      judge: () => Promise.resolve(),
+      onViolation() {},
+    });
+    const protocol = {
+      _decipher: undefined,
+      _onPayload() {},
+      _parse: () => undefined,
+      parse: (_chunk: Uint8Array, _at: number, _length: number) => {},
+    };
+    guard.attach(
+      { _protocol: protocol, emit() {} } as never,
+      { end() {} } as never,
+      ((it: unknown) => it) as never,
+    );
+    for (let i = 0; i < pieces; i++) protocol.parse(line, 0, 1);
+  };
+  assert(slowdown(read, [500, 16_000], 32) < 5);
 });
