@@ -2,12 +2,19 @@
 // server little to name them; and those that only look like it.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { join } from "node:path";
+import {
+  finished,
+  unfinishedName,
+} from "../../../transport/sftp/_unfinished.ts";
 import { SftpError } from "../../../transport/sftp/errors.ts";
 import { startSftp } from "../../../transport/sftp/open_session.ts";
 import { PacketType } from "../../../transport/sftp/packets.ts";
 import type { Sftp } from "../../../transport/sftp/sftp.ts";
 import { download } from "../../../transport/sftp/transfer/download.ts";
+import { TargetNames } from "../../../transport/sftp/transfer/_target_names.ts";
 import type { TransferOptions } from "../../../transport/sftp/transfer/options.ts";
+import { upload } from "../../../transport/sftp/transfer/upload.ts";
 import {
   DENIED,
   depthOf,
@@ -180,4 +187,73 @@ Deno.test("Sftp.remove() of a tree counts no folder in one that is gone meanwhil
   const sftp = await startSftp(server.transport);
   await sftp.remove("top", { recursive: true });
   sftp.close();
+});
+
+/** Plans to upload one file into a folder of a server; counts what it reads. */
+async function uploadPlan(there: Entries, options: TransferOptions = {}) {
+  const folder = await Deno.makeTempDir({ prefix: "sshpool-tree-" });
+  const server = treeServer(() => there);
+  const sftp = await startSftp(server.transport);
+  try {
+    await Deno.writeTextFile(join(folder, "mine"), "new");
+    const wanted = { dryRun: true, ...options };
+    const { changes = [] } = await upload(sftp, folder, "top", wanted);
+    const isRead = ({ type }: { type: number }) => type === PacketType.READDIR;
+    return {
+      kinds: changes.map(({ kind }) => kind),
+      answers: server.requests.filter(isRead).length,
+    };
+  } finally {
+    sftp.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("upload() reads no more than 250,000 names of others in a folder of its target", async () => {
+  const mine: Entries[number] = ["mine", FILE];
+  const full = await uploadPlan([...many(250_000, FILE), mine]);
+  assertEquals(full.kinds, ["copy"]);
+  assert(
+    full.answers >= 1_252,
+    `${full.answers} answers were read of a full one`,
+  );
+  const endless = await uploadPlan([...many(300_000, FILE), mine]);
+  assertEquals(endless.kinds, ["copy"]);
+  assert(endless.answers < 1_300, `${endless.answers} answers were read`);
+});
+
+Deno.test("upload() with delete refuses a target with more than 250,000 entries that the source does not have, but for what maxEntries allows", async () => {
+  const others = many(250_000, FILE);
+  const there: Entries = [["mine", FILE], ...others];
+  const { kinds } = await uploadPlan(there, { delete: true });
+  const deletions = Array(others.length).fill("delete");
+  assertEquals(kinds, ["copy", ...deletions]);
+  const more: Entries = [...there, ["more", FILE]];
+  assertEquals(
+    await refusal(() => uploadPlan(more, { delete: true })),
+    "it has more than 250000 entries, which maxEntries allows",
+  );
+  const allowed = await uploadPlan(more, { delete: true, maxEntries: 250_001 });
+  assertEquals(allowed.kinds, [...kinds, "delete"]);
+});
+
+Deno.test("an upload keeps in mind what the source has too, what was left over, and others for delete alone", () => {
+  const leftOver = unfinishedName("mine");
+  const kept = (removes: boolean) => {
+    const options = { delete: removes };
+    const keeps = new TargetNames({ maxEntries: 2 }, "top", options)
+      .of(new Set(["mine"]));
+    return ["mine", "other", leftOver, "mine"].map(keeps);
+  };
+  assertEquals(kept(false), [true, false, true, true]);
+  assertEquals(kept(true), [true, true, true, true]);
+  finished(leftOver, "", "gone");
+});
+
+Deno.test("an upload keeps no more in mind of what was left over in all folders than in one", () => {
+  const leftOver = unfinishedName("mine");
+  const names = new TargetNames({ maxEntries: 2 }, "top", {});
+  const kept = [1, 2, 3].map(() => names.of(new Set())(leftOver));
+  assertEquals(kept, [true, true, undefined]);
+  finished(leftOver, "", "gone");
 });

@@ -8,12 +8,14 @@ import {
   type Folder,
   folderOf,
   type Item,
+  type Keeps,
   mapSome,
   nameOf,
   type Plan,
   type Target,
 } from "./_plan.ts";
 import type { Tally } from "./_tally.ts";
+import { TargetNames } from "./_target_names.ts";
 import type { CheckedTransferOptions, TransferResult } from "./options.ts";
 import type { RemoteHash } from "./remote_hash.ts";
 
@@ -147,6 +149,7 @@ async function makeFolders(
   tally: Tally,
 ): Promise<FolderStates> {
   const states: FolderStates = new Map();
+  const kept = new TargetNames(target, folders[0]?.to ?? "", options);
   for (let depth = 0, done = 0; done < folders.length; depth++) {
     const level = folders.filter((folder) => folder.depth === depth);
     done += level.length;
@@ -155,7 +158,8 @@ async function makeFolders(
       const above = states.get(folderOf(folder.to));
       if (above === undefined && depth > 0) return undefined;
       try {
-        return await makeOne(folder, above, target, options, tally);
+        const keeps = kept.of(folder.names);
+        return await makeOne(folder, { above, keeps }, target, options, tally);
       } catch (error) {
         const isNoted = options.onError === "continue" && depth > 0 &&
           !options.signal?.aborted && isAboutEntry(error);
@@ -174,7 +178,7 @@ async function makeFolders(
 
 async function makeOne(
   { from, to, depth }: Folder,
-  above: FolderState | undefined,
+  { above, keeps }: { above: FolderState | undefined; keeps: Keeps },
   target: Target,
   { dryRun = false }: CheckedTransferOptions,
   tally: Tally,
@@ -186,7 +190,7 @@ async function makeOne(
     there = await target.follow(to);
   }
   if (there?.kind === "folder") {
-    return { isNew: false, entries: await target.list(to) };
+    return { isNew: false, entries: await target.list(to, keeps) };
   }
   if (there !== null) {
     throw transferError(

@@ -7,7 +7,15 @@ import {
   tagIn,
   tagOf,
 } from "../_unfinished.ts";
-import { type Entry, type Item, nameOf, type Target } from "./_plan.ts";
+import {
+  type Entry,
+  folderOf,
+  type Item,
+  nameOf,
+  type Plan,
+  type Target,
+} from "./_plan.ts";
+import { TargetNames } from "./_target_names.ts";
 import type { CheckedTransferOptions } from "./options.ts";
 
 /**
@@ -49,4 +57,19 @@ export async function sweep(
     finished(name, folder, "gone");
   });
   await cleanedUp(...removals);
+}
+
+/** Does so in the folder of a single file. */
+export async function sweepBeside(
+  plan: Plan,
+  target: Target,
+  options: CheckedTransferOptions,
+): Promise<void> {
+  const folder = folderOf(plan.files[0]!.to);
+  const kept = new TargetNames(target, folder, { ...options, delete: false });
+  const entries = await target
+    .list(folder === "" ? "." : folder, kept.of(new Set()))
+    .catch(() => undefined); // the copy tells what is wrong
+  if (entries === undefined) return;
+  await sweep(folder, entries, plan.files, target, options);
 }

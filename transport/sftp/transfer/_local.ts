@@ -258,6 +258,7 @@ function sourceInfo({ size, mode, atimeMs, mtimeMs }: Stats): SourceInfo {
 /** The local side, copied to. */
 export const LOCAL_TARGET: Target = {
   followsLinks: false,
+  maxEntries: Infinity,
   async look(path) {
     return await lookIfThere(path) ?? null;
   },
@@ -269,10 +270,11 @@ export const LOCAL_TARGET: Target = {
       throw error;
     }
   },
-  async list(path) {
+  async list(path, keeps) {
     const entries = new Map<string, Entry>();
     try {
       for (const name of await readdir(path)) {
+        if (!keeps(name)) continue;
         const entry = entries.has(name)
           ? undefined
           : await lookIfThere(join(path, name));

@@ -84,6 +84,12 @@ export interface Source {
   follow(path: string): Promise<Entry | undefined>;
 }
 
+/**
+ * Whether to keep in mind what a folder of the target has under this name;
+ * `undefined` if the folder has too much to be read to its end.
+ */
+export type Keeps = (name: string) => boolean | undefined;
+
 /** The side that is copied to. */
 export interface Target {
   /** Whether a link in a tree may stand for the folder that it leads to. */
@@ -92,8 +98,10 @@ export interface Target {
   look(path: string): Promise<Entry | null>;
   /** Looks where a path leads to. */
   follow(path: string): Promise<Entry | null>;
-  /** Reads a folder; `undefined` if that is not allowed. */
-  list(path: string): Promise<Map<string, Entry> | undefined>;
+  /** How many entries are kept in mind that the source does not have. */
+  readonly maxEntries: number;
+  /** Reads a folder; `undefined` if that is not allowed, or it has too much. */
+  list(path: string, keeps: Keeps): Promise<Map<string, Entry> | undefined>;
   makeFolder(path: string, recursive: boolean): Promise<void>;
   /** Removes a tree, if it is there. */
   remove(path: string): Promise<void>;

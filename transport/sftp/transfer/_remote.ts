@@ -10,11 +10,13 @@ import {
   type Entry,
   type FileTimes,
   folderOf,
+  type Keeps,
   type Named,
   nameOf,
   type SourceInfo,
   type Target,
 } from "./_plan.ts";
+import { MAX_ENTRIES } from "./_tree_bounds.ts";
 
 /** What is known of a file on the server. */
 export function remoteInfo(
@@ -74,6 +76,7 @@ const umasks = new WeakMap<object, Question>();
 /** A server that is copied to. */
 export class RemoteTarget implements Target {
   readonly followsLinks = true;
+  readonly maxEntries = MAX_ENTRIES;
   readonly sftp: Sftp;
   readonly protocol: Protocol | undefined;
   /** Whether the server has refused to set attributes of a file of ours. */
@@ -102,11 +105,17 @@ export class RemoteTarget implements Target {
     return info === undefined ? null : remoteEntry(path, info);
   }
 
-  async list(path: string): Promise<Map<string, Entry> | undefined> {
+  async list(
+    path: string,
+    keeps: Keeps,
+  ): Promise<Map<string, Entry> | undefined> {
     const entries = new Map<string, Entry>();
     try {
       const reading = this.sftp.readDir(path, { signal: this.#signal });
       for await (const { name, info, nlink } of reading) {
+        const isKept = keeps(name);
+        if (isKept === undefined) return undefined;
+        if (!isKept) continue;
         const entry = remoteEntry(`${path}/${name}`, info);
         entries.set(name, nlink === null ? entry : { ...entry, names: nlink });
       }

@@ -2,6 +2,9 @@ import { CHARACTERS_PER_ENTRY, MAX_DEPTH, MAX_PATH } from "../_entries.ts";
 import type { SftpError } from "../errors.ts";
 import { transferError } from "./_errors.ts";
 
+/** A server may have no end of them, and all are kept until they are copied. */
+export const MAX_ENTRIES = 250_000;
+
 /** How large a tree may be that is kept until it is copied. */
 export class TreeBounds {
   readonly #top: string;

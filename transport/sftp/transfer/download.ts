@@ -14,7 +14,7 @@ import { checkLocalName } from "./_aim.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { downloadFile } from "./_download_file.ts";
 import { checkPaths, NOT_UTF8, transferError } from "./_errors.ts";
-import { sweep } from "./_left_over.ts";
+import { sweepBeside } from "./_left_over.ts";
 import { downloadLink } from "./_links.ts";
 import { LOCAL_TARGET } from "./_local.ts";
 import {
@@ -27,6 +27,7 @@ import {
 } from "./_plan.ts";
 import { ifThere, intoFolder, remoteEntry, withHome } from "./_remote.ts";
 import { Tally } from "./_tally.ts";
+import { MAX_ENTRIES } from "./_tree_bounds.ts";
 import {
   TRANSFER_OPTIONS,
   type TransferOptions,
@@ -121,12 +122,7 @@ export async function downloadWith(
     await mkdir(folderOf(to), { recursive: true });
   }
   if (named.top.kind === "file" && options.resume && !dryRun) {
-    const folder = folderOf(to);
-    const entries = await LOCAL_TARGET.list(folder === "" ? "." : folder)
-      .catch(() => undefined); // the copy tells what is wrong
-    if (entries !== undefined) {
-      await sweep(folder, entries, plan.files, LOCAL_TARGET, options);
-    }
+    await sweepBeside(plan, LOCAL_TARGET, options);
   }
   const tally = new Tally(plan, options);
   return await copyPlan(sftp, plan, {
@@ -140,9 +136,6 @@ export async function downloadWith(
     },
   }, { options, tally, hash });
 }
-
-/** A server may have no end of them, and all are kept until they are copied. */
-const MAX_ENTRIES = 250_000;
 
 /** A server that is copied from. */
 function remoteSource(sftp: Sftp, signal: AbortSignal | undefined): Source {

@@ -127,7 +127,8 @@ export interface TransferOptions {
    */
   readonly filter?: EntryFilter;
   /**
-   * How many entries a tree may have. A server could have no end of them.
+   * How many entries a tree may have. A server could have no end of them. An
+   * upload with `delete` takes as many more at its target, at least 250,000.
    *
    * @default {250_000 for a download, no limit for an upload}
    */

@@ -11,7 +11,7 @@ import type { Sftp } from "../sftp.ts";
 import { cleanedUp, finished, leftBelow, leftFor } from "../_unfinished.ts";
 import { copyPlan } from "./_copy_plan.ts";
 import { afterChanges, checkPaths } from "./_errors.ts";
-import { sweep } from "./_left_over.ts";
+import { sweepBeside } from "./_left_over.ts";
 import { targetOf, uploadLink } from "./_links.ts";
 import { LOCAL_SOURCE, lookAt } from "./_local.ts";
 import {
@@ -160,10 +160,5 @@ async function tidy(
   const folder = folderOf(to);
   const left = leftFor(nameOf(to), folder);
   await removeLeft(target, left.map((name) => [name, folder]));
-  if (!options.resume) return;
-  const entries = await target.list(folder === "" ? "." : folder)
-    .catch(() => undefined); // the copy tells what is wrong
-  if (entries !== undefined) {
-    await sweep(folder, entries, plan.files, target, options);
-  }
+  if (options.resume) await sweepBeside(plan, target, options);
 }
