@@ -198,8 +198,9 @@ export class SudoTalk {
     const { prompts } = this.#command;
     const text = serverText(question.text);
     if (prompts === undefined) return this.#fail(reason, text);
-    const instructions = question.instructions.trim().split(/\s*[\r\n]+\s*/)
-      .map((line) => serverText(line)).join("\n");
+    const instructions = question.instructions.split(/[\r\n]+/)
+      .map((line) => serverText(line.trim())).filter((line) => line !== "")
+      .join("\n");
     // People take their time.
     clearTimeout(this.#timer);
     this.#state = "asking the caller";

@@ -434,7 +434,7 @@ Deno.test("SudoTalk asks the caller what it has no answer for, while no time run
     mock.timers.tick(1_000_000);
     answer("first");
     await settle();
-    it.err("Sorry, \x1b[2Jtry again.\r\nToken: ");
+    it.err("Sorry, \x1b[2Jtry again. \r\n \r\n Once more.\r\nToken: ");
     mock.timers.tick(1_000);
     await settle();
     mock.timers.tick(1_000_000);
@@ -454,7 +454,7 @@ Deno.test("SudoTalk asks the caller what it has no answer for, while no time run
       {
         text: "Token: ",
         passwordOf: undefined,
-        instructions: "Sorry, \\x1b[2Jtry again.",
+        instructions: "Sorry, \\x1b[2Jtry again.\nOnce more.",
         host,
       },
     ]);
