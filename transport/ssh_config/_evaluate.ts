@@ -47,7 +47,11 @@ export interface LocalFacts {
 }
 
 // As OpenSSH.
-const MAX_IDENTITIES = 100;
+const MAX_KEY_FILES = 100;
+const KEY_FILES: ReadonlyMap<string, string> = new Map([
+  ["identityfile", "IdentityFiles"],
+  ["certificatefile", "CertificateFiles"],
+]);
 // Files that include each other many times would take very long.
 const MAX_VISITS = 200_000;
 
@@ -259,8 +263,9 @@ export class Evaluation {
     else if (list.every((s) => s.values[0] !== setting.values[0])) {
       list.push(setting);
     }
-    if (setting.name === "identityfile" && list.length > MAX_IDENTITIES) {
-      throw errorAt(setting, `more than ${MAX_IDENTITIES} IdentityFiles`);
+    const files = KEY_FILES.get(setting.name);
+    if (files !== undefined && list.length > MAX_KEY_FILES) {
+      throw errorAt(setting, `more than ${MAX_KEY_FILES} ${files}`);
     }
   }
 }

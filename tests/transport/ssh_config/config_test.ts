@@ -420,17 +420,24 @@ Deno.test("loadSshConfig() includes a file whose name begins with a dot only whe
   assertEquals(hosts, ["in-a", "in-c"]);
 });
 
-Deno.test("SshConfig.compute() takes 100 identity files, as ssh does, and not one more", async () => {
-  const files = (count: number) =>
-    Array.from({ length: count }, (_, i) => `IdentityFile /k/${i}`).join("\n");
-  const { host } = await hostOf(files(100), "u@h");
-  assertEquals(host.identityFile?.length, 100);
-  await assertRejects(
-    () => hostOf(files(101), "u@h"),
-    SshConfigError,
-    "config:101: more than 100 IdentityFiles",
-  );
-});
+for (
+  const [keyword, field] of [
+    ["IdentityFile", "identityFile"],
+    ["CertificateFile", "certificateFile"],
+  ] as const
+) {
+  Deno.test(`SshConfig.compute() takes 100 of ${keyword}, as ssh does, and not one more`, async () => {
+    const files = (count: number) =>
+      Array.from({ length: count }, (_, i) => `${keyword} /k/${i}`).join("\n");
+    const { host } = await hostOf(files(100), "u@h");
+    assertEquals(host[field]?.length, 100);
+    await assertRejects(
+      () => hostOf(files(101), "u@h"),
+      SshConfigError,
+      `config:101: more than 100 ${keyword}s`,
+    );
+  });
+}
 
 Deno.test("loadSshConfig() refuses a file that was named and is not there", async () => {
   const error = await assertRejects(
