@@ -4,11 +4,11 @@
  * @module
  */
 
-import { constants, type Stats } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import process from "node:process";
 import { flagsFor, isForbidden } from "../host/forbidden.ts";
 import { localUid } from "../host/local_user.ts";
+import { readSmallFile } from "../host/read_file.ts";
 import { errorAt, type SourceLine, SshConfigError } from "./errors.ts";
 import { expandGlob, isAbsent } from "./_glob.ts";
 import { type Include, type ParsedFile, parseFile } from "./_parser.ts";
@@ -161,43 +161,26 @@ function includedJob(path: string, user: boolean, include: SourceLine): Job {
   return { path, user, optional: true, checkMode: true, include };
 }
 
-// Without O_NONBLOCK, opening a FIFO without a writer would block for ever.
-// Windows has no such flag.
-const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+/** The longest file, in bytes: parsing one stops everything meanwhile. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 async function readText(job: Job): Promise<string | undefined> {
   try {
-    const handle = await open(job.path, READ);
-    try {
-      const info = await handle.stat();
-      if (!isReadable(info)) return "";
-      if (job.checkMode) checkMode(job.path, info);
-      const bytes = await handle.readFile();
-      return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-    } finally {
-      await handle.close();
-    }
+    const { bytes } = await readSmallFile(
+      job.path,
+      MAX_BYTES,
+      (stats) => {
+        if (job.checkMode && !stats.isDirectory()) checkMode(job.path, stats);
+      },
+    );
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   } catch (error) {
     if (error instanceof SshConfigError) throw error;
     if (job.optional && isAbsent(error)) return undefined;
+    // As OpenSSH has it, directories are empty.
     if ((error as { code?: unknown }).code === "EISDIR") return "";
     throw unreadable(job.path, error, job.include);
   }
-}
-
-/**
- * Returns whether there is text to read. As OpenSSH has it, directories are
- * empty. So are devices: `/dev/null` is, and others may never end.
- *
- * OpenSSH reads a FIFO, and waits for its writer. Here many callers would wait
- * with it, and nothing can end a read once it has begun.
- */
-function isReadable(info: Stats): boolean {
-  if (info.isDirectory() || info.isCharacterDevice()) return false;
-  if (info.isFile()) return true;
-  throw new Error(
-    info.isFIFO() ? "it is a FIFO, must be a file" : "it is not a file",
-  );
 }
 
 function checkMode(

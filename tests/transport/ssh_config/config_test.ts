@@ -439,6 +439,17 @@ for (
   });
 }
 
+Deno.test("loadSshConfig() reads no file of more than 16 MB", async () => {
+  await using home = await Home.with({ config: "Host a\n" });
+  const path = home.file("config");
+  await Deno.truncate(path, 16 * 1024 * 1024 + 1);
+  await assertRejects(
+    () => loadSshConfig({ files: [path] }),
+    SshConfigError,
+    "it has 16777217 bytes, must have at most 16777216",
+  );
+});
+
 Deno.test("loadSshConfig() refuses a file that was named and is not there", async () => {
   const error = await assertRejects(
     () => loadSshConfig({ files: ["/nowhere/config"] }),

@@ -7,11 +7,11 @@
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { open, readFile } from "node:fs/promises";
 import process from "node:process";
 // @ts-types="@types/ssh2"
 import type { ParsedKey } from "ssh2";
 import { expandHome, localUid } from "../../host/local_user.ts";
+import { readSmallFile } from "../../host/read_file.ts";
 import type { Passphrase, PassphraseRequest } from "../../host/host.ts";
 import type { KeyCache } from "./key_cache.ts";
 import { KeyFormatError } from "./_key_ciphers.ts";
@@ -84,8 +84,8 @@ export async function readIdentity(path: string): Promise<Identity> {
   const full = expandHome(path) ?? path;
   const [file, beside, certificate] = await Promise.all([
     readKeyFile(full).catch((error: Error) => error),
-    readFile(`${full}.pub`, "utf8").catch(() => ""),
-    readFile(`${full}-cert.pub`, "utf8").catch(() => ""),
+    readKeyText(`${full}.pub`).catch(() => ""),
+    readKeyText(`${full}-cert.pub`).catch(() => ""),
   ]);
   const known = {
     name: path,
@@ -161,14 +161,14 @@ export async function readCertificate(path: string): Promise<Buffer> {
   const shown = JSON.stringify(path);
   let text: string;
   try {
-    text = await readFile(expandHome(path) ?? path, "utf8");
+    text = await readKeyText(expandHome(path) ?? path);
   } catch (cause) {
     throw new KeyError(
       `Cannot read the certificate ${shown}: ${reason(cause as Error)}`,
       { cause },
     );
   }
-  const blob = publicBlob(text.slice(0, MAX_KEY_BYTES));
+  const blob = publicBlob(text);
   if (blob !== undefined && isCertificate(blob)) return blob;
   throw new KeyError(
     `Cannot use the certificate ${shown}: it is no certificate of OpenSSH`,
@@ -184,21 +184,22 @@ interface KeyFile {
 }
 
 async function readKeyFile(path: string): Promise<KeyFile> {
-  const file = await open(path);
-  try {
-    const { mtimeMs, size, mode, uid } = await file.stat();
-    const text = size > MAX_KEY_BYTES ? "" : await file.readFile("utf8");
-    // As OpenSSH does: it looks at the user's own files only.
-    const isOpen = process.platform !== "win32" && uid === localUid() &&
-      (mode & 0o077) !== 0;
-    return {
-      text,
-      stamp: `${mtimeMs}\0${size}`,
-      mode: isOpen ? mode & 0o777 : undefined,
-    };
-  } finally {
-    await file.close();
-  }
+  const { bytes, stats } = await readSmallFile(path, MAX_KEY_BYTES);
+  const { mtimeMs, size, mode, uid } = stats;
+  // As OpenSSH does: it looks at the user's own files only.
+  const isOpen = process.platform !== "win32" && uid === localUid() &&
+    (mode & 0o077) !== 0;
+  return {
+    text: bytes.toString(),
+    stamp: `${mtimeMs}\0${size}`,
+    mode: isOpen ? mode & 0o777 : undefined,
+  };
+}
+
+/** Reads a public key or a certificate. */
+async function readKeyText(path: string): Promise<string> {
+  const { bytes } = await readSmallFile(path, MAX_KEY_BYTES);
+  return bytes.toString();
 }
 
 type PublicPart = Omit<Identity, "load">;

@@ -5,6 +5,7 @@ import {
   assertMatch,
   assertRejects,
 } from "@std/assert";
+import { deadline } from "@std/async";
 import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
@@ -252,6 +253,53 @@ Deno.test("readIdentity() names a file that is missing, or no key", async () => 
   await Deno.writeTextFile(other, "hello\n");
   await assertRejects(() => readIdentity(other), KeyError, "it is no key file");
 });
+
+for (const suffix of ["", ".pub", "-cert.pub"]) {
+  Deno.test({
+    name: `readIdentity() waits for no writer of a FIFO, as X${suffix}`,
+    ignore: Deno.build.os === "windows",
+    async fn() {
+      await using dir = await tempDir();
+      const path = join(dir.path, "X");
+      if (suffix !== "") {
+        await Deno.writeTextFile(path, keyPair("X").privateKey, {
+          mode: 0o600,
+        });
+      }
+      const fifo = path + suffix;
+      await new Deno.Command("mkfifo", { args: [fifo] }).output();
+      // Whoever reads it waits for this one, which writes nothing.
+      using _writer = await Deno.open(fifo, { read: true, write: true });
+      const identity = deadline(readIdentity(path), 10_000);
+      if (suffix !== "") await (await identity).load(options());
+      else await assertRejects(() => identity, KeyError, "it is a FIFO");
+    },
+  });
+}
+
+for (const suffix of ["", "-cert.pub"]) {
+  Deno.test(`readIdentity() reads no file of more than 256 KB, as X${suffix}`, async () => {
+    await using dir = await tempDir();
+    const path = join(dir.path, "X");
+    const { privateKey, publicKey } = keyPair("X");
+    await Deno.writeTextFile(path, privateKey, { mode: 0o600 });
+    const { blob, certificate } = await readIdentity(path);
+    assertEquals(certificate, undefined);
+    const text = suffix === "" ? privateKey : publicKey;
+    const large = text + "\n".repeat(256 * 1024);
+    await Deno.writeTextFile(path + suffix, large, { mode: 0o600 });
+    if (suffix !== "") {
+      const found = await readIdentity(path);
+      assertEquals([found.blob, found.certificate], [blob, undefined]);
+    } else {
+      await assertRejects(
+        () => readIdentity(path),
+        KeyError,
+        `it has ${large.length} bytes, must have at most 262144`,
+      );
+    }
+  });
+}
 
 Deno.test({
   name:
