@@ -7,6 +7,7 @@
 import { onAbort } from "../abort.ts";
 import { ChannelOpenError } from "../errors.ts";
 import { lastWords, OutputTail } from "../session/check_exit.ts";
+import { EarlyPieces } from "../session/small_pieces.ts";
 import { type Sftp, startSftp } from "../sftp/mod.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
@@ -68,7 +69,7 @@ class ChannelTransport implements SftpTransport {
   #pending: Promise<void> | undefined;
   #receive: ((bytes: Uint8Array) => void) | undefined;
   /** What came before somebody reads. */
-  #early: Uint8Array[] = [];
+  readonly #early = new EarlyPieces();
   #hasSpoken = false;
   readonly #stderr = new OutputTail();
   #end: ((error?: Error) => void) | undefined;
@@ -98,9 +99,8 @@ class ChannelTransport implements SftpTransport {
       unanswered: () => ended(this.#context.lost(DOING, NO_ANSWER)),
       copies: true,
       stdout: (chunk) => {
-        if (this.#receive === undefined) {
-          this.#early.push(new Uint8Array(chunk));
-        } else this.#receive(chunk);
+        if (this.#receive === undefined) this.#early.add(chunk);
+        else this.#receive(chunk);
         return this.#receive !== undefined;
       },
       stderr: (chunk) => {
@@ -144,7 +144,7 @@ class ChannelTransport implements SftpTransport {
 
   onData(receive: (bytes: Uint8Array) => void): void {
     this.#receive = receive;
-    for (const chunk of this.#early.splice(0)) receive(chunk);
+    for (const chunk of this.#early.take()) receive(chunk);
     this.#channel?.resume();
   }
 

@@ -1,5 +1,5 @@
 /**
- * Small pieces of unread output, put together.
+ * Small pieces of what is unread, put together.
  *
  * @module
  */
@@ -42,5 +42,29 @@ export class SmallPieces {
     const all = this.#bytes?.slice(0, this.#length);
     this.#length = 0;
     return all;
+  }
+}
+
+/** What comes before somebody reads, its small pieces put together. */
+export class EarlyPieces {
+  readonly #small = new SmallPieces();
+  #pieces: Uint8Array[] = [];
+
+  /** Keeps a copy of a piece. */
+  add(piece: Uint8Array): void {
+    if (!this.#small.takes(piece)) this.#flush();
+    if (this.#small.takes(piece)) this.#small.add(piece);
+    else this.#pieces.push(new Uint8Array(piece));
+  }
+
+  /** Gives all of it, and keeps nothing. */
+  take(): Uint8Array[] {
+    this.#flush();
+    return this.#pieces.splice(0);
+  }
+
+  #flush(): void {
+    const held = this.#small.take();
+    if (held !== undefined) this.#pieces.push(held);
   }
 }
