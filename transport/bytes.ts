@@ -19,11 +19,20 @@ export function joinBytes(
   return whole;
 }
 
-/** Returns all that a source gives, as one. */
+/**
+ * Returns all that a source gives, as one.
+ *
+ * @param source The source.
+ * @param onBytes Told of each piece before it is kept; may throw, which ends it.
+ */
 export async function collectBytes(
   source: AsyncIterable<Uint8Array>,
+  onBytes: (length: number) => void = () => {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of source) pieces.push(piece);
+  for await (const piece of source) {
+    onBytes(piece.length);
+    pieces.push(piece);
+  }
   return joinBytes(pieces);
 }

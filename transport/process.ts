@@ -175,6 +175,15 @@ export interface ConnectionSpawnOptions extends SessionOptions {
    * @default {false}
    */
   readonly check?: boolean;
+  /**
+   * How much output is collected, both streams together, in bytes; `Infinity`
+   * for no limit. Of a process, that is what `output()`, `text()` and `json()`
+   * collect: beyond it they stop the process, and reject with an
+   * `OutputLimitError`.
+   *
+   * @default {67_108_864}
+   */
+  readonly maxOutputBytes?: number;
 }
 
 /** What a command can read. */
@@ -254,13 +263,6 @@ export interface ConnectionExecOptions<
    * @default {0}
    */
   readonly killGraceMs?: number;
-  /**
-   * How much output is collected, both streams together, in bytes; `Infinity`
-   * for no limit.
-   *
-   * @default {67_108_864}
-   */
-  readonly maxOutputBytes?: number;
   /**
    * What happens beyond `maxOutputBytes`. With `"error"` the command is stopped
    * and the call rejects with an `OutputLimitError`. With `"truncate"` it runs
@@ -358,6 +360,7 @@ export interface RemoteProcess extends AsyncDisposable {
    *
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
+   * @throws {OutputLimitError} If the output outgrows `maxOutputBytes`.
    */
   text(): Promise<string>;
   /**
@@ -367,6 +370,7 @@ export interface RemoteProcess extends AsyncDisposable {
    * @throws {SyntaxError} If it is none.
    * @throws {ConnectionLostError} If the connection ends first.
    * @throws {CommandError} With `check: true`, if the exit code is not 0.
+   * @throws {OutputLimitError} If the output outgrows `maxOutputBytes`.
    */
   json<T = unknown>(): Promise<T>;
   /**

@@ -69,6 +69,7 @@ const SPAWN: Rules<ConnectionSpawnOptions> = {
   sudo,
   stdin,
   check: flag,
+  maxOutputBytes: byteLimit,
 };
 const EXEC: Rules<ConnectionExecOptions> = {
   ...SPAWN,
@@ -80,7 +81,6 @@ const EXEC: Rules<ConnectionExecOptions> = {
   all: flag,
   timeoutMs: duration({ zero: false }),
   killGraceMs: duration({ zero: true }),
-  maxOutputBytes: byteLimit,
   onOutputLimit: oneOf("error", "truncate"),
 };
 const SHELL: Rules<ConnectionShellOptions> = {

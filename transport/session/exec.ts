@@ -9,11 +9,12 @@ import type { Command } from "../command/command.ts";
 import { checkExit } from "./check_exit.ts";
 import {
   ExecTimeoutError,
-  OutputLimitError,
+  type OutputLimitError,
   type PartialOutput,
 } from "../errors.ts";
 import { LiveOutput } from "./_live_output.ts";
 import { OutputCollector } from "./_output_collector.ts";
+import { MAX_OUTPUT_BYTES, outputLimit } from "./output_limit.ts";
 import type {
   CommandStatus,
   ConnectionExecOptions,
@@ -72,9 +73,6 @@ export function runCommand<Encoding extends OutputEncoding>(
     new Execution(host, options, session, settle).open();
   });
 }
-
-/** What is collected by default, both outputs together, in bytes. */
-const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 interface Settle {
   readonly resolve: (result: ExecResult<string | Uint8Array>) => void;
@@ -198,15 +196,10 @@ class Execution implements SessionListener {
   }
 
   #tooMuch(): OutputLimitError {
-    const host = this.#name;
-    return new OutputLimitError(
-      `Cannot collect the output of the command on ${JSON.stringify(host)}: ` +
-        `it has more than ${this.#output.maxBytes} bytes (maxOutputBytes)`,
-      {
-        host,
-        hint: "set maxOutputBytes higher, set onOutputLimit to " +
-          '"truncate", or read the output of spawn()',
-      },
+    return outputLimit(
+      this.#name,
+      this.#output.maxBytes,
+      'set onOutputLimit to "truncate", or read the output of spawn()',
     );
   }
 

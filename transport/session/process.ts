@@ -25,6 +25,7 @@ import { exitError, OutputTail } from "./check_exit.ts";
 import { InputFeed } from "./_byte_source.ts";
 import { RESIZE } from "../command/option_rules.ts";
 import { showValue } from "../options/show_value.ts";
+import { MAX_OUTPUT_BYTES, outputLimit } from "./output_limit.ts";
 import { collectOutput, linesOf, textOf } from "./process_reads.ts";
 import type {
   MakeSession,
@@ -50,7 +51,10 @@ export interface ProcessParts {
   /** The name of the host, for messages. */
   readonly host: string;
   /** The options of the command, checked. */
-  readonly options: Pick<ConnectionSpawnOptions, "check" | "signal" | "stdin">;
+  readonly options: Pick<
+    ConnectionSpawnOptions,
+    "check" | "signal" | "stdin" | "maxOutputBytes"
+  >;
   /** Its terminal, if it has one. */
   readonly pty: PtyOptions | undefined;
   /**
@@ -100,6 +104,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
   readonly #host: string;
   /** Whether a failure is an error of the streams and of the status. */
   readonly #isChecked: boolean;
+  readonly #maxOutputBytes: number;
   readonly #source: StdinSource | undefined;
   readonly #lastWords = new OutputTail();
   #stdin: WritableStream<Uint8Array> | undefined;
@@ -118,6 +123,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
   ) {
     this.#host = host;
     this.#isChecked = options.check === true;
+    this.#maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
     this.#source = options.stdin;
     this.#started = started;
     this.status = new Promise((resolve, reject) => {
@@ -165,7 +171,7 @@ class SessionProcess implements FeedingProcess, DirectProcess {
   }
 
   output(): Promise<ExecResult<Uint8Array>> {
-    return collectOutput(this);
+    return collectOutput(this, this.#stopAtLimit());
   }
 
   lines(): AsyncIterable<string> {
@@ -173,12 +179,27 @@ class SessionProcess implements FeedingProcess, DirectProcess {
   }
 
   text(): Promise<string> {
-    return textOf(this);
+    return textOf(this, this.#stopAtLimit());
   }
 
   async json<T = unknown>(): Promise<T> {
     // The type is what the caller says.
     return JSON.parse(await this.text()) as T;
+  }
+
+  /** Takes the lengths of what is collected. */
+  #stopAtLimit(): (length: number) => void {
+    let left = this.#maxOutputBytes;
+    return (length) => {
+      if ((left -= length) >= 0) return;
+      const error = outputLimit(
+        this.#host,
+        this.#maxOutputBytes,
+        "or read the streams",
+      );
+      this.#session.stop(error);
+      throw error;
+    };
   }
 
   async [whenSucceeded](): Promise<void> {

@@ -10,16 +10,21 @@ import type { ExecResult, RemoteProcess } from "../process.ts";
 
 type Outputs = Pick<RemoteProcess, "stdin" | "stdout" | "stderr" | "status">;
 
-/** Closes standard input, and collects both outputs and the status. */
+/**
+ * Closes standard input, and collects both outputs and the status.
+ *
+ * @param onBytes Told of each piece; may throw.
+ */
 export async function collectOutput(
   process: Outputs,
+  onBytes?: (length: number) => void,
 ): Promise<ExecResult<Uint8Array>> {
   closeInput(process);
   const [stdout, stderr, status] = await Promise.all([
     // What is left. Not by `Response`, which refuses a stream of which somebody
     // has read the beginning.
-    collectBytes(process.stdout),
-    collectBytes(process.stderr),
+    collectBytes(process.stdout, onBytes),
+    collectBytes(process.stderr, onBytes),
     process.status,
   ]);
   return { ...status, stdout, stderr };
@@ -49,9 +54,12 @@ export async function* linesOf(
 }
 
 /** Closes standard input, and reads standard output as text. */
-export async function textOf(process: Outputs): Promise<string> {
+export async function textOf(
+  process: Outputs,
+  onBytes?: (length: number) => void,
+): Promise<string> {
   readAlong(process);
-  return newDecoder().decode(await collectBytes(process.stdout));
+  return newDecoder().decode(await collectBytes(process.stdout, onBytes));
 }
 
 /** A byte order mark is kept, as the process wrote it. */

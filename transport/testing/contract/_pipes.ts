@@ -7,6 +7,7 @@
 
 import type { Connection } from "../../connector.ts";
 import { CommandError } from "../../command/errors.ts";
+import { OutputLimitError } from "../../errors.ts";
 import {
   assert,
   assertEquals,
@@ -49,6 +50,35 @@ export function pipeTests(contract: Contract): void {
       // What came before is not lost.
       assertEquals(await readAll(process.stdout), ["out\n", error]);
       assertEquals(await readAll(process.stderr), ["err\n", error]);
+    },
+  );
+
+  contract(
+    "stops a process whose output(), text() or json() outgrows maxOutputBytes",
+    async (connection) => {
+      const piece = new TextEncoder().encode("1".repeat(1_000));
+      const endless = () =>
+        new ReadableStream<Uint8Array>({
+          pull: (controller) => controller.enqueue(piece),
+        });
+      for (const read of ["output", "text", "json"] as const) {
+        const process = await connection.spawn("cat", {
+          stdin: endless(),
+          maxOutputBytes: 10_000,
+        });
+        const error = await assertRejects(
+          () => process[read](),
+          OutputLimitError,
+          "it has more than 10000 bytes (maxOutputBytes)",
+        );
+        assertEquals(await process.status.catch((error) => error), error);
+        await free(connection);
+      }
+      const both = await connection.spawn(FAILS, { maxOutputBytes: 8 });
+      assertEquals((await both.output()).stderr.length, 4);
+      await free(connection);
+      const one = await connection.spawn(FAILS, { maxOutputBytes: 4 });
+      assertEquals(await one.text(), "out\n");
     },
   );
 
