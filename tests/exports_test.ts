@@ -111,7 +111,7 @@ const SHARED = `
   SftpFileInfo
   SftpFileSystemInfo
   SftpMkdirOptions
-  SftpOpenOptions
+  SftpOpenOptions SftpReadFileOptions
   SftpRemoveOptions
   SftpSudoOptions
   SftpWriteFileOptions
@@ -236,7 +236,7 @@ const SFTP = `
   SftpFileInfo
   SftpFileSystemInfo
   SftpMkdirOptions
-  SftpOpenOptions
+  SftpOpenOptions SftpReadFileOptions
   SftpOptions
   SftpRangeOptions
   SftpRemoveOptions

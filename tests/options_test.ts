@@ -284,8 +284,6 @@ const CASES: Readonly<Record<string, Case>> = {
   SftpCallOptions: {
     wrong: { signal: null },
     borders: [
-      ({ sftp }, o) => sftp.readFile(PATH, o),
-      ({ sftp }, o) => sftp.readTextFile(PATH, o),
       ({ sftp }, o) => sftp.stat(PATH, o),
       ({ sftp }, o) => sftp.lstat(PATH, o),
       ({ sftp }, o) => sftp.readDir("/", o).next(),
@@ -321,6 +319,13 @@ const CASES: Readonly<Record<string, Case>> = {
   SftpOpenOptions: {
     wrong: { write: 1, mode: "rw" },
     borders: [({ sftp }, o) => sftp.open(PATH, o)],
+  },
+  SftpReadFileOptions: {
+    wrong: { maxBytes: -1 },
+    borders: [
+      ({ sftp }, o) => sftp.readFile(PATH, o),
+      ({ sftp }, o) => sftp.readTextFile(PATH, o),
+    ],
   },
   SftpOptions: {
     wrong: { host: "" },

@@ -39,6 +39,7 @@ export type {
   SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
+  SftpReadFileOptions,
   SftpRemoveOptions,
   SftpSudoOptions,
   SftpWalkOptions,

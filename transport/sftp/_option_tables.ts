@@ -5,6 +5,7 @@
  */
 
 import {
+  byteLimit,
   callback,
   count,
   fileMode,
@@ -23,6 +24,7 @@ import type {
   SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
+  SftpReadFileOptions,
   SftpRemoveOptions,
   SftpWalkOptions,
   SftpWriteFileOptions,
@@ -98,6 +100,12 @@ export const WALK_OPTIONS = new OptionTable<SftpWalkOptions>(
 export const GLOB_OPTIONS = new OptionTable<SftpGlobOptions>(
   "find the files",
   { signal, dot: flag, maxDepth: count, maxEntries: count },
+);
+
+/** Of `Sftp.readFile()` and `Sftp.readTextFile()`. */
+export const READ_FILE_OPTIONS = new OptionTable<SftpReadFileOptions>(
+  "read the file",
+  { signal, maxBytes: byteLimit },
 );
 
 /** Of all other operations. */

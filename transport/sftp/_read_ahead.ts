@@ -1,6 +1,8 @@
 import { collectBytes, joinBytes } from "../bytes.ts";
 import type { Handle, SftpCall } from "./_call.ts";
 import { diagnosed, lookForFolder } from "./_diagnose.ts";
+import { quotedPath, SftpError } from "./errors.ts";
+import type { SftpReadFileOptions } from "./options.ts";
 import { OpenFlag } from "./packets.ts";
 
 /** What is asked for ahead of the reader at most, however small it is. */
@@ -124,15 +126,30 @@ async function fill(
   return { pieces, isLast: false, largest };
 }
 
+/** How much a file may have that is read whole, in bytes. */
+const MAX_FILE_BYTES = 1024 * 1024 * 1024;
+
 /** Reads all of a file. */
 export async function readFile(
   call: SftpCall,
+  { maxBytes = MAX_FILE_BYTES }: SftpReadFileOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  let left = maxBytes;
+  const count = (length: number) => {
+    if ((left -= length) >= 0) return;
+    const { path, host } = call;
+    throw new SftpError(
+      "SSH_SFTP_TRANSFER_REFUSED",
+      `Cannot read ${quotedPath(path)}: it has more than ${maxBytes} bytes, ` +
+        "which maxBytes allows",
+      { host, path },
+    );
+  };
   const handle = await call.open(OpenFlag.READ);
   try {
     return await diagnosed(
       call,
-      () => collectBytes(readAhead(call, handle)),
+      () => collectBytes(readAhead(call, handle), count),
       lookForFolder,
     );
   } finally {

@@ -20,6 +20,7 @@ import {
   GLOB_OPTIONS,
   MKDIR_OPTIONS,
   OPEN_OPTIONS,
+  READ_FILE_OPTIONS,
   REMOVE_OPTIONS,
   WALK_OPTIONS,
   WRITE_FILE_OPTIONS,
@@ -40,6 +41,7 @@ import type {
   SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
+  SftpReadFileOptions,
   SftpRemoveOptions,
   SftpWalkOptions,
   SftpWriteFileOptions,
@@ -85,14 +87,14 @@ export class SftpSession implements Sftp {
 
   readFile(
     path: string,
-    options: SftpCallOptions = {},
+    options: SftpReadFileOptions = {},
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#run("read", path, options, readFile);
+    return this.#run("read", path, options, readFile, READ_FILE_OPTIONS);
   }
 
   async readTextFile(
     path: string,
-    options: SftpCallOptions = {},
+    options: SftpReadFileOptions = {},
   ): Promise<string> {
     // A byte order mark is kept, as Deno does: it would be lost when written back.
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

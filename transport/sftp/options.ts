@@ -59,6 +59,18 @@ export interface SftpOpenOptions extends SftpCallOptions {
   readonly mode?: number;
 }
 
+/** How to read all of a file. */
+export interface SftpReadFileOptions extends SftpCallOptions {
+  /**
+   * How many bytes it may have; `Infinity` for no limit. A server may have no
+   * end of them, whatever size it has said: the pieces of `SftpFile.readable`
+   * need no memory for all.
+   *
+   * @default {1_073_741_824}
+   */
+  readonly maxBytes?: number;
+}
+
 /** How to write a file, as in `Deno.WriteFileOptions`. */
 export interface SftpWriteFileOptions extends SftpCallOptions {
   /**

@@ -16,6 +16,7 @@ import type {
   SftpGlobOptions,
   SftpMkdirOptions,
   SftpOpenOptions,
+  SftpReadFileOptions,
   SftpRemoveOptions,
   SftpWalkOptions,
   SftpWriteFileOptions,
@@ -59,20 +60,20 @@ export interface Sftp extends AsyncDisposable {
   /**
    * Reads all of a file, until its end whatever size it is said to have.
    *
-   * @throws {SftpError} If the server refuses.
+   * @throws {SftpError} If the server refuses, or it has more than `maxBytes`.
    */
   readFile(
     path: string,
-    options?: SftpCallOptions,
+    options?: SftpReadFileOptions,
   ): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Reads all of a file as UTF-8; bytes that are not become U+FFFD.
    *
-   * @throws {SftpError} If the server refuses.
+   * @throws {SftpError} If the server refuses, or it has more than `maxBytes`.
    */
   readTextFile(
     path: string,
-    options?: SftpCallOptions,
+    options?: SftpReadFileOptions,
   ): Promise<string>;
   /**
    * Writes a file. Not atomic unless asked for: a failure may leave half of it.

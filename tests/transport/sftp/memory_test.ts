@@ -29,6 +29,38 @@ Deno.test("SftpFile.read() keeps of an answer what it has of the file, and nothi
   sftp.close();
 });
 
+Deno.test("Sftp.readFile() reads as many bytes as maxBytes says, and no file that has more", async () => {
+  let size = 300;
+  const piece = new Uint8Array(30_000).fill(65);
+  let reads = 0;
+  const server = new FakeServer(({ type, id, body }, server) => {
+    if (type === PacketType.OPEN) return server.handle(id);
+    if (type !== PacketType.READ) return server.status(id, 0);
+    reads++;
+    body.bytes();
+    const rest = size - Number(body.u64());
+    if (rest <= 0) return server.status(id, 1);
+    server.data(id, piece.subarray(0, Math.min(rest, body.u32(), 30_000)));
+  });
+  const sftp = await startSftp(server.transport);
+  assertEquals(
+    await sftp.readTextFile("f", { maxBytes: 300 }),
+    "A".repeat(300),
+  );
+  const refused = (maxBytes: number) =>
+    assertRejects(
+      () => sftp.readFile("f", { maxBytes }),
+      SftpError,
+      `it has more than ${maxBytes} bytes, which maxBytes allows`,
+    );
+  await refused(299);
+  size = Infinity;
+  reads = 0;
+  await refused(1_000_000);
+  assert(reads < 1_000, `${reads} reads`);
+  sftp.close();
+});
+
 Deno.test("SftpFile.readable has few pieces, however short the answers are", async () => {
   const size = 5_000;
   const server = new FakeServer(({ type, id, body }, server) => {
