@@ -175,6 +175,23 @@ Deno.test("EmbeddedServer listens on a port that it chooses, until it is cancell
     assertEquals(await ask(to, "four"), "you said four");
   }));
 
+Deno.test("EmbeddedServer closes the channel of a connection that was reset before the client took it", () =>
+  withServer({}, async (_server, { client }) => {
+    const held: (() => Channel)[] = [];
+    client.once("tcp connection", (_, accept) => held.push(accept));
+    const port = await forwardIn(client, 0);
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.on("error", () => {});
+    await until(() => held.length === 1);
+    socket.resetAndDestroy();
+    // The server has seen it once it has served somebody else.
+    echoAll(client);
+    await ask({ host: "127.0.0.1", port }, "one");
+    let isClosed = false;
+    held[0]!().once("close", () => isClosed = true).resume();
+    await until(() => isClosed);
+  }));
+
 Deno.test("EmbeddedServer listens on loopback addresses alone", () =>
   withServer({}, async (_server, { client }) => {
     echoAll(client);

@@ -125,7 +125,9 @@ export class ServerForwards {
   /** Opens a channel for a connection that a listener has taken. */
   #admit(address: ForwardTarget, socket: Socket): void {
     const onChannel = (error: Error | undefined, channel: ServerChannel) => {
-      if (error || socket.destroyed) return void socket.destroy();
+      if (error) return void socket.destroy();
+      // It may be taken long after its client has gone.
+      if (socket.destroyed) return void channel.close();
       this.#join(channel, socket);
     };
     if ("path" in address) {
