@@ -252,7 +252,9 @@ export interface Connection extends AsyncDisposable {
    * connection that it takes. The host listens until the listener is closed
    * or the connection ends. Absent where the adapter cannot.
    *
-   * `onConnection` owns the tunnels; if it throws, the tunnel is closed.
+   * `onConnection` owns the tunnels; if it throws, the tunnel is closed. An
+   * adapter may leave a tunnel unopened until one of its streams is asked for,
+   * so that the host sends nothing before there is somebody to take it.
    *
    * @throws {ForwardError} If the server refuses, or does not answer in time.
    * @throws {ConnectionLostError} If the connection ends first.

@@ -35,13 +35,13 @@ export function serveAgent(
   const { path } = agent;
   if (path === undefined) return;
   let open = 0;
-  table.accept("auth-agent@openssh.com", () => {
+  table.offers.accept("auth-agent@openssh.com", () => {
     if (!agent.isForwarded || open >= MAX_OPEN) return undefined;
-    return (confirm) => {
+    return (take) => {
       open++;
-      const tunnel = acceptTunnel(confirm, lost);
+      const tunnel = acceptTunnel(take, lost);
       tunnel.closed.then(() => open--);
-      // Without its agent the tunnel is closed, and that is the answer.
+      // Without its agent the channel is refused, and that is the answer.
       connectTarget(tunnel, { path }).catch(() => {});
     };
   });

@@ -14,6 +14,7 @@ import {
   type ChannelObserver,
   type Question,
 } from "./_channel.ts";
+import { ChannelOffers } from "./_channel_offers.ts";
 import type { Lost } from "./_lost.ts";
 import { openFields, refusalOf } from "./_channel_open.ts";
 import { GlobalRequests } from "./_global_requests.ts";
@@ -40,16 +41,6 @@ export interface ChannelTableOptions {
   onBroken(error: Error): void;
 }
 
-/** Takes a channel that the server opens: its observer, once it is confirmed. */
-export type Admit = (open: (observer: ChannelObserver) => Channel) => void;
-
-/** Says what becomes of a channel that the server opens; `undefined` refuses it. */
-export type Acceptor = (fields: MessageReader) => Admit | undefined;
-
-const ADMINISTRATIVELY_PROHIBITED = 1;
-const UNKNOWN_CHANNEL_TYPE = 3;
-const RESOURCE_SHORTAGE = 4;
-
 /**
  * A server that has left so many channels without its CLOSE opens none: each of
  * them is kept until then, and no limit on open ones counts it. Four forwards
@@ -70,12 +61,13 @@ export class ChannelTable implements ChannelContext {
   readonly spares: Spares | undefined;
   /** Requests that concern no channel. */
   readonly globals: GlobalRequests;
+  /** Channels that the server asks for. */
+  readonly offers: ChannelOffers;
   readonly #options: ChannelTableOptions;
   readonly #channels = new Map<number, Channel>();
   /** Those that were given up, of which the server may still say something. */
   readonly #left = new Set<Channel>();
   readonly #sessions = new Set<Channel>();
-  readonly #acceptors = new Map<string, Acceptor>();
   readonly #opening: AnswerDeadlines<Channel>;
   readonly #closing: AnswerDeadlines<Channel>;
   readonly #asked: AnswerDeadlines<Question>;
@@ -89,6 +81,12 @@ export class ChannelTable implements ChannelContext {
   constructor(transport: PacketTransport, options: ChannelTableOptions) {
     this.transport = transport;
     this.globals = new GlobalRequests(transport);
+    this.offers = new ChannelOffers({
+      transport,
+      globals: this.globals,
+      isFull: () => this.#closing.size + this.#left.size >= MAX_CLOSING,
+      add: (observer) => this.#add(observer),
+    });
     this.#options = options;
     const { openMs, closeMs, answerMs } = options.timeouts;
     this.#opening = new AnswerDeadlines(openMs, (it) => this.#onNotOpened(it));
@@ -157,11 +155,6 @@ export class ChannelTable implements ChannelContext {
     return channel;
   }
 
-  /** Takes channels of a type that the server opens; it has one taker. */
-  accept(type: string, acceptor: Acceptor): void {
-    this.#acceptors.set(type, acceptor);
-  }
-
   /** Ends all that is open: the connection is gone. */
   end(): void {
     this.#opening.clear();
@@ -171,6 +164,7 @@ export class ChannelTable implements ChannelContext {
     for (const channel of [...this.#channels.values()]) {
       this.#end(channel, (observer) => observer.lost());
     }
+    this.offers.end();
   }
 
   onClosing(channel: Channel): void {
@@ -195,7 +189,7 @@ export class ChannelTable implements ChannelContext {
   onPayload(payload: Uint8Array): void {
     const type = payload[0] ?? 0;
     if (type < wire.CHANNEL_OPEN) return this.globals.onMessage(type, payload);
-    if (type === wire.CHANNEL_OPEN) return this.#onOpen(payload);
+    if (type === wire.CHANNEL_OPEN) return this.offers.onOpen(payload);
     if (payload.length < 5) throw tooShort(type);
     const channel = this.#channels.get(uint32At(payload, 1));
     // Of one that was closed.
@@ -263,42 +257,6 @@ export class ChannelTable implements ChannelContext {
     else if (name === "exit-signal") channel.onExit(undefined, fields.string());
     if (!wantsReply || channel.remoteId === undefined) return;
     this.globals.answer(wire.CHANNEL_FAILURE, [channel.remoteId]);
-  }
-
-  #onOpen(payload: Uint8Array): void {
-    const fields = new MessageReader(payload);
-    const acceptor = this.#acceptors.get(fields.string());
-    const remoteId = fields.uint32();
-    const window = fields.uint32();
-    const maxPacket = fields.uint32();
-    const isFull = this.#closing.size + this.#left.size >= MAX_CLOSING;
-    const admit = isFull ? undefined : acceptor?.(fields);
-    if (admit === undefined) {
-      const reason = acceptor === undefined
-        ? UNKNOWN_CHANNEL_TYPE
-        : isFull
-        ? RESOURCE_SHORTAGE
-        : ADMINISTRATIVELY_PROHIBITED;
-      const { globals } = this;
-      return globals.answer(wire.CHANNEL_OPEN_FAILURE, [
-        remoteId,
-        reason,
-        "",
-        "",
-      ]);
-    }
-    admit((observer) => {
-      const channel = this.#add(observer);
-      this.transport.onChannel?.(false);
-      this.globals.answer(wire.CHANNEL_OPEN_CONFIRMATION, [
-        remoteId,
-        channel.id,
-        WINDOW_BYTES,
-        PACKET_BYTES,
-      ]);
-      channel.onOpen(remoteId, window, maxPacket);
-      return channel;
-    });
   }
 
   #onConfirmed(channel: Channel, payload: Uint8Array): void {

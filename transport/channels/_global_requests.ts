@@ -68,17 +68,26 @@ export class GlobalRequests {
   /**
    * Sends an answer to what the server asked, on a channel or not.
    *
+   * @throws {ProtocolViolation} If it asks and asks and does not read.
+   */
+  answer(type: number, fields: readonly WireField[]): void {
+    this.countAnswer();
+    sendMessage(this.#transport, type, fields);
+  }
+
+  /**
+   * Counts an answer that is sent now or later.
+   *
    * @throws {ProtocolViolation} If it asks and asks and does not read. Reading
    *   could be paused instead, but a big upload looks alike, and then waits for
    *   answers that nobody reads.
    */
-  answer(type: number, fields: readonly WireField[]): void {
+  countAnswer(): void {
     if (this.#transport.unsentBytes === 0) this.#unreadAnswers = 0;
     if (++this.#unreadAnswers > MAX_UNREAD_ANSWERS) {
       throw new ProtocolViolation(
         `the server asks, and has left ${MAX_UNREAD_ANSWERS} answers unread`,
       );
     }
-    sendMessage(this.#transport, type, fields);
   }
 }

@@ -9,7 +9,8 @@ import type { RemoteListener, Tunnel } from "../connector.ts";
 import { ForwardError } from "../forward/errors.ts";
 import { type ForwardTarget, targetName } from "../host/target.ts";
 import type { Lost } from "./_lost.ts";
-import type { Admit, ChannelTable } from "./_channel_table.ts";
+import type { Admit } from "./_channel_offers.ts";
+import type { ChannelTable } from "./_channel_table.ts";
 import { ProtocolViolation } from "./packet_transport.ts";
 import { acceptTunnel } from "./_tunnel.ts";
 import type { MessageReader, WireField } from "./_wire.ts";
@@ -47,11 +48,11 @@ export class RemoteForwards {
       for (const callback of this.#whenClosed) callback();
     });
     const { table } = context;
-    table.accept("forwarded-tcpip", (fields) => {
+    table.offers.accept("forwarded-tcpip", (fields) => {
       const hostname = fields.string();
       return this.#admit({ hostname, port: fields.uint32() });
     });
-    table.accept(
+    table.offers.accept(
       "forwarded-streamlocal@openssh.com",
       (fields) => this.#admit({ path: fields.string() }),
     );
@@ -61,8 +62,8 @@ export class RemoteForwards {
     const onConnection = this.#listeners.get(keyOf(address));
     // A connection that crossed our request to stop.
     if (onConnection === undefined) return undefined;
-    return (confirm) => {
-      const tunnel = acceptTunnel(confirm, this.#context.lost);
+    return (take) => {
+      const tunnel = acceptTunnel(take, this.#context.lost);
       try {
         onConnection(tunnel);
       } catch {

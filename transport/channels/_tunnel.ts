@@ -14,6 +14,7 @@ import { type ForwardTarget, targetName } from "../host/target.ts";
 import { SmallPieces } from "../session/small_pieces.ts";
 import type { Channel, ChannelObserver } from "./_channel.ts";
 import type { Lost } from "./_lost.ts";
+import type { ChannelOffer } from "./_channel_offers.ts";
 import type { ChannelTable } from "./_channel_table.ts";
 import { StreamTunnel } from "./stream_tunnel.ts";
 
@@ -110,24 +111,26 @@ export function openSubsystem(
 }
 
 /**
- * Makes a tunnel of a channel that the server asks for.
+ * Makes a tunnel of a channel that the server asks for. It is confirmed when
+ * somebody asks for the tunnel's bytes: until then the server could fill a
+ * window that nobody reads. A tunnel that is closed first was refused.
  *
- * @param open Confirms it.
+ * @param take Takes the offer.
  * @param lost Gives the error of a lost connection.
  */
 export function acceptTunnel(
-  open: (observer: ChannelObserver) => Channel,
+  take: (observer: ChannelObserver) => ChannelOffer,
   lost: Lost,
 ): Tunnel {
   const stream = new TunnelStream();
-  stream.channel = open(
+  const offer = stream.offer = take(
     observe(stream, {
       opened: (begin) => begin(),
-      failed() {},
+      failed: (error) => void stream.destroy(error),
       lost: () => lost("go on with a forwarded connection"),
     }),
   );
-  return new StreamTunnel(stream);
+  return new StreamTunnel(stream, () => stream.channel ??= offer.accept());
 }
 
 interface Opening {
@@ -162,6 +165,8 @@ function observe(stream: TunnelStream, opening: Opening): ChannelObserver {
 /** A channel as a node stream, which can be destroyed whatever state it is in. */
 class TunnelStream extends Duplex {
   channel: Channel | undefined;
+  /** What it was made of, if the server has asked for it. */
+  offer: ChannelOffer | undefined;
   #ended = false;
   /** What came after what is still unread, piece by small piece. */
   readonly #small = new SmallPieces();
@@ -264,6 +269,7 @@ class TunnelStream extends Duplex {
     error: Error | null,
     done: (error?: Error | null) => void,
   ): void {
+    this.offer?.refuse();
     this.channel?.close();
     done(error);
   }

@@ -61,6 +61,19 @@ export class InboundWindow {
   }
 }
 
+/**
+ * Checks the largest piece of data that the server takes on a channel.
+ *
+ * @throws {ProtocolViolation} If it is too small.
+ */
+export function checkPackets(maxPacket: number): void {
+  if (maxPacket >= MIN_PACKET_BYTES) return;
+  throw new ProtocolViolation(
+    `the server takes packets of ${maxPacket} bytes at most, must be at ` +
+      `least ${MIN_PACKET_BYTES}`,
+  );
+}
+
 /** What we may send on a channel, and what waits for the window or the link. */
 export class OutboundWindow {
   readonly #transport: PacketTransport;
@@ -85,12 +98,7 @@ export class OutboundWindow {
     bytes: number,
     maxPacket: number,
   ) {
-    if (maxPacket < MIN_PACKET_BYTES) {
-      throw new ProtocolViolation(
-        `the server takes packets of ${maxPacket} bytes at most, must be at ` +
-          `least ${MIN_PACKET_BYTES}`,
-      );
-    }
+    checkPackets(maxPacket);
     this.#transport = transport;
     this.#remoteId = remoteId;
     this.#bytes = bytes;

@@ -16,16 +16,22 @@ export class StreamTunnel implements Tunnel {
   readonly #stream: Duplex;
   #web: WebStreams | undefined;
   #isTaken = false;
+  readonly #onTaken: (() => void) | undefined;
 
-  /** @param stream The stream, with half-open connections allowed. */
-  constructor(stream: Duplex) {
+  /**
+   * @param stream The stream, with half-open connections allowed.
+   * @param onTaken Called when its bytes are asked for, in either way.
+   */
+  constructor(stream: Duplex, onTaken?: () => void) {
     this.#stream = stream;
+    this.#onTaken = onTaken;
     this.closed = new Promise((resolve) =>
       stream.once("close", () => resolve())
     );
     setStreamOfTunnel(this, () => {
       if (this.#web !== undefined) return undefined;
       this.#isTaken = true;
+      onTaken?.();
       return stream;
     });
   }
@@ -50,6 +56,7 @@ export class StreamTunnel implements Tunnel {
         "Cannot use the web streams of the tunnel: its stream of Node is in use",
       );
     }
+    this.#onTaken?.();
     return this.#web ??= webStreamsOf(this.#stream);
   }
 }

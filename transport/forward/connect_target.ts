@@ -11,11 +11,15 @@ import { type ForwardTarget, targetName } from "../host/target.ts";
 import { splice } from "./_splice.ts";
 import { ForwardError } from "./errors.ts";
 
+/** How long a target on this side may take to answer, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
 /**
  * Leads a tunnel to a target on this side.
  *
  * @param tunnel The tunnel; it is closed if the target cannot be reached. If it
- * is closed first, the target is let go, also while it has not answered.
+ * is closed first, the target is let go, also while it has not answered. Its
+ * bytes are asked for once the target was reached: some are not opened before.
  * @param to The target.
  * @param opened Called when the target was reached.
  * @returns Resolves when both have ended in an orderly way.
@@ -48,11 +52,22 @@ function dial(to: ForwardTarget, left: Promise<void>): Promise<Socket> {
       ? { path: to.path }
       : { host: to.hostname, port: to.port, noDelay: true };
     const socket = connect({ ...where, allowHalfOpen: true });
+    const giveUp = (why: string) => {
+      if (socket.connecting) socket.destroy(new Error(why));
+    };
+    const timer = setTimeout(
+      () => giveUp(`it did not answer in ${CONNECT_TIMEOUT_MS} ms`),
+      CONNECT_TIMEOUT_MS,
+    );
     // For good: a late error must not end the process.
-    socket.on("error", reject);
-    socket.once("connect", () => resolve(socket));
-    left.then(() => {
-      if (socket.connecting) socket.destroy(new Error("the tunnel was closed"));
+    socket.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
     });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      resolve(socket);
+    });
+    left.then(() => giveUp("the tunnel was closed"));
   });
 }

@@ -59,7 +59,10 @@ Deno.test("ChannelTable takes a thousand unread answers, of whatever kind, and n
 Deno.test("ChannelTable opens none for a server that has left 4096 without its CLOSE, however many are open", () => {
   const { transport, table, say } = memoryTable();
   const channels: Channel[] = [];
-  table.accept("x", () => (open) => void channels.push(open(recorder())));
+  table.offers.accept(
+    "x",
+    () => (take) => void channels.push(take(recorder()).accept()!),
+  );
   const answers = (times: number) => {
     for (let i = 0; i < times; i++) say(wire.CHANNEL_OPEN, ...opening("x"));
     return new Set(transport.taken());
@@ -82,7 +85,10 @@ Deno.test("ChannelTable opens none for a server that has left 4096 without its C
 Deno.test("ChannelTable counts the channels that it has given up, and opens others for the server", async () => {
   const { transport, table, say } = memoryTable({ closeMs: 20 });
   const kept: Channel[] = [];
-  table.accept("x", () => (open) => void kept.push(open(recorder())));
+  table.offers.accept(
+    "x",
+    () => (take) => void kept.push(take(recorder()).accept()!),
+  );
   const answer = () => {
     transport.taken();
     say(wire.CHANNEL_OPEN, ...opening("x"));
@@ -342,6 +348,7 @@ Deno.test("ChannelTable leads a channel of the agent to its socket, and refuses 
   ]]);
   forwarded.isForwarded = true;
   say(wire.CHANNEL_OPEN, ...opening(AGENT));
+  await until(() => transport.sent.length > 0);
   assertEquals(transport.taken(), [wire.CHANNEL_OPEN_CONFIRMATION]);
   say(wire.CHANNEL_DATA, 0, "sign this");
   say(wire.CHANNEL_EOF, 0);
@@ -357,26 +364,29 @@ Deno.test("ChannelTable opens 64 channels to the agent at once, and the next whe
   const { transport, table, say } = memoryTable();
   serveAgent(table, { path: agent.path, isForwarded: true }, lost);
   for (let i = 0; i < 65; i++) say(wire.CHANNEL_OPEN, ...opening(AGENT));
-  const answers = transport.taken();
-  assertEquals(answers.lastIndexOf(wire.CHANNEL_OPEN_CONFIRMATION), 63);
-  assertEquals(answers[64], wire.CHANNEL_OPEN_FAILURE);
+  // The others wait for the agent.
+  assertEquals(transport.taken(), [wire.CHANNEL_OPEN_FAILURE]);
   await until(() => agent.asked() === 64);
+  await until(() => transport.sent.length >= 64);
   table.end();
   await until(() => {
     transport.taken();
     say(wire.CHANNEL_OPEN, ...opening(AGENT));
-    return transport.taken()[0] === wire.CHANNEL_OPEN_CONFIRMATION;
+    return transport.taken().length === 0;
   });
   await until(() => agent.asked() === 65);
   table.end();
 });
 
-Deno.test("ChannelTable closes a channel of the agent whose socket is gone", async () => {
+Deno.test("ChannelTable refuses a channel of the agent whose socket is gone", async () => {
   const { transport, table, say } = memoryTable();
   const path = "/no/such/agent";
   serveAgent(table, { path, isForwarded: true }, lost);
   say(wire.CHANNEL_OPEN, ...opening(AGENT));
-  await until(() => transport.taken().includes(wire.CHANNEL_CLOSE));
+  await until(() => transport.sent.length > 0);
+  const refusal = fieldsOf(transport.sent[0]);
+  assertEquals([refusal.uint32(), refusal.uint32()], [7, 2]);
+  assertEquals(transport.taken(), [wire.CHANNEL_OPEN_FAILURE]);
 });
 
 Deno.test("ChannelTable answers any bytes with a violation or in order, and tells each observer of one end", async () => {

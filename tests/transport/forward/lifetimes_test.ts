@@ -29,6 +29,7 @@ import {
   streamOfTunnel,
 } from "../../../transport/forward/tunnel_stream.ts";
 import type { ForwardTarget } from "../../../transport/host/target.ts";
+import { startBlackHole } from "../../kit/black_hole.ts";
 import { until } from "../../kit/until.ts";
 import { FakeTime, flush } from "../../pool/_kit.ts";
 import { dial, dialForward, ended, openPlain, TestServer } from "./_kit.ts";
@@ -208,6 +209,30 @@ Deno.test("connectTarget() closes its tunnel when the target cannot be reached",
   const target = await closedPort();
   await assertRejects(() => connectTarget(tunnel, target), ForwardError);
   assertEquals(tunnel.closings, 1);
+});
+
+Deno.test("connectTarget() has no timer once the target was reached or the tunnel closed", async () => {
+  await using server = await TestServer.start();
+  await using hole = await startBlackHole();
+  const { hostname, port } = hole;
+  using time = new FakeTime();
+  const { tunnel, stream, release } = slowTunnel();
+  let pending: number | undefined;
+  const opened = () => {
+    pending = time.pending;
+    tunnel.close();
+  };
+  const led = connectTarget(tunnel, server.target, opened);
+  assertEquals(time.pending, 1);
+  release();
+  await led;
+  assertEquals([pending, stream.destroyed], [0, true]);
+  const closed = countedTunnel();
+  const leading = connectTarget(closed, { hostname, port });
+  assertEquals(time.pending, 1);
+  closed.close();
+  await assertRejects(() => leading, ForwardError, "the tunnel was closed");
+  assertEquals(time.pending, 0);
 });
 
 Deno.test("the node stream of a tunnel that is destroyed lets go of all of it", async () => {

@@ -302,7 +302,7 @@ Deno.test("Connection.forwardIn() leaves nothing on the connection for a listene
     {
       table: {
         socketRef: { take: () => held++, release: () => held-- },
-        accept() {},
+        offers: { accept() {} },
         globals: { ask },
       },
       host: "ops@gate:22",
@@ -340,7 +340,11 @@ Deno.test("Connection.forwardIn() takes no connection that crosses the close() o
     closed: new Promise(() => {}),
   });
   let taken = 0;
-  const listening = forwards.listen(ANY, () => void taken++, undefined);
+  const onConnection = (tunnel: Tunnel) => {
+    taken++;
+    streamOfTunnel(tunnel);
+  };
+  const listening = forwards.listen(ANY, onConnection, undefined);
   await Promise.resolve();
   say(wire.REQUEST_SUCCESS, 4000);
   const listener = await listening;
