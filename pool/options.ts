@@ -287,6 +287,7 @@ export type ExecResultOf<
  * | `acquireTimeoutMs` | how long the call waits for a slot |
  * | `check` | an exit code other than 0 is an error |
  * | `stdin` | what the command reads |
+ * | `maxOutputBytes` | how much `output()`, `text()` and `json()` collect (64 MiB) |
  * | `cwd` | the folder to run in |
  * | `env` | environment variables |
  * | `envMode` | how they get there: `"request"` (default) or `"inline"` |
