@@ -35,7 +35,7 @@ import type {
 import { execCommand } from "../session/exec.ts";
 import { startProcess } from "../session/process.ts";
 import { serverText } from "../session/server_text.ts";
-import { startSftp } from "../sftp/open_session.ts";
+import { startSftpSoon } from "../sftp/over_tunnel.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { sftpTransport, type StreamBytes, tunnelOf } from "./_bytes.ts";
 import { listenThere, openBytes } from "./_client_bytes.ts";
@@ -173,7 +173,8 @@ export class FleetConnection implements Connection, SessionOwner {
     const { signal } = SIGNAL_OPTIONS.check(options);
     this.#check("start SFTP");
     const bytes = await this.#subsystem("sftp", "use an SFTP session", signal);
-    return await startSftp(sftpTransport(bytes), { host: this.#name, signal });
+    const host = this.#name;
+    return await startSftpSoon(sftpTransport(bytes), { host, signal });
   }
 
   async subsystem(

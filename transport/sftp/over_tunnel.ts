@@ -54,14 +54,28 @@ export interface SftpTunnel
  * @param options The host, for messages, and what ends the wait.
  * @throws {SshError} If it cannot be started.
  */
-export async function sftpOver(
+export function sftpOver(
   tunnel: SftpTunnel,
-  { host, signal }: {
-    readonly host: string;
-    readonly signal: AbortSignal | undefined;
-  },
+  options: SftpWait,
 ): Promise<Sftp> {
-  const transport = new TunnelTransport(tunnel);
+  return startSftpSoon(new TunnelTransport(tunnel), options);
+}
+
+/** Who is waited for, and what ends the wait. */
+interface SftpWait {
+  readonly host: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Starts SFTP on a channel, whose first word has a deadline.
+ *
+ * @throws {SshError} If it cannot be started.
+ */
+export async function startSftpSoon(
+  transport: SftpTransport,
+  { host, signal }: SftpWait,
+): Promise<Sftp> {
   // A server may grant the subsystem and start something else.
   const silent = () =>
     new ConnectionLostError(
