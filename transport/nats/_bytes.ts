@@ -5,6 +5,7 @@
  */
 
 import type { Tunnel } from "../connector.ts";
+import { EarlyPieces } from "../session/small_pieces.ts";
 import type { SftpTransport } from "../sftp/transport.ts";
 import { Frame, Violation } from "./_frames.ts";
 import type { Loss, Stream } from "./_stream.ts";
@@ -19,7 +20,7 @@ export class StreamBytes implements SftpTransport {
   readonly #lost: (message: string) => Error;
   #stream!: Stream;
   #receive: ((bytes: Uint8Array) => void | boolean) | undefined;
-  #early: Uint8Array[] = [];
+  readonly #early = new EarlyPieces();
   readonly #ends: ((error?: Error) => void)[] = [];
   #end: { readonly error: Error | undefined } | undefined;
   #isEof = false;
@@ -56,7 +57,7 @@ export class StreamBytes implements SftpTransport {
   /** An empty chunk is the end of what comes. */
   onData(receive: (bytes: Uint8Array) => void | boolean): void {
     this.#receive = receive;
-    for (const bytes of this.#early.splice(0)) this.#deliver(bytes);
+    for (const bytes of this.#early.take()) this.#deliver(bytes);
     if (this.#isEof) receive(new Uint8Array(0));
   }
 
@@ -107,7 +108,7 @@ export class StreamBytes implements SftpTransport {
 
   #deliver(bytes: Uint8Array): void {
     // What nobody takes yet is bounded by the credit of the stream.
-    if (this.#receive === undefined) this.#early.push(bytes);
+    if (this.#receive === undefined) this.#early.add(bytes);
     else if (this.#receive(bytes) === false) this.#held += bytes.length;
     else this.#stream.consumed(bytes.length);
   }

@@ -47,9 +47,14 @@ export class Client {
     return true;
   }
 
+  /** Whether it may have one more. */
+  get hasRoom(): boolean {
+    return this.sessions < this.#limits.sessions;
+  }
+
   /** Takes the right to open a channel; returns why there was none. */
   refuseChannel(host: string): ChannelOpenError | undefined {
-    if (this.sessions < this.#limits.sessions && this.tryTake()) return;
+    if (this.hasRoom && this.tryTake()) return;
     return new ChannelOpenError(
       `Cannot open a channel on ${
         JSON.stringify(host)

@@ -150,6 +150,7 @@ export class Held {
       ...this.#owner,
       ...this.#offer,
       connection,
+      client: this.client,
       parts: this.#parts,
       errorJson: (error) => {
         this.#owner.tell(error, request);

@@ -11,7 +11,7 @@ import {
 } from "../host/target.ts";
 import type { Tunnel } from "../connector.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
-import { Frame, newId, Violation } from "./_frames.ts";
+import { deferred, Frame, newId, Violation } from "./_frames.ts";
 import type { Peer } from "./_peer.ts";
 import { Stream } from "./_stream.ts";
 import {
@@ -123,10 +123,12 @@ function bytesStream(
   remote: string,
   id: string,
   bytes: StreamBytes,
+  onOpened?: () => void,
 ): Stream {
   const stream = new Stream(peer, remote, id, {
     frame: (type, payload) => {
-      if (bytes.frame(type, payload) || type === Frame.opened) return;
+      if (bytes.frame(type, payload)) return;
+      if (type === Frame.opened && onOpened !== undefined) return onOpened();
       if (type !== Frame.stop) {
         throw new Violation(`a frame of type ${type} for bytes`);
       }
@@ -138,12 +140,39 @@ function bytesStream(
   return stream;
 }
 
+/**
+ * Tells a client of a connection to what it listens on. Nobody asks for its
+ * bytes before the client has taken it: none come until then.
+ *
+ * @returns Resolves when it has ended. Never rejects.
+ */
+function offer(served: Served, listener: Stream, tunnel: Tunnel) {
+  const { peer, remote, parts } = served;
+  const id = newId();
+  const left = new DOMException("The client has left", "AbortError");
+  const bytes = new StreamBytes("worker", () => left);
+  const stop = () => tunnel.close();
+  parts.add(stop);
+  bytes.onEnd(stop);
+  const taken = deferred<boolean>();
+  void tunnel.closed.then(() => taken.resolve(false));
+  // The client makes its side when it hears of it, before any byte comes.
+  listener.sendJson(Frame.incoming, id);
+  const part = bytesStream(peer, remote, id, bytes, () => taken.resolve(true));
+  return taken.promise.then((isTaken) => {
+    parts.delete(stop);
+    if (isTaken) return splice(served, part, bytes, tunnel);
+    part.sendJson(Frame.exit, null);
+    bytes.finish(undefined);
+  });
+}
+
 async function serveListener(
   served: Served,
   id: string,
   asked: Asked,
 ): Promise<void> {
-  const { peer, remote, parts, connection, errorJson } = served;
+  const { peer, remote, parts, connection, client, errorJson } = served;
   const abort = new AbortController();
   let close = () => abort.abort(new DOMException("The client has left"));
   const stop = () => {
@@ -163,14 +192,9 @@ async function serveListener(
     if (connection.forwardIn === undefined) throw lacks("remote forwards");
     const listen = parseListen(asked.listen as ForwardTarget);
     const take = (tunnel: Tunnel) => {
-      if (stream.isOver) return tunnel.close();
-      const id = newId();
-      const left = new DOMException("The client has left", "AbortError");
-      const bytes = new StreamBytes("worker", () => left);
-      // The client makes its side when it hears of it, before any byte comes.
-      stream.sendJson(Frame.incoming, id);
-      const part = bytesStream(peer, remote, id, bytes);
-      void splice(served, part, bytes, tunnel);
+      if (stream.isOver || !client.hasRoom) return tunnel.close();
+      client.sessions++;
+      void offer(served, stream, tunnel).then(() => client.sessions--);
     };
     const { signal } = abort;
     const listener = await connection.forwardIn(listen, take, { signal });

@@ -15,6 +15,7 @@ import type {
   SudoOptions,
 } from "../process.ts";
 import { passBytes, type ProcessBytes } from "../session/process_bytes.ts";
+import { EarlyPieces } from "../session/small_pieces.ts";
 import {
   type Deferred,
   deferred,
@@ -24,6 +25,7 @@ import {
   Violation,
   wordBytes,
 } from "./_frames.ts";
+import type { Client } from "./_clients.ts";
 import type { FleetRequest, FleetWorkerOptions } from "./options.ts";
 import type { Peer } from "./_peer.ts";
 import type { QueueClock } from "./_queue_clock.ts";
@@ -37,6 +39,7 @@ export interface Served {
   readonly connection: Connection;
   /** The subject of the client. */
   readonly remote: string;
+  readonly client: Client;
   /** What ends what is open. */
   readonly parts: Set<() => void>;
   /** Sees which commands wait: those are run when their client says so. */
@@ -47,6 +50,9 @@ export interface Served {
 
 /** What a client asks for, parsed. */
 export type Asked = Readonly<Record<string, unknown>>;
+
+/** How many signals and sizes may wait for a process to start. */
+const MAX_EARLY = 16;
 
 const isWord = (value: number | null): value is number =>
   value !== null && value >>> 0 === value;
@@ -75,6 +81,11 @@ export class ServedProcess {
   #process: RemoteProcess | undefined;
   #bytes: ProcessBytes | undefined;
   #input: Promise<unknown> = Promise.resolve();
+  /** What was not written to the process yet, and whether that is to come. */
+  readonly #unread = new EarlyPieces();
+  #isReading = false;
+  /** Signals and sizes that wait for the process. */
+  #early = 0;
   #hasInputEnded: boolean;
   #isStopped = false;
 
@@ -230,24 +241,36 @@ export class ServedProcess {
       case Frame.signal: {
         const name = parseJson(payload);
         if (!isText(name)) throw new Violation("a wrong signal");
-        return this.#then((process) => process.kill(name), true);
+        return this.#now((process) => process.kill(name));
       }
       case Frame.resize: {
         const size = parseObject(payload) as { columns: number; rows: number };
-        return this.#then((process) => process.resize(size), true);
+        return this.#now((process) => process.resize(size));
       }
     }
     throw new Violation(`a frame of type ${type} for a process`);
   }
 
   #onInput(bytes: Uint8Array): void {
+    this.#unread.add(bytes);
+    if (this.#isReading) return;
+    this.#isReading = true;
     this.#then(async () => {
-      try {
-        await this.#bytes?.write(bytes);
-      } finally {
-        this.#stream.consumed(bytes.length);
+      this.#isReading = false;
+      for (const piece of this.#unread.take()) {
+        // It may have ended.
+        await this.#bytes?.write(piece).catch(() => {});
+        this.#stream.consumed(piece.length);
       }
     });
+  }
+
+  /** Does something with the process before what it reads. */
+  #now(act: (process: RemoteProcess) => void): void {
+    if (!this.#isReady && ++this.#early > MAX_EARLY) {
+      throw new Violation("signals without end for what has not started");
+    }
+    this.#then(act, true);
   }
 
   /** Does something with the process, when it is there; input in its order. */
