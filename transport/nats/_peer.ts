@@ -61,6 +61,8 @@ export interface PeerParts {
 
 /** This process on the bus. */
 export class Peer implements StreamPeer {
+  /** Why it cannot listen: the server refuses it. */
+  fault: Error | undefined;
   readonly #parts: PeerParts;
   readonly #streams = new Map<string, Stream>();
   readonly #remotes = new Map<string, Remote>();
@@ -76,7 +78,6 @@ export class Peer implements StreamPeer {
   #auditedOfStrangers = 0;
   #isDown = false;
   #isClosed = false;
-  #fault: Error | undefined;
   readonly #onRefused = new Set<(subject: string) => void>();
 
   constructor(parts: PeerParts) {
@@ -109,11 +110,6 @@ export class Peer implements StreamPeer {
   /** Whether the bus is not there. */
   get isDown(): boolean {
     return this.#isDown || this.#isClosed;
-  }
-
-  /** Why it cannot listen: the server refuses it. */
-  get fault(): Error | undefined {
-    return this.#fault;
   }
 
   /** Listens to what the server refuses; returns what ends that. */
@@ -151,6 +147,11 @@ export class Peer implements StreamPeer {
     const send = (id: string) =>
       this.publish(subject, payload, `${this.#subject}.${id}`);
     return this.#questions.ask(send, timeoutMs, signal);
+  }
+
+  /** Whether there is a stream of that name. */
+  has(id: string): boolean {
+    return this.#streams.has(id);
   }
 
   add(stream: Stream): void {
@@ -218,7 +219,7 @@ export class Peer implements StreamPeer {
     this.#subscription = this.#parts.bus.subscribe(`${this.#subject}.*`, {
       callback: (error, message) => {
         if (error === null) return this.#receive(message);
-        this.#fault = error;
+        this.fault = error;
         this.#parts.onFault?.(error);
       },
     });
@@ -243,7 +244,7 @@ export class Peer implements StreamPeer {
   #onUp(): void {
     if (this.#isClosed || !this.#isDown) return;
     this.#isDown = false;
-    this.#fault = undefined;
+    this.fault = undefined;
     this.#begin();
   }
 

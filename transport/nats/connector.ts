@@ -218,7 +218,8 @@ export class NatsConnector implements Connector {
     try {
       const { worker, ticket } = parseObject(data);
       const isWorker = typeof worker === "string" && this.#workers.test(worker);
-      if (isWorker && isId(ticket)) return { worker, ticket };
+      const isNew = isId(ticket) && !this.#peer.has(ticket);
+      if (isWorker && isNew) return { worker, ticket };
     } catch {
       // An answer that is none.
     }

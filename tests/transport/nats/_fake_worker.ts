@@ -18,6 +18,8 @@ export class FakeWorker {
   readonly bus = new MemoryBus();
   /** What it answers to a dial. */
   dial: readonly FakeFrame[] = [[Frame.started, jsonBytes({})]];
+  /** How it calls each connection. Default: each as nothing else. */
+  ticket: string | undefined;
   /** What it answers to anything else that is opened. */
   answer: readonly FakeFrame[] = [];
   /** The kinds of what was opened, but for connections. */
@@ -28,7 +30,7 @@ export class FakeWorker {
   constructor() {
     this.bus.subscribe("ssh.dial.default.*", {
       callback: (_error, { respond }) => {
-        const offer = { worker: this.#subject, ticket: newId() };
+        const offer = { worker: this.#subject, ticket: this.ticket ?? newId() };
         respond(jsonBytes(offer));
       },
     });

@@ -182,6 +182,23 @@ for (const [what, rest] of Object.entries(HALVES)) {
   });
 }
 
+Deno.test("a worker that names a connection like another offers none, and the other is as it was", async () => {
+  const worker = new FakeWorker();
+  worker.ticket = "a".repeat(32);
+  worker.answer = [OUT, EXIT];
+  const connector = new NatsConnector(worker.bus);
+  const host = { hostname: "web-1", port: 22, user: "ops" };
+  const connection = await connector.connect(host);
+  await assertRejects(
+    () => connector.connect(host, { timeoutMs: 50 }),
+    DialError,
+    "no worker answered in 50 ms",
+  );
+  assertEquals((await connection.exec("x")).stdout, "half");
+  connector.close();
+  worker.bus.close();
+});
+
 Deno.test("a worker that names what a host has taken like another stream loses what it listens with", async () => {
   const taken: FakeFrame = [
     Frame.incoming,
