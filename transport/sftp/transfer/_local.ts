@@ -299,6 +299,7 @@ export const LOCAL_TARGET: Target = {
   },
   removeFile: unlink,
   umask: askUmask,
+  ownFile: (folder) => tryFile(folder, 0o600).catch(() => undefined),
   async setFolder(path: string, mode, times: FileTimes | undefined) {
     if (mode !== undefined) await chmod(path, mode);
     if (times !== undefined) await utimes(path, times.atime, times.mtime);
@@ -310,12 +311,18 @@ export const LOCAL_TARGET: Target = {
  * umask of the whole process for a moment, other threads and their children too.
  */
 async function askUmask(folder: string): Promise<number> {
+  const { info: { mode = 0 } } = await tryFile(folder, 0o777);
+  return ~mode & 0o777;
+}
+
+/** Makes a file for a moment. */
+async function tryFile(folder: string, mode: number): Promise<Entry> {
   const name = unfinishedName("");
   try {
-    const file = await open(folder + name, "wx", 0o777);
-    const { mode } = await file.stat();
+    const file = await open(folder + name, "wx", mode);
+    const stats = await file.stat();
     await file.close();
-    return ~mode & 0o777;
+    return entryOf(folder + name, stats);
   } finally {
     await rm(folder + name, { force: true });
     finished(name, folder, "gone");

@@ -107,6 +107,8 @@ export interface Target {
   remove(path: string): Promise<void>;
   /** Removes a file or link, whatever it is. */
   removeFile(path: string): Promise<void>;
+  /** What a file is that we make in a folder; `undefined` if we may not. */
+  ownFile(folder: string): Promise<Entry | undefined>;
   /** The permissions that new files do not get. */
   umask(folder: string, signal: AbortSignal | undefined): Promise<number>;
   setFolder(

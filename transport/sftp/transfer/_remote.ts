@@ -226,6 +226,21 @@ export class RemoteTarget implements Target {
   }
 
   async #askUmask(folder: string, signal: AbortSignal): Promise<number> {
+    const made = await this.#tryFile(folder, 0o777, signal);
+    const mode = made?.info.mode;
+    return mode === undefined ? USUAL_UMASK : ~mode & 0o777;
+  }
+
+  ownFile(folder: string): Promise<Entry | undefined> {
+    return this.#tryFile(folder, 0o600, this.#signal);
+  }
+
+  /** Makes a file for a moment; `undefined` if the server refuses. */
+  async #tryFile(
+    folder: string,
+    mode: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Entry | undefined> {
     const name = unfinishedName("");
     const path = folder + name;
     let file: SftpFile | undefined;
@@ -233,15 +248,14 @@ export class RemoteTarget implements Target {
       file = await this.sftp.open(path, {
         write: true,
         createNew: true,
-        mode: 0o777,
+        mode,
         signal,
       });
-      const { mode } = await file.stat({ signal });
-      return mode === null ? USUAL_UMASK : ~mode & 0o777;
+      return remoteEntry(path, await file.stat({ signal }));
     } catch (error) {
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       if (error instanceof SftpError && error.status !== undefined) {
-        return USUAL_UMASK;
+        return undefined;
       }
       throw error;
     } finally {

@@ -236,6 +236,34 @@ testCopies(
   },
 );
 
+/** What makes a file one that somebody else can read on, or write to. */
+const FOREIGN: Record<string, (path: string) => Promise<void>> = {
+  "that others may write to": (path) => Deno.chmod(path, 0o622),
+  "that has another name": (path) => Deno.link(path, `${path}-too`),
+};
+if (Deno.build.os !== "windows" && Deno.uid() === 0) {
+  FOREIGN["of another user"] = (path) => Deno.chown(path, 1, 1);
+}
+for (const [what, make] of Object.entries(FOREIGN)) {
+  testCopies(
+    `with resume writes nothing into a file ${what}, though it begins as the source`,
+    async ({ copy, server, dir, source, target }) => {
+      await Deno.writeFile(source, content(100_000), { mode: 0o600 });
+      const name = `${dir}/${planted("target")}`;
+      await Deno.writeFile(name, content(50_000), { mode: 0o600 });
+      await make(name);
+      using watched = await Deno.open(name);
+      await copy(server.sftp, source, target, { resume: true });
+      assertEquals((await watched.stat()).size, 50_000);
+      assertEquals(await Deno.readFile(target), content(100_000));
+      assertEquals(
+        (await Deno.stat(target)).uid,
+        (await Deno.stat(source)).uid,
+      );
+    },
+  );
+}
+
 testCopies(
   "with resume goes on with a file whose comparison was aborted",
   async ({ copy, verb, server, dir, source, target }) => {

@@ -14,7 +14,7 @@ import {
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import type { Sftp } from "../../../../transport/sftp/sftp.ts";
 import { copyPlan } from "../../../../transport/sftp/transfer/_copy_plan.ts";
-import { sweep } from "../../../../transport/sftp/transfer/_left_over.ts";
+import { sorted } from "../../../../transport/sftp/transfer/_left_over.ts";
 import type {
   Entry,
   Folder,
@@ -273,22 +273,21 @@ Deno.test("a copy that goes on takes time in proportion to what is left of one f
   const [small, large] = [2_000, 32_000].map((length) =>
     Array.from({ length }, (_, index) => foreign("f", index, "part"))
   );
-  const sweeps: Promise<void>[] = [];
   const items: Item[] = [];
   const ratio = slowdown(
     (names) => {
       const item: Item = { from: "/from/f", to: "/to/f", info };
-      const options = { resume: true };
-      // It does all of this before it waits for anything.
-      sweeps.push(
-        sweep("/to/", holding(names), [item], {} as Target, options),
-      );
+      const [entries, own] = [holding(names), { path: "", kind: "file", info }];
+      sorted(names, entries, {
+        items: new Map([[tagOf("f"), item]]),
+        resume: true,
+        own: own as Entry,
+      });
       items.push(item);
     },
     [small!, large!],
     16,
   );
-  await Promise.all(sweeps);
   assertEquals(items[0]!.unfinished, small);
   assert(ratio < 4, `${ratio}`);
 });
