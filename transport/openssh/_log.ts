@@ -16,6 +16,10 @@ import { serverText } from "../session/server_text.ts";
 /** How many lines are kept that are no debugging. */
 const MAX_SAID = 50;
 const MAX_LINE = 300;
+/** How much is kept of what came in place of SSH. */
+const MAX_GREETING = 1000;
+/** How many attempts to log in are kept. */
+const MAX_TRIED = 200;
 const THROTTLING = /maxstartups|not allowed at this time|too many/i;
 /** The end of a master that went as it should. */
 const CHATTER = /^(Authenticated (to|using) |Transferred: |Bytes per second: )/;
@@ -120,7 +124,9 @@ export class DialLog {
     }
     const banner = /^kex_exchange_identification: banner line \d+: (.*)/
       .exec(text)?.[1];
-    if (banner !== undefined) this.#greeting += `${banner} `;
+    if (banner !== undefined) {
+      this.#greeting = `${this.#greeting}${banner} `.slice(0, MAX_GREETING);
+    }
   }
 
   /** Algorithms, and what was tried to log in. */
@@ -138,19 +144,22 @@ export class DialLog {
     const offered = /^Authentications that can continue: (.*)/.exec(text)?.[1];
     if (offered !== undefined) {
       this.#offered = offered.split(",").map((it) => serverText(it, 64));
-      if (this.#unasked !== undefined) this.#tried.push(this.#unasked);
+      if (this.#unasked !== undefined) this.#try(this.#unasked);
       this.#unasked = undefined;
     }
     const key = /^(Offering public|Trying private) key: (\S+)/.exec(text);
     if (key !== null) {
       const tried = `publickey ${key[2]}`;
-      if (key[1] === "Offering public") this.#tried.push(tried);
+      if (key[1] === "Offering public") this.#try(tried);
       this.#unasked = key[1] === "Offering public" ? undefined : tried;
     }
     const method = /^Next authentication method: (\S+)/.exec(text)?.[1];
-    if (method !== undefined && method !== "publickey") {
-      this.#tried.push(method);
-    }
+    if (method !== undefined && method !== "publickey") this.#try(method);
+  }
+
+  #try(what: string): void {
+    if (this.#tried.length === MAX_TRIED) return;
+    this.#tried.push(serverText(what, MAX_LINE));
   }
 
   /** A line that is meant for a person. */

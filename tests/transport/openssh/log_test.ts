@@ -255,6 +255,27 @@ Deno.test("DialLog keeps the last 50 lines of what ssh says", () => {
   assertEquals((cause as Error).message, lines.slice(150).join("\n"));
 });
 
+Deno.test("DialLog keeps little of a log that does not end, whatever its lines are", () => {
+  const long = "A".repeat(64 * 1024);
+  // More than the longest string of the runtime has.
+  const greetings = Array.from(
+    { length: 9000 },
+    () => `debug1: kex_exchange_identification: banner line 0: ${long}`,
+  );
+  assertEquals(read(greetings).log.failure(255).phase, "config");
+  const tried = Array.from({ length: 1000 }, () => [
+    `debug1: Next authentication method: ${long}`,
+    `debug1: Offering public key: ${long}`,
+    `debug1: Trying private key: ${long}`,
+    "debug1: Authentications that can continue: publickey",
+  ]).flat();
+  const error = read([...tried, "Permission denied (publickey)."]).log
+    .failure(255);
+  assertInstanceOf(error, AuthenticationError);
+  assert(error.tried.length < 1000, `${error.tried.length} attempts`);
+  assert(error.tried.every((it) => it.length < 1000));
+});
+
 Deno.test("DialLog says so where ssh ended without a word", () => {
   assertEquals(
     new DialLog("db1").failure(255).message,
