@@ -15,15 +15,13 @@ const MAX_LINE_CHARS = 64 * 1024;
  * Reads a pipe line by line.
  *
  * @param stream The pipe.
- * @param onLine Gets each line, and what lets the process end although the pipe
- *   is open.
+ * @param onLine Gets each line.
  * @returns Settles at its end. Never rejects.
  */
 export function readLines(
   stream: Readable,
-  onLine: (line: string, unref: () => void) => void,
+  onLine: (line: string) => void,
 ): Promise<void> {
-  const unref = () => (stream as { unref?(): void }).unref?.();
   let text = "";
   stream.setEncoding("utf8");
   stream.on("data", (piece: string) => {
@@ -33,10 +31,15 @@ export function readLines(
     }
     const lines = (text + piece).split(/\r?\n/);
     text = lines.pop()!.slice(0, MAX_LINE_CHARS);
-    for (const line of lines) onLine(line, unref);
+    for (const line of lines) onLine(line);
   });
   stream.on("error", () => {});
   return new Promise((resolve) => stream.once("close", () => resolve()));
+}
+
+/** Lets this process end although a pipe is open. */
+export function unrefPipe(stream: Readable): void {
+  (stream as { unref?(): void }).unref?.();
 }
 
 /** Kills a process with the commands that it runs, such as a ProxyCommand. */

@@ -18,7 +18,7 @@ import { AuthenticationError, DialError, HostKeyError } from "../errors.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
 import { serverText } from "../session/server_text.ts";
 import { argumentsFor } from "./_arguments.ts";
-import { killGroup, readLines, within } from "./_child.ts";
+import { killGroup, readLines, unrefPipe, within } from "./_child.ts";
 import {
   Control,
   type ControlAnswer,
@@ -250,19 +250,22 @@ export class Master {
         if (child.pid === undefined) return;
         this.#child = child;
         child.unref();
-        this.#endOfLog = readLines(child.stderr!, (line, unref) => {
-          if (!this.log.read(line)) return;
-          // An idle connection does not keep the process alive.
-          unref();
-          resolve();
+        const ready = new Promise<void>((isReady) => {
+          this.#endOfLog = readLines(child.stderr!, (line) => {
+            if (this.log.read(line)) isReady();
+          });
         });
-        let exited = () => {};
-        this.#exit = new Promise((resolve) => exited = resolve);
+        this.#exit = new Promise((exited) => child.once("exit", exited));
         child.once("exit", (code) => {
           this.#hasExited = true;
-          exited();
-          // It has gone to the background. Else its end is the end of the log,
-          // unless a program that it started lives on and holds it open.
+          // It has gone to the background, of which its log alone is no proof:
+          // a banner is in it, and what the ssh of a ProxyJump says. An idle
+          // connection does not keep the process alive.
+          if (code === 0) {
+            void ready.then(() => unrefPipe(child.stderr!)).then(resolve);
+          }
+          // Else its end is the end of the log, unless a program that it started
+          // lives on and holds it open.
           const wait = code === 0 ? undefined : LOG_MS;
           void within(this.#endOfLog, wait)
             .then(() => reject(this.#failure(code)));
