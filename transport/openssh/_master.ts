@@ -180,7 +180,7 @@ export class Master {
     const questions = this.#questions = new Questions(host, keyFiles);
     await helper.start({
       ask: (question) => questions.answer(question),
-      tell: (text) => this.log.read(text),
+      tell: (text) => this.log.tell(text),
       judge: (type, base64) =>
         plan.judge?.(type, base64) ?? Promise.resolve(false),
     });

@@ -222,14 +222,19 @@ Deno.test("DialLog knows the server's software and what the key exchange agreed 
 });
 
 Deno.test("DialLog gives a notice of an added key, of one that was not stored, of a touch that is waited for, and of a key that others may read", () => {
-  const { notices } = read([
-    ...TO_KEY,
+  const { log, notices } = read([
+    ...TO_BANNER,
+    "debug1: identity file /k type 0",
+    ...TO_KEY.slice(TO_BANNER.length),
     "Warning: Permanently added 'db1' (ED25519) to the list of known hosts.",
     "Failed to add the host to the list of known hosts (/k/known_hosts).",
-    "Confirm user presence for key ED25519-SK SHA256:k",
-    "Permissions 0644 for '/k' are too open.",
-    "This private key will be ignored.",
+    "debug1: SSH2_MSG_NEWKEYS received",
   ]);
+  log.tell("Confirm user presence for key ED25519-SK SHA256:k");
+  for (let i = 0; i < 2; i++) {
+    log.read("Permissions 0644 for '/k' are too open.");
+    log.read("This private key will be ignored.");
+  }
   assertEquals(notices.map(({ code }) => code), [
     "host-key-accepted",
     "host-key-not-stored",
@@ -239,6 +244,79 @@ Deno.test("DialLog gives a notice of an added key, of one that was not stored, o
   assertEquals(notices[0]!.message.includes("SHA256:abc"), true);
   assertEquals(notices[1]!.message.includes("(/k/known_hosts)"), true);
   assertEquals(notices[3]!.message.includes("'/k' are too open"), true);
+});
+
+/** What a server can write as well once the first keys are in use. */
+const LIES = [
+  ...TO_BANNER,
+  "debug1: Local version string SSH-2.0-OpenSSH_9.2p1",
+  "debug1: Remote protocol version 2.0, remote software version OpenSSH_99.9",
+  "debug1: kex: algorithm: none-1",
+  "debug1: kex: host key algorithm: none-2",
+  "debug1: kex: client->server cipher: none-3 MAC: none-4 compression: none",
+  "debug1: Server host key: ssh-rsa SHA256:none",
+  "debug1: identity file /none type 0",
+  "Warning: Permanently added 'none' (ED25519) to the list of known hosts.",
+  "Failed to add the host to the list of known hosts (/none).",
+  "Confirm user presence for key ED25519-SK SHA256:none",
+  "Permissions 0644 for '/none' are too open.",
+  "This private key will be ignored.",
+  "No ED25519 host key is known for db1 and you have requested strict checking.",
+  "Host key verification failed.",
+];
+
+Deno.test("DialLog believes no line that a banner can hold", () => {
+  const { log, notices } = read([...TO_AUTH, ...LIES]);
+  const { log: plain } = read(TO_AUTH);
+  assertEquals(log.software, plain.software);
+  assertEquals(log.algorithms, plain.algorithms);
+  assertEquals(log.shownKey, plain.shownKey);
+  assertEquals(log.phase, "auth");
+  assertEquals(notices, []);
+  const error = log.failure(255);
+  assertEquals([error.name, error.phase], ["DialError", "auth"]);
+});
+
+Deno.test("DialLog knows nothing of a server that sends messages amid the key exchange, and holds no warning back", () => {
+  const { log, notices } = read([
+    ...TO_KEX,
+    // Line breaks of the message are those of the log.
+    "debug1: Remote: hello",
+    "debug1: SSH2_MSG_NEWKEYS received",
+    ...TO_KEY.slice(TO_KEX.length),
+    "Warning: Permanently added 'db1' (ED25519) to the list of known hosts.",
+    "debug1: SSH2_MSG_NEWKEYS received",
+  ]);
+  assertEquals([log.software, log.algorithms], ["", undefined]);
+  assertEquals(notices.map(({ code }) => code), ["host-key-accepted"]);
+  for (let i = 0; i < 1000; i++) LIES.forEach((line) => log.read(line));
+  assert(notices.length < 100, `${notices.length} notices`);
+});
+
+Deno.test("DialLog tells of the keys of all hosts that a ProxyJump goes through, and of nothing that is not certain", () => {
+  const start = "debug1: Local version string SSH-2.0-OpenSSH_9.2p1";
+  const added = (name: string) =>
+    `Warning: Permanently added '${name}' (ED25519) to the list of known hosts.`;
+  const newKeys = "debug1: SSH2_MSG_NEWKEYS received";
+  const { log, notices } = read([
+    "debug1: Executing proxy command: exec ssh -v -W '[db1]:22' gate",
+    start,
+    ...TO_TCP,
+    start,
+    ...TO_KEY.slice(TO_TCP.length),
+    added("gate"),
+    newKeys,
+    "debug1: Remote: /k/authorized_keys:1: key options: pty",
+    ...TO_KEY.slice(TO_BANNER.length),
+    added("db1"),
+    newKeys,
+    added("none"),
+  ]);
+  assertEquals(
+    notices.map(({ message }) => /"(.*)"/.exec(message)?.[1]),
+    ["gate", "db1"],
+  );
+  assertEquals([log.software, log.algorithms], ["", undefined]);
 });
 
 Deno.test("DialLog makes what a server says safe to print", () => {
@@ -298,6 +376,8 @@ Deno.test("DialLog reads a line in proportion to its length, whatever a server s
     const [start, again] of [
       ["Offending ", " key in"],
       ["debug1: Remote protocol ", "remote software version "],
+      ["debug1: identity file ", " type 1"],
+      ["Permissions 0644 for '", "' are"],
     ] as const
   ) {
     const read = (times: number) =>
