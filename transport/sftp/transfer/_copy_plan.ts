@@ -30,6 +30,8 @@ export interface Make {
 /** What a folder of the target was before the transfer. */
 interface FolderState {
   readonly isNew: boolean;
+  /** Whether it is behind a link that the target has below its top. */
+  readonly isBehindLink: boolean;
   /** What it has; `undefined` if that could not be read. */
   readonly entries: Map<string, Entry> | undefined;
 }
@@ -186,11 +188,14 @@ async function makeOne(
   const isTop = depth === 0;
   let there = above?.isNew ? null : above?.entries?.get(nameOf(to)) ??
     (above?.entries ? null : await target.look(to));
+  let isBehindLink = above?.isBehindLink ?? false;
   if (there?.kind === "link" && (isTop || target.followsLinks)) {
     there = await target.follow(to);
+    isBehindLink ||= !isTop;
   }
   if (there?.kind === "folder") {
-    return { isNew: false, entries: await target.list(to, keeps) };
+    const entries = await target.list(to, keeps);
+    return { isNew: false, isBehindLink, entries };
   }
   if (there !== null) {
     throw transferError(
@@ -204,7 +209,7 @@ async function makeOne(
     await target.makeFolder(to, isTop);
     tally.hasChanged = true;
   }
-  return { isNew: true, entries: undefined };
+  return { isNew: true, isBehindLink, entries: undefined };
 }
 
 /** Notes what is at the target of each, where the folder was read. */
@@ -256,8 +261,15 @@ async function removeOthers(
     );
   }
   const { glob } = plan;
-  const others = plan.folders.flatMap(({ to, names, below, isWhole }) =>
-    [...states.get(`${to}/`)?.entries ?? []]
+  const stateOf = (to: string) => states.get(`${to}/`);
+  const linked = plan.folders.find(({ to }) => stateOf(to)?.isBehindLink);
+  if (linked !== undefined) {
+    // Whoever has made the link may not be who owns what is behind it.
+    tally.notice(linked.to, "Nothing was deleted behind a link of the target");
+  }
+  const own = plan.folders.filter(({ to }) => !stateOf(to)?.isBehindLink);
+  const others = own.flatMap(({ to, names, below, isWhole }) =>
+    [...stateOf(to)?.entries ?? []]
       .filter(([key]) => !names.has(key) && !isActive(key))
       // A name that is not UTF-8 has a "/" at the end of its key.
       .map(([key, entry]) => ({ ...entry, name: key.replace(/\/$/, "") }))

@@ -80,8 +80,8 @@ export function sorted(
 }
 
 /**
- * Whether nobody else can read what is written to it, or write to it: a stranger
- * may have put it there, with the beginning of the source.
+ * Whether it is ours alone: a stranger may have put it there, with the beginning
+ * of the source, to read what is written to it.
  *
  * @param own A new file of ours; `undefined` if there cannot be one.
  */

@@ -94,8 +94,8 @@ export interface TransferOptions {
   readonly checksum?: boolean;
   /**
    * Remove from the target folder what the source does not have, once all was
-   * copied. What `filter` leaves out is kept. An empty source is an error, unless
-   * this is `"even-if-empty"`.
+   * copied. What `filter` leaves out is kept, and so is what is behind a link in
+   * it. An empty source is an error, unless this is `"even-if-empty"`.
    *
    * @default {false}
    */

@@ -269,7 +269,7 @@ Deno.test("a copy does not go through all files for each folder that has somethi
   assert(looks < 10 * files.length, `${looks}`);
 });
 
-Deno.test("a copy that goes on takes time in proportion to what is left of one file", async () => {
+Deno.test("a copy that goes on takes time in proportion to what is left of one file", () => {
   const [small, large] = [2_000, 32_000].map((length) =>
     Array.from({ length }, (_, index) => foreign("f", index, "part"))
   );

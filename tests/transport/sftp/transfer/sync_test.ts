@@ -625,3 +625,31 @@ testCopies(
     assert(most <= 8, `${most} of 8`);
   },
 );
+
+testCopy(
+  "upload",
+  "with delete removes nothing behind a link of the target, but for the one that is named",
+  async ({ copy, server, dir, source, target }) => {
+    await write(source, { "a/in/new": "x", "b/new": "x" });
+    await write(dir, {
+      "real/b/old": "",
+      "real/old": "",
+      "other/in/old": "",
+      "other/old": "",
+    });
+    await Deno.symlink("real", target);
+    await Deno.symlink("../other", `${dir}/real/a`);
+    const { deleted, notices } = await copy(server.sftp, source, target, {
+      delete: true,
+    });
+    assertEquals(deleted, 2);
+    assertEquals(await names(`${dir}/real`), ["a", "b"]);
+    assertEquals(await names(`${dir}/real/b`), ["new"]);
+    assertEquals(await names(`${dir}/other`), ["in", "old"]);
+    assertEquals(await names(`${dir}/other/in`), ["new", "old"]);
+    assertEquals(notices, [{
+      path: `${target}/a`,
+      message: "Nothing was deleted behind a link of the target",
+    }]);
+  },
+);
