@@ -262,11 +262,11 @@ export class Peer implements StreamPeer {
     if (this.#questions.take(id, message)) return;
     const stream = this.#streams.get(id);
     if (message.headers?.code === 503) {
-      if (stream === undefined) return;
-      const { remote } = stream;
-      stream.undelivered();
-      // Its whole subject has no subscriber.
-      return this.#left(remote, false);
+      stream?.undelivered();
+      const remote = stream?.remote ?? "";
+      // Its whole subject has no subscriber: each stream has an answer for that.
+      if (this.#remotes.get(remote)?.noteLeft()) this.#left(remote, false);
+      return;
     }
     if (stream !== undefined) {
       // Whoever else has learnt the name of a stream does not disturb it.
@@ -312,7 +312,7 @@ export class Peer implements StreamPeer {
   #tick(): void {
     this.#resets = 0;
     this.#auditedOfStrangers = 0;
-    for (const remote of this.#remotes.values()) remote.audited = 0;
+    for (const remote of this.#remotes.values()) remote.beginTick();
     this.#parts.onTick?.();
     if (this.isDown) return;
     for (const [subject, remote] of [...this.#remotes]) {

@@ -18,4 +18,18 @@ export class Remote {
   auditAt = 0;
   /** Streams that its pings have named since the last tick. */
   audited = 0;
+  /** Whether nobody was found to listen there since then. */
+  #hasLeft = false;
+
+  /** Notes that nobody listens there; returns whether that is new. */
+  noteLeft(): boolean {
+    const isNew = !this.#hasLeft;
+    this.#hasLeft = true;
+    return isNew;
+  }
+
+  beginTick(): void {
+    this.audited = 0;
+    this.#hasLeft = false;
+  }
 }

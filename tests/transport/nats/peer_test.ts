@@ -86,6 +86,38 @@ Deno.test("what was just opened is spared once when its peer has left, and not f
   assertEquals(stream.wasSpared, true);
 });
 
+Deno.test("the streams with a peer that has left are looked through once, and not for each answer that says so", async () => {
+  using site = startPeer({ pingMs: 60_000 });
+  const { bus, lost, open } = site;
+  let looks = 0;
+  const { get } = Object.getOwnPropertyDescriptor(
+    Stream.prototype,
+    "isJustOpened",
+  )!;
+  const all = Array.from({ length: 300 }, () => {
+    const stream = open();
+    Object.defineProperty(stream, "isJustOpened", {
+      get: () => (looks++, get!.call(stream)),
+    });
+    return stream;
+  });
+  const [idle, silent, ...rest] = all;
+  idle!.noteOpened();
+  // What was sent on it has arrived: only the answers of the others say that
+  // nobody is there any more.
+  bus.subscribe(`${REMOTE}.${silent!.id}`, { callback: () => {} });
+  for (const stream of [silent!, ...rest]) stream.sendJson(Frame.open, {});
+  await until(() => lost.length === rest.length + 1);
+  assert(looks <= 3 * all.length, `${looks} looks at ${all.length} streams`);
+  assertEquals([idle!.isOver, silent!.isOver], [true, false]);
+  // Where nothing was open any more it is looked again.
+  silent!.end();
+  const later = open();
+  later.noteOpened();
+  open().sendJson(Frame.open, {});
+  await until(() => later.isOver);
+});
+
 Deno.test("strangers are told so often in a second that there is no such stream, and not more often", async () => {
   using site = startPeer({ pingMs: 60_000 });
   const { bus, peer } = site;
