@@ -6,8 +6,14 @@
 
 import type { SftpFileInfo } from "../../sftp/file.ts";
 import { OpenFlag } from "../../sftp/packets.ts";
-import { callback, plainText } from "../../options/rules.ts";
-import { OptionTable } from "../../options/table.ts";
+import {
+  accepting,
+  callback,
+  fileMode,
+  plainText,
+  remotePath,
+} from "../../options/rules.ts";
+import { Field, OptionTable } from "../../options/table.ts";
 import { toBytes } from "../scripts/byte_queue.ts";
 import { FileError, type FileErrorCode } from "./file_error.ts";
 import { type FileAttributes, kindOf, TypeBits } from "./file_node.ts";
@@ -58,6 +64,20 @@ const OPTIONS = new OptionTable<MemoryFilesOptions>("make the files", {
   now: callback,
 });
 
+const ENTRY = new OptionTable<MemoryEntry>("write the file", {
+  content: accepting("a string or a Uint8Array", isContent),
+  link: remotePath,
+  mode: fileMode,
+  mtime: accepting(
+    "a Date with a time",
+    (value) => value instanceof Date && !Number.isNaN(value.getTime()),
+  ),
+}, { noun: "field", synonyms: { target: "link", permissions: "mode" } });
+
+function isContent(value: unknown): value is string | Uint8Array {
+  return typeof value === "string" || value instanceof Uint8Array;
+}
+
 /**
  * A file system in memory: folders, files and symbolic links, each with a mode
  * and a time, and with names that may be any bytes. SFTP sessions work on it,
@@ -104,7 +124,8 @@ export class MemoryFiles {
    *
    * @param content What is in it from the first.
    * @param options Its home and its clock.
-   * @throws {TypeError} If an option is unknown or wrong.
+   * @throws {TypeError | RangeError} If an option is unknown or wrong, or a
+   *   field of an entry.
    * @throws {FileError} If a path is none, or two paths exclude each other.
    */
   constructor(content: MemoryContent = {}, options: MemoryFilesOptions = {}) {
@@ -151,14 +172,15 @@ export class MemoryFiles {
    * @param path Its path.
    * @param content What is to be in it; text becomes UTF-8. Of an entry without
    *   `content`, what is in it stays.
+   * @throws {TypeError | RangeError} If a field of an entry is unknown or wrong.
    * @throws {FileError} If the path is a folder, or that of a link is taken.
    */
   writeFile(path: string, content: string | Uint8Array | MemoryEntry): void {
-    const isContent = typeof content === "string" ||
-      content instanceof Uint8Array;
-    const { link, mode, mtime, content: bytes }: MemoryEntry = isContent
-      ? { content }
-      : content;
+    const at = new Field(`write ${JSON.stringify(path)}`, "entry");
+    const { link, mode, mtime, content: bytes }: MemoryEntry =
+      isContent(content)
+        ? { content }
+        : ENTRY.check(content, at, "a string, a Uint8Array or an object");
     act("write", path, () => {
       this.#makeFolders(path.slice(0, path.lastIndexOf("/") + 1));
       if (link !== undefined) this.#tree.symlink(link, path);

@@ -1,8 +1,11 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { SftpPipe } from "../../../../transport/testing/memory/_sftp_pipe.ts";
 import { FileError } from "../../../../transport/testing/files/file_error.ts";
-import { MemoryFiles } from "../../../../transport/testing/files/memory_files.ts";
+import {
+  type MemoryEntry,
+  MemoryFiles,
+} from "../../../../transport/testing/files/memory_files.ts";
 import { rejection } from "../../ssh2/_kit.ts";
 
 /** A session on files, by our own client. */
@@ -74,6 +77,30 @@ Deno.test("MemoryFiles is changed by the test at once, and says what it cannot d
     FileError,
     'Cannot write "/home": it is a folder',
   );
+});
+
+Deno.test("MemoryFiles refuses an entry with a field that there is none, and makes nothing", () => {
+  const files = new MemoryFiles();
+  const wrong: readonly [unknown, string][] = [
+    [
+      { content: "x", mod: 0o600 },
+      'no field "entry.mod", did you mean "mode"?',
+    ],
+    [{ mode: -1 }, "entry.mode is -1, must be"],
+    [{ content: [1] }, "entry.content is an array, must be a string or a"],
+    [{ mtime: new Date(NaN) }, "entry.mtime is a Date, must be a Date with"],
+    [5, "entry is a number, must be a string, a Uint8Array or an object"],
+  ];
+  for (const [given, why] of wrong) {
+    const entry = given as MemoryEntry;
+    const says = (work: () => unknown) => {
+      const error = assertThrows(work, Error, why);
+      assertMatch(error.message, /^Cannot write "\/srv\/k": /);
+    };
+    says(() => files.writeFile("/srv/k", entry));
+    says(() => new MemoryFiles({ "/srv/k": entry }));
+  }
+  assertEquals(files.exists("/srv"), false);
 });
 
 Deno.test("MemoryFiles gives the same times in every run, a second more with each change", () => {
