@@ -116,6 +116,9 @@ const bus: Wrong = {
 const worker = { pool: { route: () => {} }, host: () => undefined };
 const joinedWorker = (o: Wrong) => new FleetWorker(bus, joined(worker, o));
 
+const play = async (commands: Wrong) =>
+  await (await new MemoryConnector({ commands }).connect(RESOLVED)).exec("x");
+
 const CASES: Readonly<Record<string, Case>> = {
   FleetCloseOptions: {
     wrong: { drainTimeoutMs: -1 },
@@ -147,6 +150,15 @@ const CASES: Readonly<Record<string, Case>> = {
   CloseOptions: {
     wrong: { drainTimeoutMs: -1 },
     borders: [({ pool }, o) => pool.close(o)],
+  },
+  CommandResult: {
+    wrong: { code: "1", signal: 9, stdout: 5 },
+    borders: [
+      [true, (_, x) => new MemoryConnector({ commands: { x } })],
+      (_, x) => EmbeddedServer.start({ commands: { x } }),
+      (_, x) => play(() => x),
+      (_, x) => play({ x: () => x }),
+    ],
   },
   ComputeOptions: {
     wrong: { port: 0, user: 5 },
@@ -206,9 +218,26 @@ const CASES: Readonly<Record<string, Case>> = {
     wrong: { dialMs: -1, commands: 5, onDial: "ok" },
     borders: [[true, (_, o) => new MemoryConnector(o)]],
   },
+  MemoryEntry: {
+    wrong: { content: 5, link: "", mode: -1, mtime: 0 },
+    borders: [
+      [true, (_, entry) => new MemoryFiles({ "/k": entry })],
+      [true, (_, entry) => new MemoryFiles().writeFile("/k", entry)],
+    ],
+  },
   MemoryFilesOptions: {
     wrong: { home: "", now: 5 },
     borders: [[true, (_, o) => new MemoryFiles({}, o)]],
+  },
+  Outcome: {
+    wrong: { delayMs: -1 },
+    borders: [
+      (_, o) => new MemoryConnector({ onDial: () => o }).connect(RESOLVED),
+      async (_, o) => {
+        const connector = new MemoryConnector({ onExec: () => o });
+        return (await connector.connect(RESOLVED)).exec("true");
+      },
+    ],
   },
   OpenSshConnectorOptions: {
     wrong: { persistMs: 0, askpass: 1 },

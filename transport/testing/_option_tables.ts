@@ -18,6 +18,7 @@ import {
   wholeNumber,
 } from "../options/rules.ts";
 import { OptionTable, type Rule } from "../options/table.ts";
+import { RESULT } from "./scripts/script_fault.ts";
 import type { MemoryConnectorOptions } from "./memory/memory_connector_options.ts";
 import type { EmbeddedServerOptions } from "./server/embedded_server_options.ts";
 
@@ -39,6 +40,17 @@ function orFunction(rule: Rule): Rule {
 
 const script = orFunction(accepting("an object or a function", isObject));
 
+const result = orFunction(RESULT.asRule("an object or a function"));
+
+/** A function, or a table of scripts. */
+const commands: Rule = (value, at) => {
+  script(value, at);
+  for (const [line, it] of Object.entries(value as object)) {
+    if (it !== undefined) result(it, at.member(line));
+  }
+  return value;
+};
+
 const files = accepting(
   "a MemoryFiles or false",
   (value) => value === false || isObject(value),
@@ -54,7 +66,7 @@ export const MEMORY_OPTIONS = new OptionTable<MemoryConnectorOptions>(
     reapMs: time,
     reapTurns: natural,
     spareChannels: flag,
-    commands: script,
+    commands,
     shell: callback,
     acceptEnv: names,
     files: orFunction(files),
@@ -85,7 +97,7 @@ export const SERVER_OPTIONS = new OptionTable<EmbeddedServerOptions>(
     requireMethods: names,
     hostKeys: keys,
     algorithms: accepting("an object with kex, cipher and mac", isObject),
-    commands: script,
+    commands,
     shell: orFunction(oneOf(false)),
     files,
     onSftpRequest: callback,

@@ -1,6 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ConnectionPool } from "../../../pool/mod.ts";
 import {
+  type CommandResult,
   MemoryConnector,
   type MemoryConnectorOptions,
   UnscriptedCommandError,
@@ -102,4 +103,39 @@ Deno.test("ConnectionPool gives the error of a command without a script to its c
   }
   assertEquals((await pool.exec("ops@db1", "uptime")).code, 0);
   assertEquals([pool.stats().slotsInUse, connector.dials], [0, 2]);
+});
+
+Deno.test("MemoryConnector refuses a result with a field that there is none, wherever it comes from", async () => {
+  const wrong = { cod: 1 } as CommandResult;
+  const makers: readonly MemoryConnectorOptions["commands"][] = [
+    () => wrong,
+    { make: () => wrong },
+    // deno-lint-ignore require-await -- the handler gives a promise
+    { "*": async () => wrong },
+  ];
+  for (const commands of makers) {
+    await using connection = await connect(commands);
+    const calls = [
+      () => connection.exec("make"),
+      () => connection.exec("make", { stdin: "make\n" }),
+      async () => await (await connection.spawn("make")).status,
+      async () => {
+        await using shell = await connection.shell();
+        await shell.stdin.getWriter().write(new TextEncoder().encode("make\n"));
+        await shell.status;
+      },
+    ];
+    for (const call of calls) {
+      await assertRejects(
+        call,
+        TypeError,
+        'Cannot play the script: there is no field "result.cod", did you mean "code"?',
+      );
+    }
+    assertEquals(connection.openChannels, 0);
+  }
+  const connector = new MemoryConnector({ commands: { make: {} } });
+  connector.options.commands = { make: wrong };
+  await using connection = await connector.connect(host);
+  await assertRejects(() => connection.exec("make"), TypeError, "result.cod");
 });

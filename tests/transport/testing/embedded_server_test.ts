@@ -2,7 +2,10 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type { ConnectConfig } from "ssh2";
-import { EmbeddedServer } from "../../../transport/testing/mod.ts";
+import {
+  type CommandResult,
+  EmbeddedServer,
+} from "../../../transport/testing/mod.ts";
 import { until } from "../../kit/until.ts";
 import { login, open, run, withServer } from "./_peer.ts";
 
@@ -40,6 +43,25 @@ Deno.test("EmbeddedServer.start() runs scripted commands", () =>
     });
     assertEquals((await run(client, "die")).signal, "SIGKILL");
   }));
+
+Deno.test("EmbeddedServer tells a client of a result with a field that there is none", async () => {
+  const wrong = { cod: 0 } as CommandResult;
+  await assertRejects(
+    () => EmbeddedServer.start({ commands: { make: wrong } }),
+    TypeError,
+    'Cannot start the server: there is no field "commands.make.cod", did you mean "code"?',
+  );
+  for (const commands of [() => wrong, { make: () => wrong }]) {
+    await withServer({ commands }, async (_server, { client }) => {
+      const { code, stderr } = await run(client, "make");
+      assertEquals(code, 1);
+      assertMatch(
+        stderr,
+        /there is no field "result.cod", did you mean "code"/,
+      );
+    });
+  }
+});
 
 Deno.test("EmbeddedServer.host() has the key and the fingerprint of the server", () =>
   withServer({}, async (server, { hostKey }) => {

@@ -4,13 +4,18 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStrictEquals,
+  assertStringIncludes,
 } from "@std/assert";
 import {
   ChannelOpenError,
   type ConnectionLostError,
   DialError,
 } from "../../../transport/errors.ts";
-import { MemoryConnector } from "../../../transport/testing/mod.ts";
+import {
+  type MemoryConnection,
+  MemoryConnector,
+  type Outcome,
+} from "../../../transport/testing/mod.ts";
 
 const host = { hostname: "db1", port: 22, user: "ops" };
 const never = () => "never" as const;
@@ -354,5 +359,39 @@ Deno.test("MemoryConnector says once what failed", async () => {
     const connector = new MemoryConnector({ onDial: () => new Error(said) });
     const error = await connector.connect(host).catch((error) => error);
     assertEquals(error.message, message);
+  }
+});
+
+Deno.test("MemoryConnector refuses what is no outcome, wherever a step asks for one", async () => {
+  const wrong: readonly [unknown, string][] = [
+    [{ delayMz: 5 }, 'no field "outcome.delayMz", did you mean "delayMs"?'],
+    [{ delayMs: -1 }, "outcome.delayMs is -1, must be a number"],
+    [{ delayMs: 0, then: "nevr" }, 'outcome is "nevr", must be "ok", "never"'],
+    [{}, "outcome is an object without delayMs"],
+    [null, "outcome is null"],
+    [false, "outcome is false"],
+    [() => "ok", "outcome is a function"],
+    [Promise.resolve({ delay: 5 }), 'no field "outcome.delay", did you mean'],
+  ];
+  for (const [given, why] of wrong) {
+    const gate = () => given as Outcome;
+    const dialled = new MemoryConnector({ onDial: gate });
+    const error = await assertRejects(() => dialled.connect(host), TypeError);
+    assertStringIncludes(error.message, `Cannot play the script: `);
+    assertStringIncludes(error.message, why);
+    assertEquals([dialled.failed, dialled.dialsInFlight], [1, 0]);
+    const steps = {
+      onOpen: (it) => it.exec("true"),
+      onExec: (it) => it.exec("true"),
+      onChannelClose: (it) => it.exec("true"),
+      onForward: (it) => it.forwardOut({ hostname: "db", port: 1 }),
+      onListen: (it) => it.forwardIn({ hostname: "", port: 1 }, () => {}),
+    } satisfies Record<string, (it: MemoryConnection) => Promise<unknown>>;
+    for (const [step, call] of Object.entries(steps)) {
+      const connector = new MemoryConnector({ [step]: gate });
+      await using connection = await connector.connect(host);
+      await assertRejects(() => call(connection), TypeError, why);
+      assertEquals(connection.openChannels, 0);
+    }
   }
 });

@@ -8,6 +8,7 @@ import {
 import { ForwardError } from "../../forward/errors.ts";
 import { EnvironmentRefusedError } from "../../session/errors.ts";
 import { type Outcome, pass } from "../scripts/outcome.ts";
+import { ScriptFault } from "../scripts/script_fault.ts";
 
 /** Puts what failed before why, unless the message says what failed itself. */
 export function explain(what: string, message: string): string {
@@ -82,6 +83,7 @@ export async function passOrRefuse(
     await pass(outcome, signal);
   } catch (error) {
     if (signal.aborted || error instanceof SshError) throw error;
+    if (error instanceof ScriptFault) throw error;
     const cause = error as Error;
     const message = explain(`${what} on "${host}"`, cause.message);
     throw new ChannelOpenError(message, { reason, host, cause });

@@ -4,6 +4,7 @@ import type { RemoteListener, Tunnel } from "../../connector.ts";
 import { didYouMean } from "../../options/nearest.ts";
 import { type ForwardTarget, targetName } from "../../host/target.ts";
 import { pass } from "../scripts/outcome.ts";
+import { ScriptFault } from "../scripts/script_fault.ts";
 import { type MemoryChannels, once } from "./_channels.ts";
 import { notListening, passOrRefuse, refused, STEPS } from "./_errors.ts";
 import type { MemoryHost, TakeConnection } from "./_host.ts";
@@ -50,6 +51,7 @@ export class MemoryForwards {
         await pass(options.onListen?.(connection, listen), over);
       } catch (error) {
         over.throwIfAborted();
+        if (error instanceof ScriptFault) throw error;
         throw notListening(name, targetName(listen), error);
       }
     });

@@ -12,6 +12,7 @@ import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { parseHost } from "../../host/host_string.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
 import { pass } from "../scripts/outcome.ts";
+import { ScriptFault } from "../scripts/script_fault.ts";
 import { explain } from "./_errors.ts";
 import { MemoryHost } from "./_host.ts";
 import { MEMORY_OPTIONS } from "../_option_tables.ts";
@@ -126,7 +127,10 @@ export class MemoryConnector implements Connector {
         throw error;
       }
       this.failed++;
-      throw error instanceof SshError ? error : new DialError(
+      if (error instanceof SshError || error instanceof ScriptFault) {
+        throw error;
+      }
+      throw new DialError(
         "tcp",
         explain(`Cannot connect to "${name}"`, (error as Error).message),
         { host: name, cause: error },

@@ -7,6 +7,7 @@
 import { nearestNames } from "../../options/nearest.ts";
 import { builtin, BUILTINS, firstWord } from "./_builtins.ts";
 import type { Commands, CommandScript } from "./command_script.ts";
+import { checkResult } from "./script_fault.ts";
 
 /**
  * A `MemoryConnector` that has scripts was asked for a command that has none,
@@ -97,6 +98,7 @@ export function findScript(
 /**
  * Finds the script of a command line.
  *
+ * @throws {TypeError} If what is found is no script.
  * @throws {UnscriptedCommandError} If there are scripts, and none is its own.
  */
 export function requireScript(
@@ -117,13 +119,20 @@ function scriptOf(
   host: string,
 ): CommandScript | undefined {
   if (typeof commands === "function") {
-    return commands(line, host) ?? builtin(line);
+    return checked(commands(line, host)) ?? builtin(line);
   }
   if (commands !== undefined) {
-    if (Object.hasOwn(commands, line)) return commands[line];
+    if (Object.hasOwn(commands, line)) return checked(commands[line]);
     const name = firstWord(line);
-    if (Object.hasOwn(commands, name)) return commands[name];
-    if (Object.hasOwn(commands, "*")) return commands["*"];
+    if (Object.hasOwn(commands, name)) return checked(commands[name]);
+    if (Object.hasOwn(commands, "*")) return checked(commands["*"]);
   }
   return builtin(line);
+}
+
+/** The script of a user, who may have changed it since the host was made. */
+function checked(script: CommandScript | undefined): CommandScript | undefined {
+  return typeof script === "function" || script == undefined
+    ? script
+    : checkResult(script);
 }

@@ -4,7 +4,10 @@
  * @module
  */
 
-import { abortable, sleep } from "../../abort.ts";
+import { abortable, MAX_TIMER_MS, sleep } from "../../abort.ts";
+import { anything, between } from "../../options/rules.ts";
+import { Field, OptionTable } from "../../options/table.ts";
+import { checkScript } from "./script_fault.ts";
 
 /**
  * What becomes of one step: it goes on (`"ok"`, or nothing), hangs until it is
@@ -19,6 +22,33 @@ export type Outcome =
   | { readonly delayMs: number; readonly then?: Outcome }
   | PromiseLike<Outcome>;
 
+interface Delay {
+  readonly delayMs: number;
+  readonly then?: Outcome;
+}
+
+const DELAY = new OptionTable<Delay>("play the script", {
+  delayMs: between(0, MAX_TIMER_MS),
+  then: anything,
+}, { noun: "field" });
+
+const AT = new Field(DELAY.doing, "outcome");
+const ALLOWED =
+  '"ok", "never", an Error, { delayMs, then } with a number, or a promise';
+
+function delayOf(outcome: unknown): Delay {
+  return checkScript(() => {
+    if (typeof outcome !== "object") return AT.reject(outcome, ALLOWED);
+    const delay = DELAY.check(outcome, AT, ALLOWED);
+    if (delay.delayMs !== undefined) return delay;
+    return AT.wrong("an object without delayMs", ALLOWED);
+  });
+}
+
+function isPromise(outcome: object): outcome is PromiseLike<Outcome> {
+  return "then" in outcome && typeof outcome.then === "function";
+}
+
 /** Lets a step go on when its outcome says so; throws the outcome's error. */
 export async function pass(
   outcome: Outcome,
@@ -30,11 +60,12 @@ export async function pass(
     return await abortable(new Promise(() => {}), signal);
   }
   if (outcome instanceof Error) throw outcome;
-  if ("delayMs" in outcome) {
-    await sleep(outcome.delayMs, signal);
-    return await pass(outcome.then, signal);
+  if (typeof outcome === "object" && outcome !== null && isPromise(outcome)) {
+    return await pass(await abortable(outcome, signal), signal);
   }
-  return await pass(await abortable(outcome, signal), signal);
+  const { delayMs, then } = delayOf(outcome);
+  await sleep(delayMs, signal);
+  return await pass(then, signal);
 }
 
 /** The same without a promise where the step need not wait. */

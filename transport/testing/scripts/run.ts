@@ -3,6 +3,7 @@
 import { abortable } from "../../abort.ts";
 import type { CommandResult, CommandScript } from "./command_script.ts";
 import { UnscriptedCommandError } from "./commands.ts";
+import { checkResult, ScriptFault } from "./script_fault.ts";
 import { type ByteQueue, toBytes } from "./byte_queue.ts";
 import { type Terminal, throughTerminal } from "./terminal.ts";
 
@@ -75,7 +76,7 @@ async function playScript(
     await abortable(Promise.resolve(send(parts, stream, chunk)), signal);
   };
   try {
-    return await script({
+    const result = await script({
       command,
       host,
       env,
@@ -86,9 +87,11 @@ async function playScript(
       },
       write: write("stdout"),
       writeError: write("stderr"),
-    }) ?? {};
+    });
+    return result ? checkResult(result) : {};
   } catch (error) {
     if (error instanceof UnscriptedCommandError) throw error;
+    if (error instanceof ScriptFault) throw error;
     if (signal.aborted) {
       const { reason } = signal;
       return { signal: typeof reason === "string" ? reason : "HUP" };

@@ -11,10 +11,15 @@ import {
   sessionInternalsOf,
 } from "../../ssh2/fence/server_side.ts";
 import type { EmbeddedServerOptions } from "./embedded_server_options.ts";
+import type {
+  CommandResult,
+  CommandScript,
+} from "../scripts/command_script.ts";
 import { findScript } from "../scripts/commands.ts";
 import { ByteQueue } from "../scripts/byte_queue.ts";
 import { passAtOnce } from "../scripts/outcome.ts";
 import { play, type RunParts } from "../scripts/run.ts";
+import { ScriptFault } from "../scripts/script_fault.ts";
 import { Terminal } from "../scripts/terminal.ts";
 import { SftpServer } from "../sftp_server/sftp_server.ts";
 
@@ -123,20 +128,21 @@ async function runOnChannel(
   const input = new ByteQueue();
   feed(channel, (bytes) => input.push(bytes), () => input.end());
   const find = (line: string) => findScript(line, commands, run.host);
-  const { code, signal } = await play(
-    {
-      ...run,
-      find,
-      input,
-      write: (stream, bytes) => {
-        const sink = stream === "stdout" ? channel : channel.stderr;
-        // Where the channel closes it never settles; a handler has its signal.
-        return new Promise((resolve, reject) => {
-          sink.write(bytes, (error) => error ? reject(error) : resolve());
-        });
-      },
+  const parts: RunParts = {
+    ...run,
+    find,
+    input,
+    write: (stream, bytes) => {
+      const sink = stream === "stdout" ? channel : channel.stderr;
+      // Where the channel closes it never settles; a handler has its signal.
+      return new Promise((resolve, reject) => {
+        sink.write(bytes, (error) => error ? reject(error) : resolve());
+      });
     },
-    line === undefined ? shell || undefined : find(line),
+  };
+  const { code, signal } = await playOrTell(
+    parts,
+    () => line === undefined ? shell || undefined : find(line),
     line ?? "",
   );
   if (!exitWithoutStatus) {
@@ -147,6 +153,24 @@ async function runOnChannel(
   // What the command did not read is in nobody's way any more.
   input.discard();
   channel.resume();
+}
+
+/** The same as {@linkcode play}; the client reads what is wrong with a script. */
+async function playOrTell(
+  parts: RunParts,
+  find: () => CommandScript | undefined,
+  command: string,
+): Promise<CommandResult> {
+  try {
+    return await play(parts, find(), command);
+  } catch (error) {
+    if (!(error instanceof ScriptFault)) throw error;
+    return await play(
+      parts,
+      { code: 1, stderr: `${error.message}\n` },
+      command,
+    );
+  }
 }
 
 /**
