@@ -79,9 +79,10 @@ interface Case {
 /** Options with others that they need; what is no object stays what it is. */
 const joined = (base: object, o: Wrong) =>
   typeof o === "object" ? { ...base, ...o } : o;
-const local = { type: "local", listen: 0, to: "db:5432" };
+const local = { type: "local", listen: 0, to: "db:5432" } as const;
 const dynamic = { type: "dynamic", listen: 0 };
-const remote = { type: "remote", listen: 0, to: "127.0.0.1:80" };
+const remote = { type: "remote", listen: 0, to: "127.0.0.1:80" } as const;
+const db = { hostname: "db", port: 5432 };
 const nothing = { close: () => {} } as Wrong;
 
 const acquire: Case = {
@@ -251,6 +252,15 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
   },
   ForwardOptions: forward,
+  ForwardTarget: {
+    wrong: { port: 0 },
+    borders: [
+      ({ pool }, o) => pool.connect(HOST, joined(db, o)),
+      ({ pool }, o) => pool.forward(HOST, { ...local, to: joined(db, o) }),
+      ({ pool }, o) => pool.forward(HOST, { ...remote, to: joined(db, o) }),
+      ({ host }, o) => host.connect(joined(db, o)),
+    ],
+  },
   ShellOptions: {
     wrong: { columns: 0, acquireTimeoutMs: -1 },
     borders: [

@@ -64,7 +64,10 @@ export async function tunnelThrough(
   signal.throwIfAborted();
   const late = () => new Error(`no tunnel in ${Math.round(timeoutMs)} ms`);
   const deadline = new Deadline(timeoutMs, late, signal);
-  const opening = connection.forwardOut(host, { signal: deadline.signal });
+  const { hostname, port } = host;
+  const opening = connection.forwardOut({ hostname, port }, {
+    signal: deadline.signal,
+  });
   try {
     return await abortable(opening, deadline.signal);
   } catch (error) {

@@ -5,7 +5,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { targetName } from "../../transport/host/target.ts";
+import { type ForwardTarget, targetName } from "../../transport/host/target.ts";
 import {
   AuthenticationError,
   ConnectionLostError,
@@ -249,6 +249,16 @@ Deno.test("ConnectionPool fails a target whose hop refuses the forward, and keep
   await kit.pool.exec(via("db2", "gate"), "true");
   assertEquals(kit.connector.dialsByHost.get("ops@gate:22"), 1);
   assertEquals(kit.pool.stats().busy, 1, "the hop, under db2's tunnel");
+});
+
+Deno.test("ConnectionPool tells a hop where its target is, and nothing more of it", async () => {
+  const targets: ForwardTarget[] = [];
+  await using kit = new Kit({
+    onForward: (_hop, target) => void targets.push(target),
+  });
+  const host = { ...via("db", "gate"), password: "s3cret" };
+  await kit.pool.exec(host, "true");
+  assertEquals(targets, [{ hostname: "db", port: 22 }]);
 });
 
 Deno.test("ConnectionPool lets a hop's dial go when the target's last caller leaves", async () => {

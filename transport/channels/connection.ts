@@ -32,7 +32,7 @@ import { redacted } from "../host/redacted.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { Sftp } from "../sftp/sftp.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
-import { type ForwardTarget, targetName } from "../host/target.ts";
+import { checkTarget, type ForwardTarget, targetName } from "../host/target.ts";
 import type { LostDetails } from "./_lost.ts";
 import { ChannelTable } from "./_channel_table.ts";
 import type { SessionContext } from "./_command.ts";
@@ -200,8 +200,9 @@ export class ChannelConnection implements Connection {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
     const { signal } = SIGNAL_OPTIONS.check(options);
+    const to = checkTarget(target);
     if (this.isClosed) throw this.#lost("open a tunnel");
-    return await openTunnel(this.#channels, target, {
+    return await openTunnel(this.#channels, to, {
       host: this.#name,
       lost: this.#lost,
       signal,
@@ -233,11 +234,12 @@ export class ChannelConnection implements Connection {
   }
 
   async forwardIn(
-    listen: ForwardTarget,
+    address: ForwardTarget,
     onConnection: (tunnel: Tunnel) => void,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
     const { signal } = SIGNAL_OPTIONS.check(options);
+    const listen = checkTarget(address, "address to listen on");
     const doing = `listen on ${JSON.stringify(targetName(listen))}`;
     if (this.isClosed) throw this.#lost(doing);
     const { transport } = this.#channels;

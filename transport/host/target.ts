@@ -5,6 +5,9 @@
  */
 
 import { Buffer } from "node:buffer";
+import { anything, oneOf } from "../options/rules.ts";
+import { showType } from "../options/show_value.ts";
+import { Field, isPlain, OptionTable } from "../options/table.ts";
 import { splitPort } from "./host_string.ts";
 
 /** Where a forwarded connection leads to: a TCP port, or a unix socket. */
@@ -78,6 +81,46 @@ export function targetName(target: ForwardTarget): string {
     : `${hostname}:${port}`;
 }
 
+// `Deno.Listener.addr` has `transport` as well, and is a target as it is. What
+// the others hold is checked with the rest of the text.
+const TCP = new OptionTable<TcpTarget & { readonly transport: string }>(
+  "parse the target",
+  { hostname: anything, port: anything, transport: oneOf("tcp") },
+  { noun: "field", synonyms: { host: "hostname" } },
+);
+const UNIX = new OptionTable<{ readonly path: string; transport: string }>(
+  "parse the target",
+  { path: anything, transport: oneOf("unix") },
+  { noun: "field" },
+);
+
+/**
+ * Checks which fields a target has, and not what they hold. An instance of a
+ * class, such as a server, may have any.
+ *
+ * @param target The target, which is no string.
+ * @param what What it is called in messages.
+ * @returns A copy without other fields.
+ * @throws {TypeError} If it is no object, or a field is unknown.
+ */
+export function checkTarget(
+  target: ForwardTarget,
+  what = "target",
+): ForwardTarget {
+  if (typeof target !== "object" || target === null) {
+    throw new TypeError(
+      `Cannot parse the ${what}: it is ${showType(target)}, must be an object`,
+    );
+  }
+  // The message shows no value: a host with a password may have been passed.
+  const at = new Field(`parse the ${what}`);
+  const isUnix = "path" in target;
+  if (isPlain(target)) (isUnix ? UNIX : TCP).check(target, at);
+  return isUnix
+    ? { path: target.path }
+    : { hostname: target.hostname, port: target.port };
+}
+
 type Bad = (why: string) => TypeError;
 
 function parse(
@@ -89,10 +132,11 @@ function parse(
     new TypeError(`Cannot parse the ${what} ${shown(target)}: ${why}`);
   if (typeof target === "string") return parseText(target, bad, lowest);
   if (typeof target !== "object" || target === null) {
-    throw bad("it must be a string or an object");
+    throw bad(`it is ${showType(target)}, must be a string or an object`);
   }
-  if ("path" in target) return { path: checkPath(target.path, bad) };
-  const { hostname, port } = target;
+  const fields = checkTarget(target, what);
+  if ("path" in fields) return { path: checkPath(fields.path, bad) };
+  const { hostname, port } = fields;
   if (typeof hostname !== "string" || hostname === "") {
     throw bad("hostname must be a string that is not empty");
   }

@@ -7,7 +7,11 @@
 
 import { onAbort } from "../abort.ts";
 import type { RemoteListener, Tunnel } from "../connector.ts";
-import { type ForwardTarget, parseTarget } from "../host/target.ts";
+import {
+  checkTarget,
+  type ForwardTarget,
+  parseTarget,
+} from "../host/target.ts";
 import { StreamBytes, tunnelOf } from "./_bytes.ts";
 import { failureOf } from "./_failure.ts";
 import { deferred, Frame, newId, parseJson, Violation } from "./_frames.ts";
@@ -121,7 +125,11 @@ export async function listenThere(
     }
   };
   const granted = deferred<ForwardTarget>();
-  const bytes = await openBytes(owner, { kind: "listen", listen }, doing, {
+  const request = {
+    kind: "listen",
+    listen: checkTarget(listen, "address to listen on"),
+  };
+  const bytes = await openBytes(owner, request, doing, {
     signal,
     onIncoming: take,
     onGrant: (json) => granted.resolve(parseTarget(json as ForwardTarget)),

@@ -21,7 +21,7 @@ import type {
 import { ConnectionLostError, DialError } from "../errors.ts";
 import type { ResolvedHost } from "../host/host.ts";
 import { redacted } from "../host/redacted.ts";
-import { type ForwardTarget, targetName } from "../host/target.ts";
+import { checkTarget, type ForwardTarget, targetName } from "../host/target.ts";
 import type {
   ConnectionExecOptions,
   ConnectionShellOptions,
@@ -193,9 +193,9 @@ export class FleetConnection implements Connection, SessionOwner {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
     const { signal } = SIGNAL_OPTIONS.check(options);
+    const request = { kind: "forward", target: checkTarget(target) };
     const doing = `open a tunnel to ${JSON.stringify(targetName(target))}`;
     this.#check(doing);
-    const request = { kind: "forward", target };
     return tunnelOf(await openBytes(this, request, doing, { signal }));
   }
 

@@ -242,7 +242,8 @@ export class OptionTable<Options extends object> {
   }
 }
 
-function isPlain(options: object): boolean {
+/** Whether something is no instance of a class. */
+export function isPlain(options: object): boolean {
   const prototype = Object.getPrototypeOf(options);
   return prototype === Object.prototype || prototype === null;
 }

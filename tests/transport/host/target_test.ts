@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  checkTarget,
   type ForwardTarget,
   parseListen,
   parseTarget,
@@ -40,8 +41,14 @@ const bad: [unknown, string][] = [
   [{ hostname: "", port: 1 }, "hostname must be a string that is not empty"],
   [{ hostname: "db", port: 1.5 }, "port is 1.5, must be 1 to 65535"],
   [{ hostname: "a\0b", port: 1 }, "control characters"],
-  [5432, "it must be a string or an object"],
-  [null, "it must be a string or an object"],
+  [5432, "it is a number, must be a string or an object"],
+  [null, "it is null, must be a string or an object"],
+  [
+    { hostname: "db", port: 1, prt: 2 },
+    'Cannot parse the target: there is no field "prt", did you mean "port"?',
+  ],
+  [{ path: "/run/x", port: 1 }, 'there is no field "port", allowed are path'],
+  [{ hostname: "db", port: 1, transport: "udp" }, 'is "udp", must be "tcp"'],
 ];
 
 Deno.test("parseTarget() names what is wrong with a target", () => {
@@ -58,5 +65,43 @@ Deno.test("parseListen() takes a port of 127.0.0.1, and port 0", () => {
     () => parseListen(-1),
     TypeError,
     "Cannot parse the address to listen on",
+  );
+});
+
+Deno.test("parseTarget() and parseListen() take the address of a listener, or a server, as it is", () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { hostname, port } = listener.addr;
+  assertEquals(parseTarget(listener.addr), { hostname, port });
+  assertEquals(parseListen(listener.addr), { hostname, port });
+  const unix = { transport: "unix", path: "/run/x" };
+  assertEquals(parseTarget(unix), { path: "/run/x" });
+  class Server {
+    readonly hostname = "db";
+    readonly name = "x";
+    get port() {
+      return 5;
+    }
+  }
+  assertEquals(parseTarget(new Server()), { hostname: "db", port: 5 });
+});
+
+Deno.test("parseListen() and checkTarget() name an unknown field, and show no value", () => {
+  const listen = { hostname: "db", port: 0, revers: 1 };
+  assertThrows(
+    () => parseListen(listen),
+    TypeError,
+    'Cannot parse the address to listen on: there is no field "revers"',
+  );
+  const host = { hostname: "db", port: 22, password: "s3cret" };
+  const error = assertThrows(() => checkTarget(host), TypeError);
+  assertEquals(
+    error.message,
+    'Cannot parse the target: there is no field "password", ' +
+      "allowed are hostname, port, transport",
+  );
+  assertThrows(
+    () => checkTarget("db:1" as never),
+    TypeError,
+    "it is a string, must be an object",
   );
 });

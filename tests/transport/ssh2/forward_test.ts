@@ -29,8 +29,10 @@ async function startTarget(onSocket: (socket: Socket) => void) {
   });
   await new Promise<void>((resolve) => server.listen(0, HOSTNAME, resolve));
   return {
-    hostname: HOSTNAME,
-    port: (server.address() as AddressInfo).port,
+    address: {
+      hostname: HOSTNAME,
+      port: (server.address() as AddressInfo).port,
+    },
     open,
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();
@@ -57,7 +59,7 @@ sshdTest(
   async (connection) => {
     const target = await startTarget(() => {});
     await target[Symbol.asyncDispose]();
-    const error = await rejection(connection.forwardOut!(target));
+    const error = await rejection(connection.forwardOut!(target.address));
     assertInstanceOf(error, ChannelOpenError);
     assertEquals(error.reason, 2);
     assertEquals((await connection.exec("true")).code, 0);
@@ -82,12 +84,12 @@ embeddedTest(
   async (connection) => {
     await using target = await startTarget(() => {});
     const reason = new Error("enough");
-    const before = connection.forwardOut!(target, {
+    const before = connection.forwardOut!(target.address, {
       signal: AbortSignal.abort(reason),
     });
     assertStrictEquals(await rejection(before), reason);
     const controller = new AbortController();
-    const opening = connection.forwardOut!(target, {
+    const opening = connection.forwardOut!(target.address, {
       signal: controller.signal,
     });
     controller.abort(reason);
@@ -100,7 +102,7 @@ sshdTest(
   "Tunnel ends for its reader when the target closes",
   async (connection) => {
     await using target = await startTarget((socket) => socket.end("bye"));
-    const tunnel = await connection.forwardOut!(target);
+    const tunnel = await connection.forwardOut!(target.address);
     assertEquals(await new Response(tunnel.readable).text(), "bye");
     tunnel.close();
     await tunnel.closed;
@@ -115,7 +117,7 @@ sshdTest(
       socket.on("data", (chunk) => size += chunk.length);
       socket.on("end", () => socket.end(String(size)));
     });
-    const tunnel = await connection.forwardOut!(target);
+    const tunnel = await connection.forwardOut!(target.address);
     const answer = new Response(tunnel.readable).text();
     const writer = tunnel.writable.getWriter();
     await writer.write(new Uint8Array(3_000_000));
@@ -130,7 +132,7 @@ embeddedTest(
   {},
   async (connection) => {
     await using target = await startTarget((socket) => void socket.resume());
-    const tunnel = await connection.forwardOut!(target);
+    const tunnel = await connection.forwardOut!(target.address);
     await until(() => target.open.size === 1);
     tunnel.close();
     await tunnel.closed;

@@ -5,6 +5,7 @@ import {
   ChannelOpenError,
   ConnectionLostError,
 } from "../../../transport/errors.ts";
+import type { ForwardTarget } from "../../../transport/host/target.ts";
 import { ForwardError } from "../../../transport/forward/errors.ts";
 import { MemoryConnector } from "../../../transport/testing/mod.ts";
 
@@ -211,4 +212,21 @@ Deno.test("MemoryConnector carries the forwards of a pool", async () => {
   const answer = await textOf(request);
   assert(answer.endsWith("from here"), answer);
   await forward.close();
+});
+
+Deno.test("MemoryConnection refuses a target with a field that there is none", async () => {
+  const connector = new MemoryConnector();
+  await using connection = await connector.connect(host);
+  const calls = [
+    () => connection.forwardOut({ ...db, prt: 1 } as ForwardTarget),
+    () => connection.forwardIn({ ...db, prt: 1 } as ForwardTarget, () => {}),
+  ];
+  for (const call of calls) {
+    await assertRejects(
+      call,
+      TypeError,
+      'there is no field "prt", did you mean "port"?',
+    );
+  }
+  assertEquals(connector.calls, []);
 });

@@ -35,7 +35,11 @@ import { runCommand } from "../../session/exec.ts";
 import { startProcess } from "../../session/process.ts";
 import { startSftp } from "../../sftp/open_session.ts";
 import type { Sftp } from "../../sftp/sftp.ts";
-import { type ForwardTarget, targetName } from "../../host/target.ts";
+import {
+  checkTarget,
+  type ForwardTarget,
+  targetName,
+} from "../../host/target.ts";
 import type { CommandResult } from "../scripts/command_script.ts";
 import { requireScript } from "../scripts/commands.ts";
 import type { MemoryFiles } from "../files/memory_files.ts";
@@ -203,8 +207,9 @@ export class MemoryConnection implements ScriptedConnection {
     given: { readonly signal?: AbortSignal } = {},
   ): Promise<Tunnel> {
     const options = SIGNAL_OPTIONS.check(given);
-    this.#called("forwardOut", "", options, target);
-    return await this.#forward().open(target, options.signal);
+    const to = checkTarget(target);
+    this.#called("forwardOut", "", options, to);
+    return await this.#forward().open(to, options.signal);
   }
 
   /**
@@ -212,11 +217,12 @@ export class MemoryConnection implements ScriptedConnection {
    * it, on any connection to the same host.
    */
   async forwardIn(
-    listen: ForwardTarget,
+    address: ForwardTarget,
     onConnection: (tunnel: Tunnel) => void,
     given: { readonly signal?: AbortSignal } = {},
   ): Promise<RemoteListener> {
     const options = SIGNAL_OPTIONS.check(given);
+    const listen = checkTarget(address, "address to listen on");
     this.#called("forwardIn", "", options, listen);
     return await this.#forward().listen(listen, onConnection, options.signal);
   }
