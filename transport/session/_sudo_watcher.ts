@@ -57,9 +57,16 @@ export class SudoWatcher {
     return this.#isOpen;
   }
 
-  /** The end of what sudo has said in all, without the password questions. */
+  /** Whether sudo speaks: what came before was said by the files of a login. */
+  get hasBegun(): boolean {
+    return this.#begin === undefined;
+  }
+
+  /**
+   * The end of what sudo has said in all, without the password questions; before
+   * it begins, of what the login shell has said.
+   */
   get said(): string {
-    if (this.#begin !== undefined) return "";
     return decoded((this.#before + this.#since + this.#held).slice(-MAX_SAID));
   }
 
@@ -100,8 +107,10 @@ export class SudoWatcher {
       const at = text.indexOf(this.#begin);
       if (at === -1) {
         this.#held = text.slice(-this.#begin.length);
+        this.#keep(text.slice(0, -this.#begin.length));
         return [];
       }
+      this.#since = "";
       from = at + this.#begin.length;
       this.#begin = undefined;
     }

@@ -54,6 +54,13 @@ export const FAILURES: Readonly<
   "failed": { why: "sudo failed" },
 };
 
+/** What it is called where the login shell has ended before sudo. */
+export const NOT_REACHED = {
+  why: "sudo was not reached",
+  hint: "the login shell did not get as far as sudo: the account may run no " +
+    "commands, or the line may be too long for the host",
+};
+
 /**
  * The words of sudo, of sudo-rs and of PAM in the C locale. What stands behind
  * is often a consequence of what stands before: sudo says that a password is
@@ -142,4 +149,22 @@ export function sudosOwnWords(said: string): string {
     !/^sudo: (a password|interactive authentication) is required/.test(line)
   );
   return line === undefined ? "" : `: ${serverText(line.slice(6))}`;
+}
+
+/** So long a piece of the command line is no accident. */
+const REPEATED = 12;
+
+/**
+ * The last line of a login shell, unless it may repeat the command: that may
+ * hold a secret.
+ *
+ * @param said What was said.
+ * @param sent The command line.
+ */
+export function shellsWords(said: string, sent: string): string {
+  const line = said.trim().split(/[\r\n]+/).at(-1)!.trim().slice(0, 200);
+  for (let at = 0; at + REPEATED <= line.length; at++) {
+    if (sent.includes(line.slice(at, at + REPEATED))) return "";
+  }
+  return serverText(line);
 }

@@ -16,7 +16,9 @@ import {
   accountFailureOf,
   ANSWER_MS,
   FAILURES,
+  NOT_REACHED,
   questionIn,
+  shellsWords,
   sudoFailureOf,
   sudosOwnWords,
 } from "./_sudo_words.ts";
@@ -112,6 +114,7 @@ export class SudoTalk {
   ended(code: number | null): SudoError {
     const said = `${this.#err.said}\n${this.#out.said}`;
     if (code === 127) return this.#error("not-installed", said);
+    if (!this.#err.hasBegun) return this.#notReached();
     const reason = sudoFailureOf(said);
     if (!this.#command.mayAsk) return this.#error(reason, said);
     // It says so whatever the reason was why it took none.
@@ -238,21 +241,42 @@ export class SudoTalk {
   #fail(reason: SudoFailure, question?: string): void {
     if (this.#state !== "talking") return;
     this.dispose();
-    this.#hooks.failed(this.#error(reason, this.#err.said, question));
+    this.#hooks.failed(
+      this.#err.hasBegun
+        ? this.#error(reason, this.#err.said, question)
+        : this.#notReached(reason),
+    );
   }
 
   #error(reason: SudoFailure, said: string, question?: string): SudoError {
-    const { user } = this.#command;
     const { why, hint } = FAILURES[reason];
     const own = reason === "failed" ? sudosOwnWords(said) : "";
     const shown = reason === "question" && question !== undefined
       ? `: ${JSON.stringify(question.trim())}`
       : "";
-    return new SudoError(
-      `Cannot run the command as ${JSON.stringify(user)} on ` +
-        `${JSON.stringify(this.#host)}: ${why}${own}${shown}`,
-      { host: this.#host, user, reason, hint: this.#hint(reason) ?? hint },
-    );
+    const told = this.#hint(reason) ?? hint;
+    return this.#made(reason, `${why}${own}${shown}`, told);
+  }
+
+  /** What the login shell said is all that there is to tell. */
+  #notReached(reason: SudoFailure = "failed"): SudoError {
+    const words = [...new Set([this.#err, this.#out])]
+      .map(({ said }) => shellsWords(said, this.#command.line))
+      .filter((it) => it !== "").join(" | ");
+    const { hint } = NOT_REACHED;
+    const { why } = reason === "failed" ? NOT_REACHED : FAILURES[reason];
+    return this.#made(reason, words === "" ? why : `${why}: ${words}`, hint);
+  }
+
+  #made(reason: SudoFailure, why: string, hint?: string): SudoError {
+    const { user } = this.#command;
+    const [as, on] = [user, this.#host].map((it) => JSON.stringify(it));
+    return new SudoError(`Cannot run the command as ${as} on ${on}: ${why}`, {
+      host: this.#host,
+      user,
+      reason,
+      hint,
+    });
   }
 
   /** sudo may want the password of somebody else. */

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, unreachable } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { mock } from "node:test";
@@ -277,6 +277,61 @@ Deno.test("SudoError has neither the password nor the command, whatever sudo sai
       "pam_authenticate: \\x1b[2Jfailed",
   );
 });
+
+/** A talk with a login shell that never gets as far as sudo. */
+function talkWithShell(said: { out?: string; err?: string }) {
+  const errors: SudoError[] = [];
+  const options = { sudo: { password: PASSWORD } };
+  const command = sudoCommand("rm /top-secret", options);
+  const it = new SudoTalk(command, "ops@db1:22", {
+    write: () => unreachable("nobody has asked"),
+    started: () => unreachable("nothing has started"),
+    failed: (error) => errors.push(error as SudoError),
+  });
+  it.begin();
+  const pieces = (text = "") => text.match(/[^]{1,7}/g) ?? [];
+  for (const piece of pieces(said.err)) it.stderr(Buffer.from(piece));
+  for (const piece of pieces(said.out)) it.stdout(Buffer.from(piece));
+  return { it, errors };
+}
+
+const notReached = 'Cannot run the command as "root" on "ops@db1:22": ' +
+  "sudo was not reached";
+
+Deno.test("SudoTalk.ended() has the last line of a login shell that did not get as far as sudo, and nothing of the command line", () => {
+  const cases = [
+    [{}, ""],
+    [{ out: "Welcome!\r\nNot available.\r\n\n" }, ": Not available."],
+    [
+      { out: "Welcome!\n", err: "noise\nexec: restricted\n" },
+      ": exec: restricted | Welcome!",
+    ],
+    [{ out: "\x1b[2Jno" }, ": \\x1b[2Jno"],
+    [{ err: "x".repeat(9000) }, `: ${"x".repeat(200)}`],
+    [{ err: "Bye\nbad word: exec /bin/sh -c" }, ""],
+    [{ err: "Bye\nbad word: rm /top-secret" }, ""],
+    // These would be words of PAM.
+    [{ out: "Account expired" }, ": Account expired"],
+  ] as const;
+  for (const [said, shown] of cases) {
+    const { it } = talkWithShell(said);
+    const { message, reason, mayHaveRun, hint } = it.ended(1);
+    it.dispose();
+    assertEquals(message, `${notReached}${shown}`);
+    assertEquals([reason, mayHaveRun], ["failed", false]);
+    assert(hint!.startsWith("the login shell did not get as far as sudo"));
+  }
+});
+
+Deno.test("SudoTalk says what a login shell that waits for ever has said last", () =>
+  withTimers(() => {
+    const { errors } = talkWithShell({ out: "1) mail\nYour choice: " });
+    mock.timers.tick(60_000);
+    const [error] = errors;
+    assert(error!.message.endsWith(" in 60 s: Your choice:"), error!.message);
+    assertEquals([error!.reason, error!.mayHaveRun], ["timeout", true]);
+    assert(error!.hint!.startsWith("the login shell did not get as far"));
+  }));
 
 Deno.test("SudoTalk gives up when sudo neither asks nor starts the command for a minute", () => {
   mock.timers.enable({ apis: ["setTimeout"] } as never);

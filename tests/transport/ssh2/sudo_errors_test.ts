@@ -1,6 +1,7 @@
 // `sudo` as it is: what it refuses, and whom.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { existsSync } from "node:fs";
 import { until } from "../../kit/until.ts";
 import { embeddedTest, rejection } from "./_kit.ts";
 import { sudoError, sudoTest } from "./_sudo_kit.ts";
@@ -127,6 +128,47 @@ sudoTest(
       await Deno.remove(mark);
     }
   },
+);
+
+for (
+  const [shell, said] of [
+    ["/usr/sbin/nologin", ": This account is currently not available."],
+    ["/bin/false", ""],
+    ["/bin/rbash", ": rbash: line 1: exec: restricted"],
+  ] as const
+) {
+  sudoTest(
+    `exec() with sudo says what ${shell} did in the place of sudo`,
+    { shell },
+    async ({ connection, user, password }) => {
+      const error = await sudoError(
+        connection.exec("echo top-secret", { sudo: { password } }),
+        "failed",
+      );
+      const { message, hint } = error;
+      const shown = message.slice(message.indexOf(user) + user.length);
+      assertEquals(
+        shown.replace(/^[^"]*/, ""),
+        `": sudo was not reached${said}`,
+      );
+      assert(hint!.startsWith("the login shell did not get as far as sudo"));
+    },
+    existsSync(shell) ? undefined : `install ${shell} to run this test`,
+  );
+}
+
+sudoTest(
+  "exec() with sudo says that the host takes no line of that length",
+  {},
+  async ({ connection, password }) => {
+    const error = await sudoError(
+      connection.exec(["echo", "a".repeat(140_000)], { sudo: { password } }),
+      "failed",
+    );
+    assertStringIncludes(error.message, ": Argument list too long");
+    assertStringIncludes(error.hint!, "the line may be too long");
+  },
+  Deno.build.os === "linux" ? undefined : "other systems take longer lines",
 );
 
 embeddedTest(
