@@ -33,7 +33,7 @@ export interface LeaseNewsParts {
   within<T>(work: Promise<T>): Promise<T>;
   /** A worker has gone. */
   onGone(): void;
-  /** Another has a shard that this worker serves. */
+  /** Another has a shard, which this worker may serve. */
   onTaken(shard: number): void;
   onError(error: unknown): void;
 }
@@ -174,16 +174,14 @@ export class LeaseNews {
 
   #onLease(entry: LeaseEntry): void {
     const shard = Number(entry.key);
-    const { shardCount, id, shards } = this.#parts.worker;
+    const { shardCount, id } = this.#parts.worker;
     if (!Number.isInteger(shard) || shard < 0 || shard >= shardCount) return;
     const known = this.leases.get(shard);
     // Ours may be told after a later one that we made.
     if (known !== undefined && known.revision > entry.revision) return;
     const owner = entry.operation === "PUT" ? entry.string() : undefined;
     this.leases.set(shard, { owner, revision: entry.revision });
-    if (owner !== undefined && owner !== id && shards.includes(shard)) {
-      this.#parts.onTaken(shard);
-    }
+    if (owner !== undefined && owner !== id) this.#parts.onTaken(shard);
   }
 
   /** Sees soon that the next of the ring has left the bus. */

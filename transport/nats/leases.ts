@@ -155,7 +155,7 @@ export class Leases implements ShardSource {
       owners: this.#owners,
       within: (work) => this.#within(work),
       onGone: () => this.#hurry(),
-      onTaken: (shard) => this.#drop(shard),
+      onTaken: (shard) => this.#onTaken(shard),
       onError: (error) => this.#tell(error),
     });
     this.#unwatch = watchBus(this.#bus, {
@@ -306,6 +306,13 @@ export class Leases implements ShardSource {
       this.#news.doubt();
       this.#tell(error);
     }
+  }
+
+  /** Another has a shard: what is not served here may still be wanted back. */
+  #onTaken(shard: number): void {
+    // There are as many leases as shards: not each is looked for among its own.
+    if (!this.#had.has(shard)) return;
+    if (this.#worker.shards.includes(shard)) this.#drop(shard);
   }
 
   /** Serves a shard no more, and does not want it back. */

@@ -5,7 +5,11 @@ import { assert, assertEquals } from "@std/assert";
 import { Freshness } from "../../../transport/nats/_freshness.ts";
 import { LeaseNews } from "../../../transport/nats/_lease_news.ts";
 import { LeaseTerm } from "../../../transport/nats/_lease_term.ts";
-import type { LeaseBucket, LeaseEntry } from "../../../transport/nats/mod.ts";
+import {
+  type LeaseBucket,
+  type LeaseEntry,
+  Leases,
+} from "../../../transport/nats/mod.ts";
 import { sleep } from "../../../transport/abort.ts";
 import { FakeTime, flush } from "../../pool/_kit.ts";
 import { MemoryBus } from "./_memory_bus.ts";
@@ -160,6 +164,45 @@ Deno.test("LeaseNews believes nothing that is older than what it knows", async (
   await site.own(3, "w2", 11);
   assertEquals(site.news.leases.get(3)?.owner, "w2");
   assertEquals(site.taken, [3]);
+});
+
+Deno.test("Leases looks for a shard that another has among its own only if it had it", async () => {
+  using time = new FakeTime();
+  const presence = new FedBucket();
+  const owners = new FedBucket();
+  const own = new Set<number>();
+  const given: number[] = [];
+  let looks = 0;
+  const worker = {
+    id: "w1",
+    shardCount: 100,
+    get shards() {
+      looks++;
+      return [...own];
+    },
+    take: (shard: number) => void own.add(shard),
+    give: (shard: number) => void (own.delete(shard) && given.push(shard)),
+  };
+  const create = (name: string) =>
+    Promise.resolve(name === "ssh_workers" ? presence : owners);
+  const bus = new MemoryBus();
+  const leases = new Leases(bus, { create }, { ttlMs: TTL_MS });
+  const starting = leases.start(worker);
+  await flush();
+  const tell = (shard: number, revision: number) => {
+    const operation = "PUT";
+    owners.tell({ key: `${shard}`, operation, revision, string: () => "w2" });
+    return flush();
+  };
+  for (let shard = 1; shard < 100; shard++) await tell(shard, 1);
+  assert(looks < 10, `${looks} looks`);
+  await time.advance(TTL_MS / 10);
+  await starting;
+  assertEquals([[...own], given], [[0], []]);
+  await tell(0, 2);
+  assertEquals([[...own], given], [[], [0]]);
+  await leases.stop();
+  bus.close();
 });
 
 Deno.test("LeaseNews is not fresh any more once a watch has ended by itself", async () => {
