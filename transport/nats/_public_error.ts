@@ -10,6 +10,9 @@ import { PoolClosedError } from "../pool_errors.ts";
 import type { FleetRequest } from "./options.ts";
 import { hostLabel, type ResolvedHost } from "../host/host.ts";
 
+/** What is told of a message, in characters: it has to fit into one of the bus. */
+const MAX_MESSAGE = 2_000;
+
 /** Which failures are no affair of a client: files and options of the worker. */
 function isOwn(error: unknown): boolean {
   return !(error instanceof SshError) || error.code === "SSH_CONFIG" ||
@@ -70,7 +73,7 @@ export function publicError(
   );
   return {
     ...rest,
-    message,
+    message: message.slice(0, MAX_MESSAGE),
     host: name,
     // The names of key files are the worker's; those of methods are not.
     ...Array.isArray(tried) && {

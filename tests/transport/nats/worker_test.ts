@@ -193,6 +193,28 @@ testNats(
   },
 );
 
+testNats(
+  "a failure with more words than a message of the bus has room for is told all the same",
+  async () => {
+    const words = "x".repeat(2 ** 21);
+    const fail = () => Promise.reject(new Error(words));
+    const { connection } = scripted({ spawn: fail, subsystem: fail });
+    await using fleet = await startFleet({
+      route: () => Promise.resolve(connection),
+    });
+    const client = await fleet.connector.connect(HOST);
+    const failures: Error[] = [];
+    client.subsystem!("netconf").catch((error) => failures.push(error));
+    client.exec("true").catch((error) => failures.push(error));
+    await until(() => failures.length === 2);
+    for (const failure of failures) {
+      assertInstanceOf(failure, RemoteError);
+      assert(words.startsWith(failure.message));
+    }
+    await client.close();
+  },
+);
+
 Deno.test("a worker that ends waits for those who were offered a host, for as long as the offer stands", async () => {
   // Kept from here: below the clock is moved by the test.
   const realTimeout = setTimeout;
