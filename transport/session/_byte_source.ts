@@ -16,7 +16,7 @@ import {
   stdinFault,
 } from "../command/stdin.ts";
 import { showType } from "../options/show_value.ts";
-import type { RemoteProcess, StdinSource } from "../process.ts";
+import type { CommandStatus, RemoteProcess, StdinSource } from "../process.ts";
 import { encodeText } from "../sftp/names.ts";
 import { callBack, callersError } from "./callers_error.ts";
 import { exitError } from "./check_exit.ts";
@@ -96,12 +96,23 @@ function fromProcess(process: ProcessSource): RawSource {
       const piece = await next();
       if (piece.done !== true) return piece;
       if (isFeeding(process)) await process[whenSucceeded]();
-      const status = await process.status;
+      const status: unknown = await process.status;
+      if (!isStatus(status)) {
+        throw new TypeError(
+          "Cannot read stdin: the status of the process resolved to " +
+            `${showType(status)}, must be an object with success`,
+        );
+      }
       if (status.success) return piece;
       throw exitError({ ...status, stdout: "", stderr: "" });
     },
     cancel,
   };
+}
+
+function isStatus(status: unknown): status is CommandStatus {
+  return typeof status === "object" && status !== null &&
+    "success" in status && typeof status.success === "boolean";
 }
 
 function isFeeding(process: ProcessSource): process is FeedingProcess {

@@ -295,3 +295,15 @@ Deno.test("openStdin() reads a process of this machine, and throws if it failed"
     "an object",
   );
 });
+
+Deno.test("openStdin() names what the status of a process resolved to, if that is none", async () => {
+  for (const [given, shown] of [[undefined, "undefined"], [{}, "an object"]]) {
+    const process = { ...localProcess(0), status: Promise.resolve(given) };
+    await assertRejects(
+      () => read(process as StdinSource),
+      TypeError,
+      "Cannot read stdin: the status of the process resolved to " +
+        `${shown}, must be an object with success`,
+    );
+  }
+});
