@@ -37,7 +37,8 @@ export function nearestNames(
 }
 
 /**
- * Finds the name that is most like a mistyped one.
+ * Finds the name that is most like a mistyped one, or else the only longer one
+ * that has all of its words.
  *
  * @param name The name as it was given.
  * @param names The names that exist.
@@ -47,7 +48,32 @@ export function nearest(
   name: string,
   names: Iterable<string>,
 ): string | undefined {
-  return nearestNames(name, names, 1)[0];
+  const known = [...names];
+  return nearestNames(name, known, 1)[0] ?? longerName(name, known);
+}
+
+/**
+ * Finds the only name that has all words of another, two at least, in order:
+ * `drainTimeoutMs` for `drainMs`.
+ */
+function longerName(
+  name: string,
+  names: readonly string[],
+): string | undefined {
+  const given = wordsOf(name);
+  if (given.length < 2 || name.length > MAX_LENGTH) return undefined;
+  const found = names.filter((known) => {
+    let count = 0;
+    for (const word of wordsOf(known)) if (word === given[count]) count++;
+    return count === given.length;
+  });
+  return found.length === 1 ? found[0] : undefined;
+}
+
+/** The words of `oneName`, `one-name` or `one_name`, in lower case. */
+function wordsOf(name: string): string[] {
+  return name.split(/[-_]|(?<=[a-z0-9])(?=[A-Z])/)
+    .map((word) => word.toLowerCase()).filter((word) => word !== "");
 }
 
 /**
