@@ -4,6 +4,7 @@
  * @module
  */
 
+import { settledWithin } from "../abort.ts";
 import { ConnectionLostError, type SshError } from "../errors.ts";
 import { errorToJson } from "../error_json.ts";
 import { duration } from "../options/rules.ts";
@@ -276,7 +277,8 @@ export class FleetWorker implements ShardOwner, AsyncDisposable {
       this.#clock.stop();
       try {
         this.#presence.unsubscribe();
-        await this.#bus.flush();
+        // A server that is frozen answers when it is given up, or never.
+        await settledWithin(5_000, this.#bus.flush());
       } catch {
         // The bus was closed.
       }

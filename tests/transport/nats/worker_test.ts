@@ -249,6 +249,26 @@ Deno.test("a worker that ends waits for those who were offered a host, for as lo
   bus.close();
 });
 
+Deno.test("a worker ends within 5 s though the server of the bus is frozen", async () => {
+  using time = new FakeTime();
+  const bus = new MemoryBus();
+  const worker = new FleetWorker(bus, {
+    pool: { route: () => never },
+    host: ({ name }) => name,
+    shards: 1,
+  });
+  await worker.serve({ index: 0, of: 1 });
+  bus.flushed = never;
+  let isClosed = false;
+  const closing = worker.close().then(() => isClosed = true);
+  await time.advance(4_999);
+  assertEquals([isClosed, bus.subscriptions], [false, 0]);
+  await time.advance(1);
+  assertEquals(isClosed, true);
+  await closing;
+  bus.close();
+});
+
 Deno.test("a worker does not show a password that should be a function", () => {
   const bus = new MemoryBus();
   const { connection } = scripted();
