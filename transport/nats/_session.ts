@@ -84,6 +84,7 @@ export class FleetSession implements RemoteSession, ConnectionPart {
   /** Whether the worker runs it after `go` alone. */
   #isHeld: boolean;
   #wasOpened = false;
+  #hasStarted = false;
   /** Whether the worker has said that it runs or has ended, or sent its output. */
   #hasRun = false;
   #isOver = false;
@@ -209,6 +210,9 @@ export class FleetSession implements RemoteSession, ConnectionPart {
       case Frame.opened:
         return this.#onOpened(payload);
       case Frame.started:
+        // Its input would be sent again.
+        if (this.#hasStarted) throw new Violation("it was started twice");
+        this.#hasStarted = true;
         this.#noteRuns();
         if (this.#isOver) return;
         this.#listener.onStarted();

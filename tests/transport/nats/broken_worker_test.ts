@@ -70,6 +70,19 @@ for (const [what, answer] of Object.entries(UNASKED)) {
   });
 }
 
+Deno.test("a command whose worker says twice that it runs is lost, and has its input once", async () => {
+  await using site = siteOf(opened(0), [Frame.started], [Frame.started], EXIT);
+  const { pool, worker: { bus } } = site;
+  const error = await assertRejects(
+    () => pool.exec("web-1", "cat", { stdin: "half" }),
+    ConnectionLostError,
+    "nonsense",
+  );
+  assertEquals(error.mayHaveRun, true);
+  const input = bus.sent.filter(({ payload }) => payload[0] === Frame.input);
+  assert(input.length <= 1, `${input.length} times`);
+});
+
 const DENIALS: Record<string, object> = {
   "was lost before": { name: "ConnectionLostError", mayHaveRun: false },
   "had no channel": { name: "ChannelOpenError", reason: 2 },
