@@ -1,4 +1,5 @@
-// A server whose folders have names that lead out of the tree.
+// A server whose folders have names that lead out of the tree, or whose files have
+// no end.
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { SftpError } from "../../../../transport/sftp/errors.ts";
@@ -118,4 +119,34 @@ Deno.test("download() does not follow entries that call themselves . and ..", as
     FILE,
   ]]);
   assertEquals((await fetching.run()).files, 1);
+});
+
+Deno.test("download() takes 256 MiB of a file that says that it is empty, and no more", async () => {
+  const most = 256 * 1024 * 1024;
+  for (const size of [most, most + 1]) {
+    const server = new FakeServer(({ type, id, body }, server) => {
+      if (type === PacketType.OPEN) return server.handle(id);
+      if (type === PacketType.CLOSE) return server.status(id, 0);
+      if (type !== PacketType.READ) {
+        const attributes = [...u32(1 | 4), ...u32(0), ...u32(0), ...u32(FILE)];
+        return server.packet(PacketType.ATTRS, ...u32(id), ...attributes);
+      }
+      body.bytes();
+      const left = size - Number(body.u64());
+      if (left <= 0) return server.status(id, 1);
+      server.data(id, new Uint8Array(Math.min(left, body.u32())));
+    });
+    const sftp = await startSftp(server.transport);
+    const copying = download(sftp, "f", "/dev/null");
+    if (size === most) await copying;
+    else {
+      const error = await assertRejects(
+        () => copying,
+        SftpError,
+        `has more than ${most} bytes`,
+      );
+      assertEquals(error.code, "SSH_SFTP_TRANSFER_REFUSED");
+    }
+    sftp.close();
+  }
 });
