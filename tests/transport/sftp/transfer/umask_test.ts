@@ -2,6 +2,8 @@
 // do not get.
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { startSftp } from "../../../../transport/sftp/open_session.ts";
+import { PacketType } from "../../../../transport/sftp/packets.ts";
 import { RemoteTarget } from "../../../../transport/sftp/transfer/_remote.ts";
 import type { Sftp } from "../../../../transport/sftp/sftp.ts";
 import {
@@ -9,6 +11,7 @@ import {
   MemoryConnector,
   MemoryFiles,
 } from "../../../../transport/testing/mod.ts";
+import { FakeServer, u32 } from "../_fake_server.ts";
 
 /** A session, and what its server was asked: it answers `fstat` when told to. */
 async function withSession(
@@ -87,6 +90,29 @@ Deno.test("RemoteTarget.umask() leaves no file when all have given it up, and as
 });
 
 const nameOf = ({ name }: { name: string }) => name;
+
+Deno.test("RemoteTarget.umask() removes its file when all have given it up, also where the server does not tell", async () => {
+  const { promise: isAsked, resolve } = Promise.withResolvers<void>();
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.FSTAT) return resolve();
+    if (type === PacketType.OPEN) return server.handle(id);
+    if (type !== PacketType.LSTAT) return server.status(id, 0);
+    server.packet(PacketType.ATTRS, ...u32(id), ...u32(4), ...u32(0o100755));
+  });
+  const sftp = await startSftp(server.transport);
+  const stop = new AbortController();
+  const target = new RemoteTarget(sftp, stop.signal);
+  const umask = target.umask("/d/", stop.signal);
+  await isAsked;
+  stop.abort(REASON);
+  assertStrictEquals(await assertRejects(() => umask), REASON);
+  await target.settled();
+  const types = server.requests.map(({ type }) => type);
+  for (const wanted of [PacketType.CLOSE, PacketType.REMOVE]) {
+    assertEquals(types.filter((type) => type === wanted).length, 1);
+  }
+  sftp.close();
+});
 
 Deno.test("RemoteTarget.umask() takes the usual one where the server refuses to tell, and leaves no file open", async () => {
   const refusal = new FileError("EACCES", "no");
