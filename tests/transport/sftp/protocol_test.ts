@@ -911,6 +911,24 @@ for (
   });
 }
 
+Deno.test("Sftp.readDir() reads on where answers that name nothing are between others", async () => {
+  const entry = [...string("f"), ...string(""), ...u32(0)];
+  let answers = 0;
+  const server = new FakeServer(({ type, id }, server) => {
+    if (type === PacketType.OPENDIR) return server.handle(id);
+    if (type !== PacketType.READDIR) return server.status(id, 0);
+    const names = answers++ % 600 === 0 ? 1 : 0;
+    if (answers > 3_000) server.status(id, 1);
+    else {
+      const some = names === 1 ? entry : [];
+      server.packet(PacketType.NAME, ...u32(id), ...u32(names), ...some);
+    }
+  });
+  const sftp = await startSftp(server.transport);
+  assertEquals((await Array.fromAsync(sftp.readDir("d"))).length, 5);
+  sftp.close();
+});
+
 Deno.test("Sftp shows the beginning of what a server says, and does not decode the rest", async () => {
   const server = new FakeServer(({ id }, server) =>
     server.status(id, 4, "a".repeat(60_000))
