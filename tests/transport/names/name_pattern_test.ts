@@ -275,6 +275,26 @@ Deno.test("NamePattern gives up on a name that would take too long", () => {
   );
 });
 
+Deno.test("NamePattern gives up on names that would take too long together", () => {
+  const pattern = new NamePattern("*!(*!(a)b)c", ALL);
+  const name = "a".repeat(100);
+  for (let i = 0; i < 10; i++) assertEquals(pattern.matches(name), false);
+  assertThrows(
+    () => {
+      for (let i = 0; i < 100; i++) pattern.matches(name);
+    },
+    RangeError,
+    "Cannot match a name of 100 characters",
+  );
+});
+
+Deno.test("expandBraces() takes no longer to refuse a range that is longer", () => {
+  const refuse = (range: string) =>
+    void assertThrows(() => expandBraces(range), RangeError);
+  const ranges = ["{1..10000}", "{1..10000000}"] as const;
+  assert(slowdown(refuse, ranges, 1_000) < 0.1);
+});
+
 Deno.test({
   name: "expandBraces() writes out what bash does",
   ignore: noBash,
