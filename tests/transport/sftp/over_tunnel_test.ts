@@ -15,15 +15,19 @@ const turns = async () => {
   for (let turn = 0; turn < 50; turn++) await null;
 };
 
-/** A tunnel whose far side says what the test says, and takes nothing in the end. */
-function silentTunnel() {
+/**
+ * A tunnel whose far side says what the test says, and takes nothing in the end.
+ *
+ * @param takes Whether it takes what comes now.
+ */
+function silentTunnel(takes: () => boolean = () => false) {
   let say!: ReadableStreamDefaultController<Uint8Array>;
   const tunnel = {
     readable: new ReadableStream<Uint8Array>({
       start: (controller) => void (say = controller),
     }),
     writable: new WritableStream<Uint8Array>({
-      write: () => new Promise(() => {}),
+      write: () => takes() ? undefined : new Promise(() => {}),
     }, {
       highWaterMark: 1,
       size: (chunk) => {
@@ -38,10 +42,10 @@ function silentTunnel() {
   return { tunnel, say };
 }
 
-async function start(): Promise<
+async function start(takes?: () => boolean): Promise<
   ReturnType<typeof silentTunnel> & { sftp: Sftp }
 > {
-  const parts = silentTunnel();
+  const parts = silentTunnel(takes);
   const starting = sftpOver(parts.tunnel, { host: "db1", signal: undefined });
   parts.say.enqueue(VERSION);
   return { ...parts, sftp: await starting };
@@ -64,6 +68,29 @@ Deno.test("sftpOver() gives a tunnel that takes nothing no more than 256 KiB and
   await turns();
   assert(tunnel.queued > 256 * 1024, `${tunnel.queued} bytes`);
   assert(tunnel.queued < 300 * 1024, `${tunnel.queued} bytes`);
+  sftp.close();
+  await Promise.all(calls);
+});
+
+Deno.test("sftpOver() gives a tunnel as much again when it has taken what it was given", async () => {
+  let takes = true;
+  const { tunnel, sftp } = await start(() => takes);
+  const path = "x".repeat(1000);
+  const calls: Promise<unknown>[] = [];
+  const ask = (count: number) => {
+    for (let i = 0; i < count; i++) calls.push(sftp.stat(path).catch(() => {}));
+  };
+  for (let i = 0; i < 10; i++) {
+    ask(100);
+    await turns();
+  }
+  assert(tunnel.queued > 1_000_000, `${tunnel.queued} bytes`);
+  takes = false;
+  const before = tunnel.queued;
+  ask(1000);
+  await turns();
+  const queued = tunnel.queued - before;
+  assert(queued > 256 * 1024, `${queued} bytes`);
   sftp.close();
   await Promise.all(calls);
 });
