@@ -127,6 +127,26 @@ Deno.test("Sftp.walk() keeps one list of the folders above for all that are in a
   sftp.close();
 });
 
+Deno.test("download() reads as many folders at a time as concurrency says, and 16 at most", async () => {
+  const folders = many(200, FOLDER);
+  for (const [concurrency, most] of [[3, 3], [200, 16]] as const) {
+    let open = 0;
+    const server = treeServer((path) => {
+      const count = (wanted: number) =>
+        server.requests.filter(({ type }) => type === wanted).length;
+      open = Math.max(
+        open,
+        count(PacketType.OPENDIR) - count(PacketType.CLOSE),
+      );
+      return path === "top" ? folders : [];
+    });
+    const sftp = await startSftp(server.transport);
+    await plan(sftp, { concurrency });
+    assertEquals(open, most);
+    sftp.close();
+  }
+});
+
 Deno.test("Sftp.remove() of a tree refuses a path of more than 4096 characters below the top", async () => {
   for (const length of [256, 257]) {
     const last: Entries = [["f".repeat(length), FILE]];
