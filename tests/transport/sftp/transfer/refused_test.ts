@@ -178,6 +178,52 @@ for (const resume of [false, true]) {
   });
 }
 
+for (
+  const [what, meddle, named] of [
+    [
+      "another has taken its name",
+      (files: MemoryFiles) => files.writeFile("/d/f", "of another"),
+      { f: "of another" },
+    ],
+    [
+      "the new one is gone and its name is refused",
+      (files: MemoryFiles, unfinished: string) => files.remove(unfinished),
+      {},
+    ],
+  ] as const
+) {
+  Deno.test(`upload() keeps the old file where ${what} when it was moved aside`, async () => {
+    const files = new MemoryFiles({ "/d/f": "old" });
+    let renames = 0;
+    const pipe = new SftpPipe({
+      files: files.served(),
+      extensions: [],
+      gate: ({ operation, path }) => {
+        if (operation !== "rename") return undefined;
+        renames++;
+        if (renames === 3) meddle(files, path!);
+        if (renames >= 3) throw new FileError("EIO", "refused");
+        return undefined;
+      },
+    });
+    const sftp = await startSftp(pipe);
+    const from = await Deno.makeTempFile({ prefix: "sshpool-refused-" });
+    try {
+      await Deno.writeTextFile(from, "new");
+      await assertRejects(() => upload(sftp, from, "/d/f"), SftpError);
+      const found: Record<string, string> = {};
+      for await (const { name } of sftp.readDir("/d")) {
+        const kind = name.replace(/^\.sshpool.*\./, ".");
+        found[kind] = files.readTextFile(`/d/${name}`);
+      }
+      assertEquals(found, { ".old": "old", ...named });
+    } finally {
+      sftp.close();
+      await Deno.remove(from);
+    }
+  });
+}
+
 Deno.test("upload() that is aborted while the new file gets its name leaves nothing beside it", async () => {
   const files = new MemoryFiles({ "/d/f": "old" });
   const stop = new AbortController();
