@@ -8,7 +8,7 @@ import { PacketType } from "../../../../transport/sftp/packets.ts";
 import { startSftp } from "../../../../transport/sftp/open_session.ts";
 import { download } from "../../../../transport/sftp/transfer/download.ts";
 import { upload } from "../../../../transport/sftp/transfer/upload.ts";
-import { FakeServer, type Request, u32 } from "../_fake_server.ts";
+import { FakeServer, type Request, string, u32 } from "../_fake_server.ts";
 
 const NAMES = Object.fromEntries(
   Object.entries(PacketType).map(([name, type]) => [type, name]),
@@ -417,3 +417,58 @@ Deno.test("SftpFile.readRange() uses the memory of a piece again with reuse, and
   await Promise.all([a.close(), b.close()]);
   while (sftp.requestsInFlight > 0) await later();
 });
+
+for (const what of ["makes", "removes"] as const) {
+  Deno.test(`upload() ${what} as many folders at a time as concurrency says, and 32 at most`, async () => {
+    const source = await Deno.makeTempDir({ prefix: "sshpool-many-" });
+    const names = Array.from({ length: 100 }, (_, i) => `${i}`);
+    const folder = [...u32(4), ...u32(0o040755)];
+    const listing = names.flatMap((name) => [
+      ...[...string(name), ...string(""), ...folder],
+    ]);
+    try {
+      if (what === "makes") {
+        for (const name of names) await Deno.mkdir(`${source}/${name}`);
+      }
+      for (const [concurrency, wanted] of [[3, 3], [100, 32]] as const) {
+        let [waiting, most, done, lists] = [0, 0, 0, 0];
+        const server = new FakeServer(({ type, id, body }, server) => {
+          const isTop = new TextDecoder().decode(body.bytes()) === "to";
+          if (type === PacketType.OPENDIR) {
+            return server.handle(id, isTop ? "to" : `h${id}`);
+          }
+          if (type === PacketType.LSTAT) {
+            if (what === "makes") return server.status(id, 2);
+            return server.packet(PacketType.ATTRS, ...u32(id), ...folder);
+          }
+          if (type === PacketType.READDIR) {
+            if (!isTop || lists++ > 0) return server.status(id, 1);
+            const head = [...u32(id), ...u32(names.length)];
+            return server.packet(PacketType.NAME, ...head, ...listing);
+          }
+          if (type !== PacketType.MKDIR && type !== PacketType.RMDIR) {
+            return server.status(id, 0);
+          }
+          most = Math.max(most, ++waiting);
+          setTimeout(() => {
+            waiting--;
+            done++;
+            server.status(id, 0);
+          }, 0);
+        });
+        const sftp = await startSftp(server.transport);
+        await upload(sftp, source, "to", {
+          concurrency,
+          preserve: false,
+          ...what === "removes" && { delete: "even-if-empty" },
+        });
+        assertEquals(most, wanted);
+        // The top is made as well.
+        assertEquals(done, names.length + (what === "makes" ? 1 : 0));
+        sftp.close();
+      }
+    } finally {
+      await Deno.remove(source, { recursive: true });
+    }
+  });
+}
