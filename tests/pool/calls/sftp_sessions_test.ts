@@ -103,6 +103,21 @@ test(
 );
 
 test(
+  "ConnectionPool.sftp() keeps a session until the last of its callers has closed it",
+  async (pool, sshd, dir) => {
+    const host = sshd.host();
+    const [first, last] = await Promise.all([pool.sftp(host), pool.sftp(host)]);
+    first.close();
+    // They wait for the one slot that is left.
+    await Promise.all([1, 2, 3].map(() => pool.exec(host, "true")));
+    await last.writeTextFile(`${dir}/c`, "c");
+    assertEquals([last.isClosed, pool.stats().slotsInUse], [false, 1]);
+    last.close();
+    assertEquals(pool.stats().idle, 1);
+  },
+);
+
+test(
   "ConnectionPool.sftp() whose first caller leaves starts a session for the others",
   async (pool, sshd, dir) => {
     const host = sshd.host();
