@@ -43,3 +43,23 @@ Deno.test("Folders.make() removes what crashed processes left, keys too, and not
   await new Promise((resolve) => server.close(resolve));
   await Deno.remove(base, { recursive: true });
 });
+
+Deno.test({
+  name: "Folders.make() removes no folder of another user, though it may",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    const base = await socketFolder();
+    const theirs = join(base, "sshpool.aaaaaa");
+    await Deno.mkdir(theirs);
+    await Deno.writeTextFile(join(theirs, "k0"), "a key");
+    const old = new Date(Date.now() - 120_000);
+    await Deno.utime(theirs, old, old);
+    await Deno.chown(theirs, 65_534, 65_534);
+    await new Folders(base).make();
+    assertEquals(readdirSync(theirs), ["k0"]);
+    await Deno.chown(theirs, 0, 0);
+    await new Folders(base).make();
+    assertEquals(readdirSync(base).includes("sshpool.aaaaaa"), false);
+    await Deno.remove(base, { recursive: true });
+  },
+});
