@@ -14,6 +14,8 @@ import type { Control } from "../../../transport/openssh/_control.ts";
 import { DialLog } from "../../../transport/openssh/_log.ts";
 import type { Master } from "../../../transport/openssh/_master.ts";
 import { MuxTransport } from "../../../transport/openssh/_packet_transport.ts";
+import { openRemoteForward } from "../../../transport/openssh/_remote_forward.ts";
+import type { Tunnel } from "../../../transport/connector.ts";
 import { freePort } from "../../kit/ports.ts";
 import { until } from "../../kit/until.ts";
 import { rejection, socketFolder, sshdTest } from "./_kit.ts";
@@ -84,3 +86,42 @@ Deno.test("a listener that is granted when its connection has ended ends with it
   await new Promise((resolve) => server.close(resolve));
   await Deno.remove(folder, { recursive: true });
 });
+
+for (const ended of ["closed", "ended with its connection"] as const) {
+  Deno.test(`a listener on the host that is ${ended} leaves nothing behind`, async () => {
+    const folder = await socketFolder();
+    const path = join(folder, "f0");
+    const master = {
+      name: "db1",
+      newPath: () => path,
+      ask: () => Promise.resolve({ type: 0, rest: Buffer.alloc(0) }),
+    };
+    const ends = new Set<() => void>();
+    const { promise: taken, resolve: take } = Promise.withResolvers<void>();
+    const listener = await openRemoteForward(master as unknown as Master, {
+      listen: { hostname: "127.0.0.1", port: 8080 },
+      onConnection: () => take(),
+      signal: undefined,
+      tunnelOf: () => ({}) as Tunnel,
+      onEnd: (end) => {
+        ends.add(end);
+        return () => void ends.delete(end);
+      },
+    });
+    const client = connect({ path });
+    await taken;
+    assertEquals(ends.size, 1);
+    if (ended === "closed") {
+      await listener.close();
+      client.destroy();
+    } else {
+      client.resume();
+      for (const end of ends) end();
+    }
+    await listener.closed;
+    await until(() => client.closed, "its client is gone");
+    assertEquals(ends.size, 0);
+    assertEquals(readdirSync(folder), []);
+    await Deno.remove(folder);
+  });
+}
