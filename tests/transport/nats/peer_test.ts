@@ -2,6 +2,7 @@
 // gone, and what a stranger can do.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { mock } from "node:test";
 import { StreamBytes, tunnelOf } from "../../../transport/nats/_bytes.ts";
 import {
   busFrame,
@@ -130,6 +131,40 @@ Deno.test("strangers are told so often in a second that there is no such stream,
   await turn();
   const resets = bus.sent.filter(({ payload }) => payload[0] === Frame.reset);
   assertEquals(resets.length, 500);
+});
+
+Deno.test("the pings of a peer, and of all strangers, have so many answers from tick to tick", async () => {
+  mock.timers.enable({ apis: ["setInterval"] } as never);
+  try {
+    using site = startPeer({ pingMs: 60_000 });
+    const { bus, peer, open } = site;
+    bus.subscribe(`${REMOTE}.*`, { callback: () => {} });
+    open();
+    const strangers = ["1", "2"].map((it) => `ssh.c.b.${it.repeat(32)}`);
+    // With its own name each names 4,001, of 20,000.
+    const audit = new Uint8Array(4_000 * 20);
+    const answered = async (from: readonly string[]) => {
+      bus.sent.length = 0;
+      for (let i = 0; i < 10; i++) {
+        const reply = `${from[i % from.length]}.x`;
+        bus.publish(`${peer.subject}.ping`, audit, { reply });
+      }
+      await turn();
+      await turn();
+      return from.map((it) =>
+        bus.sent.filter(({ subject }) => subject === `${it}.x`).length
+      );
+    };
+    for (let ticks = 0; ticks < 2; ticks++) {
+      assertEquals(await answered(strangers), [2, 2]);
+      assertEquals(await answered(strangers), [0, 0]);
+      assertEquals(await answered([REMOTE]), [4]);
+      assertEquals(await answered([REMOTE]), [0]);
+      mock.timers.tick(60_000);
+    }
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 Deno.test("a ping of a stranger that names a stream does not disturb it", async () => {
