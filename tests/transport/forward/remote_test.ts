@@ -66,3 +66,40 @@ Deno.test("RemoteForward closes the tunnel beyond maxConnections, connects nowhe
     [server, far].map((each) => new Promise((resolve) => each.close(resolve))),
   );
 });
+
+Deno.test("RemoteForward says of a connection that breaks whether its target was reached", async () => {
+  const server = createServer((socket) =>
+    void socket.once("data", () => socket.resetAndDestroy())
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const far = createServer((socket) =>
+    void socket.on("error", () => {}).write("x")
+  );
+  await new Promise<void>((resolve) => far.listen(0, "127.0.0.1", resolve));
+  const { port: farPort } = far.address() as { port: number };
+  for (
+    const [to, reason] of [[port, "broken"], [1, "not-opened"]] as const
+  ) {
+    const host = listening();
+    const { promise: told, resolve: tell } = Promise.withResolvers<unknown>();
+    const forward = await RemoteForward.start({
+      get: () => Promise.resolve(host.connection),
+      listen: { hostname: "127.0.0.1", port: 9 },
+      to: { hostname: "127.0.0.1", port: to },
+      options: { onError: () => {} },
+      tell: (failure) => tell(failure.reason),
+      isFinal: () => false,
+    });
+    const socket = await dial({ hostname: "127.0.0.1", port: farPort });
+    const tunnel = tunnelOf(socket, false);
+    host.accept(tunnel);
+    assertEquals(await told, reason);
+    await forward.close();
+    socket.destroy();
+    await tunnel.closed;
+  }
+  await Promise.all(
+    [server, far].map((each) => new Promise((resolve) => each.close(resolve))),
+  );
+});
