@@ -10,7 +10,8 @@ import type { HostKey, SshHost } from "../../../transport/host/host.ts";
 import { FaultProxy } from "../../kit/fault_proxy.ts";
 import type { Sshd } from "../../kit/sshd.ts";
 import { until } from "../../kit/until.ts";
-import { rejection, type Site, sshdTest } from "./_kit.ts";
+import { hostKeyPlan } from "../../../transport/openssh/_host_key.ts";
+import { rejection, resolved, type Site, sshdTest } from "./_kit.ts";
 
 const OTHER = `SHA256:${"A".repeat(43)}` as const;
 
@@ -270,3 +271,24 @@ for (const isTrusted of [true, false]) {
     },
   );
 }
+
+Deno.test("what a config file says has no other key trusted than the option hostKey says, and stores none", async () => {
+  for (const hostKey of [OTHER, () => true]) {
+    const host = resolved({ hostname: "db1", hostKey });
+    const { options } = await hostKeyPlan(host, {
+      command: "ask",
+      onNotice: undefined,
+    });
+    const { KnownHostsCommand, ...others } = options;
+    assert(KnownHostsCommand !== undefined);
+    assertEquals(others, {
+      NoHostAuthenticationForLocalhost: "no",
+      UserKnownHostsFile: "/dev/null",
+      GlobalKnownHostsFile: "/dev/null",
+      StrictHostKeyChecking: "yes",
+      VerifyHostKeyDNS: "no",
+      UpdateHostKeys: "no",
+      CheckHostIP: "no",
+    });
+  }
+});
