@@ -35,6 +35,25 @@ embeddedTest(
   },
 );
 
+Deno.test("OutputCollector that truncates keeps no more than its limit of an output without end", async () => {
+  const collector = new OutputCollector({
+    maxBytes: MiB,
+    isText: false,
+    truncates: true,
+  });
+  const KiB = 1024;
+  for (let i = 0; i < 32 * KiB; i++) {
+    assertEquals(collector.stdout(new Uint8Array(16 * KiB)), true);
+    // Garbage is collected between turns.
+    if (i % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  const held = Deno.memoryUsage().external / MiB;
+  assert(held < 300, `${held} of 512 MiB`);
+  const { stdout } = collector.bytes();
+  const [missing] = /\d+ bytes/.exec(text(stdout as Uint8Array)) ?? [];
+  assertEquals(missing, `${512 * MiB - MiB / 2} bytes`);
+});
+
 embeddedTest(
   "Connection.exec() keeps both ends of each output with onOutputLimit truncate, and runs on",
   {
