@@ -11,6 +11,9 @@ import {
   type ResolvedHost,
 } from "../../host/host.ts";
 
+/** So many times a server may ask in one login; honest ones need a handful. */
+const MAX_ROUNDS = 20;
+
 /** A prompt as ssh2 gives it. */
 interface Ssh2Prompt {
   readonly prompt: string;
@@ -79,6 +82,31 @@ export function startConversation(
         `each prompt, of which there are ${prompts.length}`,
     );
   };
+}
+
+/** The rounds of questions of one login. */
+export class Rounds {
+  #count = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /**
+   * Has one after the other, also if the server does not wait for the answers,
+   * and none after one that has failed.
+   *
+   * @param round Answers the questions.
+   * @returns The answers.
+   */
+  take(round: () => Promise<string[]>): Promise<string[]> {
+    if (++this.#count > MAX_ROUNDS) {
+      const times = `more than ${MAX_ROUNDS} times`;
+      return Promise.reject(new Error(`the server asked ${times}`));
+    }
+    const answers = this.#last.then(round);
+    // No answer is kept, and the caller has the error.
+    this.#last = answers.then(() => {});
+    this.#last.catch(() => {});
+    return answers;
+  }
 }
 
 /** Gives the password of the host, and asks its function if it is one. */

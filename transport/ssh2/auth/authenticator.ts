@@ -5,7 +5,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 // @ts-types="@types/ssh2"
 import type {
   AnyAuthMethod,
@@ -21,7 +20,8 @@ import { hostLabel, type ResolvedHost } from "../../host/host.ts";
 import { serverText } from "../../session/server_text.ts";
 import { AgentClient } from "./_agent.ts";
 import { OneKeyAgent } from "./_one_key_agent.ts";
-import { revealPassword, startConversation } from "./_interactive.ts";
+import { revealPassword, Rounds, startConversation } from "./_interactive.ts";
+import { wipe, wipeable } from "./_wipe.ts";
 import {
   agentPath,
   type Credential,
@@ -80,7 +80,9 @@ export class Authenticator {
   #agent: AgentClient | undefined;
   #current: Credential | undefined;
   #answer: Answer | undefined;
-  #disposed = false;
+  /** Disposed of, or ended in the middle of a conversation. */
+  #isOver = false;
+  readonly #rounds = new Rounds();
   /** What the server asked, as parts of the error's message. */
   readonly #questions: string[] = [];
   #hasUnanswered = false;
@@ -154,10 +156,8 @@ export class Authenticator {
   attach(client: Client): void {
     attachToClient(client, {
       onFailure: (methods, partial) => this.#answer = { methods, partial },
-      onPasswordExpired: () => {
-        this.#problems.push(new Error("The password has expired"));
-        this.#finish?.();
-      },
+      onPasswordExpired: () =>
+        this.#giveUp(new Error("The password has expired")),
       signature: (picked) => this.#signatures.pick(picked),
     });
   }
@@ -206,7 +206,7 @@ export class Authenticator {
 
   /** Closes the sockets to the agent, and forgets the credentials. Idempotent. */
   dispose(): void {
-    this.#disposed = true;
+    this.#isOver = true;
     this.#agent?.dispose();
     // The connection may hold on to this object: no secret stays with it.
     this.#password = undefined;
@@ -214,7 +214,7 @@ export class Authenticator {
   }
 
   get #ended(): boolean {
-    return this.#disposed || this.#options.signal?.aborted === true;
+    return this.#isOver || this.#options.signal?.aborted === true;
   }
 
   #cannot(): string {
@@ -341,15 +341,21 @@ export class Authenticator {
       onAsked: (asked, isAnswered) => this.#noteQuestion(asked, isAnswered),
     });
     return (name, instructions, _language, prompts, finish) => {
-      this.#race(converse(name, instructions, prompts)).then((answers) => {
+      this.#rounds.take(() => {
+        if (this.#ended) throw new Error("The login is over");
+        return this.#race(converse(name, instructions, prompts));
+      }).then((answers) => {
         if (!this.#ended) finish(answers);
-      }).catch((error) => {
-        if (this.#ended) return;
-        // In the middle of a conversation no other credential can be tried.
-        this.#problems.push(toError(error));
-        this.#finish?.();
-      });
+      }).catch((error) => this.#giveUp(error));
     };
+  }
+
+  /** In the middle of a conversation no other credential can be tried. */
+  #giveUp(problem: unknown): void {
+    if (this.#ended) return;
+    this.#isOver = true;
+    this.#problems.push(toError(problem));
+    this.#finish?.();
   }
 
   /** For the error, if the login fails: what was asked is not known otherwise. */
@@ -376,15 +382,6 @@ export class Authenticator {
   #race<T>(work: Promise<T>): Promise<T> {
     return abortable(work, this.#options.signal);
   }
-}
-
-/** As ssh2 takes it, too, which its types do not say; a text cannot be wiped. */
-function wipeable(password: string): string {
-  return Buffer.from(password) as unknown as string;
-}
-
-function wipe(password: unknown): void {
-  if (Buffer.isBuffer(password)) password.fill(0);
 }
 
 function toError(value: unknown): Error {

@@ -218,3 +218,37 @@ Deno.test("an error has four questions of a server that asks without end, and si
   const failed = await login({ ...offering.host, password: "right" });
   assertEquals(failed.error.offered, methods.slice(0, 16));
 });
+
+Deno.test("a server that asks without end gets twenty answers, and the error says so", async () => {
+  const rounds = Array.from({ length: 30 }, () => [hidden("Code: ")]);
+  await using server = await startAsking({ rounds });
+  let asked = 0;
+  const { ok, error } = await login({
+    ...server.host,
+    keyboardInteractive: () => [`${++asked}`],
+  });
+  assertEquals([ok, asked, server.answers.length], [false, 20, 20]);
+  assertMatch(error.message, /the server asked more than 20 times/);
+});
+
+Deno.test("a function that has failed is not asked again, however often the server asks at once", async () => {
+  for (const times of [5, 500]) {
+    await using server = await startServer((context) => {
+      if (context.method !== KEYBOARD) return context.reject([KEYBOARD]);
+      for (let i = 0; i < times; i++) {
+        (context as KeyboardAuthContext).prompt([hidden("Code: ")], () => {});
+      }
+    });
+    let asked = 0;
+    const { error } = await login({
+      ...server.host,
+      keyboardInteractive: () => {
+        asked++;
+        throw new Error("no code at hand");
+      },
+    });
+    assert(asked <= 1, `asked ${asked} times`);
+    const problems = /function failed|asked more than 20 times/g;
+    assertEquals(error.message.match(problems)?.length, 1, error.message);
+  }
+});
