@@ -160,6 +160,7 @@ class CollectedStream {
 
 /** A byte order mark at the start is a part of the output. */
 const AS_IT_IS = { ignoreBOM: true };
+const NOTHING = new Uint8Array(0);
 const decoder = new TextDecoder("utf-8", AS_IT_IS);
 
 /** Decodes all at once. */
@@ -177,6 +178,7 @@ const TEXT_BLOCK_BYTES = 1024 * 1024;
 
 /** Bytes in pieces; small ones are put together into blocks. */
 class Pieces {
+  /** Those before `#first` are gone, and empty. */
   #pieces: Uint8Array[] = [];
   #first = 0;
   #block: Buffer | undefined;
@@ -201,7 +203,7 @@ class Pieces {
       const piece = this.#pieces[this.#first];
       if (piece === undefined || this.#size - piece.length < bytes) break;
       this.#size -= piece.length;
-      this.#first++;
+      this.#pieces[this.#first++] = NOTHING;
     }
     // Not each time: that would move all the rest each time.
     if (this.#first < 1024 && this.#first < this.#pieces.length) return;
