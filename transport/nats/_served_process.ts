@@ -54,6 +54,10 @@ export type Asked = Readonly<Record<string, unknown>>;
 /** How many signals and sizes may wait for a process to start. */
 const MAX_EARLY = 16;
 
+/** How long the name of a signal may be. */
+const MAX_SIGNAL = 16;
+
+const isSide = (value: unknown): value is number => typeof value === "number";
 const isWord = (value: number | null): value is number =>
   value !== null && value >>> 0 === value;
 const isText = (value: unknown): value is string => typeof value === "string";
@@ -240,12 +244,15 @@ export class ServedProcess {
         return this.#then(() => this.#bytes?.end());
       case Frame.signal: {
         const name = parseJson(payload);
-        if (!isText(name)) throw new Violation("a wrong signal");
+        const isName = isText(name) && name.length <= MAX_SIGNAL;
+        if (!isName) throw new Violation("a wrong signal");
         return this.#now((process) => process.kill(name));
       }
       case Frame.resize: {
-        const size = parseObject(payload) as { columns: number; rows: number };
-        return this.#now((process) => process.resize(size));
+        // The numbers alone: whatever else was sent would wait with them.
+        const { columns, rows } = parseObject(payload);
+        if (!isSide(columns) || !isSide(rows)) throw new Violation("no size");
+        return this.#now((process) => process.resize({ columns, rows }));
       }
     }
     throw new Violation(`a frame of type ${type} for a process`);

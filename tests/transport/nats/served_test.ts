@@ -111,6 +111,27 @@ Deno.test("a worker keeps few signals and sizes for a process that has not start
   }
 });
 
+Deno.test("a worker keeps no long name of a signal, and no size that has no numbers", async () => {
+  for (
+    const [type, payload] of [
+      [Frame.signal, jsonBytes("T".repeat(17))],
+      [Frame.signal, jsonBytes(15)],
+      [Frame.resize, jsonBytes({ columns: "8".repeat(1_000), rows: 24 })],
+      [Frame.resize, jsonBytes({ columns: 80 })],
+    ] as const
+  ) {
+    const starting = Promise.withResolvers<RemoteProcess>();
+    const worker = served({ spawn: () => starting.promise });
+    const id = newId();
+    const running = worker.serve(id, { kind: "command", line: "x" });
+    worker.say(id, type, payload);
+    assertEquals(worker.resets, [id]);
+    starting.reject(new Error("stopped"));
+    await running;
+    worker.end();
+  }
+});
+
 Deno.test("a worker joins small pieces of input, and writes all of it in its order", async () => {
   const starting = Promise.withResolvers<RemoteProcess>();
   const worker = served({ spawn: () => starting.promise });
